@@ -1,0 +1,120 @@
+"""Starting, watching and stopping a server process together with all its children."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class ServiceError(RuntimeError):
+    """A local service could not be started or ended before it was ready; the text names its log."""
+
+
+@dataclass(frozen=True)
+class ServiceProcess:
+    """A running server in a process group of its own.
+
+    :param name: what people call it, for messages.
+    :param popen: the group's leader.
+    :param log_path: where its standard output and error go.
+    """
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log_path: Path
+
+    @property
+    def pid(self) -> int:
+        """Process id of the leader, which is the id of the group too."""
+        return self.popen.pid
+
+    def wait_until(self, ready: Callable[[], bool], *, timeout: float) -> None:
+        """Poll ``ready`` until it answers true.
+
+        :param timeout: wall-clock bound in seconds.
+        :raises ServiceError: the process ended, or the bound passed.
+        """
+        deadline = time.monotonic() + timeout
+        while not ready():
+            if self.popen.poll() is not None:
+                raise ServiceError(f"{self.name} ended with code {self.popen.returncode}; {self._log_tail()}")
+            if time.monotonic() > deadline:
+                raise ServiceError(f"{self.name} was not ready after {timeout:.0f} s; {self._log_tail()}")
+            time.sleep(0.05)
+
+    def stop(self, *, grace: float = 10.0) -> None:
+        """End the whole process group: SIGTERM, then SIGKILL after ``grace`` seconds."""
+        stop_group(self.pid, grace=grace, reap=self.popen.poll)
+
+    def _log_tail(self) -> str:
+        try:
+            lines = self.log_path.read_text(errors="replace").splitlines()[-8:]
+        except OSError:
+            lines = []
+        return f"see {self.log_path}:\n" + "\n".join(lines)
+
+
+def start(
+    name: str,
+    command: Sequence[str],
+    *,
+    log_path: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> ServiceProcess:
+    """Start ``command`` in a new session with its output appended to ``log_path``.
+
+    :raises ServiceError: the program does not exist or cannot be run.
+    """
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("ab") as log:
+        try:
+            popen = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(env) if env is not None else None,
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ServiceError(f"{name} could not be started ({command[0]}): {error}") from error
+    return ServiceProcess(name, popen, log_path)
+
+
+def group_alive(group: int) -> bool:
+    """Whether any process of the group still runs (a zombie that nobody reaped counts as running)."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def stop_group(group: int, *, grace: float = 10.0, reap: Callable[[], object] = lambda: None) -> None:
+    """Send SIGTERM to a process group and SIGKILL to what is left after ``grace`` seconds.
+
+    :param reap: called while waiting, so that a child of this process does not stay a zombie.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while time.monotonic() < deadline:
+        reap()
+        if not group_alive(group):
+            return
+        time.sleep(0.05)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+    for _ in range(100):
+        reap()
+        if not group_alive(group):
+            return
+        time.sleep(0.05)
