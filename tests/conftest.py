@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials, SeaweedFS
 

@@ -1,1 +1,1 @@
-"""Bulk image moderation on Amazon Rekognition: manifests, results, tables, publishing. Knows nothing of Airflow."""
+"""Bulk image moderation on Amazon Rekognition, from listing to tables. Knows nothing of Airflow."""
