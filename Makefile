@@ -1,0 +1,64 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+AWSCLI := .tools/awscli
+UV_VERSION := 0.13.9
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+STACK = PYTHONPATH=include $(BIN)/python -m local_aws.stack
+export IMAGES MIN_CONFIDENCE S3_PORT REKOGNITION_PORT AIRFLOW_PORT
+
+.PHONY: help install run up down services status test lint format lock bench
+
+help: ## show this list
+	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
+	grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'; \
+	echo "Variables: IMAGES=folder MIN_CONFIDENCE=50 S3_PORT=8333 REKOGNITION_PORT=8334 AIRFLOW_PORT=8080 PYTHON=python3.12"
+
+$(VENV)/.installed: requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one, or name it: make run PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Installing into $(VENV) ..." >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip install -q --python $(BIN)/python -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python -r requirements-dev.txt
+	@touch $@
+
+$(AWSCLI)/.installed: $(VENV)/.installed requirements-awscli.txt
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(AWSCLI)
+	@$(BIN)/uv pip install -q --python $(AWSCLI)/bin/python -r requirements-awscli.txt
+	@touch $@
+
+install: $(VENV)/.installed ## make the virtual environment
+
+run: $(VENV)/.installed ## moderate a folder of images (default: the demo images) and show the result
+	@$(STACK) run
+
+up: $(VENV)/.installed ## keep Airflow, S3 and Rekognition running in the background
+	@$(STACK) up
+
+services: $(VENV)/.installed ## keep only S3 and Rekognition running in the background
+	@$(STACK) services
+
+down: ## stop what make up or make services started
+	@test ! -x $(BIN)/python || $(STACK) down
+
+status: $(VENV)/.installed ## say what is running and where
+	@$(STACK) status
+
+test: $(VENV)/.installed-dev $(AWSCLI)/.installed ## run the whole test suite
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+lint: $(VENV)/.installed-dev ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy include plugins dags
+
+format: $(VENV)/.installed-dev ## let ruff put the code in order
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+lock: $(VENV)/.installed ## compile the pinned requirements from their .in files
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements-dev.in -o requirements-dev.txt

@@ -1,0 +1,126 @@
+"""What the stack has started, on disk, so that another command can find it and end it, and nothing else.
+
+A process is known by its id together with its start time: an id that the kernel gave to somebody else is
+never signalled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from local_aws import process
+
+KEPT = "kept"
+"""Owner of services that stay until `make down`."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One started service.
+
+    :param owner: KEPT, or ``run:<pid>:<start time>`` of the command that will stop it.
+    :param facts: what a later command needs to use it (endpoint, admin token …).
+    """
+
+    name: str
+    pid: int
+    started: float
+    owner: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def alive(self) -> bool:
+        """Whether the very process that was registered still runs."""
+        return _start_time(self.pid) == self.started
+
+
+class Registry:
+    """The services of one checkout, in a JSON file replaced atomically."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def entries(self) -> dict[str, Entry]:
+        """Return what is registered and alive, by name."""
+        return {name: entry for name, entry in self._read().items() if entry.alive()}
+
+    def add(self, name: str, pid: int, *, owner: str, facts: dict[str, Any] | None = None) -> Entry:
+        """Register a process that was just started.
+
+        :raises process.ServiceError: it has ended already.
+        """
+        started = _start_time(pid)
+        if started is None:
+            raise process.ServiceError(f"{name} ended right after its start")
+        entry = Entry(name, pid, started, owner, facts or {})
+        self._write({**self.entries(), name: entry})
+        return entry
+
+    def stop(self, *, owner: str | None = None, grace: float = 10.0) -> list[str]:
+        """Stop the registered services, the last started first.
+
+        :param owner: only those of this owner; all when None.
+        :return: names of what was stopped.
+        """
+        stopped = []
+        for name, entry in reversed(list(self.entries().items())):
+            if owner is not None and entry.owner != owner:
+                continue
+            process.stop_group(entry.pid, grace=2.0 if name == "s3" else grace, reap=lambda e=entry: _reap(e.pid))
+            stopped.append(name)
+        self._write(self.entries())
+        return stopped
+
+    def stop_orphans(self) -> list[str]:
+        """Stop what a command that was killed has left behind."""
+        orphaned = {
+            entry.owner
+            for entry in self.entries().values()
+            if entry.owner != KEPT and not _owner_alive(entry.owner)
+        }
+        return [name for owner in orphaned for name in self.stop(owner=owner)]
+
+    def _read(self) -> dict[str, Entry]:
+        try:
+            raw = json.loads(self._path.read_text())
+            return {name: Entry(**entry) for name, entry in raw.items()}
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _write(self, entries: dict[str, Entry]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        staged = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        staged.touch(mode=0o600)
+        staged.write_text(json.dumps({name: asdict(entry) for name, entry in entries.items()}))
+        staged.replace(self._path)
+
+
+def owner_of_this_process() -> str:
+    """Return the owner mark of a command that stops its services before it ends."""
+    return f"run:{os.getpid()}:{_start_time(os.getpid())}"
+
+
+def _owner_alive(owner: str) -> bool:
+    _, pid, started = owner.split(":")
+    return str(_start_time(int(pid))) == started
+
+
+def _start_time(pid: int) -> float | None:
+    try:
+        found = psutil.Process(pid)
+        return None if found.status() == psutil.STATUS_ZOMBIE else found.create_time()
+    except psutil.Error:
+        return None
+
+
+def _reap(pid: int) -> None:
+    """Collect the exit code when the process is a child of this one; otherwise init does."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return

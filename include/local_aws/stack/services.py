@@ -1,0 +1,192 @@
+"""Starting the parts of the stack, each only when it does not run yet."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from local_aws import process, seaweedfs
+from local_aws.rekognition import launch as rekognition
+from local_aws.stack import environment
+from local_aws.stack.layout import Layout, Secrets, StackError, choose_port
+from local_aws.stack.registry import Registry
+
+S3_GRPC_OFFSET = 10_000
+AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor")
+"""What a run needs. Waits are synchronous in the embedded default, so the triggerer can be left out."""
+
+
+class Stack:
+    """The services of one checkout.
+
+    :param owner: whose services new ones become (see ``registry``).
+    :param may_move: whether a taken default port may be replaced by a free one.
+    """
+
+    def __init__(
+        self, layout: Layout, *, owner: str, environ: Mapping[str, str] = os.environ, may_move: bool = False
+    ) -> None:
+        self.layout = layout
+        self.secrets = Secrets.load(layout.var / "secrets.json")
+        self.registry = Registry(layout.var / "services.json")
+        self._owner = owner
+        self._environ = environ
+        self._may_move = may_move
+
+    def start_aws(self) -> dict[str, str]:
+        """Start S3 and Rekognition where they do not run, make the buckets, write ``.env``.
+
+        :return: the environment that reaches them.
+        :raises StackError: a port is taken.
+        :raises process.ServiceError: a service did not become ready.
+        """
+        running = self.registry.entries()
+        if "s3" not in running:
+            port = self._port("S3_PORT", S3_GRPC_OFFSET)
+            server = seaweedfs.start(self.layout.var / "s3", self.secrets.s3, port=port)
+            self.registry.add("s3", server.process.pid, owner=self._owner, facts={"endpoint": server.endpoint_url})
+        s3_endpoint = str(self.registry.entries()["s3"].facts["endpoint"])
+        self._make_buckets(s3_endpoint)
+        if "rekognition" not in running:
+            endpoint = rekognition.start(
+                self.layout.var / "rekognition",
+                self.secrets.s3,
+                s3_endpoint,
+                port=self._port("REKOGNITION_PORT"),
+            )
+            facts = {"endpoint": endpoint.endpoint_url, "admin_token": endpoint.admin_token}
+            self.registry.add("rekognition", endpoint.process.pid, owner=self._owner, facts=facts)
+        found = self.aws_environment()
+        environment.write_env_file(self.layout.env_file, found)
+        return found
+
+    def aws_environment(self) -> dict[str, str]:
+        """Return the environment that reaches the running S3 and Rekognition.
+
+        :raises StackError: they do not run.
+        """
+        running = self.registry.entries()
+        if not {"s3", "rekognition"} <= running.keys():
+            raise StackError("S3 and Rekognition are not running; start them with: make services")
+        return environment.aws_environment(
+            self.layout,
+            self.secrets,
+            s3_endpoint=running["s3"].facts["endpoint"],
+            rekognition_endpoint=running["rekognition"].facts["endpoint"],
+        )
+
+    def start_airflow(self, *, parts: tuple[str, ...] = AIRFLOW_PARTS) -> str:
+        """Start the parts of Airflow that do not run yet.
+
+        :return: address of the Airflow page.
+        :raises StackError: a port is taken, or the metadata database cannot be made.
+        """
+        running = self.registry.entries()
+        known = running.get("api-server")
+        port = int(known.facts["port"]) if known else self._port("AIRFLOW_PORT")
+        variables = self.airflow_environment(port)
+        _prepare_airflow_home(self.layout, self.secrets, variables)
+        for part in parts:
+            if part not in running:
+                command = [_airflow_binary(), part]
+                if part in {"scheduler", "triggerer"}:
+                    command.append("--skip-serve-logs")  # the log server would listen on every interface
+                service = process.start(
+                    part, command, log_path=self.layout.logs / f"{part}.log", env=variables, cwd=self.layout.var
+                )
+                self.registry.add(part, service.pid, owner=self._owner, facts={"port": port})
+        return f"http://127.0.0.1:{port}"
+
+    def airflow_environment(self, port: int) -> dict[str, str]:
+        """Return the whole environment of an Airflow process of this stack."""
+        inherited = {name: value for name, value in self._environ.items() if not name.startswith("AIRFLOW")}
+        return {
+            **inherited,
+            **self.aws_environment(),
+            **environment.airflow_environment(self.layout, self.secrets, port=port),
+        }
+
+    def rekognition_progress(self) -> list[dict[str, Any]]:
+        """Return job id, status and images done and in all, as the offline endpoint tells them."""
+        facts = self.registry.entries()["rekognition"].facts
+        request = urllib.request.Request(  # noqa: S310 - a loopback address from our own registry
+            f"{facts['endpoint']}/_local/jobs", headers={"Authorization": f"Bearer {facts['admin_token']}"}
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            jobs: list[dict[str, Any]] = json.load(answer)["jobs"]
+        return jobs
+
+    def stop(self) -> list[str]:
+        """Stop what this owner started; returns the names."""
+        return self.registry.stop(owner=self._owner)
+
+    def _port(self, variable: str, companion_offset: int = 0) -> int:
+        return choose_port(
+            variable, self._environ, companion_offset=companion_offset, may_move=self._may_move
+        )
+
+    def _make_buckets(self, endpoint: str) -> None:
+        client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            aws_access_key_id=self.secrets.s3.access_key,
+            aws_secret_access_key=self.secrets.s3.secret_key,
+            region_name=environment.REGION,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+        try:
+            existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+            for bucket in environment.BUCKETS:
+                if bucket not in existing:
+                    client.create_bucket(Bucket=bucket)
+        finally:
+            client.close()
+
+
+def answers(url: str) -> bool:
+    """Whether an HTTP GET of ``url`` is answered with 200 now."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - a loopback address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _prepare_airflow_home(layout: Layout, secrets: Secrets, variables: dict[str, str]) -> None:
+    """Make the metadata database once for each Airflow release, and the login file."""
+    from importlib.metadata import version  # noqa: PLC0415 - 20 ms that only this path needs
+
+    home = layout.airflow_home
+    home.mkdir(parents=True, exist_ok=True)
+    passwords = home / "simple_auth_manager_passwords.json.generated"
+    passwords.touch(mode=0o600)
+    passwords.write_text(json.dumps({"admin": secrets.airflow_password}))
+    marker = home / f"migrated-{version('apache-airflow-core')}"
+    if marker.exists() and (home / "airflow.db").exists():
+        return
+    migrate = process.start(
+        "airflow db migrate",
+        [_airflow_binary(), "db", "migrate"],
+        log_path=layout.logs / "db-migrate.log",
+        env=variables,
+        cwd=layout.var,
+    )
+    try:
+        if migrate.popen.wait(timeout=180) != 0:
+            raise StackError(f"the Airflow database could not be made; see {migrate.log_path}")
+    finally:
+        migrate.stop()
+    marker.touch()
+
+
+def _airflow_binary() -> str:
+    return str(Path(sys.executable).with_name("airflow"))
