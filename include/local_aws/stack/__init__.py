@@ -1,1 +1,1 @@
-"""The embedded default as one stack: S3, Rekognition and Airflow on loopback, started and stopped together."""
+"""The embedded default as one stack: S3, Rekognition and Airflow on loopback, started together."""

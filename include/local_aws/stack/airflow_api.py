@@ -35,7 +35,9 @@ class AirflowApi:
 
         def healthy() -> bool:
             state = self._call("GET", "/api/v2/monitor/health", authenticated=False)
-            return all(state[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+            return all(
+                state[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")
+            )
 
         self._poll(healthy, check, timeout, "Airflow did not become healthy")
 
@@ -112,7 +114,9 @@ class AirflowApi:
         headers = {"Content-Type": "application/json"}
         if authenticated:
             if not self._token:
-                self._token = self._call("POST", "/auth/token", self._login, authenticated=False)["access_token"]
+                self._token = self._call("POST", "/auth/token", self._login, authenticated=False)[
+                    "access_token"
+                ]
             headers["Authorization"] = f"Bearer {self._token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._base}{path}", data=data, headers=headers, method=method)  # noqa: S310 - loopback

@@ -29,7 +29,7 @@ def _explain_task(folder: Path, task_id: str) -> str:
 
 
 def last_error(log: Path) -> str:
-    """Return the last error of a task log (JSON lines), an exception as ``Type: text``; empty when there is none."""
+    """Return the last error of a JSON lines task log, an exception as ``Type: text``; "" without one."""
     found = ""
     for line in log.read_text(errors="replace").splitlines():
         try:

@@ -78,7 +78,8 @@ class Secrets:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             made = {
-                "s3_access_key": "AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
+                "s3_access_key": "AKIA"
+                + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
                 "s3_secret_key": secrets.token_urlsafe(30),
                 "airflow_password": secrets.token_urlsafe(12),
                 "jwt_secret": secrets.token_hex(32),
@@ -107,7 +108,7 @@ def choose_port(
 
     :param variable: a key of DEFAULT_PORTS.
     :param companion_offset: distance of a second port the service opens.
-    :param may_move: whether a taken default may be replaced by a free port (a port that was asked for never is).
+    :param may_move: whether a taken default may be replaced by a free port (one that was asked for never is).
     :raises StackError: the value is no port, or the port is taken.
     """
     asked = environ.get(variable, "").strip()

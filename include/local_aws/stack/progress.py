@@ -27,7 +27,8 @@ class Progress:
         """Show ``text`` with the time since the start; the same text again updates the time only."""
         line = f"[{time.monotonic() - self._started:5.1f} s] {text}"
         if self._live:
-            start = "\r\x1b[K" if text.split(":")[0] == self._last.split(":")[0] else "\n" if self._last else ""
+            same_stage = text.partition(":")[0] == self._last.partition(":")[0]
+            start = "\r\x1b[K" if same_stage else "\n" if self._last else ""
             self._stream.write(f"{start}{line}")
         elif text != self._last:
             self._stream.write(f"{line}\n")
@@ -42,7 +43,9 @@ class Progress:
         self._last = ""
 
 
-def describe(task_states: Mapping[str, list[str]], jobs: Iterable[Mapping[str, Any]], manifests: int | None) -> str:
+def describe(
+    task_states: Mapping[str, list[str]], jobs: Iterable[Mapping[str, Any]], manifests: int | None
+) -> str:
     """Say in one line at which stage a run is and how many images are done.
 
     :param task_states: states of the task instances by task id.

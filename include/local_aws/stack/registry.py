@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,9 @@ class Registry:
         for name, entry in reversed(list(self.entries().items())):
             if owner is not None and entry.owner != owner:
                 continue
-            process.stop_group(entry.pid, grace=2.0 if name == "s3" else grace, reap=lambda e=entry: _reap(e.pid))
+            process.stop_group(
+                entry.pid, grace=2.0 if name == "s3" else grace, reap=partial(_reap, entry.pid)
+            )
             stopped.append(name)
         self._write(self.entries())
         return stopped
@@ -89,7 +92,7 @@ class Registry:
         try:
             raw = json.loads(self._path.read_text())
             return {name: Entry(**entry) for name, entry in raw.items()}
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
     def _write(self, entries: dict[str, Entry]) -> None:

@@ -100,9 +100,7 @@ def _run_on(stack: Stack, request: Request, progress: Progress) -> int:
     return 0 if report["accounted_for"] else 1
 
 
-def _follow(
-    api: AirflowApi, stack: Stack, run_id: str, progress: Progress, check: Callable[[], None]
-) -> str:
+def _follow(api: AirflowApi, stack: Stack, run_id: str, progress: Progress, check: Callable[[], None]) -> str:
     """Show the run until it ends; return its state."""
     deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
     before = {job["job_id"] for job in stack.rekognition_progress()}

@@ -53,7 +53,9 @@ class Stack:
         if "s3" not in running:
             port = self._port("S3_PORT", S3_GRPC_OFFSET)
             server = seaweedfs.start(self.layout.var / "s3", self.secrets.s3, port=port)
-            self.registry.add("s3", server.process.pid, owner=self._owner, facts={"endpoint": server.endpoint_url})
+            self.registry.add(
+                "s3", server.process.pid, owner=self._owner, facts={"endpoint": server.endpoint_url}
+            )
         s3_endpoint = str(self.registry.entries()["s3"].facts["endpoint"])
         self._make_buckets(s3_endpoint)
         if "rekognition" not in running:
@@ -101,7 +103,11 @@ class Stack:
                 if part in {"scheduler", "triggerer"}:
                     command.append("--skip-serve-logs")  # the log server would listen on every interface
                 service = process.start(
-                    part, command, log_path=self.layout.logs / f"{part}.log", env=variables, cwd=self.layout.var
+                    part,
+                    command,
+                    log_path=self.layout.logs / f"{part}.log",
+                    env=variables,
+                    cwd=self.layout.var,
                 )
                 self.registry.add(part, service.pid, owner=self._owner, facts={"port": port})
         return f"http://127.0.0.1:{port}"

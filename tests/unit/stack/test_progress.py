@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from local_aws.stack import failures
+from local_aws.stack.layout import StackError
+from local_aws.stack.progress import Progress, describe
+from local_aws.stack.run import Request
+
+
+def done(*tasks):
+    return {task: ["success"] for task in tasks}
+
+
+@pytest.mark.parametrize(
+    ("states", "stage"),
+    [
+        ({}, "discover"),
+        ({"discover": ["running"]}, "discover"),
+        ({"discover": ["success"], "plan": ["running"]}, "plan"),
+        ({"discover": ["success"], "plan": ["success"], "analyse": ["success", "running"]}, "analyse"),
+        (done("discover", "plan", "analyse") | {"publish": ["queued"]}, "publish"),
+        (done("discover", "plan") | {"analyse": ["skipped"], "publish": ["running"]}, "publish"),
+    ],
+)
+def test_the_stage_shown_is_the_first_that_is_not_done(states, stage):
+    assert describe(states, [], None).startswith(f"{stage}:")
+
+
+def test_images_done_of_all_are_summed_over_the_jobs():
+    jobs = [
+        {"done": 3, "total": 10, "status": "IN_PROGRESS"},
+        {"done": 10, "total": 10, "status": "SUCCEEDED"},
+    ]
+
+    text = describe({"discover": ["success"], "plan": ["success"], "analyse": ["running"]}, jobs, 3)
+
+    assert text == "analyse: 13 of 20 images, 1 of 3 jobs finished"
+
+
+def test_without_a_terminal_only_changes_are_printed():
+    stream = io.StringIO()
+    progress = Progress(stream)
+
+    for text in ("plan: a", "plan: a", "plan: b"):
+        progress.show(text)
+
+    assert [line.split("] ")[1] for line in stream.getvalue().splitlines()] == ["plan: a", "plan: b"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({"MIN_CONFIDENCE": "150"}, "MIN_CONFIDENCE=150 is out of range; use 0 to 100"),
+        ({"MIN_CONFIDENCE": "-1"}, "out of range"),
+        ({"MIN_CONFIDENCE": "nan"}, "out of range"),
+        ({"MIN_CONFIDENCE": "much"}, "is not a number"),
+        ({"IMAGES": "/nonexistent"}, "IMAGES=/nonexistent is not a folder"),
+        ({"IMAGES": __file__}, "is not a folder"),
+    ],
+)
+def test_a_wrong_variable_is_refused_with_its_name_and_what_is_allowed(variables, complaint, tmp_path):
+    with pytest.raises(StackError, match=complaint):
+        Request.from_environment(variables, default_images=tmp_path)
+
+
+def test_empty_variables_mean_the_defaults(tmp_path):
+    request = Request.from_environment({"IMAGES": "", "MIN_CONFIDENCE": ""}, default_images=tmp_path)
+
+    assert (request.images, request.min_confidence) == (tmp_path, 50)
+
+
+def test_the_last_error_of_a_task_log_is_what_a_person_reads(tmp_path):
+    log = tmp_path / "attempt=1.log"
+    events = [
+        {"level": "error", "event": "first"},
+        {"level": "info", "event": "between"},
+        {
+            "level": "error",
+            "event": "Task failed",
+            "error_detail": [{"exc_type": "S3Error", "exc_value": "no bucket"}],
+        },
+    ]
+    log.write_text("not json\n" + "\n".join(json.dumps(event) for event in events))
+
+    assert failures.last_error(log) == "S3Error: no bucket"

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from local_aws import process
+from local_aws.stack.registry import KEPT, Registry, owner_of_this_process
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    started = []
+
+    def start(code: str = "import signal; print('up', flush=True); signal.pause()"):
+        service = process.start("sleeper", [sys.executable, "-c", code], log_path=tmp_path / "log")
+        service.wait_until(lambda: "up" in service.log_path.read_text(), timeout=20)
+        started.append(service)
+        return service
+
+    yield start
+    for service in started:
+        service.stop(grace=0.2)
+
+
+def test_a_registered_service_is_found_by_another_command_and_stopped(tmp_path, sleeper):
+    service = sleeper()
+    Registry(tmp_path / "r.json").add("one", service.pid, owner=KEPT, facts={"port": 1})
+
+    other = Registry(tmp_path / "r.json")
+
+    assert other.entries()["one"].facts == {"port": 1}
+    assert other.stop(owner=KEPT) == ["one"]
+    assert service.popen.poll() is not None
+    assert other.entries() == {}
+
+
+def test_a_process_that_merely_got_the_same_id_is_never_stopped(tmp_path, sleeper):
+    service = sleeper()
+    registry = Registry(tmp_path / "r.json")
+    entry = registry.add("one", service.pid, owner=KEPT)
+    path = tmp_path / "r.json"
+    path.write_text(path.read_text().replace(str(entry.started), str(entry.started - 5)))
+
+    assert registry.stop() == []
+    assert service.popen.poll() is None
+
+
+def test_services_of_another_owner_are_left_alone(tmp_path, sleeper):
+    kept, mine = sleeper(), sleeper()
+    registry = Registry(tmp_path / "r.json")
+    registry.add("kept", kept.pid, owner=KEPT)
+    registry.add("mine", mine.pid, owner=owner_of_this_process())
+
+    assert registry.stop(owner=owner_of_this_process()) == ["mine"]
+    assert list(registry.entries()) == ["kept"]
+
+
+def test_what_a_killed_command_left_behind_is_stopped_by_the_next(tmp_path, sleeper):
+    path = tmp_path / "r.json"
+    service = sleeper()
+    registering = (
+        "import sys; from pathlib import Path; from local_aws.stack.registry import *;"
+        "Registry(Path(sys.argv[1])).add('left', int(sys.argv[2]), owner=owner_of_this_process())"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", registering, str(path), str(service.pid)], env=environ, check=True)
+
+    assert Registry(path).stop_orphans() == ["left"]
+    assert service.popen.poll() is not None
+
+
+def test_services_of_a_living_command_are_no_orphans(tmp_path, sleeper):
+    registry = Registry(tmp_path / "r.json")
+    registry.add("mine", sleeper().pid, owner=owner_of_this_process())
+
+    assert registry.stop_orphans() == []
+
+
+def test_stopping_takes_the_children_along_even_when_they_ignore_sigterm(tmp_path, sleeper):
+    stubborn = (
+        "import signal, subprocess, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()']); print('up', flush=True);"
+        "signal.pause()"
+    )
+    service = sleeper(stubborn)
+    children = psutil.Process(service.pid).children()
+
+    service.stop(grace=0.5)
+
+    assert children
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_service_that_ends_at_once_is_reported_with_its_log(tmp_path):
+    service = process.start(
+        "broken", [sys.executable, "-c", "raise SystemExit('no disk')"], log_path=tmp_path / "log"
+    )
+
+    with pytest.raises(process.ServiceError, match=r"broken ended with code 1(.|\n)*no disk"):
+        service.wait_until(lambda: False, timeout=20)
+
+
+def test_waiting_for_a_service_ends_within_its_bound(sleeper):
+    with pytest.raises(process.ServiceError, match="not ready after 0 s"):
+        sleeper().wait_until(lambda: False, timeout=0.2)
+
+
+def test_a_program_that_does_not_exist_is_a_clear_error(tmp_path):
+    with pytest.raises(process.ServiceError, match="could not be started"):
+        process.start("ghost", ["/nonexistent/program"], log_path=tmp_path / "log")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', "{"])
+def test_a_damaged_registry_counts_as_empty(tmp_path, content):
+    (tmp_path / "r.json").write_text(content)
+
+    assert Registry(tmp_path / "r.json").entries() == {}
