@@ -1,0 +1,292 @@
+"""The little of S3 that the pipeline needs, with one exception that says what went wrong and what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import boto3
+import botocore.exceptions as boto_errors
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from moderation.settings import Settings
+
+_CHUNK = 1024 * 1024
+
+_REMEDIES = {
+    "NoSuchBucket": "create the bucket or correct its name",
+    "NoSuchKey": "check the key; the object may have been deleted",
+    "404": "check bucket and key; the object may have been deleted",
+    "AccessDenied": "grant the caller s3:ListBucket on the bucket and s3:GetObject, s3:PutObject on its keys",
+    "403": "grant the caller s3:ListBucket on the bucket and s3:GetObject, s3:PutObject on its keys",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the Airflow connection",
+    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or the Airflow connection",
+    "ExpiredToken": "log in again: the session's credentials are over",
+    "PermanentRedirect": "set AWS_REGION to the bucket's region",
+    "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region",
+    "IllegalLocationConstraintException": "set AWS_REGION to the bucket's region",
+    "Unreachable": "check AWS_ENDPOINT_URL_S3 and that the server runs",
+    "NoCredentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role",
+    "KeyTooLongError": "shorten the key: at most 1,024 bytes of UTF-8",
+    "SlowDown": "run again; S3 asks for fewer calls a second",
+}
+
+
+class S3Error(Exception):
+    """A call to S3 failed for good; the text names bucket, key, cause and remedy.
+
+    :ivar code: S3's error code such as ``NoSuchBucket``, or ``Unreachable``, ``NoCredentials``, ``Client``.
+    :ivar bucket: the bucket asked for.
+    :ivar key: the key or prefix asked for, "" when the call had none.
+    """
+
+    def __init__(self, code: str, *, bucket: str, key: str, action: str, cause: str) -> None:
+        self.code, self.bucket, self.key, self.action, self.cause = code, bucket, key, action, cause
+        remedy = _REMEDIES.get(code, "see the cause; run again when it has passed")
+        what = f"s3://{bucket}/{key}".encode("unicode_escape").decode("ascii") if key else f"bucket {bucket}"
+        super().__init__(f"cannot {action} {what}: {cause} ({code}); {remedy}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.code, self.bucket, self.key, self.action, self.cause)
+
+    @property
+    def is_missing(self) -> bool:
+        """True when the bucket is there and the object is not."""
+        return self.code in {"NoSuchKey", "404"}
+
+
+def _rebuild(code: str, bucket: str, key: str, action: str, cause: str) -> S3Error:
+    return S3Error(code, bucket=bucket, key=key, action=action, cause=cause)
+
+
+class Location(NamedTuple):
+    """A bucket and a key; nothing in the key is escaped."""
+
+    bucket: str
+    key: str
+
+    @property
+    def uri(self) -> str:
+        """``s3://bucket/key``."""
+        return join_uri(f"s3://{self.bucket}", self.key)
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object that was read whole.
+
+    :param body: its bytes.
+    :param etag: without quotes.
+    :param age_seconds: how long ago it was written, by the server's own clock.
+    """
+
+    body: bytes
+    etag: str
+    age_seconds: float
+
+
+def split_uri(uri: str) -> Location:
+    """``s3://bucket/any key`` as bucket and key. The key may hold anything, ``#`` and ``?`` included.
+
+    :raises ValueError: no S3 URI, or one without bucket.
+    """
+    if not uri.startswith("s3://"):
+        raise ValueError(f"{uri!r} is not an S3 URI; expected s3://bucket/key")
+    bucket, _, key = uri[len("s3://") :].partition("/")
+    if not bucket:
+        raise ValueError(f"{uri!r} names no bucket; expected s3://bucket/key")
+    return Location(bucket, key)
+
+
+def join_uri(base: str, *parts: str) -> str:
+    """``base`` and the parts with one slash between each."""
+    uri = base
+    for part in parts:
+        uri = f"{uri.rstrip('/') if uri != 's3://' else uri}/{part}" if part else uri
+    return uri
+
+
+def client(settings: Settings, *, connections: int = 10) -> Any:
+    """A boto3 S3 client for the settings' region; close it after use.
+
+    ``AWS_ENDPOINT_URL_S3`` and the rest of AWS's own variables are honoured by boto3 itself. Behind such an
+    endpoint buckets are addressed by path, because ``bucket.localhost`` seldom resolves.
+
+    :param connections: requests that may be under way at once.
+    """
+    own_endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return boto3.client(
+        "s3",
+        region_name=settings.region,
+        config=Config(
+            retries={"max_attempts": 5, "mode": "standard"},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=connections,
+            s3={"addressing_style": "path" if own_endpoint else "auto"},
+        ),
+    )
+
+
+@contextmanager
+def open_client(settings: Settings, *, connections: int = 10) -> Iterator[Any]:
+    """:func:`client` that is closed at the end of the block."""
+    opened = client(settings, connections=connections)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@contextmanager
+def named_errors(action: str, bucket: str, key: str = "") -> Iterator[None]:
+    """Turn what boto3 raises inside the block into :class:`S3Error`.
+
+    :param action: what was tried, to complete "cannot …", for example ``"list"``.
+    """
+    try:
+        yield
+    except boto_errors.ClientError as error:
+        answer = error.response.get("Error", {})
+        code = str(answer.get("Code", "Unknown"))
+        cause = str(answer.get("Message") or error)
+        raise S3Error(code, bucket=bucket, key=key, action=action, cause=cause) from error
+    except (boto_errors.NoCredentialsError, boto_errors.PartialCredentialsError) as error:
+        raise S3Error("NoCredentials", bucket=bucket, key=key, action=action, cause=str(error)) from error
+    except (boto_errors.HTTPClientError, boto_errors.IncompleteReadError) as error:
+        raise S3Error("Unreachable", bucket=bucket, key=key, action=action, cause=str(error)) from error
+    except boto_errors.BotoCoreError as error:
+        raise S3Error("Client", bucket=bucket, key=key, action=action, cause=str(error)) from error
+
+
+def etag_of(answer: dict[str, Any]) -> str:
+    """The ETag of a listing entry or an answer, without its quotes."""
+    return str(answer.get("ETag", "")).strip('"')
+
+
+def list_pages(s3: Any, bucket: str, prefix: str, *, delimiter: str = "") -> Iterator[dict[str, Any]]:
+    """ListObjectsV2 page by page (at most 1,000 keys each), in whatever order the server has.
+
+    AWS sorts by the key's UTF-8 bytes, SeaweedFS by folder: nothing may depend on the order.
+
+    :raises S3Error: the bucket cannot be listed.
+    """
+    with named_errors("list", bucket, prefix):
+        pages = s3.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=prefix, **({"Delimiter": delimiter} if delimiter else {})
+        )
+        yield from pages
+
+
+def list_objects(s3: Any, uri: str) -> Iterator[dict[str, Any]]:
+    """Entries (``Key``, ``ETag``, ``Size``, ``LastModified``) of all objects whose key starts with ``uri``'s."""
+    bucket, prefix = split_uri(uri)
+    for page in list_pages(s3, bucket, prefix):
+        yield from page.get("Contents", [])
+
+
+def read(s3: Any, uri: str) -> StoredObject:
+    """The whole object.
+
+    :raises S3Error: it cannot be read; ``is_missing`` tells whether it is not there.
+    """
+    bucket, key = split_uri(uri)
+    with named_errors("read", bucket, key):
+        answer = s3.get_object(Bucket=bucket, Key=key)
+        with answer["Body"] as body:
+            content = body.read()
+    age = server_time(answer) - answer["LastModified"]
+    return StoredObject(content, etag_of(answer), age.total_seconds())
+
+
+def read_text(s3: Any, uri: str) -> str:
+    """The whole object as UTF-8 text.
+
+    :raises UnicodeDecodeError: it is not UTF-8.
+    """
+    return read(s3, uri).body.decode("utf-8")
+
+
+def iter_lines(s3: Any, uri: str) -> Iterator[bytes]:
+    r"""The object's lines, cut at ``\n`` alone, read as a stream; a last line without ``\n`` counts."""
+    bucket, key = split_uri(uri)
+    with named_errors("read", bucket, key):
+        with s3.get_object(Bucket=bucket, Key=key)["Body"] as body:
+            rest = b""
+            for chunk in body.iter_chunks(_CHUNK):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from lines
+            if rest:
+                yield rest
+
+
+def download(s3: Any, uri: str, target: Any) -> None:
+    """Write the object into the binary file ``target``, piece by piece."""
+    bucket, key = split_uri(uri)
+    with named_errors("read", bucket, key), s3.get_object(Bucket=bucket, Key=key)["Body"] as body:
+        for chunk in body.iter_chunks(_CHUNK):
+            target.write(chunk)
+
+
+def exists(s3: Any, uri: str) -> bool:
+    """Whether the object is there.
+
+    :raises S3Error: that cannot be told.
+    """
+    bucket, key = split_uri(uri)
+    try:
+        with named_errors("look up", bucket, key):
+            s3.head_object(Bucket=bucket, Key=key)
+    except S3Error as error:
+        if error.is_missing:
+            return False
+        raise
+    return True
+
+
+def put(s3: Any, uri: str, body: bytes, *, content_type: str = "application/octet-stream") -> str:
+    """Write the object, over an older one if there is one; returns its ETag."""
+    bucket, key = split_uri(uri)
+    with named_errors("write", bucket, key):
+        return etag_of(s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type))
+
+
+def put_if_absent(s3: Any, uri: str, body: bytes) -> str | None:
+    """Write the object unless there is one of that key: its ETag, or None when another was first."""
+    return _put_on_condition(s3, uri, body, IfNoneMatch="*")
+
+
+def put_if_match(s3: Any, uri: str, body: bytes, *, etag: str) -> str | None:
+    """Replace the object if it still is the one of that ETag: the new ETag, or None when it is not."""
+    return _put_on_condition(s3, uri, body, IfMatch=f'"{etag}"')
+
+
+def _put_on_condition(s3: Any, uri: str, body: bytes, **condition: str) -> str | None:
+    bucket, key = split_uri(uri)
+    try:
+        with named_errors("write", bucket, key):
+            return etag_of(s3.put_object(Bucket=bucket, Key=key, Body=body, **condition))
+    except S3Error as error:
+        # AWS answers 409 when two conditional writes meet, and 404 to If-Match on what is no longer there.
+        if error.is_missing or error.code in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
+            return None
+        raise
+
+
+def delete(s3: Any, uri: str) -> None:
+    """Delete the object; one that is not there is no error."""
+    bucket, key = split_uri(uri)
+    with named_errors("delete", bucket, key):
+        s3.delete_object(Bucket=bucket, Key=key)
+
+
+def server_time(answer: dict[str, Any]) -> datetime:
+    """The server's clock at an answer: ages taken from it do not suffer from a wrong clock here."""
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return parsedate_to_datetime(date) if date else datetime.now(UTC)
