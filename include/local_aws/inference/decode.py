@@ -1,0 +1,116 @@
+"""Decodes a picture once, safely, to about the size the networks need."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from local_aws.inference.containers import Container, inspect, invalid
+from local_aws.inference.errors import INVALID_PARAMETER, TOO_LARGE, ImageRejected
+from moderation import limits as aws
+
+# JPEGs are decoded at 1/2, 1/4 or 1/8 as long as the shorter side keeps this many pixels, so a 1024×576 picture
+# at half size: enough for networks that look at 224 to 416 pixels a side.
+_DRAFT_SIDE: Final = 280
+# Other pictures are shrunk by whole factors, strip by strip, down to this.
+_REDUCED_SIDE: Final = 832
+_STRIP_PIXELS: Final = 2_000_000
+
+_TRANSPOSE: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What an image may be: bytes, and pixels a side; the defaults are Rekognition's for images in S3."""
+
+    max_bytes: int = aws.IMAGE_MAX_BYTES
+    min_side: int = aws.IMAGE_MIN_PIXELS
+    max_side: int = aws.IMAGE_MAX_PIXELS
+
+
+def check(data: bytes, limits: ImageLimits) -> Container:
+    """Check size, format and dimensions of a picture without decoding a pixel.
+
+    AWS answers the same codes: InvalidParameterException for both ends of the dimension rule, with this very
+    message above 10,000 pixels, and with nothing but "Request has invalid parameters" below 80, to which the
+    reason is added here.
+
+    Raises:
+        ImageRejected: with the exception Rekognition answers.
+    """
+    if len(data) > limits.max_bytes:
+        message = f"Image size is too large: {len(data)} bytes, the maximum is {limits.max_bytes} bytes"
+        raise ImageRejected(TOO_LARGE, message)
+    container = inspect(data)
+    size = f"{container.width} x {container.height}"
+    if max(container.width, container.height) > limits.max_side:
+        message = f"Input image dimensions {size} exceed maximum dimension size of {limits.max_side} pixels"
+        raise ImageRejected(INVALID_PARAMETER, message)
+    if min(container.width, container.height) < limits.min_side:
+        message = (
+            f"Request has invalid parameters: image dimensions {size} are below {limits.min_side} pixels"
+        )
+        raise ImageRejected(INVALID_PARAMETER, message)
+    return container
+
+
+def decode(container: Container) -> Image.Image:
+    """Decode a checked picture to RGB: first frame, upright, transparency on white, not larger than useful.
+
+    Raises:
+        ImageRejected: `InvalidImageFormatException` when the pixels are damaged or incomplete.
+    """
+    # Not Image.open, which warns of or refuses sizes that Rekognition takes, by a setting of the whole process.
+    try:
+        opened: JpegImageFile | PngImageFile
+        if container.format == "JPEG":
+            opened = JpegImageFile(io.BytesIO(container.data))
+            opened.draft(None, (_DRAFT_SIDE, _DRAFT_SIDE))
+        else:
+            opened = PngImageFile(io.BytesIO(container.data))
+        with opened as image:
+            image.load()
+            picture = _flatten(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises a dozen types on damaged bytes; all mean the same here
+        raise invalid(f"the {container.format} cannot be decoded ({error})") from error
+    turn = _TRANSPOSE.get(container.orientation)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """RGB on white, reduced by a whole factor; in strips, so that a large picture is never held twice."""
+    factor = max(1, min(image.size) // _REDUCED_SIDE)
+    if factor == 1 and image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy()
+    reduced = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    rows = max(1, _STRIP_PIXELS // image.width // factor) * factor
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        reduced.paste(_on_white(strip).reduce(factor), (0, top // factor))
+    return reduced
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey: keep the high byte, which Pillow's own conversion may clip
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
+        shown = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, shown).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,100 @@
+"""Moderates pictures on the CPU, from their bytes to labels."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Final
+
+from local_aws.inference import rules, tensors
+from local_aws.inference.decode import ImageLimits, check, decode
+from local_aws.inference.networks import Networks
+from local_aws.inference.rules import ContentType, Label
+
+MODEL_VERSION: Final = "offline-1.0"
+"""Stands in every answer as ModerationModelVersion. Change it with any weight or rule: tables rely on it."""
+
+DEFAULT_MIN_CONFIDENCE: Final = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moderation:
+    """The answer for one picture.
+
+    `labels` are ordered child before ancestors; `width` and `height` are the picture's pixels as stored.
+    """
+
+    labels: tuple[Label, ...]
+    content_types: tuple[ContentType, ...]
+    width: int
+    height: int
+
+
+class Moderator:
+    """Moderates pictures; share one between all threads of a process.
+
+    Args:
+        threads: how many pictures are worked on at once; more callers wait. Each takes one core.
+        limits: what is refused before decoding.
+        load: makes the networks, called once, when they are first needed.
+    """
+
+    def __init__(
+        self,
+        threads: int = 2,
+        *,
+        limits: ImageLimits | None = None,
+        load: Callable[[], Networks] = Networks,
+    ) -> None:
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, not {threads}")
+        self._limits = limits or ImageLimits()
+        self._load = load
+        self._networks: Networks | None = None
+        self._loading = threading.Lock()
+        self._slots = threading.BoundedSemaphore(threads)
+        # A 10,000×10,000 PNG takes 400 MB while it is decoded. One at a time keeps the process under 700 MB.
+        self._heavy = threading.Lock()
+
+    def load(self) -> Networks:
+        """Check and load the networks now (0.5 s), instead of with the first picture.
+
+        Raises:
+            ModelFileError: a model file is missing or is not this release's.
+        """
+        with self._loading:
+            if self._networks is None:
+                self._networks = self._load()
+            return self._networks
+
+    def moderate(self, data: bytes, *, min_confidence: float = DEFAULT_MIN_CONFIDENCE) -> Moderation:
+        """Moderate one PNG or JPEG file.
+
+        The answer depends on `data` and `min_confidence` only, not on what other threads do.
+
+        Args:
+            data: the whole file.
+            min_confidence: 0..100; labels below it are left out.
+
+        Raises:
+            ImageRejected: the picture is one that Rekognition refuses; `code` is the name of AWS's exception.
+            ModelFileError: a model file is missing or is not this release's.
+            ValueError: `min_confidence` is outside 0..100.
+        """
+        if math.isnan(min_confidence) or not 0 <= min_confidence <= 100:
+            raise ValueError(f"min_confidence must be 0..100, not {min_confidence}")
+        container = check(data, self._limits)
+        networks = self.load()
+        # A heavy picture waits for its turn before it takes a slot, so that others are not held up behind it.
+        with self._heavy if container.heavy else nullcontext(), self._slots:
+            inputs = tensors.normalise(tensors.resize(decode(container)))
+            signals = networks.run(inputs)
+        return Moderation(
+            labels=rules.labels(signals, min_confidence),
+            content_types=rules.content_types(signals),
+            width=container.width,
+            height=container.height,
+        )
