@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from local_aws import ports, process
 
@@ -33,16 +34,15 @@ class SeaweedFS:
     :param process: the server's process group.
     """
 
+    STOP_GRACE_SECONDS: ClassVar[float] = 2.0
+    """The volume server has closed its files milliseconds after SIGTERM; the rest waits for absent peers."""
+
     endpoint_url: str
     process: process.ServiceProcess
 
     def stop(self) -> None:
-        """Stop the server; what was written stays in its folder.
-
-        The volume server has flushed and closed its files milliseconds after SIGTERM; the rest of the
-        process then waits up to 15 s for peers that a single server does not have.
-        """
-        self.process.stop(grace=2.0)
+        """Stop the server; what was written stays in its folder."""
+        self.process.stop(grace=self.STOP_GRACE_SECONDS)
 
 
 def start(

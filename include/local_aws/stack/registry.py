@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import psutil
 
 from local_aws import process
+from local_aws.seaweedfs import SeaweedFS
 
 KEPT = "kept"
 """Owner of services that stay until `make down`."""
@@ -63,21 +65,21 @@ class Registry:
         return entry
 
     def stop(self, *, owner: str | None = None, grace: float = 10.0) -> list[str]:
-        """Stop the registered services, the last started first.
+        """Stop the registered services: all at once, but S3 after everything that may still write to it.
 
         :param owner: only those of this owner; all when None.
+        :param grace: seconds between SIGTERM and SIGKILL.
         :return: names of what was stopped.
         """
-        stopped = []
-        for name, entry in reversed(list(self.entries().items())):
-            if owner is not None and entry.owner != owner:
-                continue
-            process.stop_group(
-                entry.pid, grace=2.0 if name == "s3" else grace, reap=partial(_reap, entry.pid)
-            )
-            stopped.append(name)
+        chosen = [entry for entry in self.entries().values() if owner is None or entry.owner == owner]
+        users = [entry for entry in chosen if entry.name != "s3"]
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(partial(_stop_entry, grace=grace), users))
+        for entry in chosen:
+            if entry.name == "s3":
+                _stop_entry(entry, grace=SeaweedFS.STOP_GRACE_SECONDS)
         self._write(self.entries())
-        return stopped
+        return [entry.name for entry in chosen]
 
     def stop_orphans(self) -> list[str]:
         """Stop what a command that was killed has left behind."""
@@ -119,6 +121,10 @@ def _start_time(pid: int) -> float | None:
         return None if found.status() == psutil.STATUS_ZOMBIE else found.create_time()
     except psutil.Error:
         return None
+
+
+def _stop_entry(entry: Entry, *, grace: float) -> None:
+    process.stop_group(entry.pid, grace=grace, reap=partial(_reap, entry.pid))
 
 
 def _reap(pid: int) -> None:
