@@ -1,0 +1,1 @@
+"""Amazon Rekognition media analysis jobs for Airflow, shaped like a service of the Amazon provider."""

@@ -1,0 +1,201 @@
+"""One exception class for each thing a Dag author may want to react to, and what makes each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.providers.amazon.aws.utils.waiter_with_logging import RETRIABLE_ERROR_CODES
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+
+class RekognitionArgumentError(AirflowFailException, ValueError):
+    """An argument breaks a constraint of AWS's service model; nothing was sent."""
+
+
+class RekognitionError(AirflowException):
+    """
+    Rekognition refused a call, or a media analysis job did not end well.
+
+    :param message: what AWS said.
+    :param code: AWS's error code (of the call) or failure code (of the job).
+    :param job_id: the media analysis job concerned, if one is known.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None, job_id: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.job_id = job_id
+
+    def __str__(self) -> str:
+        subject = f"Media analysis job {self.job_id}: " if self.job_id else ""
+        return f"{subject}{self.code}: {self.message}" if self.code else f"{subject}{self.message}"
+
+    def serialize(self) -> tuple[str, tuple[str], dict[str, Any]]:
+        """Describe the exception so that Airflow can build it again in another process."""
+        cls = type(self)
+        kwargs = {"code": self.code, "job_id": self.job_id}
+        return f"{cls.__module__}.{cls.__qualname__}", (self.message,), kwargs
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.code, self.job_id)
+
+
+class RekognitionAccessDenied(RekognitionError):
+    """The caller may not do this: IAM, credentials, or an account that is not eligible for bulk jobs."""
+
+
+class RekognitionRequestInvalid(RekognitionError):
+    """AWS will answer the same request in the same way for ever."""
+
+
+class RekognitionThrottled(RekognitionError):
+    """Too many calls in a second."""
+
+
+class RekognitionJobLimitReached(RekognitionError):
+    """Too many open media analysis jobs in this account and region; a slot frees when one ends."""
+
+
+class RekognitionUnavailable(RekognitionError):
+    """The service or the way to it is disturbed; whether the call took effect is unknown."""
+
+
+class RekognitionMediaAnalysisJobFailed(RekognitionError):
+    """The job ended as FAILED; ``code`` and ``message`` are its ``FailureDetails``."""
+
+    def __str__(self) -> str:
+        return f"Media analysis job {self.job_id} failed with {self.code}: {self.message}"
+
+
+class RekognitionMediaAnalysisJobFailedPermanently(RekognitionMediaAnalysisJobFailed, AirflowFailException):
+    """The job failed for a reason that a retry cannot change, so the task fails without one."""
+
+
+class RekognitionMediaAnalysisJobTimeout(RekognitionError):
+    """The job did not end within the time given. It goes on; a retry reconnects to it."""
+
+
+class RekognitionMediaAnalysisJobNotFound(RekognitionError):
+    """This account and region know no such job."""
+
+
+# FailureDetails.Code of a FAILED job [service-2.json, MediaAnalysisJobFailureCode]. RESOURCE_NOT_READY is
+# an adapter that may be ready later; a code AWS adds tomorrow is retried, because retries are bounded.
+PERMANENT_FAILURE_CODES = frozenset(
+    {
+        "INVALID_S3_OBJECT",
+        "INVALID_MANIFEST",
+        "INVALID_OUTPUT_CONFIG",
+        "INVALID_KMS_KEY",
+        "ACCESS_DENIED",
+        "RESOURCE_NOT_FOUND",
+    }
+)
+
+# Error codes of the three media analysis operations [service-2.json], of S3, STS and AWS authentication.
+_CLASS_OF_ERROR_CODE: dict[str, type[RekognitionError]] = {
+    "AccessDeniedException": RekognitionAccessDenied,
+    "AccessDenied": RekognitionAccessDenied,
+    "UnrecognizedClientException": RekognitionAccessDenied,
+    "InvalidSignatureException": RekognitionAccessDenied,
+    "MissingAuthenticationTokenException": RekognitionAccessDenied,
+    "IdempotentParameterMismatchException": RekognitionRequestInvalid,
+    "InvalidManifestException": RekognitionRequestInvalid,
+    "InvalidPaginationTokenException": RekognitionRequestInvalid,
+    "InvalidParameterException": RekognitionRequestInvalid,
+    "InvalidS3ObjectException": RekognitionRequestInvalid,
+    "ResourceNotFoundException": RekognitionRequestInvalid,
+    "ValidationException": RekognitionRequestInvalid,
+    "LimitExceededException": RekognitionJobLimitReached,
+    "ProvisionedThroughputExceededException": RekognitionThrottled,
+    "ThrottlingException": RekognitionThrottled,
+    "InternalServerError": RekognitionUnavailable,
+    "ResourceNotReadyException": RekognitionError,
+}
+
+
+def from_error_response(response: Mapping[str, Any], *, job_id: str | None = None) -> RekognitionError:
+    """
+    Name the error in an error response of botocore (``ClientError.response``, ``WaiterError.last_response``).
+
+    :param response: holds ``Error`` {``Code``, ``Message``} and ``ResponseMetadata``.
+    :param job_id: the job the call was about; then ResourceNotFoundException means that job.
+    """
+    error = response.get("Error", {})
+    code = str(error.get("Code", "Unknown"))
+    message = str(error.get("Message") or "no message")
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if job_id and code == "ResourceNotFoundException":
+        return RekognitionMediaAnalysisJobNotFound(message, code=code, job_id=job_id)
+    if known := _CLASS_OF_ERROR_CODE.get(code):
+        return known(message, code=code, job_id=job_id)
+    if code in RETRIABLE_ERROR_CODES or status >= 500:
+        return RekognitionUnavailable(message, code=code, job_id=job_id)
+    return RekognitionError(message, code=code, job_id=job_id)
+
+
+def from_botocore(error: BotoCoreError | ClientError, *, job_id: str | None = None) -> RekognitionError:
+    """Name any error a boto client raised, whether AWS answered or not."""
+    if isinstance(error, ClientError):
+        return from_error_response(error.response, job_id=job_id)
+    code = type(error).__name__
+    if isinstance(error, NoCredentialsError):
+        return RekognitionAccessDenied(str(error), code=code, job_id=job_id)
+    if isinstance(error, HTTPClientError | BotoConnectionError):
+        return RekognitionUnavailable(str(error), code=code, job_id=job_id)
+    return RekognitionError(str(error), code=code, job_id=job_id)
+
+
+def from_failed_job(job: Mapping[str, Any]) -> RekognitionMediaAnalysisJobFailed:
+    """Turn the GetMediaAnalysisJob answer of a FAILED job into the exception its task raises."""
+    details = job.get("FailureDetails") or {}
+    code = str(details.get("Code") or "UNKNOWN")
+    cls = (
+        RekognitionMediaAnalysisJobFailedPermanently
+        if code in PERMANENT_FAILURE_CODES
+        else RekognitionMediaAnalysisJobFailed
+    )
+    return cls(str(details.get("Message") or "no message"), code=code, job_id=job.get("JobId"))
+
+
+def to_event(error: RekognitionError) -> dict[str, Any]:
+    """Pack ``error`` into the payload of a trigger event."""
+    return {
+        "status": "error",
+        "error": type(error).__name__,
+        "message": error.message,
+        "code": error.code,
+        "job_id": error.job_id,
+    }
+
+
+def from_event(event: Mapping[str, Any]) -> RekognitionError:
+    """Unpack what `to_event` packed."""
+    cls = _BY_NAME.get(str(event.get("error")), RekognitionError)
+    return cls(str(event.get("message") or event), code=event.get("code"), job_id=event.get("job_id"))
+
+
+def _rebuild(
+    cls: type[RekognitionError], message: str, code: str | None, job_id: str | None
+) -> RekognitionError:
+    return cls(message, code=code, job_id=job_id)
+
+
+_BY_NAME: dict[str, type[RekognitionError]] = {
+    cls.__name__: cls
+    for cls in (
+        RekognitionAccessDenied,
+        RekognitionRequestInvalid,
+        RekognitionThrottled,
+        RekognitionJobLimitReached,
+        RekognitionUnavailable,
+        RekognitionMediaAnalysisJobFailed,
+        RekognitionMediaAnalysisJobFailedPermanently,
+        RekognitionMediaAnalysisJobTimeout,
+        RekognitionMediaAnalysisJobNotFound,
+    )
+}

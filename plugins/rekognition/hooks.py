@@ -1,0 +1,221 @@
+"""Hook for Amazon Rekognition."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import cached_property
+from os import PathLike
+from typing import Any, TypeVar
+
+import tenacity
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+
+from rekognition import patience
+from rekognition.constraints import check_request
+from rekognition.exceptions import (
+    RekognitionMediaAnalysisJobTimeout,
+    from_botocore,
+    from_error_response,
+    from_failed_job,
+)
+from rekognition.patience import JobStillRunning
+from rekognition.states import JOB_COMPLETE_WAITER, WAITERS_FILE, job_states
+
+T = TypeVar("T")
+
+# ListMediaAnalysisJobs has neither filter nor paginator; a search reads at most this many pages of 100.
+_SEARCH_PAGES = 50
+# Room between this machine's clock and AWS's when a search stops at a time.
+_CLOCK_SKEW = timedelta(hours=1)
+# Seconds for which throttling and disturbances of a harmless call are ridden out.
+_CALL_PATIENCE = 120.0
+
+
+class RekognitionHook(AwsBaseHook):
+    """
+    Interact with Amazon Rekognition.
+
+    Provide thin wrapper around :external+boto3:py:class:`boto3.client("rekognition") <Rekognition.Client>`
+    and what media analysis jobs need beyond it: bounded waits, named errors, a search by name.
+
+    Additional arguments (such as ``aws_conn_id``) may be specified and
+    are passed down to the underlying AwsBaseHook.
+
+    .. seealso::
+        - :class:`airflow.providers.amazon.aws.hooks.base_aws.AwsBaseHook`
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["client_type"] = "rekognition"
+        super().__init__(*args, **kwargs)
+
+    @cached_property
+    def waiter_path(self) -> PathLike[str] | None:
+        """Where `get_waiter` finds this service's waiters, synchronous and asynchronous."""
+        return WAITERS_FILE
+
+    def check_start_request(self, request: dict[str, Any], argument_of: dict[str, str]) -> None:
+        """
+        Check a StartMediaAnalysisJob request against AWS's constraints without sending it.
+
+        :raises RekognitionArgumentError: naming the argument (as in ``argument_of``), the limit, the value.
+        """
+        operation = self.conn_client_meta.service_model.operation_model("StartMediaAnalysisJob")
+        check_request(request, operation.input_shape, argument_of)
+
+    def start_media_analysis_job(
+        self,
+        request: dict[str, Any],
+        *,
+        timeout: timedelta | float,
+        limit_interval: timedelta | float | None = 30,
+    ) -> str:
+        """
+        Start a media analysis job, or recognise the one that ``request`` has started before.
+
+        Throttling, disturbances and "too many open jobs" are waited out; the same ClientRequestToken goes
+        with every try, so that a lost answer starts no second job.
+
+        :param request: arguments of StartMediaAnalysisJob, ``ClientRequestToken`` included.
+        :param timeout: how long refusals are waited out; then the last one is raised.
+        :param limit_interval: about how long to wait between tries while too many jobs are open; None raises
+            RekognitionJobLimitReached at once.
+        :return: the JobId.
+        """
+        policy = patience.start_policy(
+            patience=patience.seconds(timeout, name="timeout"),
+            limit_interval=(
+                None if limit_interval is None else patience.seconds(limit_interval, name="limit_interval")
+            ),
+            log=self.log,
+        )
+        answer = self._call(lambda: self.conn.start_media_analysis_job(**request), policy=policy)
+        return str(answer["JobId"])
+
+    def describe_job(self, job_id: str) -> dict[str, Any]:
+        """
+        Return the GetMediaAnalysisJob answer: Status, FailureDetails, Results, ManifestSummary and more.
+
+        :raises RekognitionMediaAnalysisJobNotFound: if this account and region know no such job.
+        """
+        answer = self._call(lambda: self.conn.get_media_analysis_job(JobId=job_id), job_id=job_id)
+        return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
+
+    def find_job(self, job_name: str, *, since: datetime | None = None) -> dict[str, Any] | None:
+        """
+        Search recent jobs, newest first, for one of this name.
+
+        :param since: no job older than this (with an hour's room for clocks) is looked at.
+        :return: its entry of ListMediaAnalysisJobs, or None.
+        """
+        oldest = since - _CLOCK_SKEW if since else None
+        page: dict[str, Any] = {}
+        for _ in range(_SEARCH_PAGES):
+            page = self._list_jobs(page.get("NextToken"))
+            for job in page["MediaAnalysisJobs"]:
+                if job.get("JobName") == job_name:
+                    return dict(job)
+                if oldest and job["CreationTimestamp"] < oldest:
+                    return None
+            if not page.get("NextToken"):
+                return None
+        self.log.warning("No job named %s among the newest %d", job_name, _SEARCH_PAGES * 100)
+        return None
+
+    def wait_for_job(self, job_id: str, *, interval: timedelta | float, timeout: timedelta | float) -> None:
+        """
+        Wait until the job has succeeded.
+
+        :param interval: time between two looks.
+        :param timeout: wall time after which the wait ends, whatever the service answers.
+        :raises RekognitionMediaAnalysisJobFailed: with the code and message of its FailureDetails.
+        :raises RekognitionMediaAnalysisJobTimeout: when ``timeout`` has passed; the job goes on.
+        """
+        waiter = self.get_waiter(JOB_COMPLETE_WAITER)
+        limit = patience.seconds(timeout, name="timeout")
+        policy = patience.poll_policy(
+            interval=patience.seconds(interval, name="interval"), patience=limit, log=self.log
+        )
+
+        def look() -> None:
+            with _looking_at(job_id):
+                waiter.wait(JobId=job_id, WaiterConfig={"MaxAttempts": 1})
+
+        try:
+            tenacity.Retrying(**policy)(look)
+        except JobStillRunning as error:
+            raise _timeout(job_id, limit, error.status) from None
+
+    async def async_wait_for_job(self, client: Any, job_id: str, *, interval: float, timeout: float) -> None:
+        """
+        Wait as `wait_for_job` does, on an aiobotocore client; a call that hangs ends with the wait.
+
+        :param interval: seconds between two looks.
+        :param timeout: seconds; a look is taken even if none are left.
+        """
+        waiter = self.get_waiter(JOB_COMPLETE_WAITER, deferrable=True, client=client)
+        policy = patience.poll_policy(interval=interval, patience=timeout, log=self.log)
+
+        async def look() -> None:
+            with _looking_at(job_id):
+                await waiter.wait(JobId=job_id, WaiterConfig={"MaxAttempts": 1})
+
+        try:
+            async with asyncio.timeout(max(timeout, 0.0) + _CALL_PATIENCE):
+                await tenacity.AsyncRetrying(**policy)(look)
+        except JobStillRunning as error:
+            raise _timeout(job_id, timeout, error.status) from None
+        except TimeoutError:
+            raise _timeout(job_id, timeout, "unknown (no answer)") from None
+
+    def _list_jobs(self, token: str | None) -> dict[str, Any]:
+        position = {"NextToken": token} if token else {}
+        return self._call(lambda: self.conn.list_media_analysis_jobs(MaxResults=100, **position))
+
+    def _call(
+        self, call: Callable[[], T], *, job_id: str | None = None, policy: dict[str, Any] | None = None
+    ) -> T:
+        """Make a call under ``policy`` (default: ride out two minutes of refusals) with named errors."""
+
+        def attempt() -> T:
+            with _named_errors(job_id):
+                return call()
+
+        default = patience.call_policy(patience=_CALL_PATIENCE, log=self.log)
+        return tenacity.Retrying(**(policy or default))(attempt)
+
+
+@contextmanager
+def _named_errors(job_id: str | None) -> Iterator[None]:
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise from_botocore(error, job_id=job_id) from error
+
+
+@contextmanager
+def _looking_at(job_id: str) -> Iterator[None]:
+    """Read the one outcome of a waiter that was given a single attempt."""
+    with _named_errors(job_id):
+        try:
+            yield
+        except WaiterError as error:
+            response = error.last_response or {}
+            if "Error" in response:
+                raise from_error_response(response, job_id=job_id) from error
+            status = response.get("Status", "unknown")
+            if status in job_states().failed:
+                raise from_failed_job(response) from error
+            raise JobStillRunning(status) from None
+
+
+def _timeout(job_id: str, limit: float, status: str) -> RekognitionMediaAnalysisJobTimeout:
+    return RekognitionMediaAnalysisJobTimeout(
+        f"not finished after {timedelta(seconds=round(limit))}; its last status was {status}. "
+        "The job goes on at AWS, and a retry of the task waits for it again",
+        job_id=job_id,
+    )

@@ -1,0 +1,110 @@
+"""Sensors for Amazon Rekognition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
+from airflow.providers.amazon.aws.utils import validate_execute_complete_event
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.sdk import timezone
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from rekognition.exceptions import (
+    RekognitionMediaAnalysisJobTimeout,
+    RekognitionThrottled,
+    RekognitionUnavailable,
+    from_event,
+    from_failed_job,
+)
+from rekognition.hooks import RekognitionHook
+from rekognition.states import job_states
+from rekognition.triggers import RekognitionMediaAnalysisJobCompletedTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_TRIGGERER_GRACE = timedelta(minutes=5)
+
+
+class RekognitionMediaAnalysisJobSensor(AwsBaseSensor[RekognitionHook]):
+    """
+    Poll a media analysis job until it has succeeded; fails with its failure code and message if it fails.
+
+    :param job_id: The id of the media analysis job. (templated)
+    :param deferrable: If True, the sensor waits in the triggerer. This mode requires aiobotocore
+        module to be installed.
+        (default: False, but can be overridden in config file by setting default_deferrable to True)
+    :param poke_interval: Time between two looks at the job, timedelta or seconds. (default: 60 s)
+    :param timeout: Wall time after which the sensor gives up, timedelta or seconds. (default: 7 days)
+    :param aws_conn_id: The Airflow connection used for AWS credentials.
+        If this is ``None`` or empty then the default boto3 behaviour is used. If
+        running Airflow in a distributed manner and aws_conn_id is None or
+        empty, then default boto3 configuration would be used (and must be
+        maintained on each worker node).
+    :param region_name: AWS region_name. If not specified then the default boto3 behaviour is used.
+    :param verify: Whether to verify SSL certificates. See:
+        https://boto3.amazonaws.com/v1/documentation/api/latest/reference/core/session.html
+    :param botocore_config: Configuration dictionary (key-values) for botocore client. See:
+        https://botocore.amazonaws.com/v1/documentation/api/latest/reference/config.html
+    """
+
+    aws_hook_class = RekognitionHook
+    template_fields: Sequence[str] = aws_template_fields("job_id")
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job_id = job_id
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        """Wait in a worker or, if deferrable and still needed, in the triggerer."""
+        if not self.deferrable:
+            return super().execute(context=context)
+        if self.poke(context):
+            return None
+        timeout = timedelta(seconds=self.timeout)
+        return self.defer(
+            trigger=RekognitionMediaAnalysisJobCompletedTrigger(
+                job_id=self.job_id,
+                poll_interval=self.poke_interval,
+                deadline=(timezone.utcnow() + timeout).isoformat(),
+                aws_conn_id=self.aws_conn_id,
+                region_name=self.region_name,
+                verify=self.verify,
+                botocore_config=self.botocore_config,
+            ),
+            method_name="execute_complete",
+            timeout=timeout + _TRIGGERER_GRACE,
+        )
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
+        """End well, or raise what the trigger has seen."""
+        outcome = validate_execute_complete_event(event)
+        if outcome["status"] == "success":
+            return
+        error = from_event(outcome)
+        if isinstance(error, RekognitionMediaAnalysisJobTimeout):
+            raise AirflowSensorTimeout(str(error)) from error
+        raise error
+
+    def poke(self, context: Context) -> bool:
+        """Look at the job once; a throttled look counts as "not yet", bounded by ``timeout``."""
+        try:
+            job = self.hook.describe_job(self.job_id)
+        except (RekognitionThrottled, RekognitionUnavailable) as error:
+            self.log.warning("%s", error)
+            return False
+        self.log.info("Media analysis job %s: status %s", self.job_id, job["Status"])
+        if job["Status"] in job_states().failed:
+            raise from_failed_job(job)
+        return job["Status"] in job_states().succeeded

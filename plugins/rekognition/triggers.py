@@ -1,0 +1,88 @@
+"""Triggers for Amazon Rekognition."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
+from airflow.sdk import timezone
+from airflow.triggers.base import TriggerEvent
+from botocore.exceptions import BotoCoreError
+
+from rekognition.exceptions import RekognitionError, from_botocore, to_event
+from rekognition.hooks import RekognitionHook
+from rekognition.states import JOB_COMPLETE_WAITER
+
+
+class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
+    """
+    Trigger when a media analysis job is complete, has failed, or a moment has come.
+
+    Its event is ``{"status": "success", "job_id": …}``, or ``{"status": "error", "error": …, "code": …,
+    "message": …, "job_id": …}`` as written by :func:`rekognition.exceptions.to_event`.
+
+    :param job_id: The id of the media analysis job.
+    :param poll_interval: Seconds between two looks at the job.
+    :param deadline: The moment at which the wait ends, in ISO format with its offset from UTC. A moment
+        rather than a length of time, so that a restarted triggerer does not begin anew.
+    :param aws_conn_id: The Airflow connection used for AWS credentials.
+    :param region_name: The AWS region where the resources to watch are.
+    :param verify: Whether or not to verify SSL certificates.
+        See: https://boto3.amazonaws.com/v1/documentation/api/latest/reference/core/session.html
+    :param botocore_config: Configuration dictionary (key-values) for botocore client. See:
+        https://botocore.amazonaws.com/v1/documentation/api/latest/reference/config.html
+    """
+
+    aws_hook_class = RekognitionHook
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        poll_interval: float,
+        deadline: str,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            serialized_fields={"job_id": job_id, "poll_interval": poll_interval, "deadline": deadline},
+            waiter_name=JOB_COMPLETE_WAITER,
+            waiter_args={"JobId": job_id},
+            failure_message="Media analysis job failed.",
+            status_message="Status of the media analysis job is",
+            status_queries=["Status", "FailureDetails.Code", "FailureDetails.Message"],
+            return_key="job_id",
+            return_value=job_id,
+            waiter_delay=0,  # the base class counts attempts; this trigger overrides run() and
+            waiter_max_attempts=0,  # goes by the clock, so neither of the two is used or serialized
+            aws_conn_id=aws_conn_id,
+            region_name=region_name,
+            verify=verify,
+            botocore_config=botocore_config,
+        )
+        self.job_id = job_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give the class path and every argument needed to build this trigger again."""
+        path, kwargs = super().serialize()
+        return path, {k: v for k, v in kwargs.items() if k not in ("waiter_delay", "waiter_max_attempts")}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait for the job and tell how it ended; every failure becomes an event that names it."""
+        left = (datetime.fromisoformat(self.deadline) - timezone.utcnow()).total_seconds()
+        hook = self.hook()
+        try:
+            async with await hook.get_async_conn() as client:
+                await hook.async_wait_for_job(client, self.job_id, interval=self.poll_interval, timeout=left)
+        except RekognitionError as error:
+            yield TriggerEvent(to_event(error))
+        except BotoCoreError as error:
+            yield TriggerEvent(to_event(from_botocore(error, job_id=self.job_id)))
+        else:
+            yield TriggerEvent({"status": "success", "job_id": self.job_id})
