@@ -74,7 +74,7 @@ class Location(NamedTuple):
     @property
     def uri(self) -> str:
         """``s3://bucket/key``."""
-        return join_uri(f"s3://{self.bucket}", self.key)
+        return f"s3://{self.bucket}/{self.key}"
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def join_uri(base: str, *parts: str) -> str:
     """``base`` and the parts with one slash between each."""
     uri = base
     for part in parts:
-        uri = f"{uri.rstrip('/') if uri != 's3://' else uri}/{part}" if part else uri
+        uri = f"{uri.rstrip('/')}/{part}"
     return uri
 
 
@@ -185,7 +185,7 @@ def list_pages(s3: Any, bucket: str, prefix: str, *, delimiter: str = "") -> Ite
 
 
 def list_objects(s3: Any, uri: str) -> Iterator[dict[str, Any]]:
-    """Entries (``Key``, ``ETag``, ``Size``, ``LastModified``) of all objects whose key starts with ``uri``'s."""
+    """Entries (``Key``, ``ETag``, ``Size``, ``LastModified``) of all objects under ``uri`` as a prefix."""
     bucket, prefix = split_uri(uri)
     for page in list_pages(s3, bucket, prefix):
         yield from page.get("Contents", [])
@@ -216,14 +216,13 @@ def read_text(s3: Any, uri: str) -> str:
 def iter_lines(s3: Any, uri: str) -> Iterator[bytes]:
     r"""The object's lines, cut at ``\n`` alone, read as a stream; a last line without ``\n`` counts."""
     bucket, key = split_uri(uri)
-    with named_errors("read", bucket, key):
-        with s3.get_object(Bucket=bucket, Key=key)["Body"] as body:
-            rest = b""
-            for chunk in body.iter_chunks(_CHUNK):
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from lines
-            if rest:
-                yield rest
+    with named_errors("read", bucket, key), s3.get_object(Bucket=bucket, Key=key)["Body"] as body:
+        rest = b""
+        for chunk in body.iter_chunks(_CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
 
 
 def download(s3: Any, uri: str, target: Any) -> None:
@@ -234,20 +233,32 @@ def download(s3: Any, uri: str, target: Any) -> None:
             target.write(chunk)
 
 
-def exists(s3: Any, uri: str) -> bool:
-    """Whether the object is there.
+def look_up(s3: Any, uri: str) -> dict[str, Any] | None:
+    """The object's entry as a listing would show it, or None when there is none to be seen.
 
-    :raises S3Error: that cannot be told.
+    Without the right to list, S3 answers "forbidden" for an object that is not there: that is None as well.
+
+    :raises S3Error: S3 cannot be asked.
     """
     bucket, key = split_uri(uri)
     try:
         with named_errors("look up", bucket, key):
-            s3.head_object(Bucket=bucket, Key=key)
+            answer = s3.head_object(Bucket=bucket, Key=key)
     except S3Error as error:
-        if error.is_missing:
-            return False
+        if error.is_missing or error.code == "403":
+            return None
         raise
-    return True
+    return {
+        "Key": key,
+        "ETag": answer["ETag"],
+        "Size": answer["ContentLength"],
+        "LastModified": answer["LastModified"],
+    }
+
+
+def exists(s3: Any, uri: str) -> bool:
+    """Whether the object is there to be seen; see :func:`look_up`."""
+    return look_up(s3, uri) is not None
 
 
 def put(s3: Any, uri: str, body: bytes, *, content_type: str = "application/octet-stream") -> str:
