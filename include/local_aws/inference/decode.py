@@ -15,12 +15,12 @@ from local_aws.inference.containers import Container, inspect, invalid
 from local_aws.inference.errors import INVALID_PARAMETER, TOO_LARGE, ImageRejected
 from moderation import limits as aws
 
-# JPEGs are decoded at 1/2, 1/4 or 1/8 as long as the shorter side keeps this many pixels, so a 1024×576 picture
-# at half size: enough for networks that look at 224 to 416 pixels a side.
+# JPEGs are decoded at 1/2, 1/4 or 1/8 as long as the shorter side keeps this many pixels: a 1024×576
+# picture at half size, which is enough for networks that look at 224 to 416 pixels a side.
 _DRAFT_SIDE: Final = 280
 # Other pictures are shrunk by whole factors, strip by strip, down to this.
 _REDUCED_SIDE: Final = 832
-_STRIP_PIXELS: Final = 2_000_000
+_STRIP_PIXELS: Final = 400_000
 
 _TRANSPOSE: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -74,7 +74,7 @@ def decode(container: Container) -> Image.Image:
     Raises:
         ImageRejected: `InvalidImageFormatException` when the pixels are damaged or incomplete.
     """
-    # Not Image.open, which warns of or refuses sizes that Rekognition takes, by a setting of the whole process.
+    # Not Image.open: by a setting of the whole process it refuses sizes that Rekognition takes.
     try:
         opened: JpegImageFile | PngImageFile
         if container.format == "JPEG":

@@ -11,6 +11,7 @@ from typing import Final
 
 from local_aws.inference import rules, tensors
 from local_aws.inference.decode import ImageLimits, check, decode
+from local_aws.inference.memory import release_unused
 from local_aws.inference.networks import Networks
 from local_aws.inference.rules import ContentType, Label
 
@@ -68,6 +69,7 @@ class Moderator:
         with self._loading:
             if self._networks is None:
                 self._networks = self._load()
+                release_unused()
             return self._networks
 
     def moderate(self, data: bytes, *, min_confidence: float = DEFAULT_MIN_CONFIDENCE) -> Moderation:
@@ -90,6 +92,8 @@ class Moderator:
         networks = self.load()
         # A heavy picture waits for its turn before it takes a slot, so that others are not held up behind it.
         with self._heavy if container.heavy else nullcontext(), self._slots:
+            if container.heavy:
+                release_unused()
             inputs = tensors.normalise(tensors.resize(decode(container)))
             signals = networks.run(inputs)
         return Moderation(

@@ -1,7 +1,7 @@
 """From the networks' signals to labels of Rekognition's taxonomy 7.0 and content types.
 
-models/README.md says how good each rule is. A confidence is 0..100, and 50 is where a rule was set to fire, so
-that AWS's default MinConfidence keeps what the rules mean. They are not calibrated like Rekognition's.
+models/README.md says how good each rule is. A confidence is 0..100, and 50 is where a rule was set to fire,
+so that AWS's default MinConfidence keeps what the rules mean. They are not calibrated like Rekognition's.
 """
 
 from __future__ import annotations
