@@ -1,8 +1,7 @@
 """Result lines to Arrow columns: syntax and an answer's own chains only; no taxonomy, no inputs, no tables.
 
-Everything later works on `ParsedBlock`, so this module can be replaced by a compiled twin. **The twin must
-fill every column with identical values**; this module is the definition. What it may do is hand any line
-that it finds odd to `parse_block` and take over the rows.
+Everything later works on `ParsedBlock`, so this module has a compiled twin, `moderation.native`. **The twin
+fills every column with identical values**; `parse_block_in_python` is the definition.
 
 What a line means
 -----------------
@@ -136,9 +135,18 @@ class _BadAnswer(Exception):
 def parse_block(block: bytes, first_line: int) -> ParsedBlock:
     """Parse whole lines of a results file; never fails, whatever the bytes are.
 
+    Compiled code does it where it can be had, `parse_block_in_python` elsewhere, with equal results.
+
     :param block: lines as `moderation.blocks.iter_blocks` cuts them.
     :param first_line: number of the block's first line in its file, 1-based.
     """
+    from moderation import native  # noqa: PLC0415 - it builds on this module
+
+    return native.parse_block(block, first_line)
+
+
+def parse_block_in_python(block: bytes, first_line: int) -> ParsedBlock:
+    """`parse_block` as this module defines it."""
     builder = _Builder()
     for offset, raw in enumerate(block.split(b"\n")):
         line = raw.strip(_SPACE)
