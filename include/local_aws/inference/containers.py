@@ -24,8 +24,6 @@ _MAX_PARTS: Final = 20_000
 # Each progressive scan passes over the whole picture again. Encoders write about ten.
 _MAX_SCANS: Final = 100
 _MAX_SCANNED_PIXELS: Final = 2_500_000_000
-# Above this many pixels a decoder that needs the whole picture at once takes over 32 MB.
-_HEAVY_PIXELS: Final = 8_000_000
 
 _PNG_PIXEL_CHUNKS: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -43,7 +41,7 @@ class Container:
     """What the outside of a picture says.
 
     `width` and `height` are the stored ones, in pixels, before `orientation` (EXIF, 1..8) is applied.
-    `data` is the file without its baggage. `heavy` marks pictures whose decoder needs hundreds of megabytes.
+    `data` is the file without its baggage. `decoder_bytes` is the memory the decoder will need at most.
     """
 
     format: Literal["PNG", "JPEG"]
@@ -51,7 +49,7 @@ class Container:
     height: int
     orientation: int
     data: bytes
-    heavy: bool
+    decoder_bytes: int
 
 
 def inspect(data: bytes) -> Container:
@@ -97,19 +95,19 @@ def _inspect_png(data: bytes) -> Container:
     else:
         raise invalid(f"the PNG has more than {_MAX_PARTS} chunks")
     width, height = struct.unpack_from(">II", data, 16)
-    return Container("PNG", width, height, orientation, b"".join(kept), width * height > _HEAVY_PIXELS)
+    return Container("PNG", width, height, orientation, b"".join(kept), 4 * width * height)
 
 
 def _inspect_jpeg(data: bytes) -> Container:
     position, orientation, kept = 2, 1, [memoryview(data)[:2]]
-    frame: tuple[int, int, int] | None = None
+    frame: tuple[int, int, int, int] | None = None
     for _ in range(_MAX_PARTS):
         marker, start, end = _jpeg_segment(data, position)
         if marker in _JPEG_FRAMES:
             if frame or end - start < 8:
                 raise invalid("the JPEG has no single frame header")
-            height, width = struct.unpack_from(">HH", data, start + 3)
-            frame = (marker, width, height)
+            height, width, components = struct.unpack_from(">HHB", data, start + 3)
+            frame = (marker, width, height, components)
         elif marker == 0xE1 and data.startswith(b"Exif\x00\x00", start + 2) and orientation == 1:
             orientation = _orientation(data[start + 8 : end])
         elif marker == _JPEG_SOS:
@@ -121,10 +119,12 @@ def _inspect_jpeg(data: bytes) -> Container:
         raise invalid(f"the JPEG has more than {_MAX_PARTS} segments")
     if frame is None:
         raise invalid("the JPEG has no frame header")
-    kind, width, height = frame
+    kind, width, height, components = frame
     kept.append(memoryview(data)[position : _jpeg_end(data, position, width * height)])
-    heavy = kind in _JPEG_PROGRESSIVE and width * height > _HEAVY_PIXELS
-    return Container("JPEG", width, height, orientation, b"".join(kept), heavy)
+    # A picture of several scans is collected whole, in 16-bit numbers; others are reduced while read.
+    collected = kind in _JPEG_PROGRESSIVE or data[position + 4] < components
+    decoder_bytes = 2 * components * width * height if collected else width * height // 4
+    return Container("JPEG", width, height, orientation, b"".join(kept), decoder_bytes)
 
 
 def _jpeg_segment(data: bytes, position: int) -> tuple[int, int, int]:
@@ -135,7 +135,8 @@ def _jpeg_segment(data: bytes, position: int) -> tuple[int, int, int]:
         raise invalid("the JPEG is truncated")
     marker, length = struct.unpack_from(">xBH", data, position)
     end = position + 2 + length
-    if data[position] != 0xFF or marker < 0xC0 or 0xD0 <= marker <= _JPEG_EOI or length < 2:
+    least = 3 if marker == _JPEG_SOS else 2
+    if data[position] != 0xFF or marker < 0xC0 or 0xD0 <= marker <= _JPEG_EOI or length < least:
         raise invalid("the JPEG has a damaged segment")
     if end > len(data):
         raise invalid("the JPEG is truncated")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,10 @@ MODEL_VERSION: Final = "offline-1.0"
 """Stands in every answer as ModerationModelVersion. Change it with any weight or rule: tables rely on it."""
 
 DEFAULT_MIN_CONFIDENCE: Final = 50.0
+
+HEAVY_BYTES: Final = 150_000_000
+"""A picture that takes more memory to decode (a PNG of 38 megapixels, say) is worked on alone: one of
+10,000×10,000 takes 400 MB, and the process is to stay under 700 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,8 @@ class Moderator:
         self._networks: Networks | None = None
         self._loading = threading.Lock()
         self._slots = threading.BoundedSemaphore(threads)
-        # A 10,000×10,000 PNG takes 400 MB while it is decoded. One at a time keeps the process under 700 MB.
-        self._heavy = threading.Lock()
+        self._threads = threads
+        self._all_slots = threading.Lock()
 
     def load(self) -> Networks:
         """Check and load the networks now (0.5 s), instead of with the first picture.
@@ -90,10 +94,7 @@ class Moderator:
             raise ValueError(f"min_confidence must be 0..100, not {min_confidence}")
         container = check(data, self._limits)
         networks = self.load()
-        # A heavy picture waits for its turn before it takes a slot, so that others are not held up behind it.
-        with self._heavy if container.heavy else nullcontext(), self._slots:
-            if container.heavy:
-                release_unused()
+        with self._all() if container.decoder_bytes > HEAVY_BYTES else self._slots:
             inputs = tensors.normalise(tensors.resize(decode(container)))
             signals = networks.run(inputs)
         return Moderation(
@@ -102,3 +103,19 @@ class Moderator:
             width=container.width,
             height=container.height,
         )
+
+    @contextmanager
+    def _all(self) -> Iterator[None]:
+        """Take every slot, and start from as little memory as can be."""
+        with self._all_slots:  # two that each hold a part of the slots would wait for one another for ever
+            taken = 0
+            try:
+                for _ in range(self._threads):
+                    self._slots.acquire()
+                    taken += 1
+                release_unused()
+                yield
+            finally:
+                for _ in range(taken):
+                    self._slots.release()
+                release_unused()

@@ -149,7 +149,7 @@ def _session(model: bytes) -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Without a pool, what a run frees can be given back before a large picture is decoded; as fast (measured).
+    # No pool: what a run frees can then be given back before a large picture is decoded. As fast (measured).
     options.enable_cpu_mem_arena = False
     providers: Sequence[str] = ["CPUExecutionProvider"]
     return onnxruntime.InferenceSession(model, options, providers=providers)
