@@ -46,11 +46,12 @@ class _Found:
 def inspect(s3: Any, table: pa.Table, *, threads: int) -> pa.Table:
     """The rows of ``table`` as their objects are now, with the verdicts on their headers.
 
-    ``etag``, ``size`` and ``last_modified`` are brought up to date. Rows that already have an error code, or no object in S3, stay as they are.
+    ``etag``, ``size`` and ``last_modified`` are brought up to date. Rows that already have an error code,
+    or no object in S3, stay as they are.
 
     :param s3: a client with at least ``threads`` connections.
     :param table: rows of :data:`moderation.listing.SCHEMA`.
-    :raises s3.S3Error: S3 cannot be reached or the bucket is gone; faults of one object become its error code.
+    :raises s3.S3Error: S3 cannot be reached or the bucket is gone; a fault of one object becomes its code.
     """
     batches = []
     with ThreadPoolExecutor(threads, thread_name_prefix="inspect") as pool:

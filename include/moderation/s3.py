@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 import botocore.exceptions as boto_errors
@@ -261,7 +261,7 @@ def exists(s3: Any, uri: str) -> bool:
     return look_up(s3, uri) is not None
 
 
-def put(s3: Any, uri: str, body: bytes, *, content_type: str = "application/octet-stream") -> str:
+def put(s3: Any, uri: str, body: bytes | IO[bytes], *, content_type: str = "application/octet-stream") -> str:
     """Write the object, over an older one if there is one; returns its ETag."""
     bucket, key = split_uri(uri)
     with named_errors("write", bucket, key):

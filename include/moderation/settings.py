@@ -16,6 +16,7 @@ from moderation.pricing import PriceTier
 T = TypeVar("T")
 
 _S3_URI = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9](/\S*)?")
+_MAX_URI = 400
 _MODEL = re.compile(r"([A-Za-z]+-)?\d+(\.\d+)*")
 
 
@@ -106,6 +107,10 @@ def default_catalog_uri() -> str:
 
 
 def _s3_uri(text: str) -> str:
+    if len(text) > _MAX_URI:
+        raise ValueError(
+            f"expected at most {_MAX_URI} characters, for keys and AWS prefixes go on from there"
+        )
     if not _S3_URI.fullmatch(text):
         raise ValueError("expected s3://bucket or s3://bucket/prefix without white space")
     return text.rstrip("/")

@@ -1,0 +1,294 @@
+"""A plan as it lies in S3: its names, its parts, and whether it is still open.
+
+::
+
+    {work_uri}/runs/{run_key}/plan-001/inputs-{sha}.parquet   every input: to analyse, or rejected with a code
+                                       manifests/{id}.jsonl   what the backend is given
+                                       plan.json              written last: without it there is no plan
+                                       published.json         the plan's rows are in the tables
+                                       abandoned.json         another plan took over
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from moderation import s3 as s3_objects
+from moderation.manifests import parse
+from moderation.settings import Settings
+
+INPUTS_SCHEMA = pa.schema(
+    [
+        ("source_ref", pa.string()),
+        ("bucket", pa.string()),
+        ("key", pa.string()),
+        ("etag", pa.string()),
+        ("size", pa.int64()),
+        ("last_modified", pa.timestamp("us", tz="UTC")),
+        ("manifest", pa.int32()),
+        ("line_number", pa.int64()),
+        ("error_code", pa.string()),
+        ("error_message", pa.string()),
+    ]
+)
+"""A row per input. ``manifest`` is the manifest's index and ``line_number`` its line there, from 1; both are
+null when the input was rejected (then ``error_code`` is set)."""
+
+_CLOSING = ("published.json", "abandoned.json")
+
+
+class PlanError(Exception):
+    """A plan cannot be made or used; the text says what is wrong and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What became of everything listed; ``listed`` is the sum of the others.
+
+    :param ignored: plainly no pictures, or further mentions of the same object.
+    :param already_moderated: published before, with an answer that covers this question.
+    :param claimed_elsewhere: in another unfinished plan.
+    :param postponed: beyond the plan's size; left to the next run.
+    :param rejected: cannot be sent; each has a row with a code.
+    :param to_analyse: lines in the manifests.
+    """
+
+    listed: int
+    ignored: int
+    already_moderated: int
+    claimed_elsewhere: int
+    postponed: int
+    rejected: int
+    to_analyse: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestRef:
+    """One manifest of a plan.
+
+    :param job_name: name for the job that analyses it; obeys AWS's pattern.
+    :param output_prefix: key prefix for the job's output, in ``output_bucket``; obeys AWS's pattern.
+    """
+
+    manifest_id: str
+    uri: str
+    lines: int
+    bytes: int
+    job_name: str
+    output_bucket: str
+    output_prefix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that the later stages need to know of a run.
+
+    :param uri: of ``plan.json``; of nothing that exists for a dry run.
+    :param load_id: names everything the run publishes; chosen before any effect.
+    :param dt: date of the run's logical time, the partition of its rows.
+    :param model_version: the least model whose answers counted as moderated.
+    :param backend: ``bulk``, ``detect`` or ``auto``.
+    :param expected_cost_usd: if every image is analysed.
+    :param expected_seconds: by backend; null for a backend that the region lacks.
+    """
+
+    uri: str
+    run_key: str
+    plan_number: int
+    load_id: str
+    dt: str
+    source: str
+    min_confidence: float
+    adapter: str | None
+    model_version: str
+    force: bool
+    backend: str
+    created_at: str
+    inputs_uri: str
+    inputs_sha256: str
+    totals: Totals
+    expected_cost_usd: float
+    expected_seconds: dict[str, float | None]
+    manifests: tuple[ManifestRef, ...]
+
+    @property
+    def folder_uri(self) -> str:
+        """Folder of the plan's files."""
+        return self.uri.rpartition("/")[0]
+
+    @property
+    def is_empty(self) -> bool:
+        """True when there is nothing to analyse and nothing to report as rejected."""
+        return self.totals.to_analyse == 0 and self.totals.rejected == 0
+
+    def analysis_record_uri(self, manifest_id: str) -> str:
+        """Where the record of a manifest's analysis is kept."""
+        return f"{self.folder_uri}/jobs/{manifest_id}.json"
+
+    def to_json(self) -> bytes:
+        """The content of ``plan.json``, sealed with its own checksum."""
+        content = asdict(self)
+        del content["uri"]
+        return orjson.dumps({**content, "checksum": _checksum(content)}, option=orjson.OPT_INDENT_2)
+
+    @classmethod
+    def from_json(cls, body: bytes, uri: str) -> Plan:
+        """Read ``plan.json``.
+
+        :raises PlanError: it is damaged.
+        """
+        try:
+            content = orjson.loads(body)
+            seal = content.pop("checksum")
+            if seal != _checksum(content):
+                raise PlanError(f"{uri} is damaged: its checksum does not fit; plan the run again")
+            names = {field.name for field in fields(cls)}
+            content = {name: value for name, value in content.items() if name in names}
+            content["totals"] = Totals(**content["totals"])
+            content["manifests"] = tuple(ManifestRef(**entry) for entry in content["manifests"])
+            return cls(uri=uri, **content)
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+            raise PlanError(f"{uri} is no plan: {error!r}; plan the run again") from error
+
+
+def run_key(dag_id: str, run_id: str) -> str:
+    """A name for a run that is safe in keys and AWS names; run ids hold ``:`` and ``+``, which are not."""
+    digest = hashlib.sha256(f"{dag_id}\n{run_id}".encode()).hexdigest()[:12]
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{dag_id}-{run_id}".lower()).strip("-")[:60].strip("-")
+    return f"{slug}-{digest}" if slug else digest
+
+
+def load_id(run_key: str, plan_number: int, logical_time: datetime) -> str:
+    """``YYYYMMDDTHHMMSSZ-<12 hex digits>``: the run's time, and a digest that no other plan has."""
+    digest = hashlib.sha256(f"{run_key}\n{plan_number}".encode()).hexdigest()[:12]
+    return f"{logical_time.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}"
+
+
+def run_uri(settings: Settings, run_key: str) -> str:
+    """Folder of a run's plans."""
+    return s3_objects.join_uri(settings.work_uri, "runs", run_key)
+
+
+def plan_uri(settings: Settings, run_key: str, number: int) -> str:
+    """Where ``plan.json`` of a run's plan is, or will be."""
+    return s3_objects.join_uri(run_uri(settings, run_key), f"plan-{number:03d}", "plan.json")
+
+
+def load_plan(uri: str, *, settings: Settings | None = None, s3: Any = None) -> Plan:
+    """Read a plan by the URI of its ``plan.json``.
+
+    :raises PlanError: there is no such plan, or it is damaged; s3.S3Error: S3 cannot be read.
+    """
+    with _using(settings, s3) as client:
+        try:
+            body = s3_objects.read(client, uri).body
+        except s3_objects.S3Error as error:
+            if error.is_missing:
+                raise PlanError(f"there is no plan {uri}; check the address or plan the run again") from error
+            raise
+    return Plan.from_json(body, uri)
+
+
+def read_inputs(plan: Plan, *, settings: Settings | None = None, s3: Any = None) -> pa.Table:
+    """The plan's inputs as a table of :data:`INPUTS_SCHEMA`, in order of manifest and line, rejected last.
+
+    :raises PlanError: the file is not the one that was planned.
+    """
+    with _using(settings, s3) as client, tempfile.TemporaryFile() as file:
+        s3_objects.download(client, plan.inputs_uri, file)
+        if _sha256(file) != plan.inputs_sha256:
+            raise PlanError(f"{plan.inputs_uri} was changed after it was planned; plan the run again")
+        return pq.read_table(file)
+
+
+def read_manifest(
+    plan: Plan, manifest_id: str, *, settings: Settings | None = None, s3: Any = None
+) -> list[str]:
+    """The source-refs of one of the plan's manifests, in order, proven by its id.
+
+    :raises PlanError: the plan has no such manifest; manifests.ManifestError: it was changed.
+    """
+    for manifest in plan.manifests:
+        if manifest.manifest_id == manifest_id:
+            with _using(settings, s3) as client:
+                return parse(s3_objects.read(client, manifest.uri).body, manifest_id)
+    raise PlanError(f"{plan.uri} has no manifest {manifest_id!r}; see its list of manifests")
+
+
+def write_inputs(s3: Any, folder_uri: str, table: pa.Table) -> tuple[str, str]:
+    """Store the inputs under a name that holds their digest; returns URI and SHA-256."""
+    with tempfile.TemporaryFile() as file:
+        pq.write_table(table, file, compression="zstd", compression_level=1, row_group_size=10_000)
+        digest = _sha256(file)
+        uri = f"{folder_uri}/inputs-{digest[:12]}.parquet"
+        s3_objects.put(s3, uri, file)
+    return uri, digest
+
+
+def latest_plan(settings: Settings, run_key: str, *, s3: Any) -> Plan | None:
+    """The run's newest plan, open or not."""
+    folder = run_uri(settings, run_key) + "/"
+    bucket, prefix = s3_objects.split_uri(folder)
+    names = [
+        entry["Prefix"].removeprefix(prefix).rstrip("/")
+        for page in s3_objects.list_pages(s3, bucket, prefix, delimiter="/")
+        for entry in page.get("CommonPrefixes", [])
+    ]
+    numbers = [int(name.removeprefix("plan-")) for name in names if re.fullmatch(r"plan-\d+", name)]
+    for number in sorted(numbers, reverse=True):
+        uri = plan_uri(settings, run_key, number)
+        if s3_objects.exists(s3, uri):
+            return load_plan(uri, s3=s3)
+    return None
+
+
+def find_open_plan(settings: Settings, run_key: str, *, s3: Any = None) -> Plan | None:
+    """The run's newest plan if it still waits to be published; an empty one never waits."""
+    with _using(settings, s3) as client:
+        plan = latest_plan(settings, run_key, s3=client)
+        if plan is None or plan.is_empty or is_closed(plan, s3=client):
+            return None
+        return plan
+
+
+def is_closed(plan: Plan, *, s3: Any) -> bool:
+    """Whether the plan was published or abandoned."""
+    return any(s3_objects.exists(s3, f"{plan.folder_uri}/{name}") for name in _CLOSING)
+
+
+def close(plan: Plan, how: str, *, s3: Any) -> None:
+    """Leave the marker ``published`` or ``abandoned``; the first one stays."""
+    marker = orjson.dumps({"load_id": plan.load_id, "at": datetime.now(UTC).isoformat()})
+    s3_objects.put_if_absent(s3, f"{plan.folder_uri}/{how}.json", marker)
+
+
+@contextmanager
+def _using(settings: Settings | None, s3: Any) -> Iterator[Any]:
+    """The given client, or one of our own for this call."""
+    if s3 is not None:
+        yield s3
+        return
+    with s3_objects.open_client(settings or Settings.from_env()) as client:
+        yield client
+
+
+def _sha256(file: Any) -> str:
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0)
+    return digest
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
