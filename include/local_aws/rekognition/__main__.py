@@ -1,0 +1,57 @@
+"""``python -m local_aws.rekognition --port N --state DIR``: serve on 127.0.0.1 until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from local_aws.rekognition.app import App
+from local_aws.rekognition.configuration import from_environment
+from local_aws.rekognition.service import Service, StateInUse
+
+_GRACE_SECONDS = 5
+
+
+def main() -> int:
+    """Run the server; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local_aws.rekognition", description="The offline Rekognition, on 127.0.0.1 only."
+    )
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--state", type=Path, required=True, help="folder for jobs and ledger")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        configuration = from_environment(os.environ, options.state)
+        service = Service(
+            options.state,
+            secrets=configuration.secrets,
+            s3_endpoint_url=configuration.s3_endpoint_url,
+            settings=configuration.settings,
+        )
+    except (ValueError, StateInUse, OSError) as error:
+        print(f"rekognition: {error}", file=sys.stderr)
+        return 2
+    server = uvicorn.Server(
+        uvicorn.Config(
+            App(service, admin_token=configuration.admin_token),
+            host="127.0.0.1",
+            port=options.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            lifespan="on",
+        )
+    )
+    server.run()
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

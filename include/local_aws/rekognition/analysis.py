@@ -1,0 +1,104 @@
+"""Looking at one image: the same answer for a single call and inside a job."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from local_aws.inference import ImageLimits, ImageRejected, Moderation
+from local_aws.rekognition.errors import S3_OBJECT_MESSAGE, ApiError
+from local_aws.rekognition.limits import Limits
+from local_aws.rekognition.objects import (
+    Caller,
+    Held,
+    ObjectForbidden,
+    ObjectMissing,
+    ObjectStore,
+    ObjectTooLarge,
+    StorageRefused,
+)
+
+DEFAULT_MIN_CONFIDENCE = 50.0
+"""What applies when a request names none (developer guide, DetectModerationLabels)."""
+
+
+class Moderates(Protocol):
+    """What looks at pixels, as ``local_aws.inference.Moderator`` does."""
+
+    def moderate(self, data: bytes, *, min_confidence: float = 50.0) -> Moderation:
+        """Return labels and content types, or raise ``ImageRejected``."""
+
+
+@dataclass(frozen=True)
+class Analyzer:
+    """A moderator, the limits on its images and the version its answers carry.
+
+    :param model_version: becomes ``ModerationModelVersion``; never one of Rekognition's own.
+    """
+
+    moderator: Moderates
+    limits: Limits
+    model_version: str
+
+    def fetch(self, store: ObjectStore, caller: Caller, bucket: str, key: str, version: str | None) -> Held:
+        """Read an image from S3.
+
+        :raises ApiError: it is missing, forbidden or too large.
+        :raises StorageUnavailable: S3 is away.
+        """
+        limit = self.limits.image_bytes
+        try:
+            return store.read(caller, bucket, key, limit=limit, version=version)
+        except ObjectTooLarge as error:
+            raise ApiError(
+                "ImageTooLargeException", f"Image size is too large: {error.size} bytes, the limit is {limit}"
+            ) from error
+        except (ObjectMissing, ObjectForbidden, StorageRefused) as error:
+            raise ApiError("InvalidS3ObjectException", S3_OBJECT_MESSAGE) from error
+
+    def analyse(self, data: bytes, min_confidence: float | None) -> dict[str, Any]:
+        """Return a DetectModerationLabels answer for an image.
+
+        :param data: the encoded image.
+        :param min_confidence: 0..100; 50 when None.
+        :raises ApiError: InvalidImageFormatException, ImageTooLargeException or InvalidParameterException.
+        """
+        threshold = DEFAULT_MIN_CONFIDENCE if min_confidence is None else min_confidence
+        try:
+            found = self.moderator.moderate(data, min_confidence=threshold)
+        except ImageRejected as rejected:
+            raise ApiError(rejected.code, rejected.message) from rejected
+        return {
+            "ModerationLabels": [
+                {
+                    "Confidence": label.confidence,
+                    "Name": label.name,
+                    "ParentName": label.parent_name,
+                    "TaxonomyLevel": label.taxonomy_level,
+                }
+                for label in found.labels
+            ],
+            "ModerationModelVersion": self.model_version,
+            "ContentTypes": [
+                {"Confidence": kind.confidence, "Name": kind.name} for kind in found.content_types
+            ],
+        }
+
+
+def load_moderator(path: str, *, threads: int, limits: Limits) -> tuple[Moderates, str]:
+    """Make the moderator that a setting names.
+
+    :param path: ``module:factory``; the factory takes ``threads`` and ``limits``. The module's
+        ``MODEL_VERSION`` is the version that answers carry.
+    :raises ValueError: there is no such factory.
+    """
+    module_name, _, factory = path.partition(":")
+    allowed = ImageLimits(max_bytes=limits.image_bytes, min_side=limits.min_side, max_side=limits.max_side)
+    try:
+        module = importlib.import_module(module_name)
+        make, version = getattr(module, factory), str(module.MODEL_VERSION)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"the moderator {path!r} cannot be loaded: {error}") from error
+    moderator: Moderates = make(threads=threads, limits=allowed)
+    return moderator, version

@@ -1,0 +1,80 @@
+"""The quotas the server keeps: AWS's published ones, each of which can be set otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from moderation import limits as aws
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a caller may ask for; the defaults are AWS's.
+
+    :param manifest_lines: images in one job.
+    :param manifest_bytes: size of a manifest.
+    :param image_bytes: size of an image in S3.
+    :param raw_image_bytes: size of an image sent in the request.
+    :param min_side: least width and height of an image in pixels.
+    :param max_side: greatest width and height of an image in pixels.
+    :param body_bytes: size of a request body.
+    :param open_jobs: jobs that are not over, by region, where they differ from AWS's; ``*`` stands for all
+        regions that are not named. 0 means that the region has no bulk analysis.
+    :param calls_per_second: by operation where it differs from AWS's; None is no limit. ``*`` stands for
+        all operations that are not named.
+    """
+
+    manifest_lines: int = aws.MANIFEST_MAX_LINES
+    manifest_bytes: int = aws.MANIFEST_MAX_BYTES
+    image_bytes: int = aws.IMAGE_MAX_BYTES
+    raw_image_bytes: int = aws.IMAGE_MAX_RAW_BYTES
+    min_side: int = aws.IMAGE_MIN_PIXELS
+    max_side: int = aws.IMAGE_MAX_PIXELS
+    body_bytes: int = 16 * aws.MIB
+    open_jobs: Mapping[str, int] = field(default_factory=dict)
+    calls_per_second: Mapping[str, float | None] = field(default_factory=dict)
+
+    def open_jobs_in(self, region: str) -> int:
+        """Return how many jobs may be open at once; 0 where bulk analysis is not offered."""
+        set_otherwise = self.open_jobs.get(region, self.open_jobs.get("*"))
+        return aws.quotas(region).bulk_concurrent_jobs if set_otherwise is None else set_otherwise
+
+    def rate(self, operation: str, region: str) -> float | None:
+        """Return an operation's calls per second in a region; None for no limit."""
+        for name in (operation, "*"):
+            if name in self.calls_per_second:
+                return self.calls_per_second[name]
+        published = aws.quotas(region)
+        return {
+            "StartMediaAnalysisJob": published.start_job_tps,
+            "GetMediaAnalysisJob": published.get_job_tps,
+            "ListMediaAnalysisJobs": published.list_jobs_tps,
+            "DetectModerationLabels": published.detect_tps,
+        }.get(operation)
+
+    def overridden(self, changes: Mapping[str, Any]) -> Limits:
+        """Return these limits with some of them changed.
+
+        :param changes: values by field name; ``open_jobs`` may also be one number for all regions.
+        :raises ValueError: a limit of that name does not exist or its value makes no sense.
+        """
+        checked: dict[str, Any] = {}
+        for name, value in changes.items():
+            given = {"*": value} if name == "open_jobs" and _is_count(value) else value
+            by_name = name in {"open_jobs", "calls_per_second"} and isinstance(given, Mapping)
+            values = list(given.values()) if by_name else [given]
+            wanted = _is_rate if name == "calls_per_second" else _is_count
+            if name not in self.__dataclass_fields__ or not all(map(wanted, values)):
+                raise ValueError(f"limits.{name} cannot be {value!r}")
+            checked[name] = given
+        return replace(self, **checked)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_rate(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)

@@ -1,0 +1,37 @@
+"""Rekognition's service model as botocore ships it: the one source of shapes, constraints and error codes."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from botocore.loaders import Loader
+from botocore.model import OperationModel, ServiceModel
+
+SERVICE = "rekognition"
+TARGET_PREFIX = "RekognitionService."
+CONTENT_TYPE = "application/x-amz-json-1.1"
+
+
+@cache
+def service_model() -> ServiceModel:
+    """Return botocore's model of Rekognition.
+
+    Only the data that lies inside botocore is read: a model in ``~/.aws/models`` belongs to the user's
+    client, not to the service.
+    """
+    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    return ServiceModel(loader.load_service_model(SERVICE, "service-2"), SERVICE)
+
+
+def operation_model(name: str) -> OperationModel:
+    """Return the model of one operation.
+
+    :raises botocore.exceptions.OperationNotFoundError: the service has no such operation.
+    """
+    return service_model().operation_model(name)
+
+
+@cache
+def modelled_errors() -> dict[str, int]:
+    """Return the HTTP status of each exception the service model knows (500 where it is marked a fault)."""
+    return {shape.name: 500 if shape.metadata.get("fault") else 400 for shape in service_model().error_shapes}

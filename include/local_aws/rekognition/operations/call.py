@@ -1,0 +1,36 @@
+"""One call of an operation, after its signature and its parameters were found good."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from local_aws.rekognition.auth import Identity
+from local_aws.rekognition.objects import Caller
+from local_aws.rekognition.service import Service
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a handler gets.
+
+    :param parameters: validated input by member name; blobs as bytes.
+    """
+
+    service: Service
+    identity: Identity
+    parameters: dict[str, Any]
+    request_id: str
+
+    @property
+    def caller(self) -> Caller:
+        """On whose behalf S3 is used."""
+        return Caller(self.identity.access_key, self.identity.region)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run short blocking work beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.service.control, work)

@@ -1,0 +1,77 @@
+"""DetectModerationLabels."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+from local_aws.rekognition import adapters
+from local_aws.rekognition.errors import ApiError
+from local_aws.rekognition.objects import StorageUnavailable
+from local_aws.rekognition.operations.call import Call
+from local_aws.rekognition.store import LedgerEntry
+
+
+async def detect_moderation_labels(call: Call) -> dict[str, Any]:
+    """Look at one image; it is billed before the answer leaves."""
+    parameters, service = call.parameters, call.service
+    if "ProjectVersion" in parameters:
+        adapters.require_usable(parameters["ProjectVersion"], call.identity, service.settings.account_id)
+    if "HumanLoopConfig" in parameters:
+        flow = parameters["HumanLoopConfig"]["FlowDefinitionArn"]
+        raise ApiError("ResourceNotFoundException", f"The flow definition {flow} was not found.")
+    image = parameters["Image"]
+    if ("Bytes" in image) == ("S3Object" in image):
+        raise ApiError("InvalidParameterException", "Image must have either Bytes or S3Object.")
+    if "Bytes" in image:
+        answer = await _look(call, _within_limit(image["Bytes"], service.limits.raw_image_bytes))
+        source_ref = f"bytes:{hashlib.sha256(image['Bytes']).hexdigest()}"
+    else:
+        answer = await _look_in_s3(call, image["S3Object"])
+        source_ref = f"s3://{image['S3Object']['Bucket']}/{image['S3Object']['Name']}"
+    identity = call.identity
+    entry = LedgerEntry(
+        "detect_billed",
+        identity.region,
+        identity.access_key,
+        source_ref=source_ref,
+        request_id=call.request_id,
+    )
+    await call.in_thread(lambda: service.store.bill(entry))
+    return answer
+
+
+def _within_limit(data: bytes, limit: int) -> bytes:
+    if len(data) > limit:
+        raise ApiError(
+            "ImageTooLargeException", f"Image size is too large: {len(data)} bytes, the limit is {limit}"
+        )
+    return data
+
+
+async def _look_in_s3(call: Call, source: dict[str, Any]) -> dict[str, Any]:
+    if not {"Bucket", "Name"} <= source.keys():
+        raise ApiError("InvalidParameterException", "Image.S3Object must have Bucket and Name.")
+    service = call.service
+    try:
+        held = await asyncio.get_running_loop().run_in_executor(
+            service.calls,
+            lambda: service.analyzer.fetch(
+                service.objects, call.caller, source["Bucket"], source["Name"], source.get("Version")
+            ),
+        )
+    except StorageUnavailable as error:
+        raise ApiError("InternalServerError", f"S3 did not answer ({error}).") from error
+    try:
+        return await _look(call, held.data)
+    finally:
+        held.release()
+
+
+async def _look(call: Call, data: bytes) -> dict[str, Any]:
+    service, threshold = call.service, call.parameters.get("MinConfidence")
+    lane = ("calls", call.identity.access_key)
+    return await asyncio.wrap_future(
+        service.pool.submit(lane, lambda: service.analyzer.analyse(data, threshold))
+    )

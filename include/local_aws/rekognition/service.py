@@ -1,0 +1,110 @@
+"""The parts of the server put together, and started and stopped in the right order."""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+from local_aws.rekognition.analysis import Analyzer, Moderates, load_moderator
+from local_aws.rekognition.faults import FaultBook, FaultRule
+from local_aws.rekognition.job_run import Workshop
+from local_aws.rekognition.objects import MemoryBudget, ObjectStore
+from local_aws.rekognition.pool import FairPool
+from local_aws.rekognition.scheduler import Scheduler
+from local_aws.rekognition.settings import ServerSettings
+from local_aws.rekognition.store import Store
+from local_aws.rekognition.throttle import Throttle
+
+_CONTROL_THREADS = 8
+_CALL_THREADS = 8
+
+
+class StateInUse(RuntimeError):
+    """Another server has this state folder."""
+
+
+class Service:
+    """Everything behind the HTTP layer.
+
+    :param state_dir: folder of the database and of the jobs' local files; made when missing.
+    :param secrets: secret keys by access key; the only keys that may sign requests.
+    :param s3_endpoint_url: the S3 that holds manifests and images.
+    :param moderator: what looks at images; by default what the settings name.
+    :param model_version: version its answers carry; needed with ``moderator``.
+    :raises StateInUse: another server uses ``state_dir``.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        secrets: Mapping[str, str],
+        s3_endpoint_url: str,
+        settings: ServerSettings,
+        moderator: Moderates | None = None,
+        model_version: str = "",
+    ) -> None:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        self._lock_file = _lock(state_dir / "lock")
+        self.settings = settings
+        self.secrets = secrets
+        self.limits = settings.effective_limits()
+        self.faults = FaultBook(FaultRule.from_dict(rule) for rule in settings.faults)
+        self.throttle = Throttle()
+        if moderator is None:
+            moderator, model_version = load_moderator(
+                settings.moderator, threads=settings.workers, limits=self.limits
+            )
+        self.analyzer = Analyzer(moderator, self.limits, model_version)
+        self.store = Store(state_dir / "rekognition.db")
+        self.objects = ObjectStore(s3_endpoint_url, secrets, MemoryBudget(settings.image_memory_bytes))
+        self.pool = FairPool(settings.workers, name="look")
+        self.stopping = threading.Event()
+        self.control = ThreadPoolExecutor(_CONTROL_THREADS, thread_name_prefix="control")
+        self.calls = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
+        self._fetchers = ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch")
+        shop = Workshop(
+            settings,
+            self.store,
+            self.objects,
+            self.analyzer,
+            self._fetchers,
+            self.pool,
+            state_dir / "jobs",
+            self.stopping,
+        )
+        self.scheduler = Scheduler(shop)
+
+    def start(self) -> None:
+        """Take up the jobs that are open, and load the model before the first image asks for it."""
+        load = getattr(self.analyzer.moderator, "load", None)
+        if load is not None:
+            self.pool.submit(("calls", "load"), load)
+        self.scheduler.start()
+
+    def close(self) -> None:
+        """Stop at the next checkpoint and let go of everything."""
+        self.stopping.set()
+        self.scheduler.stop()
+        self.pool.close()
+        for executor in (self._fetchers, self.calls, self.control):
+            executor.shutdown(cancel_futures=True)
+        self.objects.close()
+        self.store.close()
+        self._lock_file.close()
+
+
+def _lock(path: Path) -> IO[bytes]:
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise StateInUse(
+            f"another server uses {path.parent}; stop it or choose another state folder"
+        ) from None
+    return file

@@ -1,0 +1,127 @@
+"""What can be set about the server; everything has a default that suits a developer's machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from local_aws.rekognition.limits import Limits
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or has a value that makes no sense; the text names it."""
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Settings of the offline server; all times in seconds.
+
+    :param created_seconds: how long a job stays CREATED.
+    :param queued_seconds: how long it then stays QUEUED, at least.
+    :param seconds_per_image: least time a job takes for each image; 0 for as fast as it can.
+    :param running_jobs: jobs that are analysed at the same time; the others wait QUEUED.
+    :param workers: threads that look at images, for jobs and single calls together.
+    :param fetch_threads: threads that read images from S3.
+    :param prefetch: images of one job that are read ahead.
+    :param image_memory_bytes: encoded images held in memory at once, over all jobs and calls.
+    :param checkpoint_images: a job notes its progress after so many images,
+    :param checkpoint_seconds: or after so much time.
+    :param s3_patience_seconds: how long S3 may be away before a job fails.
+    :param token_memory_seconds: how long a ClientRequestToken is remembered; AWS does not publish it.
+    :param retention_seconds: how long a job can be asked for; AWS keeps a year.
+    :param clock_skew_seconds: how far a client's clock may be off.
+    :param account_id: the account in which everything happens.
+    :param constraint_error_code: the exception for a violated constraint. AWS's model documents
+        InvalidParameterException ("Input parameter violated a constraint"); ``ValidationException`` has been
+        seen from the real service too, with the same text.
+    :param summary_line_key: AWS prints ``line-numer``; ``line-number`` for a corrected service.
+    :param failed_image_lines: what a failed image leaves in the results file, which AWS does not publish:
+        ``omit`` nothing, or ``bare`` a line with the source-ref only.
+    :param limits: changes to the published quotas, see :meth:`Limits.overridden`.
+    :param faults: rules of misbehaviour from the first request on, see ``faults.FaultRule``.
+    :param moderator: ``module:factory`` of what looks at an image; the offline model by default.
+    """
+
+    created_seconds: float = 0.2
+    queued_seconds: float = 0.2
+    seconds_per_image: float = 0.0
+    running_jobs: int = 2
+    workers: int = 2
+    fetch_threads: int = 4
+    prefetch: int = 8
+    image_memory_bytes: int = 64 * 1024 * 1024
+    checkpoint_images: int = 100
+    checkpoint_seconds: float = 0.5
+    s3_patience_seconds: float = 60.0
+    token_memory_seconds: float = 7 * 86_400.0
+    retention_seconds: float = 365 * 86_400.0
+    clock_skew_seconds: float = 300.0
+    account_id: str = "123456789012"
+    constraint_error_code: str = "InvalidParameterException"
+    summary_line_key: str = "line-numer"
+    failed_image_lines: str = "omit"
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    faults: tuple[Mapping[str, Any], ...] = ()
+    moderator: str = "local_aws.inference:Moderator"
+
+    def __post_init__(self) -> None:
+        for name in ("running_jobs", "workers", "fetch_threads", "prefetch", "checkpoint_images"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name.endswith("_seconds") and value < 0:
+                raise SettingsError(f"{item.name} must not be negative")
+        if self.failed_image_lines not in {"omit", "bare"}:
+            raise SettingsError("failed_image_lines must be omit or bare")
+        if self.constraint_error_code not in {"InvalidParameterException", "ValidationException"}:
+            raise SettingsError(
+                "constraint_error_code must be InvalidParameterException or ValidationException"
+            )
+        if self.summary_line_key not in {"line-numer", "line-number"}:
+            raise SettingsError("summary_line_key must be line-numer or line-number")
+        try:
+            Limits().overridden(self.limits)
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
+
+    def effective_limits(self) -> Limits:
+        """Return the published quotas with this server's changes."""
+        return Limits().overridden(self.limits)
+
+    def to_json(self) -> str:
+        """Return the settings as JSON that :meth:`from_json` reads."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> ServerSettings:
+        """Read settings from a JSON object; what it does not name keeps its default.
+
+        :raises SettingsError: it is no object, or a setting is unknown or of the wrong type.
+        """
+        try:
+            given = json.loads(text)
+        except ValueError as error:
+            raise SettingsError(f"the settings are not JSON: {error}") from error
+        if not isinstance(given, dict):
+            raise SettingsError("the settings must be a JSON object")
+        return cls(**{name: _checked(cls, name, value) for name, value in given.items()})
+
+
+def _checked(cls: type[ServerSettings], name: str, value: Any) -> Any:
+    wanted = {item.name: item.type for item in fields(cls)}.get(name)
+    if wanted is None:
+        raise SettingsError(f"there is no setting called {name!r}")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = {
+        "float": number,
+        "int": number and isinstance(value, int),
+        "str": isinstance(value, str),
+        "Mapping[str, Any]": isinstance(value, dict),
+        "tuple[Mapping[str, Any], ...]": isinstance(value, list) and all(isinstance(x, dict) for x in value),
+    }
+    if not fits[str(wanted)]:
+        raise SettingsError(f"{name} cannot be {value!r}")
+    return tuple(value) if isinstance(value, list) else value
