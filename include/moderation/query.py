@@ -1,0 +1,175 @@
+"""``moderation query``: the warehouse from the command line, by SQL or by the name of a ready query."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from moderation import analytics
+from moderation.reading import DEFAULT_WAIT_SECONDS, WarehouseError, open_warehouse, tables
+from moderation.settings import Settings, SettingsError
+
+DEFAULT_ROWS = 40
+_UNLIMITED_WIDTH = 10_000
+_NAME = re.compile(r"\s*[A-Za-z_][\w-]*\s*")
+
+
+class QueryError(Exception):
+    """The query cannot be answered or exported; the message says why and what to do."""
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add ``query`` to a program's commands; the parsed arguments go to :func:`main`.
+
+    :param subparsers: what ``ArgumentParser.add_subparsers()`` returned.
+    """
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "query",
+        help="ask the warehouse",
+        description="Ask the DuckDB warehouse by SQL or a ready query; without QUERY, list what is there.",
+    )
+    parser.add_argument("query", nargs="?", help="SQL, a ready query, a table, or - for SQL from stdin")
+    parser.add_argument("--warehouse", type=Path, metavar="FILE", help="default: MODERATION_WAREHOUSE")
+    parser.add_argument("--load", metavar="LOAD_ID", help="look at one load only")
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="FILE", help="write all rows to FILE.csv or FILE.parquet"
+    )
+    parser.add_argument(
+        "--rows", type=_rows, default=DEFAULT_ROWS, metavar="N", help=f"rows to print ({DEFAULT_ROWS})"
+    )
+    parser.add_argument(
+        "--wait",
+        type=_seconds,
+        default=DEFAULT_WAIT_SECONDS,
+        metavar="SECONDS",
+        help=f"how long to wait while a load writes ({DEFAULT_WAIT_SECONDS:g})",
+    )
+    parser.add_argument("--sql", action="store_true", help="print the query instead of running it")
+    parser.add_argument("--dialect", default="duckdb", help="with --sql: duckdb, athena, redshift…")
+    parser.set_defaults(run=main)
+    return parser
+
+
+def main(args: argparse.Namespace) -> int:
+    """Carry out ``query``. The answer goes to stdout, one message about what went wrong to stderr.
+
+    :returns: 0, or 1 when there is no answer.
+    """
+    try:
+        if args.sql:
+            _print_text(args.query, args.dialect)
+            return 0
+        warehouse = args.warehouse or Settings.from_env().warehouse_path
+        with open_warehouse(warehouse, wait_seconds=args.wait, load_id=args.load) as connection:
+            _answer(connection, args)
+    except (WarehouseError, QueryError, SettingsError, analytics.DialectError) as error:
+        sys.stderr.write(f"moderation query: {error}\n")
+        return 1
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def resolve(text: str, table_names: Sequence[str] = ()) -> str:
+    """The SQL that ``text`` means: a ready query's name, a table's name, or SQL itself.
+
+    :raises QueryError: a single word that names nothing.
+    """
+    if not _NAME.fullmatch(text):
+        return text
+    if text.strip() in table_names:
+        return f'FROM "{text.strip()}"'
+    try:
+        return analytics.query(text).sql
+    except analytics.UnknownQueryError as error:
+        raise QueryError(f"{error}. Tables: {', '.join(table_names)}") from error
+
+
+def export(relation: duckdb.DuckDBPyRelation, target: Path) -> None:
+    """Write all rows to ``target``, CSV or Parquet by its ending; the file appears whole or not at all.
+
+    :raises QueryError: another ending, or the folder cannot be written to.
+    """
+    if target.suffix.lower() not in {".csv", ".parquet"}:
+        raise QueryError(f"{target}: the name must end in .csv or .parquet")
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".query-") as folder:
+            unfinished = str(Path(folder, target.name))
+            if target.suffix.lower() == ".csv":
+                relation.write_csv(unfinished)
+            else:
+                relation.write_parquet(unfinished, compression="zstd")
+            Path(unfinished).replace(target)
+    except OSError as error:
+        raise QueryError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, args: argparse.Namespace) -> None:
+    names = [name for name, _ in tables(connection)]
+    if args.query is None:
+        _overview(connection)
+        return
+    sql = sys.stdin.read() if args.query == "-" else args.query
+    if not sql.strip():
+        raise QueryError("there is no SQL to run")
+    try:
+        relation = connection.sql(resolve(sql, names))
+        if relation is None:  # SET, and other statements that answer nothing
+            return
+        if args.output is not None:
+            export(relation, args.output)
+            sys.stdout.write(f"{args.output}\n")
+        else:
+            relation.show(max_width=_width(), max_rows=args.rows)
+    except duckdb.Error as error:
+        raise QueryError(str(error).strip()) from error
+
+
+def _overview(connection: duckdb.DuckDBPyConnection) -> None:
+    width = max(len(query.name) for query in analytics.queries())
+    sys.stdout.write("Tables\n")
+    for name, rows in tables(connection):
+        sys.stdout.write(f"  {name:<{width}}  {'view' if rows is None else f'{rows:,} rows'}\n")
+    sys.stdout.write("\nReady queries\n")
+    for query in analytics.queries():
+        sys.stdout.write(f"  {query.name:<{width}}  {query.answers}\n")
+    sys.stdout.write('\nmoderation query top_l3\nmoderation query "select count(*) from images"\n')
+
+
+def _print_text(text: str | None, dialect: str) -> None:
+    if text is None:
+        raise QueryError("--sql needs the name of a query")
+    sql = resolve(sys.stdin.read() if text == "-" else text)
+    sys.stdout.write((sql if dialect == "duckdb" else analytics.to_dialect(sql, dialect)) + "\n")
+
+
+def _width() -> int:
+    """Columns of the terminal, of which DuckDB uses at least 80; a pipe gets whole rows unless COLUMNS is set."""
+    fallback = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED_WIDTH
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdigit() and int(columns) > 0 else fallback
+
+
+def _rows(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds

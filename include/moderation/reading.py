@@ -1,0 +1,118 @@
+"""Opening the DuckDB warehouse to read it, beside a pipeline that may be loading into it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+DEFAULT_WAIT_SECONDS = 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_SCOPED = ("images", "labels_l1", "labels_l2", "labels_l3", "labels", "jobs", "anomalies", "loads")
+
+
+class WarehouseError(Exception):
+    """The warehouse cannot be read; the message names the file and what to do."""
+
+
+class WarehouseMissingError(WarehouseError):
+    """There is no such file yet."""
+
+
+class WarehouseBusyError(WarehouseError):
+    """Another process kept the file for longer than the wait."""
+
+
+@contextmanager
+def open_warehouse(
+    path: Path | str, *, wait_seconds: float = DEFAULT_WAIT_SECONDS, load_id: str | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection to the DuckDB file, closed at the end of the block. Times are UTC.
+
+    DuckDB lets many processes read or one write. While a load writes, this waits.
+
+    :param path: the file.
+    :param wait_seconds: how long to wait for a writer, at most; 0 tries once.
+    :param load_id: show only this load: every table then holds its rows alone.
+    :raises WarehouseMissingError: there is no file.
+    :raises WarehouseBusyError: a writer kept it longer than the wait.
+    :raises WarehouseError: it is no DuckDB file, not readable, open for writing in this process, or has no
+        such load.
+    """
+    connection = _connect(Path(path), wait_seconds)
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        if load_id is not None:
+            _show_only(connection, load_id, Path(path))
+        yield connection
+    finally:
+        connection.close()
+
+
+def tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int | None]]:
+    """Tables and views of the warehouse with their rows, views without a count."""
+    rows = connection.execute(
+        "SELECT table_name, estimated_size FROM duckdb_tables() WHERE NOT internal AND NOT temporary "
+        "UNION ALL SELECT view_name, NULL FROM duckdb_views() WHERE NOT internal AND NOT temporary "
+        "ORDER BY 1"
+    )
+    return rows.fetchall()
+
+
+def _connect(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
+    if not path.is_file():
+        raise WarehouseMissingError(
+            f"{path}: no such warehouse. Run the pipeline once, or name the file with --warehouse or "
+            "MODERATION_WAREHOUSE."
+        )
+    deadline = time.monotonic() + wait_seconds
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=True)
+        except duckdb.IOException as error:
+            if "lock on file" not in str(error):
+                raise WarehouseError(f"{path}: cannot be read: {_first_line(error)}") from error
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise WarehouseBusyError(_busy(path, wait_seconds, str(error))) from error
+            time.sleep(min(pause, remaining))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        except duckdb.ConnectionException as error:
+            raise WarehouseError(f"{path}: this process has it open for writing; close it first") from error
+        except duckdb.Error as error:
+            raise WarehouseError(f"{path}: cannot be read: {_first_line(error)}") from error
+
+
+def _busy(path: Path, wait_seconds: float, message: str) -> str:
+    holder = re.search(r"held in ([^(]+?) \(PID (\d+)\)", message)
+    who = f"process {holder[2]} ({holder[1]})" if holder else "another process"
+    return f"{path}: {who} is writing to it, still after {wait_seconds:g} s. Try again, or wait longer."
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _show_only(connection: duckdb.DuckDBPyConnection, load_id: str, path: Path) -> None:
+    """Temporary views come before the tables of the same name, so every query sees the one load."""
+    names = {name for name, _ in tables(connection)}
+    known = (
+        "loads" in names
+        and connection.execute("SELECT 1 FROM loads WHERE load_id = ? LIMIT 1", [load_id]).fetchone()
+    )
+    if not known:
+        raise WarehouseError(f"{path}: there is no load {load_id!r}; `moderation query loads` lists them")
+    (catalog,) = connection.execute("SELECT current_catalog()").fetchone() or ("",)
+    wanted = load_id.replace("'", "''")
+    source = catalog.replace('"', '""')
+    for name in _SCOPED:
+        if name in names:
+            connection.execute(
+                f'CREATE TEMP VIEW "{name}" AS '  # noqa: S608 - a view takes no parameters; both are quoted
+                f'SELECT * FROM "{source}".main."{name}" WHERE load_id = \'{wanted}\''
+            )
