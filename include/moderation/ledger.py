@@ -44,9 +44,11 @@ def already_moderated(
 
 
 def keys(table: pa.Table) -> pa.ChunkedArray:
-    """One string for etag and source_ref, null without etag; an etag has no space, so no two pairs clash."""
+    """One string for etag and source_ref, null without etag; the etag's length keeps all pairs apart."""
+    etag = table["etag"].cast(pa.large_string())
     return pc.binary_join_element_wise(
-        table["etag"].cast(pa.large_string()),
+        pc.binary_length(etag).cast(pa.large_string()),
+        etag,
         table["source_ref"].cast(pa.large_string()),
         pa.scalar(" ", pa.large_string()),
     )
