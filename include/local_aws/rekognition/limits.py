@@ -63,10 +63,10 @@ class Limits:
         checked: dict[str, Any] = {}
         for name, value in changes.items():
             given = {"*": value} if name == "open_jobs" and _is_count(value) else value
-            by_name = name in {"open_jobs", "calls_per_second"} and isinstance(given, Mapping)
-            values = list(given.values()) if by_name else [given]
+            by_name = name in {"open_jobs", "calls_per_second"}
+            fits = name in self.__dataclass_fields__ and isinstance(given, Mapping) == by_name
             wanted = _is_rate if name == "calls_per_second" else _is_count
-            if name not in self.__dataclass_fields__ or not all(map(wanted, values)):
+            if not fits or not all(map(wanted, given.values() if by_name else [given])):
                 raise ValueError(f"limits.{name} cannot be {value!r}")
             checked[name] = given
         return replace(self, **checked)

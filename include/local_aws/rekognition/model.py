@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
@@ -13,14 +14,20 @@ CONTENT_TYPE = "application/x-amz-json-1.1"
 
 
 @cache
-def service_model() -> ServiceModel:
-    """Return botocore's model of Rekognition.
+def _description() -> dict[str, Any]:
+    """Read ``service-2.json`` from inside botocore.
 
-    Only the data that lies inside botocore is read: a model in ``~/.aws/models`` belongs to the user's
-    client, not to the service.
+    A model in ``~/.aws/models`` belongs to the user's client, not to the service, and is left alone.
     """
     loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    return ServiceModel(loader.load_service_model(SERVICE, "service-2"), SERVICE)
+    description: dict[str, Any] = loader.load_service_model(SERVICE, "service-2")
+    return description
+
+
+@cache
+def service_model() -> ServiceModel:
+    """Return botocore's model of Rekognition."""
+    return ServiceModel(_description(), SERVICE)
 
 
 def operation_model(name: str) -> OperationModel:

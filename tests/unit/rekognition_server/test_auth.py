@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from local_aws.rekognition.auth import SignedRequest, verify
+from local_aws.rekognition.errors import ApiError
+
+SECRETS = {"AKIDEXAMPLE": "a-secret-of-no-value"}
+BODY = b'{"MaxResults": 1}'
+
+
+def signed(
+    *,
+    key: str = "AKIDEXAMPLE",
+    secret: str = "a-secret-of-no-value",
+    service: str = "rekognition",
+    region: str = "eu-west-1",
+    extra: dict[str, str] | None = None,
+) -> SignedRequest:
+    headers = {"Host": "127.0.0.1:9", "X-Amz-Target": "RekognitionService.X", **(extra or {})}
+    request = AWSRequest("POST", "http://127.0.0.1:9/", headers=headers, data=BODY)
+    SigV4Auth(Credentials(key, secret), service, region).add_auth(request)
+    lower = {name.lower(): value for name, value in request.headers.items()}
+    return SignedRequest("POST", "/", "", lower, BODY)
+
+
+def check(request: SignedRequest, *, now: datetime | None = None) -> Any:
+    clock = now or datetime.now(UTC)
+    return verify(request, SECRETS, now=clock, allowed_skew=timedelta(minutes=5))
+
+
+def refused(request: SignedRequest, code: str, **options: Any) -> str:
+    with pytest.raises(ApiError) as caught:
+        check(request, **options)
+    assert caught.value.code == code
+    assert "a-secret-of-no-value" not in caught.value.message
+    return caught.value.message
+
+
+def with_headers(request: SignedRequest, **changes: str | None) -> SignedRequest:
+    headers = {**request.headers, **{name.replace("_", "-"): value for name, value in changes.items()}}
+    return replace(request, headers={name: value for name, value in headers.items() if value is not None})
+
+
+def test_a_request_signed_by_botocore_is_accepted_and_says_who_and_where() -> None:
+    identity = check(signed(region="ap-southeast-2"))
+    assert (identity.access_key, identity.region) == ("AKIDEXAMPLE", "ap-southeast-2")
+
+
+def test_a_client_may_sign_headers_that_botocore_leaves_out() -> None:
+    """Other SDKs sign user-agent; botocore's own rule would drop it and call the signature wrong."""
+
+    class SignsAll(SigV4Auth):
+        def headers_to_sign(self, request: Any) -> Any:
+            headers = super().headers_to_sign(request)
+            headers["user-agent"] = request.headers["User-Agent"]
+            return headers
+
+    headers = {"Host": "h", "User-Agent": "aws-sdk-java/1.0"}
+    request = AWSRequest("POST", "http://h/", headers=headers, data=BODY)
+    SignsAll(Credentials("AKIDEXAMPLE", "a-secret-of-no-value"), "rekognition", "eu-west-1").add_auth(request)
+    lower = {name.lower(): value for name, value in request.headers.items()}
+    assert check(SignedRequest("POST", "/", "", lower, BODY)).region == "eu-west-1"
+
+
+def test_no_authorization_is_a_missing_token() -> None:
+    refused(with_headers(signed(), authorization=None), "MissingAuthenticationTokenException")
+
+
+def test_an_unknown_key_is_an_unrecognized_client() -> None:
+    text = refused(signed(key="AKIDUNKNOWN"), "UnrecognizedClientException")
+    assert text == "The security token included in the request is invalid."
+
+
+def test_a_session_token_is_an_unrecognized_client() -> None:
+    refused(signed(extra={"X-Amz-Security-Token": "session"}), "UnrecognizedClientException")
+
+
+def test_a_wrong_secret_is_an_invalid_signature() -> None:
+    text = refused(signed(secret="another"), "InvalidSignatureException")
+    assert text.startswith("The request signature we calculated does not match the signature you provided.")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"body": b'{"MaxResults": 2}'},
+        {"method": "PUT"},
+        {"path": "/other"},
+        {"query": "a=b"},
+    ],
+)
+def test_anything_changed_after_signing_is_an_invalid_signature(change: dict[str, Any]) -> None:
+    refused(replace(signed(), **change), "InvalidSignatureException")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"x_amz_target": "RekognitionService.DeleteProject"},
+        {"host": "elsewhere"},
+        {"x_amz_extra": "not signed"},
+        {"x_amz_content_sha256": "UNSIGNED-PAYLOAD"},
+    ],
+)
+def test_a_header_changed_or_smuggled_in_is_an_invalid_signature(change: dict[str, str]) -> None:
+    refused(with_headers(signed(), **change), "InvalidSignatureException")
+
+
+@pytest.mark.parametrize("missing", ["host", "x-amz-target"])
+def test_headers_that_matter_must_be_signed(missing: str) -> None:
+    request = signed()
+    text = request.headers["authorization"]
+    names = text.split("SignedHeaders=")[1].split(",")[0]
+    fewer = ";".join(name for name in names.split(";") if name != missing)
+    refused(with_headers(request, authorization=text.replace(names, fewer)), "InvalidSignatureException")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer abc",
+        "AWS4-HMAC-SHA256",
+        "AWS4-HMAC-SHA256 Credential=a/b/c/d/e",
+        "AWS4-HMAC-SHA256 Credential=,SignedHeaders=host,Signature=0",
+        "AWS4-HMAC-SHA256 Credential=AKID/x, SignedHeaders=host, Signature=0",
+        "garbage,=,=,",
+    ],
+)
+def test_a_malformed_authorization_is_an_incomplete_signature(header: str) -> None:
+    refused(with_headers(signed(), authorization=header), "IncompleteSignatureException")
+
+
+def test_another_services_signature_is_refused() -> None:
+    text = refused(signed(service="s3"), "InvalidSignatureException")
+    assert text == "Credential should be scoped to correct service: 'rekognition'."
+
+
+def test_a_scope_that_is_no_region_is_refused() -> None:
+    refused(signed(region="nowhere"), "InvalidSignatureException")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "text"),
+    [(6, "Signature expired: "), (-6, "Signature not yet current: ")],
+)
+def test_a_clock_that_is_off_is_refused(minutes: int, text: str) -> None:
+    now = datetime.now(UTC) + timedelta(minutes=minutes)
+    assert refused(signed(), "InvalidSignatureException", now=now).startswith(text)
+
+
+@pytest.mark.parametrize("minutes", [-4, 4])
+def test_a_clock_that_is_a_little_off_is_accepted(minutes: int) -> None:
+    check(signed(), now=datetime.now(UTC) + timedelta(minutes=minutes))
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday", "20240101"])
+def test_a_missing_or_malformed_date_is_an_incomplete_signature(date: str | None) -> None:
+    refused(with_headers(signed(), x_amz_date=date), "IncompleteSignatureException")
+
+
+def test_a_scope_of_another_day_is_refused() -> None:
+    request = signed()
+    day = request.headers["x-amz-date"][:8]
+    other = request.headers["authorization"].replace(f"/{day}/", "/20200101/")
+    text = refused(with_headers(request, authorization=other), "InvalidSignatureException")
+    assert "does not match" in text
+
+
+@pytest.mark.parametrize("signature", ["0" * 64, "", "é", "0"])
+def test_a_made_up_signature_is_refused(signature: str) -> None:
+    request = signed()
+    head = request.headers["authorization"].rsplit("Signature=", 1)[0]
+    with pytest.raises(ApiError, match="Signature"):
+        check(with_headers(request, authorization=f"{head}Signature={signature}"))
