@@ -3,8 +3,8 @@
     PYTHONPATH=include:tests .venv/bin/python benchmarks/inference.py [--images 48] [--rounds 3]
 
 Pictures are the demo photos with a longer side of 1,024 px, as JPEG of quality 85. The limit is the four
-networks alone on prepared tensors, in the same run with the same threads, alternating with the pipeline, so that
-other load on the machine touches both. Figures are medians of the rounds, the ratio too.
+networks alone on prepared tensors, in the same run with the same threads, alternating with the pipeline, so
+that other load on the machine touches both. Figures are medians of the rounds, the ratio too.
 """
 
 from __future__ import annotations

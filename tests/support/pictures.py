@@ -95,9 +95,6 @@ def with_segment(data: bytes, marker: int, body: bytes, times: int = 1) -> bytes
     return data[:2] + segment * times + data[2:]
 
 
-# --- good pictures in less usual clothes ---------------------------------------------------------------
-
-
 @lru_cache
 def cmyk() -> bytes:
     """A CMYK JPEG, as print shops upload them."""
@@ -238,9 +235,6 @@ def hundred_megapixel_png() -> bytes:
     return blank_png(10_000, 10_000)
 
 
-# --- pictures to refuse --------------------------------------------------------------------------------
-
-
 def zero_byte() -> bytes:
     """An empty file."""
     return b""
@@ -299,12 +293,6 @@ def gif() -> bytes:
 def bmp() -> bytes:
     """A BMP."""
     return encode(noise(320, 240), "BMP")
-
-
-@lru_cache
-def tiff() -> bytes:
-    """A TIFF."""
-    return encode(noise(320, 240), "TIFF")
 
 
 @lru_cache
@@ -390,7 +378,7 @@ def _named(*makers: Maker) -> dict[str, Maker]:
 _REFUSED: dict[str, dict[str, Maker]] = {
     FORMAT: _named(
         zero_byte, text_named_jpg, truncated_jpeg, truncated_png, header_only_jpeg, header_only_png,
-        corrupt_png, webp, gif, bmp, tiff, scan_bomb,
+        corrupt_png, webp, gif, bmp, scan_bomb,
     ),
     DIMENSIONS: _named(forty_px, too_narrow, too_long, bomb_600mp, lying_header, zero_dimension),
     SIZE: _named(sixteen_megabyte),
