@@ -1,0 +1,38 @@
+"""The detect backend: paced DetectModerationLabels calls that leave the files of a bulk job.
+
+``run_manifest`` is the whole of it; the parts: ``manifest`` (what to ask), ``pacing`` and ``budget`` (when),
+``calls`` (one image), ``checkpoint`` (what is already paid for), ``ownership`` (one process a manifest),
+``output`` (the two files), ``eligibility`` (whether bulk jobs are open to the account at all).
+"""
+
+from moderation.detect.budget import FixedBudget, SharedBudget
+from moderation.detect.errors import (
+    CheckpointDamaged,
+    DetectDenied,
+    DetectError,
+    DetectRequestRefused,
+    DetectUnavailable,
+    ManifestInvalid,
+    OwnedElsewhere,
+    ResultsConflict,
+)
+from moderation.detect.request import DetectOptions, DetectOutcome, DetectRequest
+from moderation.detect.run import moderate, run_manifest
+
+__all__ = [
+    "CheckpointDamaged",
+    "DetectDenied",
+    "DetectError",
+    "DetectOptions",
+    "DetectOutcome",
+    "DetectRequest",
+    "DetectRequestRefused",
+    "DetectUnavailable",
+    "FixedBudget",
+    "ManifestInvalid",
+    "OwnedElsewhere",
+    "ResultsConflict",
+    "SharedBudget",
+    "moderate",
+    "run_manifest",
+]

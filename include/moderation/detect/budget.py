@@ -1,0 +1,200 @@
+"""The calls a second of an account and region, shared by all tasks, on all machines, through S3.
+
+Every participant keeps one small object ``<folder>/<id>.json`` that holds its *claim* in calls a second, and
+writes it anew every few seconds as a sign of life. The rules, each needed for the sum never to exceed the
+quota, however beats interleave:
+
+1. The claim aimed at is quota / participants.
+2. To go lower: slow down first, then write the lower claim.
+3. To go higher, and to join: write the claim first, then list the others again, and use at most what their
+   claims leave of the quota. Of all claims in use, the one whose owner listed last saw all the others.
+4. An object that is older than ``expiry_seconds`` by the server's clock belongs to a dead participant. One
+   whose own sign of life did not get through for ``fence_seconds``, which is less, stops by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import orjson
+
+from moderation import s3 as s3_api
+
+_log = logging.getLogger(__name__)
+
+
+class Budget(Protocol):
+    """A rate that may change at any time; entered for as long as calls are made."""
+
+    async def __aenter__(self) -> object: ...
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+    def rate(self) -> float:
+        """Calls a second that the participant may make now."""
+
+
+class FixedBudget:
+    """A rate that is nobody else's, within one process.
+
+    :param calls_per_second: the rate.
+    """
+
+    def __init__(self, calls_per_second: float) -> None:
+        if not calls_per_second > 0:
+            raise ValueError(f"calls_per_second must be above 0, not {calls_per_second!r}")
+        self._rate = calls_per_second
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        return None
+
+    def rate(self) -> float:
+        """The whole rate."""
+        return self._rate
+
+
+@dataclass(frozen=True)
+class _Peer:
+    etag: str
+    claim: float
+
+
+class SharedBudget:
+    """One participant's part of a quota; an asynchronous context manager that joins and leaves.
+
+    :param s3: a boto3 S3 client; used from threads.
+    :param folder: ``s3://…`` under which all participants of this account and region meet.
+    :param quota: calls a second of all together. All participants must be given the same.
+    :param beat_seconds: time between two signs of life.
+    :param fence_seconds: how long to go on calling without a sign of life that got through.
+    :param expiry_seconds: age at which a sign of life no longer counts; well above ``fence_seconds``, because
+        S3 tells ages in whole seconds.
+    """
+
+    def __init__(
+        self,
+        s3: Any,
+        folder: str,
+        quota: float,
+        *,
+        beat_seconds: float = 2.0,
+        fence_seconds: float = 10.0,
+        expiry_seconds: float = 15.0,
+    ) -> None:
+        if not quota > 0:
+            raise ValueError(f"quota must be above 0, not {quota!r}")
+        if not beat_seconds < fence_seconds < expiry_seconds - 2:
+            raise ValueError("beat_seconds < fence_seconds < expiry_seconds - 2 must hold")
+        self.quota = quota
+        self._s3 = s3
+        self._folder = folder
+        self._uri = s3_api.join_uri(folder, f"{uuid.uuid4().hex}.json")
+        self._beat_seconds, self._fence, self._expiry = beat_seconds, fence_seconds, expiry_seconds
+        self._peers: dict[str, _Peer] = {}
+        self._claim = 0.0
+        self._allowed = 0.0
+        self._seen_alive = float("-inf")
+        self._beating: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.beat)
+        self._beating = asyncio.create_task(self._beat_forever())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._beating:
+            self._beating.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._beating
+        self._allowed = 0.0
+        try:
+            await asyncio.to_thread(s3_api.delete, self._s3, self._uri)
+        except s3_api.S3Error as fault:
+            _log.warning("could not leave the shared rate (%s); the others go on without in a moment", fault)
+
+    @property
+    def participants(self) -> int:
+        """Live participants at the last beat, this one included."""
+        return len(self._peers) + 1
+
+    def rate(self) -> float:
+        """Calls a second this participant may make now; 0 while others make room, or when cut off from S3."""
+        if time.monotonic() - self._seen_alive > self._fence:
+            self._allowed = 0.0
+        return self._allowed
+
+    def beat(self) -> None:
+        """One sign of life; adjusts claim and rate. Called from one thread at a time.
+
+        :raises S3Error: S3 cannot be reached; the rate stays until the fence.
+        """
+        if self.rate() == 0 and self._claim and time.monotonic() - self._seen_alive > self._fence:
+            self._claim = 0.0  # the others may have counted this one as dead: join anew
+        self._look()
+        aim = self.quota / (len(self._peers) + 1)
+        higher = aim > self._claim
+        self._allowed = min(self._allowed, aim)
+        self._publish(aim)
+        if higher:
+            self._look()
+        self._allowed = min(self._claim, max(0.0, self.quota - sum(p.claim for p in self._peers.values())))
+
+    def _publish(self, claim: float) -> None:
+        begun = time.monotonic()
+        s3_api.put(self._s3, self._uri, orjson.dumps({"calls_per_second": claim}))
+        self._claim, self._seen_alive = claim, begun
+
+    def _look(self) -> None:
+        """Read who else is alive; bodies only of those whose claim has changed since."""
+        bucket, prefix = s3_api.split_uri(self._folder.rstrip("/") + "/")
+        peers: dict[str, _Peer] = {}
+        for page in s3_api.list_pages(self._s3, bucket, prefix):
+            now = s3_api.server_time(page)
+            for entry in page.get("Contents", []):
+                uri = s3_api.Location(bucket, entry["Key"]).uri
+                age = (now - entry["LastModified"]).total_seconds()
+                if uri == self._uri:
+                    continue
+                if age <= self._expiry:
+                    peer = self._read(uri, s3_api.etag_of(entry))
+                    if peer:
+                        peers[uri] = peer
+                elif age > 4 * self._expiry:
+                    s3_api.delete(self._s3, uri)
+        if len(peers) != len(self._peers):
+            _log.info("%d tasks share %g calls a second", len(peers) + 1, self.quota)
+        self._peers = peers
+
+    def _read(self, uri: str, etag: str) -> _Peer | None:
+        known = self._peers.get(uri)
+        if known and known.etag == etag:
+            return known
+        try:
+            stored = s3_api.read(self._s3, uri)
+        except s3_api.S3Error as fault:
+            if fault.is_missing:
+                return None  # left between the listing and this
+            raise
+        try:
+            claim = float(orjson.loads(stored.body)["calls_per_second"])
+        except (ValueError, TypeError, KeyError):
+            claim = self.quota  # unreadable, so trust nothing: it expires, or is written anew
+        return _Peer(stored.etag, max(0.0, claim))
+
+    async def _beat_forever(self) -> None:
+        while True:
+            settled = self._allowed >= self._claim * 0.999
+            await asyncio.sleep(self._beat_seconds if settled else self._beat_seconds / 4)
+            try:
+                await asyncio.to_thread(self.beat)
+            except s3_api.S3Error as fault:
+                _log.warning("no sign of life for the shared rate: %s", fault)

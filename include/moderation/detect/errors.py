@@ -1,0 +1,35 @@
+"""What can stop a detect run as a whole. What concerns one image is an entry of the summary instead."""
+
+from __future__ import annotations
+
+
+class DetectError(Exception):
+    """The manifest could not be finished; answers received so far are kept in the checkpoint."""
+
+
+class DetectDenied(DetectError):
+    """Every call is refused: the caller's rights or credentials are at fault. A retry cannot help."""
+
+
+class DetectRequestRefused(DetectError):
+    """AWS refuses what all calls have in common: MinConfidence or the adapter. A retry cannot help."""
+
+
+class DetectUnavailable(DetectError):
+    """Rekognition or S3 answered nothing useful for too long. A later retry goes on from the checkpoint."""
+
+
+class ManifestInvalid(DetectError):
+    """The manifest is empty, too large, or names no image at all."""
+
+
+class CheckpointDamaged(DetectError):
+    """A checkpoint or marker is not what was written; nothing of it is used. The text names the remedy."""
+
+
+class ResultsConflict(DetectError):
+    """The output place holds files that are not those of this run."""
+
+
+class OwnedElsewhere(DetectError):
+    """Another live process works on the same manifest; or took it over from this one."""

@@ -1,0 +1,277 @@
+"""A manifest from its first call to its two files, in one process at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+
+from moderation import lease, limits
+from moderation import s3 as s3_api
+from moderation.detect import checkpoint, output
+from moderation.detect.analysis import Analysis, raise_unless_useful
+from moderation.detect.budget import Budget, SharedBudget
+from moderation.detect.calls import Caller, Counters
+from moderation.detect.checkpoint import Spool
+from moderation.detect.errors import DetectUnavailable, OwnedElsewhere
+from moderation.detect.manifest import ManifestFile, read
+from moderation.detect.output import Place
+from moderation.detect.pacing import Aimd, Pacer
+from moderation.detect.request import (
+    UTILISATION,
+    DetectOptions,
+    DetectOutcome,
+    DetectRequest,
+    default_spool_dir,
+)
+from moderation.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+Connect = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+def client_config(in_flight: int) -> AioConfig:
+    """How a Rekognition client for this backend must be made: it never retries, for each call is paced."""
+    return AioConfig(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=in_flight,
+    )
+
+
+def quota_of(settings: Settings) -> float:
+    """Calls a second of account and region: ``MODERATION_DETECT_TPS``, else AWS's published default."""
+    return settings.detect_tps or limits.quotas(settings.region).detect_tps
+
+
+def rates_folder(settings: Settings) -> str:
+    """Where the tasks of account and region agree on their shares."""
+    return s3_api.join_uri(settings.work_uri, "rates", settings.region)
+
+
+def run_manifest(
+    request: DetectRequest,
+    *,
+    settings: Settings | None = None,
+    s3: Any = None,
+    connect: Connect | None = None,
+    budget: Budget | None = None,
+    quota: float | None = None,
+    options: DetectOptions | None = None,
+) -> DetectOutcome:
+    """Moderate a manifest, going on from whatever an earlier try has left.
+
+    A finished manifest is recognised and calls nothing. Synchronous: it runs an event loop of its own.
+
+    :param settings: default: from the environment.
+    :param s3: a boto3 S3 client; one from the settings when None.
+    :param connect: opens an aiobotocore Rekognition client made with :func:`client_config`.
+    :param budget: the rate; when None, the quota is shared with all other tasks through S3.
+    :param quota: calls a second of all tasks together; :func:`quota_of` the settings when None.
+    :raises DetectError: see its subclasses; only DetectUnavailable and OwnedElsewhere are worth a retry.
+    :raises S3Error: S3 does not do its part.
+    """
+    settings = settings or Settings.from_env()
+    options = options or DetectOptions()
+    rate = quota or quota_of(settings)
+    in_flight = options.in_flight(rate)
+    opened = nullcontext(s3) if s3 is not None else s3_api.open_client(settings)
+    with opened as store:
+        manifest = read(store, request.manifest_uri)
+        place = Place(s3_api.join_uri(request.output_uri, request.job_id(manifest.sha256)))
+        if done := output.read_outcome(store, place):
+            _log.info("%s was finished before; nothing is called", place.folder)
+            return done
+        with _own(store, place, options) as held:
+            return asyncio.run(
+                moderate(
+                    request,
+                    manifest,
+                    s3=store,
+                    connect=connect or (lambda: _connect(settings.region, in_flight)),
+                    budget=budget or SharedBudget(store, rates_folder(settings), rate),
+                    in_flight=in_flight,
+                    options=options,
+                    held=held,
+                )
+            )
+
+
+async def moderate(
+    request: DetectRequest,
+    manifest: ManifestFile,
+    *,
+    s3: Any,
+    connect: Connect,
+    budget: Budget,
+    in_flight: int,
+    options: DetectOptions,
+    held: lease.Lease | None = None,
+) -> DetectOutcome:
+    """:func:`run_manifest` for callers with an event loop and their own parts.
+
+    :param held: proof that no other process works on the manifest; renewed while the run goes on.
+    """
+    job_id = request.job_id(manifest.sha256)
+    place = Place(s3_api.join_uri(request.output_uri, job_id))
+    if done := await asyncio.to_thread(output.read_outcome, s3, place):
+        return done
+    images = {line.number: line.source_ref or "" for line in manifest.images}
+    path = (options.spool_dir or default_spool_dir()) / f"{job_id}.spool"
+    with Spool(path, job_id, images) as spool:
+        run = _Run(request, manifest, s3, place, spool, options, Counters(), held)
+        await run.recall(job_id, images)
+        await run.analyse(connect, budget, in_flight)
+        outcome = await asyncio.to_thread(run.finish, job_id)
+        spool.delete()
+    await asyncio.to_thread(checkpoint.delete_parts, s3, place.checkpoint)
+    return outcome
+
+
+@dataclass
+class _Run:
+    """One try at a manifest."""
+
+    request: DetectRequest
+    manifest: ManifestFile
+    s3: Any
+    place: Place
+    spool: Spool
+    options: DetectOptions
+    counters: Counters
+    held: lease.Lease | None
+
+    def __post_init__(self) -> None:
+        self.started_at = datetime.now(UTC)
+        self.seconds = 0.0
+        self.resumed = 0
+        self._renewed = time.monotonic()
+
+    async def recall(self, job_id: str, images: dict[int, str]) -> None:
+        """Bring together what earlier tries knew, here and on other machines."""
+
+        def merge() -> None:
+            for number, record in checkpoint.load_parts(self.s3, self.place.checkpoint, job_id, images):
+                self.spool.merge(number, record)
+
+        await asyncio.to_thread(merge)
+        self.resumed = len(self.spool)
+        if self.resumed:
+            _log.info("going on: %d of %d images are answered already", self.resumed, len(images))
+
+    async def analyse(self, connect: Connect, budget: Budget, in_flight: int) -> None:
+        """Ask about every image without a record, then note those that were given up."""
+        pending = [line for line in self.manifest.images if line.number not in self.spool]
+        if not pending:
+            return
+        begun = time.monotonic()
+        aimd = Aimd()
+        async with budget, connect() as client:
+            pacer = Pacer(lambda: budget.rate() * UTILISATION * aimd.share())
+            caller = Caller(client, self.request.parameters(), pacer=pacer, aimd=aimd, counters=self.counters)
+            analysis = Analysis(caller, self.spool, self.options, in_flight, self.counters, self.keep_safe)
+            try:
+                await analysis.run(pending)
+            finally:
+                self.seconds = time.monotonic() - begun
+                await self._keep_safe_at_the_end()
+        raise_unless_useful(analysis, len(self.spool))
+        # Only now, so that a try that fails before leaves these images to the next one.
+        for number, last in analysis.given_up.items():
+            self.spool.add(number, error={"code": last.code, "message": last.message})
+        for line in pending:
+            if line.number not in self.spool:
+                code, message = output.NOT_ATTEMPTED
+                self.spool.add(line.number, error={"code": code, "message": message})
+
+    async def keep_safe(self) -> None:
+        """Copy new records to S3 and prove that the manifest is still this process's.
+
+        :raises OwnedElsewhere: it is not.
+        :raises DetectUnavailable: S3 does not answer.
+        """
+        try:
+            await asyncio.to_thread(self._send)
+        except s3_api.S3Error as error:
+            _log.warning("the checkpoint could not be copied to S3: %s", error)
+            raise DetectUnavailable(str(error)) from error
+
+    async def _keep_safe_at_the_end(self) -> None:
+        """As :meth:`keep_safe`, without hiding the error that ended the calls."""
+        try:
+            await self.keep_safe()
+        except DetectUnavailable:
+            _log.warning("the newest answers are on this machine only, in %s", self.spool.path)
+
+    def finish(self, job_id: str) -> DetectOutcome:
+        """Write the files. All records are in S3 before, so that any machine would write the same."""
+        self._send()
+        adapter = self.request.project_version
+        tally = output.write_files(self.s3, self.place, self.manifest, self.spool, adapter)
+        if tally.adapter_missing:
+            _log.error("%d answers are not of the adapter %s", tally.adapter_missing, adapter)
+        outcome = DetectOutcome(
+            job_id=job_id,
+            manifest_uri=self.manifest.uri,
+            results_uri=self.place.results,
+            summary_uri=self.place.summary,
+            lines=len(self.manifest.lines),
+            images=len(self.manifest.images),
+            billed=tally.billed,
+            failed=tally.failed,
+            failed_transient=tally.failed_transient,
+            adapter_missing=tally.adapter_missing,
+            model_version=",".join(sorted(tally.versions)) or None,
+            adapter=adapter,
+            min_confidence=self.request.min_confidence,
+            started_at=self.started_at.isoformat(),
+            completed_at=datetime.now(UTC).isoformat(),
+            resumed=self.resumed,
+            calls=self.counters.calls,
+            throttles=self.counters.throttles,
+            retries=self.counters.retries,
+            seconds=round(self.seconds, 3),
+            achieved_tps=round(self.counters.answered / self.seconds, 3) if self.seconds else 0.0,
+        )
+        return output.write_outcome(self.s3, self.place, outcome)
+
+    def _send(self) -> None:
+        if self.held and time.monotonic() - self._renewed > self.options.owner_seconds / 4:
+            try:
+                self.held.renew()
+            except lease.LeaseLost as error:
+                raise OwnedElsewhere(str(error)) from error
+            self._renewed = time.monotonic()
+        if numbers := self.spool.unsent():
+            self.spool.send(self.s3, self.place.checkpoint, numbers)
+
+
+@contextmanager
+def _own(s3: Any, place: Place, options: DetectOptions) -> Any:
+    owner = f"{socket.gethostname()}, process {os.getpid()}"
+    uri = s3_api.join_uri(place.folder, "owner.json")
+    ttl = options.owner_seconds
+    try:
+        with lease.hold(s3, uri, owner=owner, ttl=ttl, wait=2 * ttl) as held:
+            yield held
+    except (lease.LeaseBusy, lease.LeaseLost) as error:
+        raise OwnedElsewhere(str(error)) from error
+
+
+def _connect(region: str, in_flight: int) -> AbstractAsyncContextManager[Any]:
+    connected: AbstractAsyncContextManager[Any] = get_session().create_client(
+        "rekognition", region_name=region, config=client_config(in_flight)
+    )
+    return connected
