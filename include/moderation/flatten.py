@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from moderation.answers import Answers, read_answers
 from moderation.parse import Outcome
+from moderation.plan_files import INPUTS_SCHEMA
 from moderation.reconcile import (
     ADAPTER_IGNORED,
     MALFORMED_SUMMARY,
@@ -25,22 +26,6 @@ from moderation.reconcile import (
 )
 from moderation.results import AnalysisRecord, ManifestSummary
 from moderation.rows import LoadContext, Manifest, image_rows, label_rows, rejected_rows
-
-INPUTS_SCHEMA = pa.schema(
-    [
-        ("source_ref", pa.string()),
-        ("bucket", pa.string()),
-        ("key", pa.string()),
-        ("etag", pa.string()),
-        ("size", pa.int64()),
-        ("last_modified", pa.timestamp("us", tz="UTC")),
-        ("manifest", pa.int32()),
-        ("line_number", pa.int64()),
-        ("error_code", pa.string()),
-        ("error_message", pa.string()),
-    ]
-)
-"""A plan's ``inputs.parquet``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +77,7 @@ def flatten_manifest(
     """All rows of one manifest.
 
     :param record: the manifest's job.
-    :param inputs: its images in manifest order, `INPUTS_SCHEMA`.
+    :param inputs: its images in manifest order, `moderation.plan_files.INPUTS_SCHEMA`.
     :param blocks: the results file as `moderation.blocks.iter_blocks` cuts it; nothing when there is none.
     :param summary: the manifest summary; None when there is none.
     :param superseded: boolean, one an input: another load has published this image meanwhile, so it gets no
@@ -131,7 +116,7 @@ def flatten_manifest(
 def flatten_rejected(context: LoadContext, inputs: pa.Table) -> Flattened:
     """Rows of images that were refused before anything was sent; they are failed and cost nothing.
 
-    :param inputs: `INPUTS_SCHEMA` with ``error_code`` set.
+    :param inputs: `moderation.plan_files.INPUTS_SCHEMA` with ``error_code`` set.
     """
     size = inputs.num_rows
     return Flattened(images=rejected_rows(context, inputs), counts=Counts(images=size, failed=size))

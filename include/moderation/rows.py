@@ -47,7 +47,7 @@ class LoadContext:
 class Manifest:
     """Everything that is known about one manifest.
 
-    :param inputs: the images in manifest order, `moderation.flatten.INPUTS_SCHEMA`.
+    :param inputs: the images in manifest order, `moderation.plan_files.INPUTS_SCHEMA`.
     :param answers: the results file.
     :param state: the outcome of each input.
     :param errors: those of the summary; ``state.error`` points into them.
@@ -69,8 +69,6 @@ def rejected_rows(context: LoadContext, inputs: pa.Table) -> pa.Table:
         "error_code": inputs.column("error_code"),
         "error_message": inputs.column("error_message"),
         "label_count": _zeros(size),
-        "model_version": _constant(context.model_version, size),
-        "adapter": _constant(context.adapter, size),
         "unknown_labels": _zeros(size),
     }
     return _table(schema.IMAGES, columns, size)

@@ -1,0 +1,188 @@
+"""The Iceberg tables: opened, and made or widened from `moderation.schema` when needed.
+
+The catalog is a database of its own (SQLite by default) or AWS Glue. Iceberg's metadata lies in ``_iceberg``
+below the tables' root, a name that Hive-style readers skip, so that the Parquet folders stay plain.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import boto3
+import pyarrow as pa
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.transforms import IdentityTransform
+from pyiceberg.types import (
+    BooleanType,
+    DateType,
+    DoubleType,
+    IcebergType,
+    IntegerType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from moderation import storage
+from moderation.schema import TABLES, TableSpec
+from moderation.settings import Settings
+
+NAMESPACE = "moderation"
+
+_BUSY_SECONDS = 60
+"""How long SQLite waits for another writer of the catalog."""
+
+_TYPES: dict[pa.DataType, IcebergType] = {
+    pa.string(): StringType(),
+    pa.int32(): IntegerType(),
+    pa.int64(): LongType(),
+    pa.float64(): DoubleType(),
+    pa.bool_(): BooleanType(),
+    pa.date32(): DateType(),
+    pa.timestamp("us", tz="UTC"): TimestamptzType(),
+}
+
+_PROPERTIES = {
+    "format-version": "2",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "50",
+    "write.metadata.metrics.column.load_id": "full",
+    "write.metadata.metrics.column.content_type": "full",
+    # A commit that meets another one is looked at again by `moderation.publish`, never just repeated: the
+    # other one may have been another attempt at the same load.
+    "commit.retry.num-retries": "0",
+}
+
+
+@contextmanager
+def open_catalog(settings: Settings) -> Iterator[Catalog]:
+    """The catalog of the settings; its connections are closed at the end of the block."""
+    properties = {"warehouse": storage.absolute(settings.tables_uri), **_s3_properties(settings)}
+    if settings.catalog_uri == "glue":
+        properties |= {"type": "glue", "glue.region": settings.region}
+        if endpoint := os.environ.get("AWS_ENDPOINT_URL_GLUE"):
+            properties["glue.endpoint"] = endpoint
+    else:
+        properties |= {"type": "sql", "uri": _database_uri(settings.catalog_uri)}
+    catalog = _load(properties)
+    try:
+        yield catalog
+    finally:
+        catalog.close()
+
+
+def load_table(catalog: Catalog, table: TableSpec) -> Table | None:
+    """The table as it is now; None when nothing was ever published."""
+    try:
+        return catalog.load_table((NAMESPACE, table.name))
+    except NoSuchTableError:
+        return None
+
+
+def ensure_table(catalog: Catalog, table: TableSpec, settings: Settings) -> Table:
+    """The table, made when missing, with columns added that a later release of `schema` brought."""
+    found = load_table(catalog, table) or _create(catalog, table, settings)
+    known = {entry.name for entry in found.schema().fields}
+    if any(name not in known for name in table.schema.names):
+        with found.update_schema() as update:
+            for entry in iceberg_schema(table).fields:
+                if entry.name not in known:
+                    update.add_column(entry.name, entry.field_type, doc=entry.doc)
+    return found
+
+
+def iceberg_schema(table: TableSpec) -> Schema:
+    """The columns as Iceberg sees them: the same names, order and documentation."""
+    return Schema(
+        *(
+            NestedField(
+                field_id=number,
+                name=entry.name,
+                field_type=_TYPES[entry.type],
+                required=not entry.nullable,
+                doc=(entry.metadata or {}).get(b"doc", b"").decode(),
+            )
+            for number, entry in enumerate(table.schema, start=1)
+        )
+    )
+
+
+def _create(catalog: Catalog, table: TableSpec, settings: Settings) -> Table:
+    schema = iceberg_schema(table)
+    partitions = PartitionSpec(
+        *(
+            PartitionField(
+                source_id=schema.find_field(name).field_id,
+                field_id=1000 + number,
+                transform=IdentityTransform(),
+                name=name,
+            )
+            for number, name in enumerate(table.partition_by)
+        )
+    )
+    properties = {
+        **_PROPERTIES,
+        "comment": table.doc,
+        "schema.name-mapping.default": schema.name_mapping.model_dump_json(),
+    }
+    root = storage.absolute(settings.tables_uri)
+    with suppress(IntegrityError):  # another process was first, here and below
+        catalog.create_namespace_if_not_exists(NAMESPACE)
+    try:
+        return catalog.create_table(
+            (NAMESPACE, table.name),
+            schema=schema,
+            location=f"{root}/_iceberg/{table.name}",
+            partition_spec=partitions,
+            properties=properties,
+        )
+    except (TableAlreadyExistsError, IntegrityError):
+        return catalog.load_table((NAMESPACE, table.name))
+
+
+def ensure_tables(catalog: Catalog, settings: Settings) -> dict[str, Table]:
+    """Every table by name."""
+    return {table.name: ensure_table(catalog, table, settings) for table in TABLES.values()}
+
+
+def _load(properties: dict[str, str]) -> Catalog:
+    try:
+        return load_catalog(NAMESPACE, **properties)
+    except OperationalError as error:
+        if "already exists" not in str(error):
+            raise
+        return load_catalog(NAMESPACE, **properties)  # two processes made the catalog's own tables at once
+
+
+def _database_uri(uri: str) -> str:
+    url = make_url(uri)
+    if url.get_backend_name() != "sqlite":
+        return uri
+    if url.database and url.database != ":memory:":
+        storage.local_path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    return url.update_query_dict({"timeout": str(_BUSY_SECONDS)}).render_as_string(hide_password=False)
+
+
+def _s3_properties(settings: Settings) -> dict[str, Any]:
+    """What Arrow's S3 client needs to reach the same place as boto3 with the same rights."""
+    properties = {"s3.region": settings.region, "s3.connect-timeout": "10", "s3.request-timeout": "60"}
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        properties["s3.endpoint"] = endpoint
+    credentials = boto3.Session().get_credentials()
+    if credentials is not None:
+        frozen = credentials.get_frozen_credentials()
+        properties["s3.access-key-id"] = frozen.access_key
+        properties["s3.secret-access-key"] = frozen.secret_key
+        if frozen.token:
+            properties["s3.session-token"] = frozen.token
+    return properties

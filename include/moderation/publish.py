@@ -1,0 +1,334 @@
+"""All rows of a run become visible at once, or none.
+
+Files are written under names that nobody else uses, added to the data tables, and at the very end one row is
+added to ``loads``: the commit point. Killed at any step, a publish is run again and ends with the same rows,
+once; a publish that had already reached its end says so and does nothing.
+
+Steps, each safe to repeat: build (local disk) → upload → add to the data tables → remove files of an earlier
+attempt whose inputs differed → commit ``loads``. The commit is made against the ``loads`` that was read; when
+another load came first and answers some of the same images, these are left out and the files built again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from moderation import ledger, plan_files, schema
+from moderation.build import BuiltLoad, build_load, complete_records
+from moderation.catalog import ensure_tables, load_table, open_catalog
+from moderation.plan import mark_published
+from moderation.plan_files import Plan
+from moderation.published import files_of_load, loads_in, published_images, scan
+from moderation.results import AnalysisRecord
+from moderation.s3 import S3Error
+from moderation.settings import Settings
+from moderation.storage import Storage, absolute, local_path
+from moderation.tables import DataFile
+
+__all__ = ["PublishError", "PublishedLoad", "ReconciliationError", "publish", "published_images"]
+
+_log = logging.getLogger(__name__)
+
+_ATTEMPTS = 20
+"""How often a publish gives way to others that commit at the same time."""
+
+_CLOCK_SKEW = dt.timedelta(minutes=10)
+"""By how much the clocks of planning and publishing machines may differ."""
+
+
+class PublishError(RuntimeError):
+    """A load could not be published; the message says at which step, why, and what is visible."""
+
+
+class ReconciliationError(PublishError):
+    """The answers do not fit what was asked; nothing was published. The message names the places."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedLoad:
+    """A load that readers see.
+
+    :param row: its row of ``loads``, `schema.LOADS`.
+    :param repeated: it had been published before, by this run or an earlier attempt.
+    :param files: table, URI, rows, bytes and SHA-256 of each file; empty when ``repeated``.
+    """
+
+    load_id: str
+    row: dict[str, Any]
+    repeated: bool
+    files: tuple[tuple[str, str, int, int, str], ...] = ()
+
+
+def publish(
+    settings: Settings,
+    plan: Plan | str,
+    records: Sequence[AnalysisRecord],
+    *,
+    stop_on_mismatch: bool = False,
+    spool_dir: Path | None = None,
+) -> PublishedLoad:
+    """Publish everything a plan's jobs answered, with every input accounted for.
+
+    :param plan: the plan, or the URI of its ``plan.json``.
+    :param records: one a manifest; a manifest without one counts as not started.
+    :param stop_on_mismatch: refuse to publish when an answer fits no input (`schema.ANOMALIES`), instead of
+        recording it.
+    :param spool_dir: where files are built before they are uploaded; the system's folder for temporary files
+        by default, the tables' own disk when they are local.
+    :raises PublishError: S3, the disk or the catalog failed; run again with the same arguments.
+    :raises ReconciliationError: see ``stop_on_mismatch``.
+    """
+    with Storage(settings) as storage:
+        if isinstance(plan, str):
+            plan = plan_files.load_plan(plan, s3=storage.s3_client)
+        with _named_errors(plan.load_id), open_catalog(settings) as catalog:
+            publisher = _Publisher(settings, plan, complete_records(plan, records), storage, catalog)
+            load = publisher.run(stop_on_mismatch=stop_on_mismatch, spool_dir=spool_dir)
+            mark_published(plan, settings=settings)
+            reached("marked")
+            return load
+
+
+def reached(step: str) -> None:
+    """Called at the end of each step; the place where tests let a publish die."""
+    _log.debug("publish: %s", step)
+
+
+@dataclass
+class _Publisher:
+    settings: Settings
+    plan: Plan
+    records: tuple[AnalysisRecord, ...]
+    storage: Storage
+    catalog: Catalog
+
+    def run(self, *, stop_on_mismatch: bool, spool_dir: Path | None) -> PublishedLoad:
+        with self._spool(spool_dir) as spool:
+            for attempt in range(_ATTEMPTS):
+                base = loads_in(self.catalog)
+                if found := _row_of(base, self.plan.load_id):
+                    return PublishedLoad(load_id=self.plan.load_id, row=found, repeated=True)
+                folder = spool / f"attempt-{attempt}"
+                folder.mkdir()
+                load = self._attempt(base, folder, stop_on_mismatch=stop_on_mismatch)
+                if load is not None:
+                    return load
+                shutil.rmtree(folder)
+        raise PublishError(
+            f"load {self.plan.load_id} gave way to others {_ATTEMPTS} times; it is not published, run again"
+        )
+
+    def _attempt(self, loads: pa.Table, spool: Path, *, stop_on_mismatch: bool) -> PublishedLoad | None:
+        """Publish against the ``loads`` that was read; None when it has changed in a way that matters."""
+        tables = ensure_tables(self.catalog, self.settings)
+        inputs_path = spool / "inputs.parquet"
+        self.storage.copy_to(self.plan.inputs_uri, inputs_path)
+        meanwhile = self._published_meanwhile(loads, inputs_path)
+        built = build_load(
+            self.settings,
+            self.plan,
+            self.records,
+            storage=self.storage,
+            inputs_path=inputs_path,
+            spool=spool,
+            meanwhile=meanwhile,
+        )
+        reached("built")
+        if stop_on_mismatch:
+            self._refuse_anomalies(built)
+        self._upload(built.files)
+        self._add_files(tables, built)
+        row = self._row(built)
+        while not self._commit(tables[schema.LOADS.name], row, loads, spool):
+            loads = loads_in(self.catalog)
+            if _row_of(loads, self.plan.load_id):
+                return None
+            if _keys(self._published_meanwhile(loads, inputs_path)) != _keys(meanwhile):
+                return None
+        reached("committed")
+        files = tuple(
+            (file.table, self._uri(file.relative_path), file.rows, file.bytes, file.sha256)
+            for file in built.files
+        )
+        return PublishedLoad(load_id=self.plan.load_id, row=row, repeated=False, files=files)
+
+    def _published_meanwhile(self, loads: pa.Table, inputs_path: Path) -> pa.Table | None:
+        """Rows, about our inputs, of loads that the plan's ledger cannot have seen.
+
+        None for a plan that repeats on purpose.
+        """
+        if self.plan.force:
+            return None
+        since = dt.datetime.fromisoformat(self.plan.created_at) - _CLOCK_SKEW
+        later = loads.filter(pc.greater_equal(loads.column("published_at"), pa.scalar(since)))
+        names = set(later.column("load_id").to_pylist())
+        images = load_table(self.catalog, schema.IMAGES) if names else None
+        batches = list(scan(images, schema.IMAGES, ledger.COLUMNS, load_ids=names))
+        if not batches:
+            return None
+        rows = pa.Table.from_batches(batches)
+        theirs = ledger.keys(rows)
+        asked = []
+        with pq.ParquetFile(inputs_path) as file:
+            for batch in file.iter_batches(columns=["source_ref", "etag"]):
+                ours = ledger.keys(pa.Table.from_batches([batch]))
+                asked.append(ours.filter(pc.is_in(ours, value_set=theirs)).combine_chunks())
+        return rows.filter(pc.is_in(theirs, value_set=pa.concat_arrays(asked)))
+
+    def _refuse_anomalies(self, built: BuiltLoad) -> None:
+        if built.anomaly_samples:
+            examples = "; ".join(
+                f"{sample.kind}: {sample.message} (line {sample.line_number}, {sample.source_ref})"
+                for sample in built.anomaly_samples
+            )
+            raise ReconciliationError(
+                f"load {self.plan.load_id}: {built.totals['anomalies']:,} answers fit no input, nothing is "
+                f"published. {examples}"
+            )
+
+    def _upload(self, files: Sequence[DataFile]) -> None:
+        for file in files:
+            self.storage.put_file(file.path, self._uri(file.relative_path))
+            reached(f"uploaded {file.table}")
+
+    def _add_files(self, tables: dict[str, Table], built: BuiltLoad) -> None:
+        for name, table in tables.items():
+            if name == schema.LOADS.name:
+                continue
+            wanted = {self._uri(file.relative_path) for file in built.files if file.table == name}
+            stale = self._replace_files(table, wanted)
+            reached(f"added {name}")
+            for uri in stale:
+                self.storage.delete(uri)
+
+    def _replace_files(self, table: Table, wanted: set[str]) -> list[str]:
+        """Make ``wanted`` the load's only files in the table; returns those of an attempt that differed."""
+        for attempt in range(_ATTEMPTS):
+            table.refresh()
+            present = files_of_load(table, self.plan.load_id, self.plan.dt)
+            stale = [file for file in present if file.file_path not in wanted]
+            missing = sorted(wanted - {file.file_path for file in present})
+            if not stale and not missing:
+                break
+            properties = {"load_id": self.plan.load_id}
+            try:
+                with table.transaction() as transaction:
+                    if stale:
+                        with transaction.update_snapshot(properties).overwrite() as snapshot:
+                            for file in stale:
+                                snapshot.delete_data_file(file)
+                    if missing:
+                        transaction.add_files(missing, properties, check_duplicate_files=False)
+                return [file.file_path for file in stale]
+            except CommitFailedException:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                _give_way(attempt)
+        return []
+
+    def _commit(self, table: Table, row: dict[str, Any], loads: pa.Table, spool: Path) -> bool:
+        """Add the row of ``loads`` if the table still is as it was read; False when it is not.
+
+        Each try has a file of its own: two processes that publish the same load never overwrite each other.
+        """
+        row["published_at"] = dt.datetime.now(dt.UTC)
+        path = spool / "load.parquet"
+        content = pa.Table.from_pylist([row], schema.physical_schema(schema.LOADS))
+        pq.write_table(content, path, compression="zstd", store_schema=False)
+        unique = uuid.uuid4().hex[:12]
+        uri = self._uri(f"{schema.LOADS.name}/dt={self.plan.dt}/{self.plan.load_id}-{unique}.parquet")
+        table.refresh()
+        known = set(loads_in(self.catalog).column("load_id").to_pylist())
+        if known != set(loads.column("load_id").to_pylist()):
+            return False
+        self.storage.put_file(path, uri)
+        reached("uploaded loads")
+        try:
+            table.add_files([uri], {"load_id": self.plan.load_id}, check_duplicate_files=False)
+        except CommitFailedException:
+            self.storage.delete(uri)
+            _give_way(1)
+            return False
+        return True
+
+    def _row(self, built: BuiltLoad) -> dict[str, Any]:
+        plan, totals = self.plan, self.plan.totals
+        return {
+            "load_id": plan.load_id,
+            "dt": dt.date.fromisoformat(plan.dt),
+            "run_key": plan.run_key,
+            "plan_number": plan.plan_number,
+            "source": plan.source,
+            "published_at": None,
+            "min_confidence": plan.min_confidence,
+            "adapter": plan.adapter,
+            "model_version": plan.model_version,
+            "listed": totals.listed,
+            "ignored": totals.ignored,
+            "already_moderated": totals.already_moderated,
+            "cost_usd": built.cost_usd,
+            "files": len(built.files),
+            "bytes": sum(file.bytes for file in built.files),
+            "digest": built.digest,
+            **built.totals,
+        }
+
+    def _uri(self, relative_path: str) -> str:
+        return f"{absolute(self.settings.tables_uri)}/{relative_path}"
+
+    @contextmanager
+    def _spool(self, folder: Path | None) -> Iterator[Path]:
+        tables = self.settings.tables_uri
+        if folder is None and not tables.startswith("s3://"):
+            folder = local_path(tables) / "_spool"
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{self.plan.load_id}-", dir=folder) as name:
+            yield Path(name)
+
+
+def _give_way(attempt: int) -> None:
+    """Let the other publisher finish; the wait is random so that two do not keep step."""
+    time.sleep(random.uniform(0.01, 0.05 * 2 ** min(attempt, 5)))  # noqa: S311 - no secret
+
+
+def _keys(rows: pa.Table | None) -> list[str]:
+    return sorted(ledger.keys(rows).drop_null().to_pylist()) if rows is not None else []
+
+
+def _row_of(loads: pa.Table, load_id: str) -> dict[str, Any] | None:
+    rows = loads.filter(pc.equal(loads.column("load_id"), load_id)).to_pylist()
+    return rows[0] if rows else None
+
+
+@contextmanager
+def _named_errors(load_id: str) -> Iterator[None]:
+    """Turn what disk, S3 and catalog raise into one error that says what it means for readers."""
+    advice = "run again with the same plan: the load ends up published once. Readers see all of it or nothing"
+    try:
+        yield
+    except S3Error as error:
+        raise PublishError(f"load {load_id}: {error}; {advice}") from error
+    except (OSError, pa.ArrowException, CommitFailedException) as error:
+        raise PublishError(f"load {load_id}: {type(error).__name__}: {error}; {advice}") from error
+    except SQLAlchemyError as error:
+        raise PublishError(f"load {load_id}: the catalog failed: {error}; {advice}") from error

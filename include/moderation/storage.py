@@ -1,0 +1,124 @@
+"""Files under a URI, in S3 or in a local folder, with the same few operations and the same promises.
+
+A file is seen whole or not at all: S3 shows an object after its upload, a local file is renamed into place.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit
+
+from moderation import s3
+from moderation.settings import Settings
+
+
+def is_s3(uri: str) -> bool:
+    """Whether the URI names S3; everything else is a local path or a ``file://`` URI."""
+    return uri.startswith("s3://")
+
+
+def local_path(uri: str) -> Path:
+    """The path of a local URI, absolute."""
+    return Path(unquote(urlsplit(uri).path) if uri.startswith("file://") else uri).absolute()
+
+
+def absolute(uri: str) -> str:
+    """The URI as catalogs store it: S3 unchanged, local ones with ``file://`` and an absolute path."""
+    return uri if is_s3(uri) else f"file://{local_path(uri)}"
+
+
+class Storage:
+    """Reads and writes files wherever they are; keeps one S3 client, opened when first needed.
+
+    Use as a context manager. Failures are `s3.S3Error` or `OSError`, both of which name the file.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Any = None
+
+    def __enter__(self) -> Storage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    @property
+    def s3_client(self) -> Any:
+        """The boto3 client for S3."""
+        if self._client is None:
+            self._client = s3.client(self._settings)
+        return self._client
+
+    def read(self, uri: str) -> bytes:
+        """The whole file."""
+        return s3.read(self.s3_client, uri).body if is_s3(uri) else local_path(uri).read_bytes()
+
+    @contextmanager
+    def open(self, uri: str) -> Iterator[_Reader]:
+        """The file as a stream with ``read(size)``."""
+        if is_s3(uri):
+            bucket, key = s3.split_uri(uri)
+            with s3.named_errors("read", bucket, key):
+                body = self.s3_client.get_object(Bucket=bucket, Key=key)["Body"]
+                with body:
+                    yield _Reader(body)
+        else:
+            with local_path(uri).open("rb") as file:
+                yield _Reader(file)
+
+    def copy_to(self, uri: str, target: Path) -> None:
+        """Copy the file to the local disk."""
+        with self.open(uri) as source, target.open("wb") as file:
+            while chunk := source.read(1 << 20):
+                file.write(chunk)
+
+    def put_file(self, source: Path, uri: str) -> None:
+        """Copy a local file to the URI, over what is there."""
+        if is_s3(uri):
+            bucket, key = s3.split_uri(uri)
+            with s3.named_errors("write", bucket, key), source.open("rb") as file:
+                self.s3_client.upload_fileobj(file, bucket, key)
+            return
+        target = local_path(uri)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            shutil.copyfile(source, unfinished)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def list(self, folder_uri: str) -> list[str]:
+        """URIs of all files below a folder, sorted; none when there is no such folder."""
+        if is_s3(folder_uri):
+            bucket = s3.split_uri(folder_uri).bucket
+            entries = s3.list_objects(self.s3_client, folder_uri.rstrip("/") + "/")
+            return sorted(s3.join_uri(f"s3://{bucket}", entry["Key"]) for entry in entries)
+        root = local_path(folder_uri)
+        return sorted(f"file://{path}" for path in root.rglob("*") if path.is_file())
+
+    def delete(self, uri: str) -> None:
+        """Delete a file; one that is not there is no error."""
+        if is_s3(uri):
+            s3.delete(self.s3_client, uri)
+        else:
+            local_path(uri).unlink(missing_ok=True)
+
+
+class _Reader:
+    """A stream of which only ``read`` is promised."""
+
+    def __init__(self, stream: IO[bytes] | Any) -> None:
+        self._stream = stream
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+        return bytes(self._stream.read(size))

@@ -1,0 +1,185 @@
+"""Rows to partitioned Parquet files: deterministic, in bounded memory, described for the publisher.
+
+Files are written to a local folder first and moved to their place whole: so a reader never meets half a file,
+a full disk is noticed before anything is published, and each file's checksum is that of what was written.
+Same rows, same bytes: row groups are cut by rows alone, and nothing in a file depends on time or machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from moderation.schema import TABLES, TableSpec, physical_schema
+
+ROW_GROUP_ROWS = 125_000
+MAX_FILE_ROWS = 32 * ROW_GROUP_ROWS
+"""Four million rows are 60 to 200 MB: files of the size that query engines like."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """A finished Parquet file.
+
+    :param table: its table.
+    :param relative_path: below the root of the tables, partition folders included.
+    :param path: where it lies until it is published.
+    :param rows: number of rows.
+    :param bytes: size.
+    :param sha256: checksum of the content, hex.
+    """
+
+    table: str
+    relative_path: str
+    path: Path
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class LoadWriter:
+    """Writes the files of one load into a spool folder.
+
+    Buffers at most one row group for each of its partitions (the four content types of three label tables,
+    and one for every other table). Use as a context manager; `finish` inside the block gives the files.
+
+    :param spool: empty local folder on a disk with room for the load's files.
+    :param stem: what the file names start with, unique to the load and its content.
+    """
+
+    def __init__(self, spool: Path, stem: str) -> None:
+        self._spool = spool
+        self._stem = stem
+        self._partitions: dict[tuple[str, tuple[str, ...]], _PartitionWriter] = {}
+
+    def __enter__(self) -> LoadWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for partition in self._partitions.values():
+            partition.abandon()
+
+    def write(self, table: TableSpec, rows: pa.Table) -> None:
+        """Add rows, all of one partition; their order is kept.
+
+        :param rows: columns in the table's order; text columns may be dictionaries.
+        """
+        if rows.num_rows == 0:
+            return
+        values = tuple(str(rows.column(name)[0].as_py()) for name in table.partition_by)
+        key = (table.name, values)
+        if key not in self._partitions:
+            folders = [f"{name}={value}" for name, value in zip(table.partition_by, values, strict=True)]
+            folder = "/".join([table.name, *folders])
+            self._partitions[key] = _PartitionWriter(table, self._spool, folder, self._stem)
+        self._partitions[key].write(rows)
+
+    def finish(self) -> list[DataFile]:
+        """Close all files; they are listed in the order of `schema.TABLES` and their paths."""
+        files = [file for partition in self._partitions.values() for file in partition.finish()]
+        order = {name: index for index, name in enumerate(TABLES)}
+        return sorted(files, key=lambda file: (order[file.table], file.relative_path))
+
+
+class _PartitionWriter:
+    def __init__(self, table: TableSpec, spool: Path, folder: str, stem: str) -> None:
+        self._table = table
+        self._schema = _file_schema(table)
+        self._spool = spool
+        self._folder = folder
+        self._stem = stem
+        self._buffer: list[pa.Table] = []
+        self._buffered = 0
+        self._writer: pq.ParquetWriter | None = None
+        self._file_rows = 0
+        self._finished: list[tuple[str, int]] = []
+
+    def write(self, rows: pa.Table) -> None:
+        self._buffer.append(rows)
+        self._buffered += rows.num_rows
+        if self._buffered < ROW_GROUP_ROWS:
+            return
+        joined = pa.concat_tables(self._buffer)
+        full = joined.num_rows - joined.num_rows % ROW_GROUP_ROWS
+        for start in range(0, full, ROW_GROUP_ROWS):
+            self._write_group(joined.slice(start, ROW_GROUP_ROWS))
+        self._buffered = joined.num_rows - full
+        self._buffer = [joined.slice(full)] if self._buffered else []
+
+    def finish(self) -> Iterator[DataFile]:
+        if self._buffered:
+            self._write_group(pa.concat_tables(self._buffer))
+            self._buffer, self._buffered = [], 0
+        self._close_file()
+        for relative_path, rows in self._finished:
+            path = self._spool / relative_path
+            with path.open("rb") as file:
+                checksum = hashlib.file_digest(file, "sha256").hexdigest()
+            yield DataFile(
+                table=self._table.name,
+                relative_path=relative_path,
+                path=path,
+                rows=rows,
+                bytes=path.stat().st_size,
+                sha256=checksum,
+            )
+
+    def abandon(self) -> None:
+        """Release the open file after a failure; nobody looks at it any more."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            try:
+                writer.close()
+            except OSError:  # the disk is full, and the failure that led here says so already
+                return
+
+    def _write_group(self, rows: pa.Table) -> None:
+        if self._writer is None:
+            self._writer = self._open_file()
+        columns = [column.combine_chunks() for column in rows.unify_dictionaries().columns]
+        group = pa.Table.from_arrays(columns, schema=self._schema)
+        self._writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+        self._file_rows += rows.num_rows
+        if self._file_rows >= MAX_FILE_ROWS:
+            self._close_file()
+
+    def _open_file(self) -> pq.ParquetWriter:
+        relative_path = f"{self._folder}/{self._stem}-{len(self._finished)}.parquet"
+        path = self._spool / relative_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._finished.append((relative_path, 0))
+        return pq.ParquetWriter(
+            path,
+            self._schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=list(self._table.dictionary),
+            store_schema=False,
+        )
+
+    def _close_file(self) -> None:
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._writer = None
+        self._finished[-1] = (self._finished[-1][0], self._file_rows)
+        self._file_rows = 0
+
+
+def _file_schema(table: TableSpec) -> pa.Schema:
+    """What the writer gets: text of few values as dictionaries (plain text in the file)."""
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            entry.with_type(text) if entry.name in table.dictionary and entry.type == pa.string() else entry
+            for entry in physical_schema(table)
+        ]
+    )
