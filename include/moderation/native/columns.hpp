@@ -22,30 +22,48 @@ struct View {
 class Bits {
  public:
   void push(bool bit) {
-    if (size_ % 8 == 0) bytes_.push_back(0);
-    bytes_.back() = static_cast<uint8_t>(bytes_.back() | (bit ? 1 : 0) << (size_ % 8));
-    ++size_;
+    word_ |= static_cast<uint64_t>(bit) << (size_ % 64);
+    if (++size_ % 64 == 0) flush();
   }
-  void reserve(size_t bits) { bytes_.reserve((bits + 7) / 8); }
-  const void* data() const { return bytes_.data(); }
-  int64_t bytes() const { return static_cast<int64_t>(bytes_.size()); }
+  // Appends set bits, cheaply.
+  void push_set(size_t count) {
+    for (; count > 0 && size_ % 64 != 0; --count) push(true);
+    words_.resize(words_.size() + count / 64, ~uint64_t{0});
+    size_ += count / 64 * 64;
+    for (count %= 64; count > 0; --count) push(true);
+  }
+  // To be called once, after the last bit.
+  void finish() {
+    if (size_ % 64 != 0) flush();
+  }
+  const void* data() const { return words_.data(); }
+  int64_t bytes() const { return static_cast<int64_t>(words_.size() * sizeof(uint64_t)); }
   size_t size() const { return size_; }
 
  private:
-  std::vector<uint8_t> bytes_;
+  std::vector<uint64_t> words_;
+  uint64_t word_ = 0;
   size_t size_ = 0;
+
+  void flush() {
+    words_.push_back(word_);
+    word_ = 0;
+  }
 };
 
+// Which rows are null; costs nothing before the first one is.
 class Validity {
  public:
-  void push(bool valid) {
-    bits_.push(valid);
-    nulls_ += valid ? 0 : 1;
+  void push_null(size_t row) {
+    bits_.push_set(row - bits_.size());
+    bits_.push(false);
+    ++nulls_;
   }
-  void reserve(size_t rows) { bits_.reserve(rows); }
-  void describe(View& view) const {
+  void finish(size_t rows, View& view) {
     view.null_count = nulls_;
     if (nulls_ == 0) return;
+    bits_.push_set(rows - bits_.size());
+    bits_.finish();
     view.validity = bits_.data();
     view.validity_bytes = bits_.bytes();
   }
@@ -58,26 +76,20 @@ class Validity {
 template <class T>
 class Fixed {
  public:
-  void push(T value) {
-    values_.push_back(value);
-    valid_.push(true);
-  }
+  void push(T value) { values_.push_back(value); }
   void push_null() {
+    valid_.push_null(values_.size());
     values_.push_back(0);
-    valid_.push(false);
   }
   void push_or_null(T value) { value < 0 ? push_null() : push(value); }
   size_t size() const { return values_.size(); }
-  void reserve(size_t rows) {
-    values_.reserve(rows);
-    valid_.reserve(rows);
-  }
-  View view() const {
+  void reserve(size_t rows) { values_.reserve(rows); }
+  View finish() {
     View view;
     view.length = static_cast<int64_t>(values_.size());
     view.values = values_.data();
     view.values_bytes = static_cast<int64_t>(values_.size() * sizeof(T));
-    valid_.describe(view);
+    valid_.finish(values_.size(), view);
     return view;
   }
 
@@ -89,7 +101,8 @@ class Fixed {
 class Bools {
  public:
   void push(bool value) { bits_.push(value); }
-  View view() const {
+  View finish() {
+    bits_.finish();
     View view;
     view.length = static_cast<int64_t>(bits_.size());
     view.values = bits_.data();
@@ -106,23 +119,23 @@ class Strings {
   Strings() : offsets_(1, 0) {}
   void push(std::string_view value) {
     text_.insert(text_.end(), value.begin(), value.end());
-    finish_row(true);
+    offsets_.push_back(static_cast<int32_t>(text_.size()));
   }
-  void push_null() { finish_row(false); }
+  void push_null() {
+    valid_.push_null(offsets_.size() - 1);
+    offsets_.push_back(offsets_.back());
+  }
   // An empty string stands for null where a column has no empty strings.
   void push_or_null(std::string_view value) { value.empty() ? push_null() : push(value); }
-  void reserve(size_t rows) {
-    offsets_.reserve(rows + 1);
-    valid_.reserve(rows);
-  }
-  View view() const {
+  void reserve(size_t rows) { offsets_.reserve(rows + 1); }
+  View finish() {
     View view;
     view.length = static_cast<int64_t>(offsets_.size()) - 1;
     view.values = offsets_.data();
     view.values_bytes = static_cast<int64_t>(offsets_.size() * sizeof(int32_t));
     view.text = text_.data();
     view.text_bytes = static_cast<int64_t>(text_.size());
-    valid_.describe(view);
+    valid_.finish(offsets_.size() - 1, view);
     return view;
   }
 
@@ -130,11 +143,6 @@ class Strings {
   std::vector<int32_t> offsets_;
   std::vector<char> text_;
   Validity valid_;
-
-  void finish_row(bool valid) {
-    offsets_.push_back(static_cast<int32_t>(text_.size()));
-    valid_.push(valid);
-  }
 };
 
 // All columns of a parsed block; the comments of the two schemas in parse.py say what they hold.
@@ -175,11 +183,11 @@ struct Block {
   void finish() {
     View* next = views;
     for (const View& view :
-         {line_number.view(), outcome.view(), source_ref.view(), model_version.view(), adapter.view(),
-          content_types.view(), illustrated.view(), animated.view(), other_content_types.view(),
-          label_count.view(), top_label.view(), raw.view(), label_line.view(), name.view(),
-          parent_name.view(), level.view(), confidence.view(), parent.view(), ambiguous.view(),
-          strings.view()}) {
+         {line_number.finish(), outcome.finish(), source_ref.finish(), model_version.finish(), adapter.finish(),
+          content_types.finish(), illustrated.finish(), animated.finish(), other_content_types.finish(),
+          label_count.finish(), top_label.finish(), raw.finish(), label_line.finish(), name.finish(),
+          parent_name.finish(), level.finish(), confidence.finish(), parent.finish(), ambiguous.finish(),
+          strings.finish()}) {
       *next++ = view;
     }
   }

@@ -102,10 +102,12 @@ struct Text {
   std::string_view raw;
   bool escaped = false;
 
-  bool is(std::string_view other) const {
-    if (!escaped) return raw == other;
+  // Compares with a literal: its size is a constant, so the usual case costs one or two instructions.
+  template <size_t N>
+  bool is(const char (&literal)[N]) const {
+    if (!escaped) return raw.size() == N - 1 && std::memcmp(raw.data(), literal, N - 1) == 0;
     std::string buffer;
-    return decoded(buffer) == other;
+    return decoded(buffer) == std::string_view(literal, N - 1);
   }
 
   // The string's value; `buffer` holds it when it differs from the bytes as written.
