@@ -153,7 +153,7 @@ def _print_text(text: str | None, dialect: str) -> None:
 
 
 def _width() -> int:
-    """Columns of the terminal, of which DuckDB uses at least 80; a pipe gets whole rows unless COLUMNS is set."""
+    """The terminal's columns, of which DuckDB takes at least 80; a pipe gets whole rows."""
     fallback = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED_WIDTH
     columns = os.environ.get("COLUMNS", "")
     return int(columns) if columns.isdigit() and int(columns) > 0 else fallback

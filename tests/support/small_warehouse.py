@@ -7,7 +7,7 @@ from it on paper, never by the code under test.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from moderation.schema import TABLES, physical_schema
 
 FIRST_LOAD = "20261116T020000Z-aaaaaaaaaaaa"
 SECOND_LOAD = "20261123T020000Z-bbbbbbbbbbbb"
-_DAYS = {FIRST_LOAD: date(2026, 11, 16), SECOND_LOAD: date(2026, 11, 23)}  # both Mondays
+DAYS = {FIRST_LOAD: date(2026, 11, 16), SECOND_LOAD: date(2026, 11, 23)}  # both Mondays
 
 Row = dict[str, Any]
 
@@ -58,20 +58,18 @@ def image(
     moderated = status == "moderated"
     row: Row = {
         "load_id": load_id,
-        "dt": _DAYS.get(load_id),
+        "dt": DAYS[load_id],
         "source_ref": f"s3://archive/{name}",
         "status": status,
         "content_type": content_type if moderated else None,
         "label_count": len(labels),
         "top_l1": labels[0].get("l1") if labels else None,
         "max_confidence": max((label["confidence"] for label in labels), default=None),
-        "moderated_at": datetime(2026, 11, _DAYS[load_id].day, 3, tzinfo=UTC) if load_id in _DAYS else None,
+        "moderated_at": datetime.combine(DAYS[load_id], time(3), tzinfo=UTC) if moderated else None,
         "model_version": "7.0",
         "manifest_id": "m00001-000000000000",
         "line_number": line,
     }
-    if not moderated:
-        row["moderated_at"] = None
     return row | columns
 
 
@@ -173,7 +171,7 @@ STORY = [
 LOADS = [
     {
         "load_id": FIRST_LOAD,
-        "dt": _DAYS[FIRST_LOAD],
+        "dt": DAYS[FIRST_LOAD],
         "run_key": "moderate-1",
         "source": "s3://archive/",
         "published_at": datetime(2026, 11, 16, 4, tzinfo=UTC),
@@ -189,7 +187,7 @@ LOADS = [
     },
     {
         "load_id": SECOND_LOAD,
-        "dt": _DAYS[SECOND_LOAD],
+        "dt": DAYS[SECOND_LOAD],
         "run_key": "moderate-2",
         "source": "s3://archive/",
         "published_at": datetime(2026, 11, 23, 4, tzinfo=UTC),

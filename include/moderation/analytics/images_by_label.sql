@@ -1,0 +1,36 @@
+-- In how many images was each label found, as a tree of three levels, by each image's latest answer?
+WITH ranked AS (
+    SELECT load_id, manifest_id, line_number, source_ref,
+        ROW_NUMBER() OVER (PARTITION BY source_ref ORDER BY moderated_at DESC NULLS LAST, load_id DESC) AS recency
+    FROM images
+    WHERE status = 'moderated'
+),
+found AS (
+    SELECT load_id, manifest_id, line_number,
+        COALESCE(v7_l1, l1, name) AS l1, CAST(NULL AS VARCHAR) AS l2, CAST(NULL AS VARCHAR) AS l3
+    FROM labels_l1
+    UNION ALL
+    SELECT load_id, manifest_id, line_number, COALESCE(v7_l1, l1, 'unknown'), COALESCE(v7_l2, l2, name), v7_l3
+    FROM labels_l2
+    UNION ALL
+    SELECT load_id, manifest_id, line_number,
+        COALESCE(v7_l1, l1, 'unknown'), COALESCE(v7_l2, l2, 'unknown'), COALESCE(v7_l3, l3, name)
+    FROM labels_l3
+),
+once AS (
+    SELECT DISTINCT ranked.source_ref, found.l1, found.l2, found.l3
+    FROM found
+    JOIN ranked
+        ON ranked.load_id = found.load_id
+        AND ranked.manifest_id = found.manifest_id
+        AND ranked.line_number = found.line_number
+        AND ranked.recency = 1
+)
+SELECT l1, CAST(NULL AS VARCHAR) AS l2, CAST(NULL AS VARCHAR) AS l3, COUNT(DISTINCT source_ref) AS images
+FROM once
+GROUP BY l1
+UNION ALL
+SELECT l1, l2, NULL, COUNT(DISTINCT source_ref) FROM once WHERE l2 IS NOT NULL GROUP BY l1, l2
+UNION ALL
+SELECT l1, l2, l3, COUNT(DISTINCT source_ref) FROM once WHERE l3 IS NOT NULL GROUP BY l1, l2, l3
+ORDER BY l1, l2 NULLS FIRST, l3 NULLS FIRST
