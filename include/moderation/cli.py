@@ -251,7 +251,7 @@ class _Rekognition:
 
     def __init__(self, settings: Settings) -> None:
         config = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60)
-        self._client = boto3.client("rekognition", region_name=settings.region, config=config)
+        self._client = boto3.Session().client("rekognition", region_name=settings.region, config=config)
 
     def __enter__(self) -> Any:
         return self._client

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -96,7 +97,7 @@ def _inspect_one(s3: Any, row: dict[str, Any]) -> _Found:
 def _read_head(s3: Any, bucket: str, key: str) -> tuple[bytes, int, _Found]:
     with s3_objects.named_errors("read", bucket, key):
         answer = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{HEAD_BYTES - 1}")
-        with answer["Body"] as body:
+        with closing(answer["Body"]) as body:
             head = body.read()
     total = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.get("ContentRange", ""))
     size = int(total[1]) if total else answer["ContentLength"]
@@ -106,7 +107,7 @@ def _read_head(s3: Any, bucket: str, key: str) -> tuple[bytes, int, _Found]:
 def _read_range(s3: Any, bucket: str, key: str, span: str, condition: dict[str, str]) -> bytes:
     with (
         s3_objects.named_errors("read", bucket, key),
-        s3.get_object(Bucket=bucket, Key=key, Range=span, **condition)["Body"] as body,
+        closing(s3.get_object(Bucket=bucket, Key=key, Range=span, **condition)["Body"]) as body,
     ):
         data: bytes = body.read()
     return data

@@ -64,11 +64,10 @@ class Lease:
         etag = s3_objects.put_if_match(self._s3, self.uri, body, etag=self._etag)
         if etag is not None:
             return etag
-        # The answer to our own write may have been lost and the write repeated: then the object is ours.
-        found = s3_objects.read(self._s3, self.uri)
-        if _parse(found.body).get("token") != self._token:
+        etag = _own(self._s3, self.uri, self._token)
+        if etag is None:
             raise LeaseLost(f"{self.uri} was taken over after {self.ttl:.0f} s without renewal; run again")
-        return found.etag
+        return etag
 
 
 @contextmanager
@@ -122,8 +121,14 @@ def _take_over(s3: Any, uri: str, body: bytes, token: str) -> str | None:
     ttl = held.get("ttl_seconds")
     stale = found.age_seconds > (ttl if isinstance(ttl, int | float) else DEFAULT_TTL)
     if held.get("released") is True or stale:
-        return s3_objects.put_if_match(s3, uri, body, etag=found.etag)
+        return s3_objects.put_if_match(s3, uri, body, etag=found.etag) or _own(s3, uri, token)
     return None
+
+
+def _own(s3: Any, uri: str, token: str) -> str | None:
+    """The lock's ETag when it is ours: our write landed, its answer was lost and the repetition refused."""
+    found = s3_objects.read(s3, uri)
+    return found.etag if _parse(found.body).get("token") == token else None
 
 
 def _body(owner: str, token: str, ttl: float, *, released: bool) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -115,17 +115,21 @@ def join_uri(base: str, *parts: str) -> str:
 def client(settings: Settings, *, connections: int = 10) -> Any:
     """A boto3 S3 client for the settings' region; close it after use.
 
-    ``AWS_ENDPOINT_URL_S3`` and the rest of AWS's own variables are honoured by boto3 itself. Behind such an
-    endpoint buckets are addressed by path, because ``bucket.localhost`` seldom resolves.
+    ``AWS_ENDPOINT_URL_S3`` and the rest of AWS's own variables are honoured by boto3 itself, also
+    ``AWS_MAX_ATTEMPTS`` and ``AWS_RETRY_MODE``; without them a call is tried five times. Behind an endpoint
+    of one's own buckets are addressed by path, because ``bucket.localhost`` seldom resolves.
 
     :param connections: requests that may be under way at once.
     """
+    chosen = {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys()
+    retries = None if chosen else {"max_attempts": 5, "mode": "standard"}
     own_endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return boto3.client(
+    # A session of its own: boto3's default session may not make clients in two threads at once.
+    return boto3.Session().client(
         "s3",
         region_name=settings.region,
         config=Config(
-            retries={"max_attempts": 5, "mode": "standard"},
+            retries=retries,
             connect_timeout=10,
             read_timeout=60,
             max_pool_connections=connections,
@@ -159,7 +163,11 @@ def named_errors(action: str, bucket: str, key: str = "") -> Iterator[None]:
         raise S3Error(code, bucket=bucket, key=key, action=action, cause=cause) from error
     except (boto_errors.NoCredentialsError, boto_errors.PartialCredentialsError) as error:
         raise S3Error("NoCredentials", bucket=bucket, key=key, action=action, cause=str(error)) from error
-    except (boto_errors.HTTPClientError, boto_errors.IncompleteReadError) as error:
+    except (
+        boto_errors.HTTPClientError,
+        boto_errors.ConnectionError,
+        boto_errors.IncompleteReadError,
+    ) as error:
         raise S3Error("Unreachable", bucket=bucket, key=key, action=action, cause=str(error)) from error
     except boto_errors.BotoCoreError as error:
         raise S3Error("Client", bucket=bucket, key=key, action=action, cause=str(error)) from error
@@ -199,7 +207,7 @@ def read(s3: Any, uri: str) -> StoredObject:
     bucket, key = split_uri(uri)
     with named_errors("read", bucket, key):
         answer = s3.get_object(Bucket=bucket, Key=key)
-        with answer["Body"] as body:
+        with closing(answer["Body"]) as body:
             content = body.read()
     age = server_time(answer) - answer["LastModified"]
     return StoredObject(content, etag_of(answer), age.total_seconds())
@@ -216,7 +224,7 @@ def read_text(s3: Any, uri: str) -> str:
 def iter_lines(s3: Any, uri: str) -> Iterator[bytes]:
     r"""The object's lines, cut at ``\n`` alone, read as a stream; a last line without ``\n`` counts."""
     bucket, key = split_uri(uri)
-    with named_errors("read", bucket, key), s3.get_object(Bucket=bucket, Key=key)["Body"] as body:
+    with named_errors("read", bucket, key), closing(s3.get_object(Bucket=bucket, Key=key)["Body"]) as body:
         rest = b""
         for chunk in body.iter_chunks(_CHUNK):
             *lines, rest = (rest + chunk).split(b"\n")
@@ -228,7 +236,7 @@ def iter_lines(s3: Any, uri: str) -> Iterator[bytes]:
 def download(s3: Any, uri: str, target: Any) -> None:
     """Write the object into the binary file ``target``, piece by piece."""
     bucket, key = split_uri(uri)
-    with named_errors("read", bucket, key), s3.get_object(Bucket=bucket, Key=key)["Body"] as body:
+    with named_errors("read", bucket, key), closing(s3.get_object(Bucket=bucket, Key=key)["Body"]) as body:
         for chunk in body.iter_chunks(_CHUNK):
             target.write(chunk)
 
