@@ -82,6 +82,12 @@ class RekognitionMediaAnalysisJobTimeout(RekognitionError):
 class RekognitionMediaAnalysisJobNotFound(RekognitionError):
     """This account and region know no such job."""
 
+    def __str__(self) -> str:
+        return (
+            f"Media analysis job {self.job_id} is unknown ({self.code}: {self.message}). Check the account "
+            "and region of the connection. AWS forgets a job after one year; force_new_job starts another"
+        )
+
 
 # FailureDetails.Code of a FAILED job [service-2.json, MediaAnalysisJobFailureCode]. RESOURCE_NOT_READY is
 # an adapter that may be ready later; a code AWS adds tomorrow is retried, because retries are bounded.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import ResumableJobMixin, timezone
 from airflow.sdk.configuration import conf
 
@@ -23,10 +22,14 @@ from rekognition.exceptions import (
     from_event,
 )
 from rekognition.hooks import RekognitionHook
-from rekognition.links import RekognitionMediaAnalysisJobsLink, RekognitionMediaAnalysisOutputLink, is_aws
+from rekognition.links import (
+    RekognitionMediaAnalysisJobsLink,
+    RekognitionMediaAnalysisOutputLink,
+    persist_links,
+)
 from rekognition.states import job_states
 from rekognition.submission import JOB_ID_KEY, RETENTION, StateStore, Submission, TaskIdentity, new_submission
-from rekognition.triggers import RekognitionMediaAnalysisJobCompletedTrigger
+from rekognition.triggers import RekognitionJobSlotTrigger, RekognitionMediaAnalysisJobCompletedTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -143,9 +146,9 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
         self._leave_other_work(context, body)
         return str(self.execute_resumable(context))
 
-    def start_again(self, context: Context, event: Any = None, *, start_by: str) -> str:
+    def start_again(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Go on where a full job quota had the task deferred."""
-        self._start_by = datetime.fromisoformat(start_by)
+        self._start_by = datetime.fromisoformat(validate_execute_complete_event(event)["start_by"])
         return self.execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
@@ -222,7 +225,10 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
         job_id = str(external_id)
         if store := self._store(context):
             store.set(JOB_ID_KEY, job_id, retention=RETENTION)
-        self._persist_links(context, job_id)
+        bucket, prefix = arguments.split_uri("output_uri", self.output_uri)
+        persist_links(
+            context, self, meta=self.hook.conn_client_meta, job_id=job_id, bucket=bucket, prefix=prefix
+        )
         return job_id
 
     def _request_body(self) -> dict[str, Any]:
@@ -311,20 +317,9 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
                 raise
             pause = min(left, self.poll_interval * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
             self.log.info("%s; trying again in %.0f s", error, pause)
+        moment = timezone.utcnow() + timedelta(seconds=pause)
         self.defer(
-            trigger=TimeDeltaTrigger(timedelta(seconds=pause)),
+            trigger=RekognitionJobSlotTrigger(moment=moment.isoformat(), start_by=start_by.isoformat()),
             method_name="start_again",
-            kwargs={"start_by": start_by.isoformat()},
         )
         raise AssertionError("defer() does not return")
-
-    def _persist_links(self, context: Context, job_id: str) -> None:
-        if not is_aws(self.hook.conn_client_meta.endpoint_url):
-            return
-        bucket, prefix = arguments.split_uri("output_uri", self.output_uri)
-        where = {
-            "region_name": self.hook.conn_region_name,
-            "aws_partition": self.hook.conn_partition,
-        }
-        RekognitionMediaAnalysisJobsLink.persist(context, self, **where, job_id=job_id)
-        RekognitionMediaAnalysisOutputLink.persist(context, self, **where, bucket=bucket, prefix=prefix)

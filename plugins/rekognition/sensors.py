@@ -67,11 +67,9 @@ class RekognitionMediaAnalysisJobSensor(AwsBaseSensor[RekognitionHook]):
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> Any:
-        """Wait in a worker or, if deferrable and still needed, in the triggerer."""
+        """Wait in a worker or, if deferrable, in the triggerer."""
         if not self.deferrable:
             return super().execute(context=context)
-        if self.poke(context):
-            return None
         timeout = timedelta(seconds=self.timeout)
         return self.defer(
             trigger=RekognitionMediaAnalysisJobCompletedTrigger(

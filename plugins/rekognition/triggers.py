@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
 from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
 from airflow.sdk import timezone
-from airflow.triggers.base import TriggerEvent
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 from botocore.exceptions import BotoCoreError
 
 from rekognition.exceptions import RekognitionError, from_botocore, to_event
@@ -86,3 +87,27 @@ class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
             yield TriggerEvent(to_event(from_botocore(error, job_id=self.job_id)))
         else:
             yield TriggerEvent({"status": "success", "job_id": self.job_id})
+
+
+class RekognitionJobSlotTrigger(BaseTrigger):
+    """
+    Trigger when it is time to ask again for a job slot; no slot is held and no call made meanwhile.
+
+    :param moment: When to ask again, in ISO format with its offset from UTC.
+    :param start_by: When to stop asking; handed back in the event as ``{"start_by": …}``.
+    """
+
+    def __init__(self, *, moment: str, start_by: str) -> None:
+        super().__init__()
+        self.moment = moment
+        self.start_by = start_by
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give the class path and every argument needed to build this trigger again."""
+        cls = type(self)
+        return f"{cls.__module__}.{cls.__qualname__}", {"moment": self.moment, "start_by": self.start_by}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Sleep until the moment."""
+        await asyncio.sleep((datetime.fromisoformat(self.moment) - timezone.utcnow()).total_seconds())
+        yield TriggerEvent({"start_by": self.start_by})

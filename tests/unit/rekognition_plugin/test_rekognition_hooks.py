@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tenacity
+from botocore.stub import Stubber
+
+from rekognition import exceptions, hooks, patience
+from rekognition.hooks import RekognitionHook
+from rekognition.states import WAITERS_FILE
+from support.fake_rekognition import LOST, FakeRekognition
+
+WAITERS = json.loads(WAITERS_FILE.read_text())["waiters"]["media_analysis_job_complete"]["acceptors"]
+REQUEST: dict[str, Any] = {
+    "Input": {"S3Object": {"Bucket": "bucket", "Name": "manifest.jsonl"}},
+    "OutputConfig": {"S3Bucket": "bucket", "S3KeyPrefix": "out"},
+    "OperationsConfig": {"DetectModerationLabels": {"MinConfidence": 50.0}},
+    "JobName": "job-g1-12345678",
+    "ClientRequestToken": "t" * 64,
+}
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.naps: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        # A sleep of nothing still takes a moment, as in the world: a loop without pause ends too.
+        self.now += max(seconds, 0.001)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(tenacity, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(tenacity.nap, "time", SimpleNamespace(sleep=clock.sleep))
+    return clock
+
+
+@pytest.fixture
+def hook(fake_rekognition: FakeRekognition) -> Iterator[RekognitionHook]:
+    hook = RekognitionHook(aws_conn_id=None)
+    yield hook
+    hook.conn.close()
+
+
+async def wait(hook: RekognitionHook, job_id: str, *, mode: str, interval: float, timeout: float) -> None:
+    if mode == "sync":
+        hook.wait_for_job(job_id, interval=interval, timeout=timeout)
+        return
+    async with await hook.get_async_conn() as client:
+        await hook.async_wait_for_job(client, job_id, interval=interval, timeout=timeout)
+
+
+both_modes = pytest.mark.parametrize("mode", ["sync", "async"])
+
+
+@pytest.mark.parametrize("timeout", [60, timedelta(minutes=1)], ids=["seconds", "timedelta"])
+def test_the_waiter_table_of_this_package_is_found(hook: RekognitionHook, timeout: timedelta | float) -> None:
+    assert "media_analysis_job_complete" in hook.list_waiters()
+    job_id = hook.start_media_analysis_job(REQUEST, timeout=timeout)
+    assert hook.describe_job(job_id)["Status"] == "CREATED"
+    assert "ResponseMetadata" not in hook.describe_job(job_id)
+
+
+@both_modes
+@pytest.mark.parametrize("acceptor", WAITERS, ids=lambda a: a["expected"])
+async def test_each_state_of_the_table_ends_or_goes_on_as_it_says(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, acceptor: dict[str, str], mode: str
+) -> None:
+    fake_rekognition.lives.append([acceptor["expected"]])
+    job_id = hook.start_media_analysis_job(REQUEST, timeout=10)
+    if acceptor["state"] == "success":
+        await wait(hook, job_id, mode=mode, interval=0.01, timeout=0.05)
+        return
+    expected = {
+        "retry": exceptions.RekognitionMediaAnalysisJobTimeout,
+        "failure": exceptions.RekognitionMediaAnalysisJobFailed,
+    }[acceptor["state"]]
+    with pytest.raises(expected, match=job_id):
+        await wait(hook, job_id, mode=mode, interval=0.01, timeout=0.05)
+
+
+@both_modes
+async def test_a_state_unknown_to_the_table_is_waited_out(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, mode: str
+) -> None:
+    fake_rekognition.lives.append(["PAUSED", "SUCCEEDED"])
+    job_id = hook.start_media_analysis_job(REQUEST, timeout=10)
+    await wait(hook, job_id, mode=mode, interval=0.01, timeout=10)
+
+
+@both_modes
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError"])
+async def test_a_service_that_refuses_for_ever_is_not_asked_for_ever(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, code: str, mode: str
+) -> None:
+    job_id = hook.start_media_analysis_job(REQUEST, timeout=10)
+    fake_rekognition.always["GetMediaAnalysisJob"] = code
+    with pytest.raises(exceptions.RekognitionError, match=code):
+        await wait(hook, job_id, mode=mode, interval=0.02, timeout=0.1)
+
+
+def test_the_last_look_at_a_job_falls_on_the_deadline(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock
+) -> None:
+    fake_rekognition.lives.append(["IN_PROGRESS"])
+    job_id = hook.start_media_analysis_job(REQUEST, timeout=10)
+    begun = clock.now
+    with pytest.raises(exceptions.RekognitionMediaAnalysisJobTimeout, match=r"1:40:00.*IN_PROGRESS"):
+        hook.wait_for_job(job_id, interval=60, timeout=6000)
+    assert clock.now - begun == pytest.approx(6000, abs=1)
+    assert all(60 <= nap <= 72 for nap in clock.naps[:-1])
+
+
+@both_modes
+@pytest.mark.parametrize("fault", ["ThrottlingException", "InternalServerError", LOST])
+async def test_a_disturbed_look_is_taken_again(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, fault: str, mode: str
+) -> None:
+    job_id = hook.start_media_analysis_job(REQUEST, timeout=10)
+    fake_rekognition.fail_next("GetMediaAnalysisJob", fault, fault, None, fault)
+    await wait(hook, job_id, mode=mode, interval=0.01, timeout=30)
+
+
+@both_modes
+async def test_a_refusal_that_no_time_heals_ends_the_wait_at_once(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, mode: str
+) -> None:
+    job_id = hook.start_media_analysis_job(REQUEST, timeout=10)
+    fake_rekognition.always["GetMediaAnalysisJob"] = "AccessDeniedException"
+    with pytest.raises(exceptions.RekognitionAccessDenied):
+        await wait(hook, job_id, mode=mode, interval=0.01, timeout=30)
+    assert fake_rekognition.calls["GetMediaAnalysisJob"] == 1
+
+
+@both_modes
+async def test_a_job_nobody_knows_is_named(hook: RekognitionHook, mode: str) -> None:
+    with pytest.raises(exceptions.RekognitionMediaAnalysisJobNotFound, match="nojob"):
+        await wait(hook, "nojob", mode=mode, interval=0.01, timeout=1)
+
+
+def test_a_lost_answer_to_start_does_not_start_twice(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock
+) -> None:
+    fake_rekognition.fail_next("StartMediaAnalysisJob", LOST, "ThrottlingException")
+    job_id = hook.start_media_analysis_job(REQUEST, timeout=60)
+    assert list(fake_rekognition.jobs) == [job_id]
+    assert fake_rekognition.calls["StartMediaAnalysisJob"] == 3
+
+
+def test_a_full_job_quota_is_waited_for(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock
+) -> None:
+    fake_rekognition.fail_next("StartMediaAnalysisJob", *["LimitExceededException"] * 4)
+    hook.start_media_analysis_job(REQUEST, timeout=600, limit_interval=30)
+    assert all(15 <= nap <= 45 for nap in clock.naps)
+    assert len(clock.naps) == 4
+
+
+@pytest.mark.parametrize("code", ["LimitExceededException", "ThrottlingException", "InternalServerError"])
+def test_the_wait_to_start_ends_with_its_time(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock, code: str
+) -> None:
+    fake_rekognition.always["StartMediaAnalysisJob"] = code
+    begun = clock.now
+    with pytest.raises(exceptions.RekognitionError, match=code):
+        hook.start_media_analysis_job(REQUEST, timeout=timedelta(hours=2), limit_interval=30)
+    assert 7200 <= clock.now - begun <= 7201
+
+
+def test_throttled_calls_are_repeated_at_random_times(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock
+) -> None:
+    fake_rekognition.always["GetMediaAnalysisJob"] = "ThrottlingException"
+    with pytest.raises(exceptions.RekognitionThrottled):
+        hook.describe_job("j1")
+    assert len(set(clock.naps)) == len(clock.naps) > 4
+    assert all(0 <= nap <= 30 for nap in clock.naps)
+    assert sum(clock.naps) == pytest.approx(hooks._CALL_PATIENCE)
+
+
+def test_a_request_aws_would_refuse_for_ever_is_not_repeated(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition
+) -> None:
+    fake_rekognition.always["StartMediaAnalysisJob"] = "InvalidManifestException"
+    with pytest.raises(exceptions.RekognitionRequestInvalid, match="InvalidManifestException"):
+        hook.start_media_analysis_job(REQUEST, timeout=600)
+    assert fake_rekognition.calls["StartMediaAnalysisJob"] == 1
+
+
+def test_a_job_is_found_by_name_on_a_later_page(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition
+) -> None:
+    first = hook.start_media_analysis_job(REQUEST, timeout=10)
+    for number in range(150):
+        other = REQUEST | {"JobName": f"other-{number}", "ClientRequestToken": f"token-{number}"}
+        hook.start_media_analysis_job(other, timeout=10)
+    found = hook.find_job("job-g1-12345678", since=datetime.now(UTC))
+    assert found is not None
+    assert found["JobId"] == first
+    assert hook.find_job("job-g1", since=None) is None
+
+
+def test_the_search_by_name_stops_at_its_time_and_at_its_last_page(
+    hook: RekognitionHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "_SEARCH_PAGES", 2)
+    old = {
+        "JobId": "j",
+        "JobName": "x",
+        "OperationsConfig": {},
+        "Status": "SUCCEEDED",
+        "Input": {"S3Object": {}},
+        "OutputConfig": {"S3Bucket": "bucket"},
+    }
+    page = {
+        "MediaAnalysisJobs": [old | {"CreationTimestamp": datetime(2020, 1, 1, tzinfo=UTC)}],
+        "NextToken": "n",
+    }
+    with Stubber(hook.conn) as stub:
+        stub.add_response("list_media_analysis_jobs", page, {"MaxResults": 100})
+        assert hook.find_job("wanted", since=datetime(2026, 1, 1, tzinfo=UTC)) is None
+        stub.assert_no_pending_responses()
+        stub.add_response("list_media_analysis_jobs", page, {"MaxResults": 100})
+        stub.add_response("list_media_analysis_jobs", page, {"MaxResults": 100, "NextToken": "n"})
+        assert hook.find_job("wanted") is None
+        stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("bad", [0, -1, timedelta(0), float("nan"), True, "soon"])
+def test_a_time_that_is_none_is_refused_by_name(bad: Any) -> None:
+    with pytest.raises(ValueError, match="wait_timeout must be a positive"):
+        patience.seconds(bad, name="wait_timeout")
