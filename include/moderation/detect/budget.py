@@ -19,6 +19,7 @@ import contextlib
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -78,6 +79,7 @@ class SharedBudget:
     :param fence_seconds: how long to go on calling without a sign of life that got through.
     :param expiry_seconds: age at which a sign of life no longer counts; well above ``fence_seconds``, because
         S3 tells ages in whole seconds.
+    :param clock: monotonic seconds; a parameter for tests.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class SharedBudget:
         beat_seconds: float = 2.0,
         fence_seconds: float = 10.0,
         expiry_seconds: float = 15.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not quota > 0:
             raise ValueError(f"quota must be above 0, not {quota!r}")
@@ -96,7 +99,7 @@ class SharedBudget:
             raise ValueError("beat_seconds < fence_seconds < expiry_seconds - 2 must hold")
         self.quota = quota
         self._s3 = s3
-        self._folder = folder
+        self._folder, self._clock = folder, clock
         self._uri = s3_api.join_uri(folder, f"{uuid.uuid4().hex}.json")
         self._beat_seconds, self._fence, self._expiry = beat_seconds, fence_seconds, expiry_seconds
         self._peers: dict[str, _Peer] = {}
@@ -128,7 +131,7 @@ class SharedBudget:
 
     def rate(self) -> float:
         """Calls a second this participant may make now; 0 while others make room, or when cut off from S3."""
-        if time.monotonic() - self._seen_alive > self._fence:
+        if self._clock() - self._seen_alive > self._fence:
             self._allowed = 0.0
         return self._allowed
 
@@ -137,7 +140,7 @@ class SharedBudget:
 
         :raises S3Error: S3 cannot be reached; the rate stays until the fence.
         """
-        if self.rate() == 0 and self._claim and time.monotonic() - self._seen_alive > self._fence:
+        if self.rate() == 0 and self._claim and self._clock() - self._seen_alive > self._fence:
             self._claim = 0.0  # the others may have counted this one as dead: join anew
         self._look()
         aim = self.quota / (len(self._peers) + 1)
@@ -149,7 +152,7 @@ class SharedBudget:
         self._allowed = min(self._claim, max(0.0, self.quota - sum(p.claim for p in self._peers.values())))
 
     def _publish(self, claim: float) -> None:
-        begun = time.monotonic()
+        begun = self._clock()
         s3_api.put(self._s3, self._uri, orjson.dumps({"calls_per_second": claim}))
         self._claim, self._seen_alive = claim, begun
 

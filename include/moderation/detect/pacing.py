@@ -14,15 +14,16 @@ CATCH_UP_SECONDS = 0.5
 """A process that was held up makes good at most this much of its schedule; the rest is forgone."""
 CATCH_UP_SPEED = 1.05
 """How much faster than the rate it then goes, so that no second sees a burst worth the name."""
-_BURST_SECONDS = 0.25
+BURST_SECONDS = 0.15
+"""Timers are late by milliseconds: within so short a stretch calls may come closer than even spacing."""
 _IDLE_SECONDS = 0.1
 
 
 class Pacer:
     """Hands out permissions to call, first come, first served.
 
-    Over any stretch of T seconds at most ``rate * (T + CATCH_UP_SECONDS)`` calls go out, and over any
-    stretch longer than a quarter second about 1.05 times the rate at most.
+    Over any T seconds at most ``rate * (T + CATCH_UP_SECONDS)`` calls go out, and at most
+    ``rate * (CATCH_UP_SPEED * T + BURST_SECONDS)``.
 
     :param rate: calls a second that are allowed now; asked anew for each permission; 0 to wait.
     """
@@ -77,7 +78,7 @@ class Pacer:
 
 
 def _burst(rate: float) -> int:
-    return max(1, round(rate * _BURST_SECONDS))
+    return max(1, round(rate * BURST_SECONDS))
 
 
 class Aimd:

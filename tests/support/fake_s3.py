@@ -1,0 +1,76 @@
+"""The few S3 calls of a client, in memory and on a clock of the test's, for what no real server can show."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class FakeS3:
+    """A bucket whose time stands still unless moved, in whole seconds as S3 tells it.
+
+    :param before_each: called before each call takes effect.
+    """
+
+    def __init__(self, before_each: Callable[[], None] = lambda: None) -> None:
+        self.objects: dict[str, tuple[bytes, datetime]] = {}
+        self.now = 0.0
+        self._before_each = before_each
+
+    def put_object(self, *, Key: str, Body: bytes, IfNoneMatch: str = "", **_: Any) -> dict[str, Any]:
+        self._before_each()
+        if IfNoneMatch and Key in self.objects:
+            raise _error("PreconditionFailed", 412)
+        self.objects[Key] = (bytes(Body), self._time())
+        return self._answer(ETag=_etag(bytes(Body)))
+
+    def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:
+        self._before_each()
+        if Key not in self.objects:
+            raise _error("NoSuchKey", 404)
+        body, modified = self.objects[Key]
+        return self._answer(
+            Body=io.BytesIO(body), ETag=_etag(body), LastModified=modified, ContentLength=len(body)
+        )
+
+    def delete_object(self, *, Key: str, **_: Any) -> dict[str, Any]:
+        self._before_each()
+        self.objects.pop(Key, None)
+        return self._answer()
+
+    def get_paginator(self, _: str) -> FakeS3:
+        return self
+
+    def paginate(self, *, Prefix: str, **_: Any) -> Iterator[dict[str, Any]]:
+        self._before_each()
+        yield self._answer(
+            Contents=[
+                {"Key": key, "ETag": _etag(body), "LastModified": modified, "Size": len(body)}
+                for key, (body, modified) in sorted(self.objects.items())
+                if key.startswith(Prefix)
+            ]
+        )
+
+    def _time(self) -> datetime:
+        return _EPOCH + timedelta(seconds=int(self.now))
+
+    def _answer(self, **members: Any) -> dict[str, Any]:
+        return {**members, "ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(self._time(), True)}}}
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.md5(body).hexdigest()}"'
+
+
+def _error(code: str, status: int) -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "fake"
+    )

@@ -1,0 +1,161 @@
+"""The shared rate: whatever the order of beats and of the calls within them, the sum keeps to the quota."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from greenlet import getcurrent, greenlet
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moderation.detect import FixedBudget, SharedBudget
+from moderation.s3 import S3Error
+from support.fake_s3 import FakeS3
+
+QUOTA = 50.0
+
+
+class World:
+    """Participants whose S3 calls happen one at a time, in an order that the test chooses."""
+
+    def __init__(self, participants: int) -> None:
+        self.hub = getcurrent()
+        self.s3 = FakeS3(before_each=self._pause)
+        self.budgets = [
+            SharedBudget(self.s3, "s3://b/rates", QUOTA, clock=lambda: self.s3.now)
+            for _ in range(participants)
+        ]
+        self.beats: dict[int, greenlet] = {}
+
+    def _pause(self) -> None:
+        if getcurrent() is not self.hub:
+            self.hub.switch()
+
+    def step(self, who: int) -> None:
+        """Let one participant make its next S3 call, beginning a beat if it is in none."""
+        beat = self.beats.get(who)
+        if beat is None or beat.dead:
+            beat = self.beats[who] = greenlet(self.budgets[who].beat, self.hub)
+        beat.switch()
+
+    def beat(self, who: int) -> None:
+        """Let one participant finish a whole beat."""
+        self.step(who)
+        while not self.beats[who].dead:
+            self.beats[who].switch()
+
+    def rates(self) -> list[float]:
+        return [budget.rate() for budget in self.budgets]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 3)), max_size=300))
+def test_the_sum_never_exceeds_the_quota_in_any_interleaving(steps: list[tuple[int, float]]) -> None:
+    """Joins, pauses longer than the fence, expiry and revival, cut between any two S3 calls."""
+    world = World(4)
+    for who, pause in steps:
+        world.s3.now += pause
+        world.step(who)
+        assert sum(world.rates()) <= QUOTA * (1 + 1e-9)
+
+
+@given(st.integers(1, 6))
+def test_everybody_ends_with_an_equal_share_and_nothing_is_left_over(participants: int) -> None:
+    world = World(participants)
+    for _ in range(4):
+        for who in range(participants):
+            world.beat(who)
+    assert world.rates() == pytest.approx([QUOTA / participants] * participants)
+
+
+def test_one_alone_has_the_whole_quota_after_its_first_beat() -> None:
+    world = World(1)
+    world.beat(0)
+    assert world.rates() == [QUOTA]
+
+
+def test_a_newcomer_waits_until_room_was_made() -> None:
+    world = World(2)
+    world.beat(0)
+    world.beat(1)
+    assert world.rates() == [QUOTA, 0]
+    world.beat(0)
+    world.beat(1)
+    assert world.rates() == [QUOTA / 2, QUOTA / 2]
+
+
+def test_the_share_of_a_dead_participant_comes_back() -> None:
+    world = World(2)
+    for who in (0, 1, 0, 1):
+        world.beat(who)
+    for _ in range(10):
+        world.s3.now += 2
+        world.beat(0)
+    assert world.budgets[0].rate() == QUOTA
+    assert world.budgets[1].rate() == 0, "the silent one has stopped by itself"
+
+
+def test_a_participant_without_a_sign_of_life_stops_before_the_others_count_it_as_dead() -> None:
+    world = World(2)
+    for who in (0, 1, 0, 1):
+        world.beat(who)
+    for _ in range(40):
+        world.s3.now += 0.5
+        world.beat(0)
+        assert sum(world.rates()) <= QUOTA
+
+
+def test_an_unreadable_claim_is_believed_to_be_everything() -> None:
+    world = World(1)
+    world.s3.objects["rates/other.json"] = (b"{}", world.s3._time())
+    world.beat(0)
+    assert world.rates() == [0]
+
+
+def test_steady_beats_read_no_bodies() -> None:
+    calls: list[str] = []
+    world = World(3)
+    for who in (0, 1, 2) * 3:
+        world.beat(who)
+    original: Callable[..., object] = world.s3.get_object
+    world.s3.get_object = lambda **given: calls.append(given["Key"]) or original(**given)  # type: ignore[method-assign,func-returns-value,assignment]
+    for who in (0, 1, 2) * 3:
+        world.beat(who)
+    assert not calls
+
+
+def test_leaving_frees_the_place_at_once() -> None:
+    s3 = FakeS3()
+
+    async def come_and_go() -> float:
+        async with SharedBudget(s3, "s3://b/rates", QUOTA) as budget:
+            assert len(s3.objects) == 1
+            return budget.rate()
+
+    assert asyncio.run(come_and_go()) == QUOTA
+    assert not s3.objects
+
+
+def test_s3_out_of_reach_at_the_start_is_an_error() -> None:
+    s3 = FakeS3()
+
+    def refuse(**_: object) -> None:
+        raise S3Error("Unreachable", bucket="b", key="", action="list", cause="down")
+
+    s3.paginate = refuse  # type: ignore[method-assign,assignment]
+
+    async def join() -> None:
+        async with SharedBudget(s3, "s3://b/rates", QUOTA):
+            pass
+
+    with pytest.raises(S3Error, match="down"):
+        asyncio.run(join())
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan")])
+def test_a_senseless_rate_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        FixedBudget(rate)
+    with pytest.raises(ValueError, match="above 0"):
+        SharedBudget(FakeS3(), "s3://b/rates", rate)
