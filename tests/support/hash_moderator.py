@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from local_aws.inference import ContentType, ImageLimits, Label, Moderation
-from local_aws.inference.decode import check
+from local_aws.inference.decode import check, decode
 
 MODEL_VERSION = "offline-hash-1"
 
@@ -25,6 +25,7 @@ class HashModerator:
 
     def moderate(self, data: bytes, *, min_confidence: float = 50.0) -> Moderation:
         container = check(data, self._limits)
+        decode(container)  # refuses damaged pixels
         digest = hashlib.sha256(data).digest()
         confidence = 50.0 + digest[1] / 5.2
         chain = _CHAINS[digest[0] % len(_CHAINS)] if confidence >= min_confidence else ()

@@ -66,10 +66,10 @@ def client(
         made.close()
 
 
-def _check_shape(response_dict: dict[str, Any] | None, context: dict[str, Any], **_: Any) -> None:
+def _check_shape(response_dict: dict[str, Any] | None, event_name: str, **_: Any) -> None:
     if response_dict is None or response_dict["status_code"] != 200:
         return
-    shape = model.operation_model(str(context["operation_name"])).output_shape
+    shape = model.operation_model(event_name.rpartition(".")[2]).output_shape
     assert shape is not None
     found = list(deviations(shape, json.loads(response_dict["body"])))
     assert not found, found
@@ -191,13 +191,13 @@ def post(
         headers={
             "X-Amz-Target": f"RekognitionService.{target}",
             "Content-Type": "application/x-amz-json-1.1",
+            **(headers or {}),
         },
     )
     if credentials:
         key = BotoCredentials(credentials.access_key, credentials.secret_key)
         SigV4Auth(key, service, region).add_auth(request)
-    sent = {**dict(request.headers.items()), **(headers or {})}
-    plain = urllib.request.Request(request.url, body, sent, method="POST")
+    plain = urllib.request.Request(request.url, body, dict(request.headers.items()), method="POST")
     try:
         with urllib.request.urlopen(plain, timeout=30) as answer:
             return answer.status, dict(answer.headers.items()), json.loads(answer.read())

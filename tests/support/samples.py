@@ -116,4 +116,6 @@ def _of_size(shape: Shape, size: int, value: Any) -> Any:
         return base64.b64encode(bytes(size)).decode()
     if shape.type_name == "list":
         return (value * size)[:size]
+    if shape.type_name == "map":
+        return {f"key{number}": next(iter(value.values())) for number in range(size)}
     return size

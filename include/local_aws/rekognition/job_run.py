@@ -95,7 +95,7 @@ class JobRun:
     def _work(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._fetch_manifest()
-        self._check_output_bucket()
+        self._check_output()
         spool = Spool(
             self._folder, results_bytes=self._progress.results_bytes, errors_bytes=self._progress.errors_bytes
         )
@@ -134,8 +134,11 @@ class JobRun:
         self._shop.store.set_total(self._job.job_id, total)
         return path
 
-    def _check_output_bucket(self) -> None:
+    def _check_output(self) -> None:
         """Find out before anything is paid for, not after."""
+        kms_key = self._job.request.get("KmsKeyId")
+        if kms_key is not None and kms_key not in self._shop.settings.kms_keys:
+            raise JobFailed("INVALID_KMS_KEY", f"The KMS key {kms_key} does not exist.")
         bucket = self._job.request["OutputConfig"]["S3Bucket"]
         try:
             self._patiently(lambda: self._shop.objects.check_bucket(self._caller, bucket))

@@ -41,4 +41,5 @@ def operation_model(name: str) -> OperationModel:
 @cache
 def modelled_errors() -> dict[str, int]:
     """Return the HTTP status of each exception the service model knows (500 where it is marked a fault)."""
-    return {shape.name: 500 if shape.metadata.get("fault") else 400 for shape in service_model().error_shapes}
+    shapes = _description()["shapes"].items()
+    return {name: 500 if shape.get("fault") else 400 for name, shape in shapes if shape.get("exception")}

@@ -39,6 +39,7 @@ class ServerSettings:
     :param summary_line_key: AWS prints ``line-numer``; ``line-number`` for a corrected service.
     :param failed_image_lines: what a failed image leaves in the results file, which AWS does not publish:
         ``omit`` nothing, or ``bare`` a line with the source-ref only.
+    :param kms_keys: the KMS keys that exist; a job that names another fails with INVALID_KMS_KEY.
     :param limits: changes to the published quotas, see :meth:`Limits.overridden`.
     :param faults: rules of misbehaviour from the first request on, see ``faults.FaultRule``.
     :param moderator: ``module:factory`` of what looks at an image; the offline model by default.
@@ -62,6 +63,7 @@ class ServerSettings:
     constraint_error_code: str = "InvalidParameterException"
     summary_line_key: str = "line-numer"
     failed_image_lines: str = "omit"
+    kms_keys: tuple[str, ...] = ()
     limits: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Mapping[str, Any], ...] = ()
     moderator: str = "local_aws.inference:Moderator"
@@ -119,6 +121,7 @@ def _checked(cls: type[ServerSettings], name: str, value: Any) -> Any:
         "float": number,
         "int": number and isinstance(value, int),
         "str": isinstance(value, str),
+        "tuple[str, ...]": isinstance(value, list) and all(isinstance(x, str) for x in value),
         "Mapping[str, Any]": isinstance(value, dict),
         "tuple[Mapping[str, Any], ...]": isinstance(value, list) and all(isinstance(x, dict) for x in value),
     }
