@@ -55,20 +55,25 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--sql", action="store_true", help="print the query instead of running it")
     parser.add_argument("--dialect", default="duckdb", help="with --sql: duckdb, athena, redshift…")
-    parser.set_defaults(run=main)
+    parser.set_defaults(run=_run)
     return parser
 
 
-def main(args: argparse.Namespace) -> int:
+def _run(settings: Settings, args: argparse.Namespace) -> int:
+    return main(args, settings)
+
+
+def main(args: argparse.Namespace, settings: Settings | None = None) -> int:
     """Carry out ``query``. The answer goes to stdout, one message about what went wrong to stderr.
 
+    :param settings: those of the environment by default.
     :returns: 0, or 1 when there is no answer.
     """
     try:
         if args.sql:
             _print_text(args.query, args.dialect)
             return 0
-        warehouse = args.warehouse or Settings.from_env().warehouse_path
+        warehouse = args.warehouse or (settings or Settings.from_env()).warehouse_path
         with open_warehouse(warehouse, wait_seconds=args.wait, load_id=args.load) as connection:
             _answer(connection, args)
     except (WarehouseError, QueryError, SettingsError, analytics.DialectError) as error:

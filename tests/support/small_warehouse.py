@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from moderation.schema import TABLES, physical_schema
+from moderation.warehouses.duckdb import labels_view
 
 FIRST_LOAD = "20261116T020000Z-aaaaaaaaaaaa"
 SECOND_LOAD = "20261123T020000Z-bbbbbbbbbbbb"
@@ -32,6 +33,7 @@ def write(path: Path, tables: dict[str, list[Row]]) -> Path:
             connection.register("incoming", pa.Table.from_pylist(rows, schema=schema))
             connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')
             connection.unregister("incoming")
+        connection.execute(labels_view())
     return path
 
 

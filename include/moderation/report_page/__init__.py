@@ -92,17 +92,22 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--folder", type=Path, default=Path("var/report"), help="where the pages go (var/report)"
     )
-    parser.set_defaults(run=main)
+    parser.set_defaults(run=_run)
     return parser
 
 
-def main(args: argparse.Namespace) -> int:
+def _run(settings: Settings, args: argparse.Namespace) -> int:
+    return main(args, settings)
+
+
+def main(args: argparse.Namespace, settings: Settings | None = None) -> int:
     """Carry out ``report-page``: prints the files written, or one message to stderr.
 
+    :param settings: those of the environment by default.
     :returns: 0, or 1 when nothing could be written.
     """
     try:
-        warehouse = args.warehouse or Settings.from_env().warehouse_path
+        warehouse = args.warehouse or (settings or Settings.from_env()).warehouse_path
         files = write_report(warehouse, args.folder, load_id=args.load)
     except (WarehouseError, SettingsError) as error:
         sys.stderr.write(f"moderation report-page: {error}\n")

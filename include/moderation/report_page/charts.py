@@ -192,10 +192,10 @@ def _time(periods: Sequence[Period], step: str, width: int, *, middle: bool = Fa
     middles = [(span["x"] + span["x2"]) / 2 for span in (_span(Period(start), step) for start in every)]
     stride = -(-len(middles) // max(2, width // 95))
     years = len({day.year for day in starts}) > 1
-    axis = {
-        "values": middles[::stride],
-        "format": "%b %Y" if step == "month" else "%-d %b %y" if years else "%-d %b",
-    }
+    form = "%b %Y" if step == "month" else "%-d %b %y" if years else "%-d %b"
+    # The tick is in the middle of a week and names its first day.
+    into = 3 * 86_400_000 if step == "week" else 0
+    axis = {"values": middles[::stride], "labelExpr": f"utcFormat(datum.value - {into}, '{form}')"}
     domain = [_milliseconds(min(every)), _milliseconds(_next(max(every), step))]
     x = {
         "field": "x",

@@ -59,7 +59,7 @@ def render(
         "written": written,
     }
     if load:
-        values |= {"inputs": _inputs(load), "facts": _facts(load)}
+        values |= {"inputs": _inputs(load), "facts": _facts(load), "digits": _digits(load["listed"])}
     elif report.periods:
         values |= {"volume": _volume(report), "rate": _rate(report), "cost": _cost(report)}
     return _environment().get_template("page.html.j2").render(values)
@@ -135,11 +135,18 @@ def _shown_tree(tree: Sequence[Branch]) -> dict[str, Any]:
             for branch in branches[:MOST_CHILDREN]
         )
 
+    most = max((branch.images for branch in tree), default=1)
     return {
         "shown": cut(tree[:MOST_CATEGORIES]),
-        "most": max((branch.images for branch in tree), default=1),
+        "most": most,
+        "digits": _digits(most),
         "left_out": max(0, len(tree) - MOST_CATEGORIES),
     }
+
+
+def _digits(most: int) -> int:
+    """Room for the numbers beside bars, as the style sheet knows it."""
+    return 5 if most < 10_000 else 7 if most < 1_000_000 else 9
 
 
 def _categories(report: Report, *, over_time: bool) -> list[dict[str, Any]]:
@@ -152,12 +159,12 @@ def _categories(report: Report, *, over_time: bool) -> list[dict[str, Any]]:
             row["histogram"] = charts.histogram(row["steps"], lowest=lowest, width=_SMALL, height=84)
             labels = sum(number for _, number in row["steps"])
             sure = sum(number for start, number in row["steps"] if start >= 90)
-            row["histogram_says"] = f"{wording.percent(sure, labels)} at 90% confidence or more"
+            row["histogram_says"] = f"{wording.percent(sure, labels)} at 90% or more"
         if over_time:
             row["rate"] = charts.flag_rate(
                 report.periods, report.step, width=_SMALL, height=84, flagged=_flagged_in(branch.name)
             )
-            row["rate_says"] = _change(report.periods, report.step, _flagged_in(branch.name))
+            row["rate_says"] = _change(report.periods, _flagged_in(branch.name))
         rows.append(row)
     return rows
 
@@ -166,12 +173,12 @@ def _flagged_in(l1: str) -> Callable[[Period], int]:
     return lambda period: period.flagged_by_l1.get(l1, 0)
 
 
-def _change(periods: Sequence[Period], step: str, flagged: Callable[[Period], int]) -> str:
+def _change(periods: Sequence[Period], flagged: Callable[[Period], int]) -> str:
     """The latest rate in words, and the one before."""
     rates = [(flagged(period), period.moderated) for period in periods if period.moderated]
     if not rates:
-        return "No image moderated"
-    said = f"Latest {step} {wording.percent(*rates[-1])}"
+        return "none moderated"
+    said = wording.percent(*rates[-1])
     return f"{said}, before {wording.percent(*rates[-2])}" if len(rates) > 1 else said
 
 
@@ -209,7 +216,7 @@ def _volume(report: Report) -> dict[str, Any]:
 
 
 def _rate(report: Report) -> dict[str, Any]:
-    says = f"{_change(report.periods, report.step, lambda period: period.flagged)}."
+    says = f"Latest {report.step} {_change(report.periods, lambda period: period.flagged)}."
     rows = [
         (
             wording.day(period.start),

@@ -13,14 +13,6 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def compact(number: float) -> str:
-    """A number of at most four characters for a small chart: ``12.3k``, ``4M``."""
-    for limit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= limit:
-            return f"{number / limit:.3g}{letter}"
-    return f"{number:.3g}"
-
-
 def percent(part: float, whole: float) -> str:
     """The share of ``part`` in ``whole``; a little is never shown as nothing, nor almost all as all."""
     if not whole:
@@ -35,7 +27,7 @@ def percent(part: float, whole: float) -> str:
 
 def dollars(amount: float) -> str:
     """US dollars: cents from one dollar on, four digits below, where one image costs a tenth of a cent."""
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
+    return f"${amount:,.2f}" if amount >= 0.995 or amount == 0 else f"${amount:.4f}"
 
 
 def day(value: date) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from moderation import query
 from moderation.reading import WarehouseError, open_warehouse
+from moderation.settings import Settings
 from support import small_warehouse
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD, image
 
@@ -44,7 +45,7 @@ def run(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
         parser = argparse.ArgumentParser()
         query.add_parser(parser.add_subparsers())
         args = parser.parse_args(["query", *arguments])
-        code: int = args.run(args)
+        code: int = args.run(Settings.from_env(), args)
         return code
 
     return command
