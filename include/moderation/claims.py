@@ -84,7 +84,7 @@ def claimed_by_others(
     :param listing: at least ``source_ref`` and ``etag``.
     :param run_key: the asking run, whose own claims do not count.
     """
-    wanted = ledger.keys(listing)
+    wanted = None
     claimed = pa.array([False] * len(listing), pa.bool_())
     for _, claim in _open(s3, settings):
         answers = question.is_answered_by(
@@ -92,6 +92,7 @@ def claimed_by_others(
         )
         if claim.run_key == run_key or not answers:
             continue
+        wanted = ledger.keys(listing) if wanted is None else wanted
         held = ledger.keys(_inputs(s3, claim.inputs_uri)).drop_null()
         claimed = pc.or_(claimed, pc.is_in(wanted, value_set=held, skip_nulls=True))
     return claimed.combine_chunks() if isinstance(claimed, pa.ChunkedArray) else claimed

@@ -38,7 +38,8 @@ class Discovery:
     def leave_out(self, mask: pa.BooleanArray) -> int:
         """Drop the rows that ``mask`` marks; returns how many."""
         before = len(self.table)
-        self.table = self.table.filter(pc.invert(mask))
+        if pc.any(mask, min_count=0).as_py():  # a filter copies the table even if it drops nothing
+            self.table = self.table.filter(pc.invert(mask))
         return before - len(self.table)
 
     def leave_out_published(self, settings: Settings, published: PublishedReader, question: Question) -> None:
@@ -67,10 +68,10 @@ def discover(
     :raises sources.SourceError: the source is not readable; s3.S3Error: S3 is not.
     """
     tally = Tally()
-    batches = list(source.batches(settings, s3, tally, dry_run=dry_run))
-    table = _without_duplicates(pa.Table.from_batches(batches, schema=SCHEMA))
-    listed_rows = sum(batch.num_rows for batch in batches)
-    found = Discovery(table, tally.listed, tally.ignored + listed_rows - len(table))
+    table = pa.Table.from_batches(source.batches(settings, s3, tally, dry_run=dry_run), schema=SCHEMA)
+    candidates = len(table)
+    table = _without_duplicates(table)
+    found = Discovery(table, tally.listed, tally.ignored + candidates - len(table))
     log.info("%s: %d listed, %d of them may be pictures", source.uri, found.listed, len(table))
     if not inspect or source.checks_headers:
         return found
@@ -83,9 +84,11 @@ def discover(
 
 def _without_duplicates(table: pa.Table) -> pa.Table:
     """Sorted by ``source_ref``, and of the same ``source_ref`` the newest row only."""
-    table = table.sort_by([("source_ref", "ascending"), ("last_modified", "descending")]).combine_chunks()
+    table = table.sort_by([("source_ref", "ascending"), ("last_modified", "descending")])
     if len(table) < 2:
         return table
     refs = table["source_ref"]
     repeated = pc.equal(refs.slice(1), refs.slice(0, len(refs) - 1)).combine_chunks()
+    if not pc.any(repeated).as_py():
+        return table
     return table.filter(pa.concat_arrays([pa.array([True]), pc.invert(repeated)]))

@@ -34,11 +34,12 @@ def already_moderated(
     :param listing: at least ``source_ref`` and ``etag``; without etag a row is never done.
     :param published: rows of :data:`COLUMNS`.
     """
-    wanted = keys(listing)
+    wanted = None
     done = pa.array([False] * len(listing), pa.bool_())
     for table in _portions(published):
         settled = keys(table.filter(_settles(table, question)))
         if len(settled):
+            wanted = keys(listing) if wanted is None else wanted
             done = pc.or_(done, pc.is_in(wanted, value_set=settled.drop_null(), skip_nulls=True))
     return done.combine_chunks() if isinstance(done, pa.ChunkedArray) else done
 

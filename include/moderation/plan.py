@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -370,8 +371,8 @@ def _manifest_uri(folder: str, manifest: Manifest) -> str:
 
 def _inputs(accepted: pa.Table, lines: list[int], rejected: pa.Table) -> pa.Table:
     """The rows of all inputs: those of the manifests in order, then the rejected."""
-    manifest = [index for index, count in enumerate(lines) for _ in range(count)]
-    number = [line for count in lines for line in range(1, count + 1)]
+    manifest = np.repeat(np.arange(len(lines), dtype=np.int32), lines)
+    number = np.concatenate([np.arange(1, count + 1) for count in [*lines, 0]])
     accepted = accepted.append_column("manifest", pa.array(manifest, pa.int32()))
     accepted = accepted.append_column("line_number", pa.array(number, pa.int64()))
     rejected = rejected.append_column("manifest", pa.nulls(len(rejected), pa.int32()))
