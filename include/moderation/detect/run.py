@@ -41,14 +41,17 @@ _log = logging.getLogger(__name__)
 Connect = Callable[[], AbstractAsyncContextManager[Any]]
 
 
-def client_config(in_flight: int) -> AioConfig:
-    """How a Rekognition client for this backend must be made: it never retries, for each call is paced."""
-    return AioConfig(
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        connect_timeout=10,
-        read_timeout=60,
-        max_pool_connections=in_flight,
-    )
+def client_config(in_flight: int) -> dict[str, Any]:
+    """Arguments of the botocore Config that the Rekognition client must have.
+
+    It never retries, for each call is paced; and its calls all fit into its pool.
+    """
+    return {
+        "retries": {"total_max_attempts": 1, "mode": "standard"},
+        "connect_timeout": 10,
+        "read_timeout": 60,
+        "max_pool_connections": in_flight,
+    }
 
 
 def quota_of(settings: Settings) -> float:
@@ -272,6 +275,6 @@ def _own(s3: Any, place: Place, options: DetectOptions) -> Any:
 
 def _connect(region: str, in_flight: int) -> AbstractAsyncContextManager[Any]:
     connected: AbstractAsyncContextManager[Any] = get_session().create_client(
-        "rekognition", region_name=region, config=client_config(in_flight)
+        "rekognition", region_name=region, config=AioConfig(**client_config(in_flight))
     )
     return connected

@@ -1,0 +1,240 @@
+"""Operator for moderating a manifest with paced DetectModerationLabels calls."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+
+from rekognition import arguments, patience
+from rekognition.constraints import check_request
+from rekognition.exceptions import (
+    RekognitionAccessDenied,
+    RekognitionArgumentError,
+    RekognitionError,
+    RekognitionRequestInvalid,
+    RekognitionUnavailable,
+)
+from rekognition.hooks import RekognitionHook
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_ARGUMENT_OF = {
+    "Image.S3Object.Bucket": "input_uri",
+    "Image.S3Object.Name": "input_uri",
+    "MinConfidence": "min_confidence",
+    "ProjectVersion": "project_version_arn",
+}
+
+
+class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]):
+    """
+    Moderate the images of a manifest with Amazon Rekognition, one DetectModerationLabels call for each.
+
+    For accounts to which media analysis jobs (Bulk Analysis) are closed. Takes the arguments of
+    :class:`~rekognition.operators.RekognitionStartMediaAnalysisJobOperator` that make sense here and leaves
+    the same two files, results and manifest summary, under ``output_uri``.
+
+    All tasks of the account and region share the quota: mapped tasks, other Dags, other machines. More tasks
+    at once therefore do not finish sooner; a few are enough to keep the quota busy. Progress is kept, here
+    and in S3: a retry, a cleared task and a killed worker go on where the last try was, and pay again for the
+    calls that were under way at most. A manifest that is finished calls nothing.
+
+    Returns what came of it as a small dictionary: ``job_id``, ``results_uri``, ``summary_uri``, counts and
+    rates; see :class:`moderation.detect.DetectOutcome`. Images that AWS refuses are entries of the summary
+    and do not fail the task.
+
+    .. seealso::
+        https://docs.aws.amazon.com/rekognition/latest/dg/procedure-moderate-images.html
+
+    :param input_uri: ``s3://bucket/key`` of the manifest (JSON Lines of ``{"source-ref": …}``, at most
+        10,000 lines and 50 MB). (templated)
+    :param output_uri: ``s3://bucket/prefix`` that receives the results and the manifest summary. (templated)
+    :param job_name: How the log calls the manifest; AWS has no names for single calls. (templated)
+    :param min_confidence: Least confidence, 0 to 100, of a label in the results. Default: AWS's own (50).
+        (templated)
+    :param project_version_arn: ARN of the Custom Moderation adapter version to use. (templated)
+    :param calls_per_second: Quota of the account and region, the same for all tasks. Default:
+        ``MODERATION_DETECT_TPS``, else AWS's published one (50 or 5). (templated)
+    :param max_in_flight: Calls under way at once, and so the most that a kill can cost. Default: three
+        seconds' worth of the quota.
+    :param image_timeout: How long one image is tried again after throttling and disturbances.
+        (default: 5 min)
+    :param outage_timeout: How long nothing at all may succeed before the try fails. (default: 10 min)
+    :param timeout: How long the whole may take; what is not answered then becomes an error entry that a
+        later run takes up. (default: 24 h)
+    :param aws_conn_id: The Airflow connection used for AWS credentials.
+        If this is ``None`` or empty then the default boto3 behaviour is used. If
+        running Airflow in a distributed manner and aws_conn_id is None or
+        empty, then default boto3 configuration would be used (and must be
+        maintained on each worker node).
+    :param region_name: AWS region_name. If not specified then the default boto3 behaviour is used.
+    :param verify: Whether to verify SSL certificates. See:
+        https://boto3.amazonaws.com/v1/documentation/api/latest/reference/core/session.html
+    :param botocore_config: Configuration dictionary (key-values) for botocore client. See:
+        https://botocore.amazonaws.com/v1/documentation/api/latest/reference/config.html
+    """
+
+    aws_hook_class = RekognitionHook
+
+    template_fields: Sequence[str] = aws_template_fields(
+        "input_uri", "output_uri", "job_name", "min_confidence", "project_version_arn", "calls_per_second"
+    )
+    ui_color: ClassVar[str] = "#e9f2ff"
+
+    def __init__(
+        self,
+        *,
+        input_uri: str,
+        output_uri: str,
+        job_name: str | None = None,
+        min_confidence: float | str | None = None,
+        project_version_arn: str | None = None,
+        calls_per_second: float | str | None = None,
+        max_in_flight: int | None = None,
+        image_timeout: timedelta | float = timedelta(minutes=5),
+        outage_timeout: timedelta | float = timedelta(minutes=10),
+        timeout: timedelta | float = timedelta(hours=24),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.input_uri = input_uri
+        self.output_uri = output_uri
+        self.job_name = job_name
+        self.min_confidence = min_confidence
+        self.project_version_arn = project_version_arn
+        self.calls_per_second = calls_per_second
+        self.max_in_flight = max_in_flight
+        self.image_timeout = patience.seconds(image_timeout, name="image_timeout")
+        self.outage_timeout = patience.seconds(outage_timeout, name="outage_timeout")
+        self.timeout = patience.seconds(timeout, name="timeout")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Moderate the manifest, or what earlier tries have left of it."""
+        # Here and not above: a Dag file that names this operator must parse without aiobotocore's second.
+        from moderation.detect import DetectOptions, DetectRequest  # noqa: PLC0415
+        from moderation.detect.run import quota_of, run_manifest  # noqa: PLC0415
+        from moderation.settings import Settings  # noqa: PLC0415
+
+        parameters = self._checked_parameters()
+        region = self.hook.conn_region_name or Settings.from_env().region
+        settings = dataclasses.replace(Settings.from_env(), region=region)
+        quota = self._quota() or quota_of(settings)
+        options = DetectOptions(
+            max_in_flight=self.max_in_flight,
+            image_seconds=self.image_timeout,
+            outage_seconds=self.outage_timeout,
+            total_seconds=self.timeout,
+        )
+        request = DetectRequest(
+            manifest_uri=self.input_uri,
+            output_uri=self.output_uri,
+            min_confidence=parameters.get("MinConfidence"),
+            project_version=parameters.get("ProjectVersion"),
+        )
+        self.log.info("Moderating %s at up to %g calls a second", self.job_name or self.input_uri, quota)
+        with _named_errors(), self._s3_client() as s3:
+            outcome = run_manifest(
+                request,
+                settings=settings,
+                s3=s3,
+                connect=self._connector(options.in_flight(quota)),
+                quota=quota,
+                options=options,
+            )
+        self.log.info(
+            "%d of %d images answered, %d failed; %d calls, %d throttled, %.1f a second; results in %s",
+            outcome.billed,
+            outcome.lines,
+            outcome.failed,
+            outcome.calls,
+            outcome.throttles,
+            outcome.achieved_tps,
+            outcome.results_uri,
+        )
+        return outcome.to_dict()
+
+    def _checked_parameters(self) -> dict[str, Any]:
+        """Check the arguments against AWS's constraints; what all calls have in common is returned."""
+        body = arguments.request_body(
+            input_uri=self.input_uri,
+            input_version_id=None,
+            output_uri=self.output_uri,
+            min_confidence=self.min_confidence,
+            project_version_arn=self.project_version_arn,
+            kms_key_id=None,
+        )
+        parameters: dict[str, Any] = body["OperationsConfig"]["DetectModerationLabels"]
+        operation = self.hook.conn_client_meta.service_model.operation_model("DetectModerationLabels")
+        check_request({"Image": body["Input"], **parameters}, operation.input_shape, _ARGUMENT_OF)
+        return parameters
+
+    def _quota(self) -> float | None:
+        text = arguments.optional(str(self.calls_per_second))
+        if text is None:
+            return None
+        try:
+            quota = float(text)
+        except ValueError:
+            quota = 0.0
+        if not 0 < quota < float("inf"):
+            raise RekognitionArgumentError(f"calls_per_second must be above 0, not {self.calls_per_second!r}")
+        return quota
+
+    @contextmanager
+    def _s3_client(self) -> Iterator[Any]:
+        hook = S3Hook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config={"retries": {"max_attempts": 5, "mode": "standard"}, "connect_timeout": 10},
+        )
+        client = hook.get_conn()
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def _connector(self, in_flight: int) -> Callable[[], Any]:
+        from moderation.detect.run import client_config  # noqa: PLC0415 - as in execute
+
+        hook = RekognitionHook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config={**(self.botocore_config or {}), **client_config(in_flight)},
+        )
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[Any]:
+            async with await hook.get_async_conn() as client:
+                yield client
+
+        return connect
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Tell the retry policy what kind of failure a run ended with."""
+    from moderation import detect  # noqa: PLC0415 - as in execute
+
+    class_of: dict[type[detect.DetectError], type[RekognitionError]] = {
+        detect.DetectDenied: RekognitionAccessDenied,
+        detect.DetectRequestRefused: RekognitionRequestInvalid,
+        detect.ManifestInvalid: RekognitionRequestInvalid,
+        detect.CheckpointDamaged: RekognitionRequestInvalid,
+        detect.ResultsConflict: RekognitionRequestInvalid,
+        detect.DetectUnavailable: RekognitionUnavailable,
+        detect.OwnedElsewhere: RekognitionUnavailable,
+    }
+    try:
+        yield
+    except detect.DetectError as error:
+        raise class_of[type(error)](str(error), code=type(error).__name__) from error
