@@ -26,6 +26,8 @@ from moderation.settings import Settings
 from moderation.storage import Storage
 from moderation.tables import DataFile, LoadWriter
 
+_LOAD_COUNTS = ("moderated", "failed", "not_attempted", "superseded", "billed", "manifests")
+
 
 class RecordMismatchError(ValueError):
     """The job records are not those of the plan's manifests; the message names the manifest."""
@@ -114,11 +116,11 @@ def build_load(
     rows = Counter[str]()
     for data_file in files:
         rows[data_file.table] += data_file.rows
-    tables = ("labels_l1", "labels_l2", "labels_l3", "anomalies")
+    tables = ("images", "labels_l1", "labels_l2", "labels_l3", "anomalies")
     return BuiltLoad(
         files=tuple(files),
         digest=builder.digest,
-        totals=dict(builder.totals) | {name: rows[name] for name in tables} | {"images": rows["images"]},
+        totals={name: builder.totals[name] for name in _LOAD_COUNTS} | {name: rows[name] for name in tables},
         cost_usd=builder.cost_usd,
         anomaly_samples=tuple(builder.samples.values()),
     )
@@ -189,7 +191,7 @@ class _Builder:
         writer.write(schema.IMAGES, flattened.images)
         for (level, _), rows in sorted(flattened.labels.items()):
             writer.write(schema.LABELS[level], rows)
-        for name in ("moderated", "failed", "not_attempted", "superseded", "billed"):
+        for name in _LOAD_COUNTS[:-1]:
             self.totals[name] += getattr(flattened.counts, name)
 
     def write_jobs(self, writer: LoadWriter) -> None:

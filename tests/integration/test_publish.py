@@ -361,14 +361,17 @@ def test_before_the_first_publish_readers_get_empty_tables(settings):
     assert images.num_rows == 0
 
 
-def test_missing_buckets_and_answers_are_named_and_nothing_is_visible(tmp_path, bucket, aws_env, s3_client):
+def test_unwritable_tables_and_missing_answers_are_named_and_nothing_is_visible(
+    tmp_path, bucket, aws_env, s3_client
+):
     settings = planned_runs.make_settings(tmp_path, bucket, tables="s3")
     run = small_run(settings, s3_client)
     plan = run.store()
 
-    missing = replace(settings, tables_uri="s3://no-such-bucket-anywhere/tables")
-    with pytest.raises(PublishError, match="no-such-bucket-anywhere"):
-        publish(missing, plan, run.records)
+    (tmp_path / "file").touch()
+    unwritable = replace(settings, tables_uri=str(tmp_path / "file" / "tables"))
+    with pytest.raises(PublishError, match=r"Not a directory: .*tables"):
+        publish(unwritable, plan, run.records)
     lost = replace(run.records[0], results_uri=f"s3://{bucket}/lost.jsonl")
     with pytest.raises(PublishError, match=r"lost\.jsonl"):
         publish(settings, plan, [lost, run.records[1]])
@@ -435,7 +438,7 @@ def test_plain_parquet_readers_get_the_same_rows_as_iceberg(local_settings, s3_c
             continue
         glob = str(root / name / "**" / "*.parquet")
         with duckdb.connect() as connection:
-            found = connection.execute(f"select * from read_parquet('{glob}')").to_arrow_table()
+            found = connection.sql(f"select * from read_parquet('{glob}')").to_arrow_table()
         assert sorted(found.column_names) == sorted(schema.TABLES[name].schema.names)
         assert found.num_rows == len(rows[name])
         assert pq.read_schema(files[0]).names == schema.TABLES[name].schema.names

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,31 @@ import pyarrow.parquet as pq
 
 from moderation.plan_files import INPUTS_SCHEMA, ManifestRef, Plan, Totals
 from moderation.results import AnalysisRecord, JobStatus
+from moderation.rows import LoadContext
 from moderation.settings import Settings
 
 CREATED = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 COMPLETED = datetime(2026, 11, 22, 2, 30, tzinfo=UTC)
+
+
+CONTEXT = LoadContext(
+    load_id="20261122T020000Z-4f1c0a9b77de",
+    dt=date(2026, 11, 22),
+    min_confidence=50.0,
+    adapter=None,
+    model_version="7.0",
+)
+RECORD = AnalysisRecord(
+    manifest_id="m00000-0123456789ab",
+    manifest_uri="s3://work/m",
+    lines=1,
+    backend="bulk",
+    status=JobStatus.SUCCEEDED,
+    job_id="job-1",
+    model_version="7.0",
+    min_confidence=50.0,
+    completed_at=COMPLETED,
+)
 
 
 def label(name: str, parent: str = "", level: int | None = 1, confidence: float = 90.0) -> dict[str, Any]:
