@@ -26,24 +26,8 @@ import pyarrow.parquet as pq
 
 from moderation import s3 as s3_objects
 from moderation.manifests import parse
+from moderation.schema import INPUTS_SCHEMA
 from moderation.settings import Settings
-
-INPUTS_SCHEMA = pa.schema(
-    [
-        ("source_ref", pa.string()),
-        ("bucket", pa.string()),
-        ("key", pa.string()),
-        ("etag", pa.string()),
-        ("size", pa.int64()),
-        ("last_modified", pa.timestamp("us", tz="UTC")),
-        ("manifest", pa.int32()),
-        ("line_number", pa.int64()),
-        ("error_code", pa.string()),
-        ("error_message", pa.string()),
-    ]
-)
-"""A row per input. ``manifest`` is the manifest's index and ``line_number`` its line there, from 1; both are
-null when the input was rejected (then ``error_code`` is set)."""
 
 _CLOSING = ("published.json", "abandoned.json")
 
@@ -135,6 +119,11 @@ class Plan:
     def analysis_record_uri(self, manifest_id: str) -> str:
         """Where the record of a manifest's analysis is kept."""
         return f"{self.folder_uri}/jobs/{manifest_id}.json"
+
+    @property
+    def report_uri(self) -> str:
+        """Where the report of the run is."""
+        return f"{self.folder_uri}/report.txt"
 
     def to_json(self) -> bytes:
         """The content of ``plan.json``, sealed with its own checksum."""

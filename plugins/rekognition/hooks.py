@@ -112,19 +112,27 @@ class RekognitionHook(AwsBaseHook):
         :param since: no job older than this (with an hour's room for clocks) is looked at.
         :return: its entry of ListMediaAnalysisJobs, or None.
         """
-        oldest = since - _CLOCK_SKEW if since else None
+        for job in self.list_jobs(since - _CLOCK_SKEW if since else None):
+            if job.get("JobName") == job_name:
+                return job
+        return None
+
+    def list_jobs(self, since: datetime | None = None) -> Iterator[dict[str, Any]]:
+        """
+        Yield the entries of ListMediaAnalysisJobs, newest first.
+
+        :param since: end at the first job that was created before this time.
+        """
         page: dict[str, Any] = {}
         for _ in range(_SEARCH_PAGES):
             page = self._list_jobs(page.get("NextToken"))
             for job in page["MediaAnalysisJobs"]:
-                if job.get("JobName") == job_name:
-                    return dict(job)
-                if oldest and job["CreationTimestamp"] < oldest:
-                    return None
+                if since and job["CreationTimestamp"] < since:
+                    return
+                yield dict(job)
             if not page.get("NextToken"):
-                return None
-        self.log.warning("No job named %s among the newest %d", job_name, _SEARCH_PAGES * 100)
-        return None
+                return
+        self.log.warning("Only the newest %d jobs were looked at", _SEARCH_PAGES * 100)
 
     def wait_for_job(self, job_id: str, *, interval: timedelta | float, timeout: timedelta | float) -> None:
         """

@@ -33,6 +33,7 @@ def aws_environment(
         "MODERATION_WAREHOUSE": str(layout.warehouse),
         "MODERATION_PARQUET_DIR": str(layout.parquet),
         "MODERATION_MODEL": "offline-1.0",
+        "MODERATION_POLL_SECONDS": "1",
     }
 
 

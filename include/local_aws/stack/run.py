@@ -21,6 +21,9 @@ from local_aws.stack.layout import Layout, StackError
 from local_aws.stack.progress import Progress, describe
 from local_aws.stack.registry import owner_of_this_process
 from local_aws.stack.services import AIRFLOW_PARTS, Stack
+from moderation import s3
+from moderation.plan_files import load_plan
+from moderation.settings import Settings
 
 DAG_ID = "moderate_images"
 RUN_TIMEOUT_SECONDS = 24 * 3600.0
@@ -80,7 +83,7 @@ def run(layout: Layout, environ: Mapping[str, str]) -> int:
 
 def _run_on(stack: Stack, request: Request, progress: Progress) -> int:
     progress.show("start: S3 and Rekognition")
-    stack.start_aws()
+    os.environ.update(stack.start_aws())
     progress.show("start: Airflow (scheduler, DAG processor, API server)")
     url = stack.start_airflow()
     api = AirflowApi(url, user="admin", password=stack.secrets.airflow_password)
@@ -92,12 +95,13 @@ def _run_on(stack: Stack, request: Request, progress: Progress) -> int:
     api.trigger(DAG_ID, run_id=run_id, conf=conf)
     state = _follow(api, stack, run_id, progress, check)
     progress.close()
-    report = api.xcom(DAG_ID, run_id, "report") if state == "success" else None
-    if not isinstance(report, dict):
-        print(failures.explain(stack.layout, api, DAG_ID, run_id), file=sys.stderr)
-        return 1
-    print(_summary_text(report))
-    return 0 if report["accounted_for"] else 1
+    text = _report_text(api.xcom(DAG_ID, run_id, "discover"))
+    if text:
+        print(text)
+    if state == "success":
+        return 0
+    print(failures.explain(stack.layout, api, DAG_ID, run_id), file=sys.stderr)
+    return 1
 
 
 def _follow(api: AirflowApi, stack: Stack, run_id: str, progress: Progress, check: Callable[[], None]) -> str:
@@ -127,8 +131,13 @@ def _services_checker(stack: Stack) -> Callable[[], None]:
     return check
 
 
-def _summary_text(report: dict[str, Any]) -> str:
-    return Path(report["text_path"]).read_text()
+def _report_text(plan_uri: Any) -> str | None:
+    """The report that the run left beside its plan; None when it did not come that far."""
+    if not isinstance(plan_uri, str):
+        return None
+    with s3.open_client(Settings.from_env()) as client:
+        uri = load_plan(plan_uri, s3=client).report_uri
+        return s3.read_text(client, uri) if s3.exists(client, uri) else None
 
 
 @contextlib.contextmanager

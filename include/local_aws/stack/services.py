@@ -18,7 +18,7 @@ from local_aws import process, seaweedfs
 from local_aws.rekognition import launch as rekognition
 from local_aws.stack import environment
 from local_aws.stack.layout import Layout, Secrets, StackError, choose_port
-from local_aws.stack.registry import Registry
+from local_aws.stack.registry import KEPT, Registry
 
 S3_GRPC_OFFSET = 10_000
 AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor")
@@ -114,12 +114,21 @@ class Stack:
 
     def airflow_environment(self, port: int) -> dict[str, str]:
         """Return the whole environment of an Airflow process of this stack."""
-        inherited = {name: value for name, value in self._environ.items() if not name.startswith("AIRFLOW")}
+        inherited = {
+            name: value
+            for name, value in self._environ.items()
+            if not name.startswith(("AIRFLOW", "AWS_", "MODERATION_"))
+        }
         return {
             **inherited,
             **self.aws_environment(),
             **environment.airflow_environment(self.layout, self.secrets, port=port),
+            **({"MODERATION_SOURCE": self._nightly_source()} if self._owner == KEPT else {}),
         }
+
+    def _nightly_source(self) -> str:
+        """What the nightly run of `make up` moderates; a single run needs no schedule."""
+        return self._environ.get("MODERATION_SOURCE") or f"s3://{environment.BUCKETS[0]}/nightly/"
 
     def rekognition_progress(self) -> list[dict[str, Any]]:
         """Return job id, status and images done and in all, as the offline endpoint tells them."""
