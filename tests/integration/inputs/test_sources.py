@@ -217,6 +217,7 @@ def test_a_damaged_inventory_file_is_named(report, scan):
         ),
         (csv_file([("photos", "a.jpg", "v", True, False, 10, "yesterday", "e")]), "'a.jpg' cannot"),
     ],
+    ids=["no gzip", "too few columns", "size is no number", "date is no date"],
 )
 def test_an_unreadable_inventory_row_is_named(report, scan, content, says):
     with pytest.raises(SourceError, match=says):
