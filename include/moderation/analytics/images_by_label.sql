@@ -6,16 +6,18 @@ WITH ranked AS (
     WHERE status = 'moderated'
 ),
 found AS (
+    -- Level 3 first: it gives the columns their types.
     SELECT load_id, manifest_id, line_number,
-        COALESCE(v7_l1, l1, name) AS l1, CAST(NULL AS VARCHAR) AS l2, CAST(NULL AS VARCHAR) AS l3
-    FROM labels_l1
+        COALESCE(v7_l1, l1, 'unknown') AS l1,
+        COALESCE(v7_l2, l2, 'unknown') AS l2,
+        COALESCE(v7_l3, l3, name) AS l3
+    FROM labels_l3
     UNION ALL
     SELECT load_id, manifest_id, line_number, COALESCE(v7_l1, l1, 'unknown'), COALESCE(v7_l2, l2, name), v7_l3
     FROM labels_l2
     UNION ALL
-    SELECT load_id, manifest_id, line_number,
-        COALESCE(v7_l1, l1, 'unknown'), COALESCE(v7_l2, l2, 'unknown'), COALESCE(v7_l3, l3, name)
-    FROM labels_l3
+    SELECT load_id, manifest_id, line_number, COALESCE(v7_l1, l1, name), NULL, NULL
+    FROM labels_l1
 ),
 once AS (
     SELECT DISTINCT ranked.source_ref, found.l1, found.l2, found.l3
@@ -26,11 +28,9 @@ once AS (
         AND ranked.line_number = found.line_number
         AND ranked.recency = 1
 )
-SELECT l1, CAST(NULL AS VARCHAR) AS l2, CAST(NULL AS VARCHAR) AS l3, COUNT(DISTINCT source_ref) AS images
-FROM once
-GROUP BY l1
+SELECT l1, l2, l3, COUNT(DISTINCT source_ref) AS images FROM once WHERE l3 IS NOT NULL GROUP BY l1, l2, l3
 UNION ALL
 SELECT l1, l2, NULL, COUNT(DISTINCT source_ref) FROM once WHERE l2 IS NOT NULL GROUP BY l1, l2
 UNION ALL
-SELECT l1, l2, l3, COUNT(DISTINCT source_ref) FROM once WHERE l3 IS NOT NULL GROUP BY l1, l2, l3
+SELECT l1, NULL, NULL, COUNT(DISTINCT source_ref) FROM once GROUP BY l1
 ORDER BY l1, l2 NULLS FIRST, l3 NULLS FIRST

@@ -20,7 +20,7 @@ from moderation.report_page.data import Branch, Period, Report
 MOST_CATEGORIES = 24
 MOST_CHILDREN = 40
 MOST_FAILURES = 20
-MOST_LOADS = 40
+MOST_LOADS = 20
 _LONGEST_TEXT = 300
 _WIDE, _HALF, _NARROW, _SMALL = 1070, 505, 330, 200
 _CONTENT_TYPES = {
