@@ -61,6 +61,8 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
     :param min_confidence: Least confidence, 0 to 100, of a label in the results. Default: AWS's own (50).
         (templated)
     :param project_version_arn: ARN of the Custom Moderation adapter version to use. (templated)
+    :param force_new_job: Taken so that both operators can be mapped over the same arguments. Here an
+        ``output_uri`` is analysed once; to analyse anew, give another. (templated)
     :param calls_per_second: Quota of the account and region, the same for all tasks. Default:
         ``MODERATION_DETECT_TPS``, else AWS's published one (50 or 5). (templated)
     :param max_in_flight: Calls under way at once, and so the most that a kill can cost. Default: three
@@ -85,7 +87,13 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
     aws_hook_class = RekognitionHook
 
     template_fields: Sequence[str] = aws_template_fields(
-        "input_uri", "output_uri", "job_name", "min_confidence", "project_version_arn", "calls_per_second"
+        "input_uri",
+        "output_uri",
+        "job_name",
+        "min_confidence",
+        "project_version_arn",
+        "force_new_job",
+        "calls_per_second",
     )
     ui_color: ClassVar[str] = "#e9f2ff"
 
@@ -97,6 +105,7 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
         job_name: str | None = None,
         min_confidence: float | str | None = None,
         project_version_arn: str | None = None,
+        force_new_job: bool | str = False,
         calls_per_second: float | str | None = None,
         max_in_flight: int | None = None,
         image_timeout: timedelta | float = timedelta(minutes=5),
@@ -110,6 +119,7 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
         self.job_name = job_name
         self.min_confidence = min_confidence
         self.project_version_arn = project_version_arn
+        self.force_new_job = force_new_job
         self.calls_per_second = calls_per_second
         self.max_in_flight = max_in_flight
         self.image_timeout = patience.seconds(image_timeout, name="image_timeout")

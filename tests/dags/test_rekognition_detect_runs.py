@@ -50,7 +50,7 @@ def server(
 
 
 @pytest.fixture
-def manifests(s3_client: Any, bucket: str) -> list[dict[str, str]]:
+def manifests(s3_client: Any, bucket: str) -> list[dict[str, Any]]:
     """Two manifests of five good images and one that is not there."""
     made = []
     for n in range(2):
@@ -64,12 +64,13 @@ def manifests(s3_client: Any, bucket: str) -> list[dict[str, str]]:
                 "input_uri": f"s3://{bucket}/m{n}.jsonl",
                 "output_uri": f"s3://{bucket}/out/{n}/",
                 "job_name": f"m{n}",
+                "force_new_job": False,
             }
         )
     return made
 
 
-def make_dag(manifests: list[dict[str, str]], errors: list[BaseException], **kwargs: Any) -> DAG:
+def make_dag(manifests: list[dict[str, Any]], errors: list[BaseException], **kwargs: Any) -> DAG:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     params = {"confidence": 50.0, "adapter": None}
     with DAG(f"detect_{next(_numbers)}", schedule=None, start_date=start, params=params) as dag:
@@ -96,7 +97,7 @@ def paid(server: Rekognition, bucket: str) -> int:
 
 
 def test_mapped_over_the_manifests_it_returns_where_the_files_are(
-    server: Rekognition, manifests: list[dict[str, str]], bucket: str
+    server: Rekognition, manifests: list[dict[str, Any]], bucket: str
 ) -> None:
     dag = make_dag(manifests, errors := [])
     dag_run = airflow_runs.run(dag)
@@ -109,7 +110,7 @@ def test_mapped_over_the_manifests_it_returns_where_the_files_are(
 
 
 def test_a_cleared_task_pays_nothing_again(
-    server: Rekognition, manifests: list[dict[str, str]], bucket: str
+    server: Rekognition, manifests: list[dict[str, Any]], bucket: str
 ) -> None:
     dag = make_dag(manifests, errors := [])
     dag_run = airflow_runs.run(dag)
@@ -129,7 +130,7 @@ def test_a_cleared_task_pays_nothing_again(
     ],
 )
 def test_a_refusal_of_everything_has_the_name_the_retry_policy_knows(
-    server: Rekognition, manifests: list[dict[str, str]], code: str, error: type[Exception]
+    server: Rekognition, manifests: list[dict[str, Any]], code: str, error: type[Exception]
 ) -> None:
     rule = {"kind": "error", "operation": "DetectModerationLabels", "code": code, "message": "never"}
     with offline.faults(server, rule):
@@ -149,7 +150,7 @@ def test_a_refusal_of_everything_has_the_name_the_retry_policy_knows(
 )
 def test_a_bad_argument_is_named_before_any_call(
     server: Rekognition,
-    manifests: list[dict[str, str]],
+    manifests: list[dict[str, Any]],
     bucket: str,
     arguments: dict[str, Any],
     named: str,

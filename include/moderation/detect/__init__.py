@@ -1,8 +1,8 @@
 """The detect backend: paced DetectModerationLabels calls that leave the files of a bulk job.
 
-``run_manifest`` is the whole of it; the parts: ``manifest`` (what to ask), ``pacing`` and ``budget`` (when),
-``calls`` (one image), ``checkpoint`` (what is already paid for), ``ownership`` (one process a manifest),
-``output`` (the two files), ``eligibility`` (whether bulk jobs are open to the account at all).
+``run_manifest`` is the whole of it, ``records`` its side of publishing. The parts: ``manifest`` (what to ask),
+``pacing`` and ``budget`` (when), ``calls`` (one image), ``analysis`` (all of them), ``checkpoint`` (what is
+already paid for), ``output`` (the two files), ``eligibility`` (whether the account may run bulk jobs at all).
 """
 
 from moderation.detect.budget import FixedBudget, SharedBudget
@@ -17,7 +17,7 @@ from moderation.detect.errors import (
     ResultsConflict,
 )
 from moderation.detect.request import DetectOptions, DetectOutcome, DetectRequest
-from moderation.detect.run import moderate, run_manifest
+from moderation.detect.run import moderate, run_manifest, settle_manifest
 
 __all__ = [
     "CheckpointDamaged",
@@ -35,4 +35,5 @@ __all__ = [
     "SharedBudget",
     "moderate",
     "run_manifest",
+    "settle_manifest",
 ]

@@ -62,7 +62,7 @@ class Spool:
     def __init__(self, path: Path, job_id: str, images: Mapping[int, str]) -> None:
         self.path = path
         self._job_id = job_id
-        self._images = images
+        self.images = images
         self._place: dict[int, tuple[int, int]] = {}
         self._unsent: dict[int, None] = {}
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class Spool:
 
         :raises OSError: the disk is full or broken; the file is left as it was before.
         """
-        self._keep(number, encode({"line": number, "source-ref": self._images[number], **outcome}))
+        self._keep(number, encode({"line": number, "source-ref": self.images[number], **outcome}))
         self._unsent[number] = None
 
     def read(self, number: int) -> dict[str, Any] | None:
@@ -172,7 +172,7 @@ class Spool:
                 if number == 1:
                     _check_header(value, self._job_id, where)
                 else:
-                    line = _check(value, self._images, where)
+                    line = _check(value, self.images, where)
                     if line not in self._place or _rank(raw) < _rank(self._raw(line)):
                         self._place[line] = (offset, len(raw))
                     self._unsent[line] = None

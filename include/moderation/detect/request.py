@@ -49,7 +49,8 @@ class DetectRequest:
 
     def job_id(self, manifest_sha256: str) -> str:
         """The run's name, the same for the same work: a retry finds what an earlier try has left."""
-        work = [manifest_sha256, self.min_confidence, self.project_version]
+        least = None if self.min_confidence is None else float(self.min_confidence)
+        work = [manifest_sha256, least, self.project_version]
         return f"detect-{hashlib.sha256(orjson.dumps(work)).hexdigest()[:32]}"
 
     def parameters(self) -> dict[str, Any]:

@@ -131,16 +131,43 @@ async def moderate(
     place = Place(s3_api.join_uri(request.output_uri, job_id))
     if done := await asyncio.to_thread(output.read_outcome, s3, place):
         return done
-    images = {line.number: line.source_ref or "" for line in manifest.images}
-    path = (options.spool_dir or default_spool_dir()) / f"{job_id}.spool"
-    with Spool(path, job_id, images) as spool:
+    with _open_spool(manifest, job_id, options) as spool:
         run = _Run(request, manifest, s3, place, spool, options, Counters(), held)
-        await run.recall(job_id, images)
+        await asyncio.to_thread(run.recall, job_id)
         await run.analyse(connect, budget, in_flight)
-        outcome = await asyncio.to_thread(run.finish, job_id)
-        spool.delete()
-    await asyncio.to_thread(checkpoint.delete_parts, s3, place.checkpoint)
-    return outcome
+        return await asyncio.to_thread(run.finish, job_id)
+
+
+def settle_manifest(
+    request: DetectRequest, *, s3: Any, options: DetectOptions | None = None
+) -> DetectOutcome | None:
+    """Finish a manifest with what is answered already, without a single call.
+
+    For tasks that were given up: what is paid for gets into the tables, and the rest becomes error entries
+    (``NotAttempted``) that a later run takes up.
+
+    :returns: the outcome, or None when nothing at all is answered.
+    :raises OwnedElsewhere: a task still works on the manifest.
+    """
+    options = options or DetectOptions()
+    manifest = read(s3, request.manifest_uri)
+    job_id = request.job_id(manifest.sha256)
+    place = Place(s3_api.join_uri(request.output_uri, job_id))
+    if done := output.read_outcome(s3, place):
+        return done
+    with _own(s3, place, options) as held, _open_spool(manifest, job_id, options) as spool:
+        run = _Run(request, manifest, s3, place, spool, options, Counters(), held)
+        run.recall(job_id)
+        if not len(spool):
+            spool.delete()
+            return None
+        run.leave_the_rest()
+        return run.finish(job_id)
+
+
+def _open_spool(manifest: ManifestFile, job_id: str, options: DetectOptions) -> Spool:
+    images = {line.number: line.source_ref or "" for line in manifest.images}
+    return Spool((options.spool_dir or default_spool_dir()) / f"{job_id}.spool", job_id, images)
 
 
 @dataclass
@@ -162,14 +189,11 @@ class _Run:
         self.resumed = 0
         self._renewed = time.monotonic()
 
-    async def recall(self, job_id: str, images: dict[int, str]) -> None:
+    def recall(self, job_id: str) -> None:
         """Bring together what earlier tries knew, here and on other machines."""
-
-        def merge() -> None:
-            for number, record in checkpoint.load_parts(self.s3, self.place.checkpoint, job_id, images):
-                self.spool.merge(number, record)
-
-        await asyncio.to_thread(merge)
+        images = self.spool.images
+        for number, record in checkpoint.load_parts(self.s3, self.place.checkpoint, job_id, images):
+            self.spool.merge(number, record)
         self.resumed = len(self.spool)
         if self.resumed:
             _log.info("going on: %d of %d images are answered already", self.resumed, len(images))
@@ -194,7 +218,11 @@ class _Run:
         # Only now, so that a try that fails before leaves these images to the next one.
         for number, last in analysis.given_up.items():
             self.spool.add(number, error={"code": last.code, "message": last.message})
-        for line in pending:
+        self.leave_the_rest()
+
+    def leave_the_rest(self) -> None:
+        """Note that nobody got round to the images without a record."""
+        for line in self.manifest.images:
             if line.number not in self.spool:
                 code, message = output.NOT_ATTEMPTED
                 self.spool.add(line.number, error={"code": code, "message": message})
@@ -219,7 +247,10 @@ class _Run:
             _log.warning("the newest answers are on this machine only, in %s", self.spool.path)
 
     def finish(self, job_id: str) -> DetectOutcome:
-        """Write the files. All records are in S3 before, so that any machine would write the same."""
+        """Write the files, then tidy up.
+
+        All records are in S3 before, so that any machine would write the same.
+        """
         self._send()
         adapter = self.request.project_version
         tally = output.write_files(self.s3, self.place, self.manifest, self.spool, adapter)
@@ -248,7 +279,10 @@ class _Run:
             seconds=round(self.seconds, 3),
             achieved_tps=round(self.counters.answered / self.seconds, 3) if self.seconds else 0.0,
         )
-        return output.write_outcome(self.s3, self.place, outcome)
+        written = output.write_outcome(self.s3, self.place, outcome)
+        self.spool.delete()
+        checkpoint.delete_parts(self.s3, self.place.checkpoint)
+        return written
 
     def _send(self) -> None:
         if self.held and time.monotonic() - self._renewed > self.options.owner_seconds / 4:
