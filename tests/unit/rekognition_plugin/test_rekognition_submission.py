@@ -24,7 +24,7 @@ def made(who: TaskIdentity = WHO, **changed: Any) -> Submission:
 
 
 def test_the_same_task_and_generation_asks_with_the_same_token_and_name() -> None:
-    assert made() == made(round=5) or made().request == made(round=5).request
+    assert made().request == made(round=5).request
 
 
 @pytest.mark.parametrize(
