@@ -31,7 +31,6 @@ from moderation.ledger import PublishedReader
 from moderation.listing import chunked
 from moderation.manifests import Manifest
 from moderation.plan_files import (
-    INPUTS_SCHEMA,
     ManifestRef,
     Plan,
     PlanError,
@@ -48,6 +47,7 @@ from moderation.plan_files import (
     run_key,
     write_inputs,
 )
+from moderation.schema import INPUTS_SCHEMA
 from moderation.settings import Settings
 from moderation.sources import Source, SourceError, open_source
 

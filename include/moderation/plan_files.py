@@ -26,7 +26,6 @@ import pyarrow.parquet as pq
 
 from moderation import s3 as s3_objects
 from moderation.manifests import parse
-from moderation.schema import INPUTS_SCHEMA
 from moderation.settings import Settings
 
 _CLOSING = ("published.json", "abandoned.json")
@@ -190,7 +189,7 @@ def load_plan(uri: str, *, settings: Settings | None = None, s3: Any = None) -> 
 
 
 def read_inputs(plan: Plan, *, settings: Settings | None = None, s3: Any = None) -> pa.Table:
-    """The plan's inputs as a table of :data:`INPUTS_SCHEMA`, in order of manifest and line, rejected last.
+    """The plan's inputs as a table of :data:`moderation.schema.INPUTS_SCHEMA`, in order of manifest and line, rejected last.
 
     :raises PlanError: the file is not the one that was planned.
     """

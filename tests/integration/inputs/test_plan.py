@@ -18,7 +18,8 @@ from moderation import lease as leases
 from moderation import plan as plans
 from moderation import s3 as s3_objects
 from moderation.plan import PlanError, PlanRequest, find_open_plan, load_plan, make_plan, read_inputs
-from moderation.plan_files import INPUTS_SCHEMA, is_closed, run_key
+from moderation.plan_files import is_closed, run_key
+from moderation.schema import INPUTS_SCHEMA
 from support import pictures
 
 NOON = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
