@@ -189,7 +189,7 @@ def load_plan(uri: str, *, settings: Settings | None = None, s3: Any = None) -> 
 
 
 def read_inputs(plan: Plan, *, settings: Settings | None = None, s3: Any = None) -> pa.Table:
-    """The plan's inputs as a table of :data:`moderation.schema.INPUTS_SCHEMA`, in order of manifest and line, rejected last.
+    """The plan's inputs (:data:`moderation.schema.INPUTS_SCHEMA`) by manifest and line, rejected ones last.
 
     :raises PlanError: the file is not the one that was planned.
     """
