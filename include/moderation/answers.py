@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from moderation import arrays
 from moderation.chains import Link, Place, resolve
 from moderation.parse import ParsedBlock, parse_block
 
@@ -19,12 +20,15 @@ _FURTHEST = 4
 """Links of a chain that are looked at: three levels, and one more to notice that it goes on."""
 
 
+_Key = TypeVar("_Key")
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """The result lines of a manifest, in file order, and their labels.
 
     :param lines: `moderation.parse.LINES_SCHEMA`, the index columns resolved: model_version and adapter are
-        strings, top_label counts through all labels.
+        Arrow dictionaries of strings, top_label (int64) counts through all labels.
     :param label_start: row of the first label of each line; one more entry than lines.
     :param label_line: row in ``lines`` of each label.
     :param label_place: index into ``places`` of each label.
@@ -42,14 +46,11 @@ class Answers:
     places: tuple[Place, ...]
 
 
-class _Places:
-    """Numbers the distinct places of a manifest."""
+class _Numbers(dict[_Key, int], Generic[_Key]):
+    """Numbers distinct things of a manifest in order of first appearance."""
 
-    def __init__(self) -> None:
-        self.numbers: dict[Place, int] = {}
-
-    def number(self, place: Place) -> int:
-        return self.numbers.setdefault(place, len(self.numbers))
+    def number(self, key: _Key) -> int:
+        return self.setdefault(key, len(self))
 
 
 def read_answers(blocks: Iterable[tuple[bytes, int]]) -> Answers:
@@ -58,21 +59,21 @@ def read_answers(blocks: Iterable[tuple[bytes, int]]) -> Answers:
     Memory grows with the file, which AWS limits to the 10,000 lines of its manifest; see
     `moderation.flatten.flatten_unplanned` for files without such a bound.
     """
-    places = _Places()
+    places: _Numbers[Place] = _Numbers()
+    versions: _Numbers[str] = _Numbers()
+    adapters: _Numbers[str] = _Numbers()
     lines, labels = [], []
     line_base = label_base = 0
     for block, first_line in blocks:
         parsed = parse_block(block, first_line)
-        lines.append(_resolved_lines(parsed, label_base))
+        lines.append(_Lines.of(parsed, versions, adapters, label_base))
         labels.append(_Labels.of(parsed, places, line_base))
         line_base += parsed.lines.num_rows
         label_base += parsed.labels.num_rows
     if not lines:
-        empty = parse_block(b"", 1)
-        lines.append(_resolved_lines(empty, 0))
-        labels.append(_Labels.of(empty, places, 0))
-    table = pa.Table.from_batches(lines).combine_chunks()
-    counts = table.column("label_count").to_numpy()
+        return read_answers([(b"", 1)])
+    table = _joined_lines(lines, tuple(versions), tuple(adapters))
+    counts = arrays.to_numpy(table.column("label_count"))
     return Answers(
         lines=table,
         label_start=np.concatenate(([0], np.cumsum(counts, dtype=np.int64))),
@@ -80,8 +81,53 @@ def read_answers(blocks: Iterable[tuple[bytes, int]]) -> Answers:
         label_place=np.concatenate([part.place for part in labels]),
         label_ambiguous=np.concatenate([part.ambiguous for part in labels]),
         confidence=np.concatenate([part.confidence for part in labels]),
-        places=tuple(places.numbers),
+        places=tuple(places),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Lines of a block; the index columns as numbers that hold for the whole manifest, -1 for null."""
+
+    batch: pa.RecordBatch
+    model_version: _Ints
+    adapter: _Ints
+    top_label: _Ints
+
+    @classmethod
+    def of(
+        cls, parsed: ParsedBlock, versions: _Numbers[str], adapters: _Numbers[str], label_base: int
+    ) -> _Lines:
+        batch = parsed.lines
+        top = arrays.codes(batch.column("top_label"))
+        return cls(
+            batch=batch,
+            model_version=_renumbered(arrays.codes(batch.column("model_version")), parsed.strings, versions),
+            adapter=_renumbered(arrays.codes(batch.column("adapter")), parsed.strings, adapters),
+            top_label=np.where(top < 0, -1, top + label_base),
+        )
+
+
+def _renumbered(codes: _Ints, strings: pa.Array, numbers: _Numbers[str]) -> _Ints:
+    table = np.full(len(strings) + 1, -1, dtype=np.int64)  # the last entry is that of -1
+    present = np.unique(codes)
+    for code in present[present >= 0].tolist():
+        table[code] = numbers.number(strings[code].as_py())
+    return table[codes]
+
+
+def _joined_lines(parts: list[_Lines], versions: tuple[str, ...], adapters: tuple[str, ...]) -> pa.Table:
+    table = pa.Table.from_batches([part.batch for part in parts])
+    if len(parts) > 1:
+        table = table.combine_chunks()
+    top = np.concatenate([part.top_label for part in parts])
+    resolved = {
+        "model_version": _sorted(np.concatenate([part.model_version for part in parts]), versions),
+        "adapter": _sorted(np.concatenate([part.adapter for part in parts]), adapters),
+        "top_label": arrays.from_numpy(top, null=top < 0),
+    }
+    names = table.schema.names
+    return pa.table([resolved.get(name, table.column(name)) for name in names], names=names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +138,25 @@ class _Labels:
     confidence: np.ndarray
 
     @classmethod
-    def of(cls, parsed: ParsedBlock, places: _Places, line_base: int) -> _Labels:
+    def of(cls, parsed: ParsedBlock, places: _Numbers[Place], line_base: int) -> _Labels:
         labels = parsed.labels
-        line = labels.column("line").to_numpy()
+        line = arrays.to_numpy(labels.column("line"))
         return cls(
             line=line.astype(np.int64) + line_base,
             place=_place_labels(parsed, line, places),
-            ambiguous=labels.column("ambiguous").to_numpy(zero_copy_only=False),
-            confidence=labels.column("confidence").to_numpy(),
+            ambiguous=arrays.to_numpy(labels.column("ambiguous")),
+            confidence=arrays.to_numpy(labels.column("confidence")),
         )
 
 
-def _resolved_lines(parsed: ParsedBlock, label_base: int) -> pa.RecordBatch:
-    lines = parsed.lines
-    columns = {name: lines.column(name) for name in lines.schema.names}
-    for name in ("model_version", "adapter"):
-        columns[name] = parsed.strings.take(columns[name])
-    columns["top_label"] = pc.add(columns["top_label"].cast(pa.int64()), label_base)
-    return pa.RecordBatch.from_pydict(columns)
+def _sorted(numbers: _Ints, texts: tuple[str, ...]) -> pa.DictionaryArray:
+    """The text of each number as a dictionary that does not depend on the order of the lines."""
+    in_order = sorted(texts)
+    rank = np.array([*(in_order.index(text) for text in texts), -1])  # the last entry is that of -1
+    return arrays.pick(rank[numbers], in_order)
 
 
-def _place_labels(parsed: ParsedBlock, line: _Ints, places: _Places) -> _Ints:
+def _place_labels(parsed: ParsedBlock, line: _Ints, places: _Numbers[Place]) -> _Ints:
     """Number of each label's place.
 
     A label's place depends on itself, its ancestors and the model version. These are numbered step by step
@@ -121,9 +165,9 @@ def _place_labels(parsed: ParsedBlock, line: _Ints, places: _Places) -> _Ints:
     labels = parsed.labels
     if labels.num_rows == 0:
         return np.empty(0, dtype=np.int64)
-    name, parent_name, level = (_codes(labels.column(key)) for key in ("name", "parent_name", "level"))
-    parent = _codes(labels.column("parent"))
-    version = _codes(parsed.lines.column("model_version"))[line]
+    name, parent_name, level = (arrays.codes(labels.column(key)) for key in ("name", "parent_name", "level"))
+    parent = arrays.codes(labels.column("parent"))
+    version = arrays.codes(parsed.lines.column("model_version"))[line]
     link = _number_pairs(_number_pairs(name, parent_name), level)
     chain = _number_pairs(link, version)
     ancestor = np.arange(labels.num_rows)
@@ -149,12 +193,7 @@ def _place_labels(parsed: ParsedBlock, line: _Ints, places: _Places) -> _Ints:
     return numbers[chain]
 
 
-def _codes(column: pa.Array) -> _Ints:
-    """Integers with -1 for null."""
-    return pc.fill_null(column.cast(pa.int64()), -1).to_numpy()
-
-
 def _number_pairs(left: _Ints, right: _Ints) -> _Ints:
     """Number the distinct pairs of two columns (values from -1 up) in order of first appearance."""
     packed = (left + 1) * (int(right.max()) + 2) + right + 1
-    return pa.array(packed).dictionary_encode().indices.to_numpy().astype(np.int64)
+    return arrays.to_numpy(arrays.from_numpy(packed).dictionary_encode().indices).astype(np.int64)

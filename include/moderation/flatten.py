@@ -14,18 +14,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from moderation import arrays
 from moderation.answers import Answers, read_answers
 from moderation.parse import Outcome
-from moderation.plan_files import INPUTS_SCHEMA
 from moderation.reconcile import (
     ADAPTER_IGNORED,
     MALFORMED_SUMMARY,
     Anomaly,
     Reconciliation,
     reconcile,
+    report_lines,
 )
 from moderation.results import AnalysisRecord, ManifestSummary
 from moderation.rows import LoadContext, Manifest, image_rows, label_rows, rejected_rows
+from moderation.schema import INPUTS_SCHEMA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ def flatten_manifest(
     """All rows of one manifest.
 
     :param record: the manifest's job.
-    :param inputs: its images in manifest order, `moderation.plan_files.INPUTS_SCHEMA`.
+    :param inputs: its images in manifest order, `moderation.schema.INPUTS_SCHEMA`.
     :param blocks: the results file as `moderation.blocks.iter_blocks` cuts it; nothing when there is none.
     :param summary: the manifest summary; None when there is none.
     :param superseded: boolean, one an input: another load has published this image meanwhile, so it gets no
@@ -85,23 +87,23 @@ def flatten_manifest(
     """
     answers = read_answers(blocks)
     errors = summary.errors if summary else ()
-    refs = inputs.column("source_ref").combine_chunks()
-    state = reconcile(refs, inputs.column("line_number").combine_chunks(), answers, errors)
-    keep = (
-        np.ones(len(refs), dtype=bool)
-        if superseded is None
-        else ~superseded.to_numpy(zero_copy_only=False).astype(bool)
-    )
-    manifest = Manifest(context, record, inputs, answers, state, errors)
+    refs = arrays.joined(inputs.column("source_ref"))
+    state = reconcile(refs, arrays.joined(inputs.column("line_number")), answers, errors)
+    keep = np.ones(len(refs), dtype=bool) if superseded is None else ~arrays.to_numpy(superseded)
+    state.anomalies += _whole_file_anomalies(record, answers, state, summary)
+    return _flattened(Manifest(context, record, inputs, answers, state, errors), keep)
+
+
+def _flattened(manifest: Manifest, keep: np.ndarray) -> Flattened:
+    state = manifest.state
     images = image_rows(manifest)
-    lines_outcome = answers.lines.column("outcome").to_numpy()
-    anomalies = [*state.anomalies, *_whole_file_anomalies(record, answers, state, summary)]
+    lines_outcome = arrays.to_numpy(manifest.answers.lines.column("outcome"))
     return Flattened(
-        images=images if keep.all() else images.filter(pa.array(keep)),
+        images=images if keep.all() else images.filter(arrays.from_numpy(keep)),
         labels=label_rows(manifest, keep),
-        anomalies=tuple(anomalies),
+        anomalies=tuple(state.anomalies),
         counts=Counts(
-            images=len(refs),
+            images=len(keep),
             moderated=int((state.moderated & keep).sum()),
             failed=int((state.failed & keep).sum()),
             not_attempted=int((~state.moderated & ~state.failed & keep).sum()),
@@ -116,7 +118,7 @@ def flatten_manifest(
 def flatten_rejected(context: LoadContext, inputs: pa.Table) -> Flattened:
     """Rows of images that were refused before anything was sent; they are failed and cost nothing.
 
-    :param inputs: `moderation.plan_files.INPUTS_SCHEMA` with ``error_code`` set.
+    :param inputs: `moderation.schema.INPUTS_SCHEMA` with ``error_code`` set.
     """
     size = inputs.num_rows
     return Flattened(images=rejected_rows(context, inputs), counts=Counts(images=size, failed=size))
@@ -131,21 +133,41 @@ def flatten_unplanned(
     number. Memory is that of one block, however long the file is.
     """
     for block in blocks:
-        lines = read_answers([block]).lines
-        named = lines.filter(pc.is_valid(lines.column("source_ref")))
-        refs = named.column("source_ref")
-        parts = pc.extract_regex(refs, r"^s3://(?P<bucket>[^/]+)/(?P<key>(?s:.*))$").combine_chunks()
-        columns = {
-            "source_ref": refs,
-            "bucket": parts.field("bucket"),
-            "key": parts.field("key"),
-            "line_number": named.column("line_number"),
-        }
-        inputs = pa.table(
-            [columns.get(entry.name, pa.nulls(named.num_rows, entry.type)) for entry in INPUTS_SCHEMA],
-            schema=INPUTS_SCHEMA,
+        answers = read_answers([block])
+        lines = answers.lines
+        named = np.flatnonzero(arrays.is_valid(lines.column("source_ref")))
+        outcome = arrays.to_numpy(lines.column("outcome"))
+        answered = outcome[named] == Outcome.ANSWERED
+        state = Reconciliation(
+            answer=np.where(answered, named, -1),
+            bad_line=np.where(answered, -1, named),
+            error=np.full(len(named), -1, dtype=np.int64),
         )
-        yield flatten_manifest(context, record, inputs, blocks=[block])
+        inputs = _lines_as_inputs(lines, named)
+        malformed = np.flatnonzero(outcome > Outcome.NO_ANSWER)
+        report_lines(state, lines, malformed, arrays.joined(inputs.column("source_ref")))
+        state.anomalies += _whole_file_anomalies(record, answers, state, None)
+        yield _flattened(
+            Manifest(context, record, inputs, answers, state, ()), np.ones(len(named), dtype=bool)
+        )
+
+
+def _lines_as_inputs(lines: pa.Table, rows: np.ndarray) -> pa.Table:
+    """`moderation.schema.INPUTS_SCHEMA` of the images that these lines name."""
+    named = lines.select(["source_ref", "line_number"])
+    if len(rows) < lines.num_rows:
+        named = named.take(arrays.from_numpy(rows))
+    parts = pc.extract_regex(named.column("source_ref"), r"^s3://(?P<bucket>[^/]+)/(?P<key>(?s:.*))$")
+    columns = {
+        "source_ref": named.column("source_ref"),
+        "bucket": arrays.joined(parts).field("bucket"),
+        "key": arrays.joined(parts).field("key"),
+        "line_number": named.column("line_number"),
+    }
+    return pa.table(
+        [columns.get(entry.name, pa.nulls(len(rows), entry.type)) for entry in INPUTS_SCHEMA],
+        schema=INPUTS_SCHEMA,
+    )
 
 
 def _whole_file_anomalies(
@@ -154,8 +176,10 @@ def _whole_file_anomalies(
     if summary is not None and summary.fault is not None:
         yield Anomaly(kind=MALFORMED_SUMMARY, message=summary.fault, in_summary=True)
     if record.adapter is not None:
-        used = answers.lines.column("adapter").take(pa.array(state.answer[state.moderated]))
-        ignored = len(used) - (pc.sum(pc.equal(used, record.adapter)).as_py() or 0)
+        adapters = arrays.joined(answers.lines.column("adapter"))
+        right = [text == record.adapter for text in adapters.dictionary.to_pylist()]
+        used = arrays.codes(adapters.indices)[state.answer[state.moderated]]
+        ignored = int((~np.array([*right, False])[used]).sum())
         if ignored:
             yield Anomaly(
                 kind=ADAPTER_IGNORED,

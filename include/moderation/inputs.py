@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from moderation.plan_files import INPUTS_SCHEMA, PlanError
+from moderation.plan_files import PlanError
+from moderation.schema import INPUTS_SCHEMA
 
 _BATCH_ROWS = 32_768
 

@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from moderation import arrays
 from moderation.answers import Answers
 from moderation.parse import Outcome
 from moderation.results import SummaryError
@@ -101,31 +102,30 @@ def reconcile(
     nothing = np.full(size, -1, dtype=np.int64)
     state = Reconciliation(answer=nothing.copy(), bad_line=nothing.copy(), error=nothing.copy())
     lines = answers.lines
-    outcome = lines.column("outcome").to_numpy()
-    refs = lines.column("source_ref").combine_chunks()
+    outcome = arrays.to_numpy(lines.column("outcome"))
+    refs = arrays.joined(lines.column("source_ref"))
     everybody = np.arange(size)
 
     answered = np.flatnonzero(outcome == Outcome.ANSWERED)
-    found = _match(source_refs, everybody, refs.take(pa.array(answered)))
+    found = _match(source_refs, everybody, _taken(refs, answered))
     state.answer[found[found >= 0]] = answered[found >= 0]
     surplus = answered[found < 0]
 
     still_open = np.flatnonzero(state.answer < 0)
     bad = np.flatnonzero(outcome != Outcome.ANSWERED)
-    found_bad = _match(source_refs, still_open, refs.take(pa.array(bad)))
+    found_bad = _match(source_refs, still_open, _taken(refs, bad))
     state.bad_line[found_bad[found_bad >= 0]] = bad[found_bad >= 0]
 
     named = [index for index, error in enumerate(errors) if error.source_ref is not None]
-    error_refs = pa.array([errors[index].source_ref for index in named], pa.string())
+    error_refs = arrays.texts([errors[index].source_ref for index in named])
     found_errors = _match(source_refs, still_open, error_refs)
     state.error[found_errors[found_errors >= 0]] = np.array(named, dtype=np.int64)[found_errors >= 0]
     unsettled = [named[row] for row in np.flatnonzero(found_errors < 0)]
-    unsettled += _settle_by_line_number(state, line_numbers.to_numpy(), errors)
+    unsettled += _settle_by_line_number(state, line_numbers, errors)
 
-    asked = pc.is_in(refs, value_set=source_refs).to_numpy(zero_copy_only=False)
     # A failed image may leave a line without answer beside its error: known, and no anomaly.
     expected = (outcome[bad] == Outcome.NO_ANSWER) & (found_bad >= 0)
-    _report_lines(state, lines, np.sort(np.concatenate([surplus, bad[~expected]])), asked)
+    report_lines(state, lines, np.sort(np.concatenate([surplus, bad[~expected]])), source_refs)
     state.anomalies += [_unexpected_error(errors[index]) for index in sorted(unsettled)]
     return state
 
@@ -138,12 +138,11 @@ def _match(source_refs: pa.Array, candidates: np.ndarray, refs: pa.Array) -> np.
     result = np.full(len(refs), -1, dtype=np.int64)
     if len(refs) == 0 or len(candidates) == 0:
         return result
-    pool = source_refs.take(pa.array(candidates))
-    position = pc.fill_null(pc.index_in(refs, value_set=pool, skip_nulls=True).cast(pa.int64()), -1)
-    rows = position.to_numpy()
+    pool = _taken(source_refs, candidates)
+    rows = arrays.codes(pc.index_in(refs, value_set=pool, skip_nulls=True))
     taken = rows[rows >= 0]
     distinct_inputs = pc.count_distinct(pool).as_py() == len(pool)
-    if distinct_inputs and len(np.unique(taken)) == len(taken):
+    if distinct_inputs and np.bincount(taken, minlength=1).max() <= 1:
         result[rows >= 0] = candidates[taken]
         return result
     queues: dict[str, deque[int]] = defaultdict(deque)
@@ -157,15 +156,16 @@ def _match(source_refs: pa.Array, candidates: np.ndarray, refs: pa.Array) -> np.
 
 
 def _settle_by_line_number(
-    state: Reconciliation, line_numbers: np.ndarray, errors: Sequence[SummaryError]
+    state: Reconciliation, line_numbers: pa.Array, errors: Sequence[SummaryError]
 ) -> list[int]:
     """Settle the errors that name no image; returns the indices of those that cannot be settled."""
     nameless = [index for index, error in enumerate(errors) if error.source_ref is None]
     numbers = [errors[index].line_number for index in nameless]
     if not nameless or None in numbers or len(set(numbers)) < len(numbers):
         return nameless
+    numbered = arrays.to_numpy(line_numbers)
     still_open = {
-        int(line_numbers[row]): int(row)
+        int(numbered[row]): int(row)
         for row in np.flatnonzero((state.answer < 0) & (state.bad_line < 0) & (state.error < 0))
     }
     fits = [
@@ -181,12 +181,23 @@ def _settle_by_line_number(
     return []
 
 
-def _report_lines(state: Reconciliation, lines: pa.Table, rows: np.ndarray, asked: np.ndarray) -> None:
+def report_lines(state: Reconciliation, lines: pa.Table, rows: np.ndarray, source_refs: pa.Array) -> None:
+    """Add an anomaly for each of these lines.
+
+    :param rows: rows of ``lines``, ascending.
+    :param source_refs: what was asked for.
+    """
     if len(rows):
-        reported = lines.take(pa.array(rows)).to_pylist()
+        reported = lines.take(arrays.from_numpy(rows))
+        asked = arrays.to_numpy(pc.is_in(reported.column("source_ref"), value_set=source_refs))
         state.anomalies += [
-            _line_anomaly(line, asked=bool(asked[row])) for line, row in zip(reported, rows, strict=True)
+            _line_anomaly(line, asked=bool(was_asked))
+            for line, was_asked in zip(reported.to_pylist(), asked, strict=True)
         ]
+
+
+def _taken(refs: pa.Array, rows: np.ndarray) -> pa.Array:
+    return refs if len(rows) == len(refs) else refs.take(arrays.from_numpy(rows))
 
 
 def _line_anomaly(line: dict[str, Any], *, asked: bool) -> Anomaly:

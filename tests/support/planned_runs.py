@@ -14,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from moderation.plan_files import INPUTS_SCHEMA, ManifestRef, Plan, Totals
+from moderation.plan_files import ManifestRef, Plan, Totals
 from moderation.results import AnalysisRecord, JobStatus
 from moderation.rows import LoadContext
+from moderation.schema import INPUTS_SCHEMA
 from moderation.settings import Settings
 
 CREATED = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)

@@ -1,0 +1,97 @@
+"""Between numpy and Arrow, without copies and without pandas.
+
+pyarrow's own conversions (``pa.array``, ``pa.scalar``, ``to_numpy``) first import pandas wherever it is
+installed, which takes longer than flattening a whole manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+
+def from_numpy(
+    values: np.ndarray, kind: pa.DataType | None = None, *, null: np.ndarray | None = None
+) -> pa.Array:
+    """An Arrow array of numbers or booleans.
+
+    :param kind: its type, of the same width as that of ``values``; by default what ``values`` are.
+    :param null: mask of the rows that are null.
+    """
+    if kind is None:
+        kind = pa.bool_() if values.dtype == bool else pa.from_numpy_dtype(values.dtype)
+    data = np.packbits(values, bitorder="little") if values.dtype == bool else np.ascontiguousarray(values)
+    nulls = 0 if null is None else int(np.count_nonzero(null))
+    validity = pa.py_buffer(np.packbits(~null, bitorder="little")) if null is not None and nulls else None
+    return pa.Array.from_buffers(kind, len(values), [validity, pa.py_buffer(data)], nulls)
+
+
+def to_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """The values of a column of numbers or booleans; what stands where it is null is undefined."""
+    array = joined(column)
+    data, end = array.buffers()[1], array.offset + len(array)
+    if len(array) == 0 or data is None:
+        return np.zeros(len(array), dtype=_NUMPY[array.type])
+    if array.type == pa.bool_():
+        bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little", count=end)
+        return bits[array.offset :].view(bool)
+    return np.frombuffer(data, dtype=_NUMPY[array.type], count=end)[array.offset :]
+
+
+def codes(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """The values of a column of integers as int64, -1 where it is null."""
+    values = to_numpy(column).astype(np.int64)
+    if column.null_count:
+        values[~is_valid(column)] = -1
+    return values
+
+
+def is_valid(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Mask of the rows that are not null."""
+    if column.null_count == 0:
+        return np.ones(len(column), dtype=bool)
+    return to_numpy(column.is_valid())
+
+
+def joined(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The column in one piece, copied only if it is not."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    if column.num_chunks == 0:
+        return pa.nulls(0, column.type)
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def texts(values: Sequence[str | None]) -> pa.Array:
+    """A string array."""
+    encoded = [b"" if value is None else value.encode() for value in values]
+    offsets = np.zeros(len(values) + 1, dtype=np.int32)
+    np.cumsum([len(value) for value in encoded], out=offsets[1:])
+    null = np.array([value is None for value in values], dtype=bool)
+    validity = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
+    buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(values), buffers, int(null.sum()))
+
+
+def pick(numbers: np.ndarray, values: Sequence[str]) -> pa.DictionaryArray:
+    """The text of each number as an Arrow dictionary; null for -1."""
+    indices = from_numpy(numbers.astype(np.int32), null=numbers < 0)
+    return pa.DictionaryArray.from_arrays(indices, texts(values))
+
+
+def constant(value: str | None, size: int) -> pa.Array:
+    """One text in every row."""
+    if value is None:
+        return pa.nulls(size, pa.string())
+    return pick(np.zeros(size, dtype=np.int32), [value])
+
+
+_NUMPY = {
+    pa.bool_(): np.bool_,
+    pa.int8(): np.int8,
+    pa.int32(): np.int32,
+    pa.int64(): np.int64,
+    pa.float64(): np.float64,
+}
