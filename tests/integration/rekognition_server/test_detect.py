@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from local_aws import inference
 from local_aws.rekognition.launch import Rekognition
+from local_aws.rekognition.settings import ServerSettings
 from local_aws.seaweedfs import Credentials
 from support.hash_moderator import MODEL_VERSION, HashModerator
 from support.pictures import GOOD, HOSTILE, jpeg
@@ -74,6 +76,17 @@ def test_a_version_of_an_object_can_be_named(rekognition: Any, s3_client: Any, b
         == rekognition.detect_moderation_labels(Image={"Bytes": jpeg(seed=1)})["ModerationLabels"]
     )
     refused(rekognition, "InvalidImageFormatException", lambda: detect(rekognition, bucket, "k"))
+
+
+def test_the_real_model_answers_by_default_and_says_that_it_is_not_rekognition(
+    start_rekognition: Any, s3_client: Any, bucket: str, credentials: Credentials
+) -> None:
+    s3_client.put_object(Bucket=bucket, Key="k", Body=jpeg(320, 240))
+    server = start_rekognition(settings=quick(moderator=ServerSettings().moderator))
+    with client(server, credentials) as rekognition:
+        answer = detect(rekognition, bucket, "k", MinConfidence=0)
+    assert answer["ModerationModelVersion"] == inference.MODEL_VERSION
+    assert answer["ModerationModelVersion"].startswith("offline")
 
 
 def test_min_confidence_is_honoured(rekognition: Any) -> None:

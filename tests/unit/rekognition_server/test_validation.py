@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from botocore.model import StructureShape
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from local_aws.rekognition.errors import ApiError
 from local_aws.rekognition.model import operation_model
@@ -148,3 +150,27 @@ def test_a_long_value_is_not_echoed_whole() -> None:
 @pytest.mark.parametrize("value", [10**400, -(10**400), 1e308])
 def test_a_number_beyond_floats_is_out_of_range_not_a_crash(value: float) -> None:
     refused("DetectModerationLabels", {"Image": {}, "MinConfidence": value})
+
+
+MEMBERS = sorted(
+    {name for operation in OPERATIONS for name in shape_of(operation).members} | {"S3Object", "Bucket"}
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.text("a/.: ", max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(MEMBERS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(operation=st.sampled_from(OPERATIONS), document=ANYTHING)
+def test_no_document_whatever_is_more_than_accepted_or_refused(operation: str, document: Any) -> None:
+    code = ""
+    try:
+        found = accepted(operation, document)
+    except ApiError as error:
+        code, found = error.code, {}
+    if code:
+        assert code in {"ValidationException", "SerializationException"}
+    else:
+        assert found.keys() >= set(shape_of(operation).required_members)
