@@ -44,7 +44,7 @@ PARAMS = {
         SOURCE,
         type="string",
         title="Source",
-        description="s3://bucket/prefix, the manifest.json of an S3 Inventory, or a folder; {ds} is the date.",
+        description="s3://bucket/prefix, the manifest.json of an S3 Inventory, or a folder; {ds}: the date.",
     ),
     "min_confidence": Param(
         50.0,

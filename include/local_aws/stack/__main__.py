@@ -13,6 +13,9 @@ from local_aws.stack.layout import Layout, StackError
 from local_aws.stack.registry import KEPT, Registry
 from local_aws.stack.services import AIRFLOW_PARTS, Stack
 
+FOREIGN_IDENTITY = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+"""A person's own AWS identity, which the local services neither need nor should see."""
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -72,6 +75,8 @@ def _print_aws(stack: Stack) -> None:
 def main(arguments: list[str]) -> int:
     """Run one command; errors that a person can mend are one line on standard error."""
     layout = Layout(ROOT)
+    for name in FOREIGN_IDENTITY:
+        os.environ.pop(name, None)
     commands = {
         "run": lambda: run_command.run(layout, os.environ),
         "up": lambda: up(layout),

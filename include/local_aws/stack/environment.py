@@ -41,7 +41,7 @@ def airflow_environment(layout: Layout, secrets: Secrets, *, port: int) -> dict[
     """Return Airflow's settings for SQLite, LocalExecutor and two cores, all on loopback."""
     return {
         "AIRFLOW_HOME": str(layout.airflow_home),
-        "PYTHONPATH": str(layout.root / "include"),
+        "PYTHONPATH": os.pathsep.join(str(layout.root / folder) for folder in ("include", "plugins")),
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps({"conn_type": "aws", "extra": {"region_name": REGION}}),
         "AIRFLOW__CORE__DAGS_FOLDER": str(layout.root / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(layout.root / "plugins"),

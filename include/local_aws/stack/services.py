@@ -99,12 +99,9 @@ class Stack:
         _prepare_airflow_home(self.layout, self.secrets, variables)
         for part in parts:
             if part not in running:
-                command = [_airflow_binary(), part]
-                if part in {"scheduler", "triggerer"}:
-                    command.append("--skip-serve-logs")  # the log server would listen on every interface
                 service = process.start(
                     part,
-                    command,
+                    _airflow_command(part),
                     log_path=self.layout.logs / f"{part}.log",
                     env=variables,
                     cwd=self.layout.var,
@@ -201,6 +198,12 @@ def _prepare_airflow_home(layout: Layout, secrets: Secrets, variables: dict[str,
     finally:
         migrate.stop()
     marker.touch()
+
+
+def _airflow_command(part: str) -> list[str]:
+    command = [sys.executable, "-m", "local_aws.stack.warm"] if part == "scheduler" else [_airflow_binary()]
+    # The log server of these two would listen on every interface; the API server reads the files itself.
+    return [*command, part, *(["--skip-serve-logs"] if part in {"scheduler", "triggerer"} else [])]
 
 
 def _airflow_binary() -> str:
