@@ -1,0 +1,1 @@
+"""Places where analysts query the tables; each takes one published load at a time."""

@@ -1,0 +1,37 @@
+"""What every warehouse can do."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import pyarrow.compute as pc
+from pyiceberg.catalog import Catalog
+
+from moderation.published import loads_in
+from moderation.reading import WarehouseError
+
+
+class Warehouse(Protocol):
+    """A target of loads.
+
+    `load` is idempotent: repeated, or repeated after a crash in the middle, it leaves the load's rows once.
+    """
+
+    def load(self, load_id: str) -> dict[str, int]:
+        """Bring one published load in.
+
+        :returns: rows (or files, where the warehouse is one of files) by table.
+        :raises WarehouseError: there is no such published load, or the warehouse cannot take it.
+        """
+
+
+def published_load(catalog: Catalog, load_id: str) -> dict[str, Any]:
+    """The load's row of `loads`.
+
+    :raises WarehouseError: it is not published.
+    """
+    loads = loads_in(catalog)
+    rows = loads.filter(pc.equal(loads.column("load_id"), load_id)).to_pylist()
+    if not rows:
+        raise WarehouseError(f"load {load_id!r} is not published; run the publish task of its run first")
+    return rows[0]

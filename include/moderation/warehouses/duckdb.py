@@ -1,0 +1,163 @@
+"""One DuckDB file with every table, loaded in one transaction a load, usable with no server running."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+
+from moderation.catalog import open_catalog
+from moderation.published import read_load
+from moderation.reading import WarehouseBusyError, WarehouseError
+from moderation.schema import LABELS, TABLES, TableSpec, physical_schema
+from moderation.settings import Settings
+from moderation.warehouses.base import published_load
+
+DEFAULT_WAIT_SECONDS = 60.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.bool_(): "BOOLEAN",
+    pa.date32(): "DATE",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
+}
+
+
+class DuckDBWarehouse:
+    """The warehouse file of the settings.
+
+    Tables are those of `moderation.schema`; the view ``labels`` unites the label tables, with ``level``.
+
+    :param wait_seconds: how long to wait for another process that has the file open.
+    """
+
+    def __init__(self, settings: Settings, *, wait_seconds: float = DEFAULT_WAIT_SECONDS) -> None:
+        self._settings = settings
+        self._path = Path(settings.warehouse_path)
+        self._wait_seconds = wait_seconds
+
+    def load(self, load_id: str) -> dict[str, int]:
+        """Copy the load's rows into the file, all in one transaction.
+
+        :returns: rows by table.
+        :raises WarehouseBusyError: another process kept the file open for longer than the wait.
+        :raises WarehouseError: no such published load, no DuckDB file, or a full disk.
+        """
+        with open_catalog(self._settings) as catalog:
+            load = published_load(catalog, load_id)
+            with self._connect() as connection:
+                try:
+                    return self._copy(connection, catalog, load)
+                except (duckdb.Error, OSError) as error:
+                    raise WarehouseError(
+                        f"{self._path}: load {load_id} is not loaded, the file is as before: "
+                        f"{type(error).__name__}: {_first_line(error)}; run the load task again"
+                    ) from error
+
+    def _copy(
+        self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, load: dict[str, Any]
+    ) -> dict[str, int]:
+        rows = {}
+        connection.begin()
+        try:
+            for table in TABLES.values():
+                _prepare(connection, table)
+                connection.execute(f"DELETE FROM {table.name} WHERE load_id = ?", [load["load_id"]])  # noqa: S608 - a name of ours
+                batches = read_load(catalog, table, load)
+                reader = pa.RecordBatchReader.from_batches(physical_schema(table), batches)
+                connection.register("incoming", reader)
+                connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming")  # noqa: S608 - a name of ours
+                connection.unregister("incoming")
+                (count,) = connection.execute(
+                    f"SELECT count(*) FROM {table.name} WHERE load_id = ?",  # noqa: S608 - a name of ours
+                    [load["load_id"]],
+                ).fetchone() or (0,)
+                rows[table.name] = count
+            connection.execute(labels_view())
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+        return rows
+
+    @contextmanager
+    def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = self._open()
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        deadline = time.monotonic() + self._wait_seconds
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return duckdb.connect(str(self._path))
+            except (duckdb.IOException, duckdb.ConnectionException) as error:
+                # Another process holds the lock, or this one has the file open read-only.
+                if "lock on file" not in str(error) and not isinstance(error, duckdb.ConnectionException):
+                    raise WarehouseError(f"{self._path}: cannot be opened: {_first_line(error)}") from error
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise WarehouseBusyError(self._busy(str(error))) from error
+                time.sleep(min(pause, remaining))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            except duckdb.Error as error:
+                raise WarehouseError(f"{self._path}: cannot be opened: {_first_line(error)}") from error
+
+    def _busy(self, message: str) -> str:
+        holder = re.search(r"held in ([^(]+?) \(PID (\d+)\)", message)
+        who = f"process {holder[2]} ({holder[1]})" if holder else "another connection"
+        return (
+            f"{self._path}: {who} has it open, still after {self._wait_seconds:g} s; close it and run "
+            "the load task again"
+        )
+
+
+def labels_view() -> str:
+    """SQL of the view that unites the label tables; ``level`` tells them apart."""
+    parts = [f"SELECT {level} AS level, * FROM {table.name}" for level, table in LABELS.items()]  # noqa: S608 - names of ours
+    return f"CREATE OR REPLACE VIEW labels AS {' UNION ALL BY NAME '.join(parts)}"
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, table: TableSpec) -> None:
+    """Make the table, or add the columns that a later release brought."""
+    columns = {entry.name: entry for entry in table.schema}
+    known = {
+        name
+        for (name,) in connection.execute(
+            "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND NOT internal", [table.name]
+        ).fetchall()
+    }
+    if not known:
+        body = ", ".join(f'"{name}" {_TYPES[entry.type]}' for name, entry in columns.items())
+        connection.execute(f"CREATE TABLE {table.name} ({body})")
+        connection.execute(f"COMMENT ON TABLE {table.name} IS {_quoted(table.doc)}")
+    for name, entry in columns.items():
+        if known and name not in known:
+            connection.execute(f'ALTER TABLE {table.name} ADD COLUMN "{name}" {_TYPES[entry.type]}')
+        if name not in known:
+            doc = entry.metadata[b"doc"].decode()
+            connection.execute(f'COMMENT ON COLUMN {table.name}."{name}" IS {_quoted(doc)}')
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
