@@ -17,23 +17,24 @@ _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 class FakeS3:
     """A bucket whose time stands still unless moved, in whole seconds as S3 tells it.
 
-    :param before_each: called before each call takes effect.
+    :param around_each: called before each call takes effect, and again before its answer arrives; what it
+        raises is what the caller gets.
     """
 
-    def __init__(self, before_each: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, around_each: Callable[[], None] = lambda: None) -> None:
         self.objects: dict[str, tuple[bytes, datetime]] = {}
         self.now = 0.0
-        self._before_each = before_each
+        self._around_each = around_each
 
     def put_object(self, *, Key: str, Body: bytes, IfNoneMatch: str = "", **_: Any) -> dict[str, Any]:
-        self._before_each()
+        self._around_each()
         if IfNoneMatch and Key in self.objects:
             raise _error("PreconditionFailed", 412)
         self.objects[Key] = (bytes(Body), self._time())
         return self._answer(ETag=_etag(bytes(Body)))
 
     def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:
-        self._before_each()
+        self._around_each()
         if Key not in self.objects:
             raise _error("NoSuchKey", 404)
         body, modified = self.objects[Key]
@@ -42,7 +43,7 @@ class FakeS3:
         )
 
     def delete_object(self, *, Key: str, **_: Any) -> dict[str, Any]:
-        self._before_each()
+        self._around_each()
         self.objects.pop(Key, None)
         return self._answer()
 
@@ -50,7 +51,7 @@ class FakeS3:
         return self
 
     def paginate(self, *, Prefix: str, **_: Any) -> Iterator[dict[str, Any]]:
-        self._before_each()
+        self._around_each()
         yield self._answer(
             Contents=[
                 {"Key": key, "ETag": _etag(body), "LastModified": modified, "Size": len(body)}
@@ -63,7 +64,9 @@ class FakeS3:
         return _EPOCH + timedelta(seconds=int(self.now))
 
     def _answer(self, **members: Any) -> dict[str, Any]:
-        return {**members, "ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(self._time(), True)}}}
+        date = format_datetime(self._time(), True)
+        self._around_each()
+        return {**members, "ResponseMetadata": {"HTTPHeaders": {"date": date}}}
 
 
 def _etag(body: bytes) -> str:

@@ -1,8 +1,8 @@
 """The detect backend: paced DetectModerationLabels calls that leave the files of a bulk job.
 
-``run_manifest`` is the whole of it, ``records`` its side of publishing. The parts: ``manifest`` (what to ask),
-``pacing`` and ``budget`` (when), ``calls`` (one image), ``analysis`` (all of them), ``checkpoint`` (what is
-already paid for), ``output`` (the two files), ``eligibility`` (whether the account may run bulk jobs at all).
+``run_manifest`` is the whole of it, ``records`` its side of publishing. The parts: ``manifest`` (what to
+ask), ``pacing`` and ``budget`` (when), ``calls`` (one image), ``analysis`` (all of them), ``checkpoint``
+(what is already paid for), ``output`` (the two files), ``eligibility`` (whether bulk jobs are open at all).
 """
 
 from moderation.detect.budget import FixedBudget, SharedBudget

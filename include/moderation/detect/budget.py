@@ -8,6 +8,7 @@ quota, however beats interleave:
 2. To go lower: slow down first, then write the lower claim.
 3. To go higher, and to join: write the claim first, then list the others again, and use at most what their
    claims leave of the quota. Of all claims in use, the one whose owner listed last saw all the others.
+   One that may have been counted as dead joins anew.
 4. An object that is older than ``expiry_seconds`` by the server's clock belongs to a dead participant. One
    whose own sign of life did not get through for ``fence_seconds``, which is less, stops by itself.
 """
@@ -28,6 +29,10 @@ import orjson
 from moderation import s3 as s3_api
 
 _log = logging.getLogger(__name__)
+
+_LITTER_SECONDS = 24 * 3600.0
+"""Age at which the object of a dead participant is deleted. Not sooner: one that hung and revives in between
+would lose the object that the others must see."""
 
 
 class Budget(Protocol):
@@ -140,21 +145,26 @@ class SharedBudget:
 
         :raises S3Error: S3 cannot be reached; the rate stays until the fence.
         """
-        if self.rate() == 0 and self._claim and self._clock() - self._seen_alive > self._fence:
-            self._claim = 0.0  # the others may have counted this one as dead: join anew
         self._look()
         aim = self.quota / (len(self._peers) + 1)
         higher = aim > self._claim
         self._allowed = min(self._allowed, aim)
-        self._publish(aim)
-        if higher:
+        lapsed = self._publish(aim)
+        if higher or lapsed:
             self._look()
         self._allowed = min(self._claim, max(0.0, self.quota - sum(p.claim for p in self._peers.values())))
 
-    def _publish(self, claim: float) -> None:
+    def _publish(self, claim: float) -> bool:
+        """Write the claim; returns whether the others may have counted this participant as dead before."""
         begun = self._clock()
+        # If the answer is lost, the object may hold either claim: go by the lower one.
+        self._claim = min(self._claim, claim)
         s3_api.put(self._s3, self._uri, orjson.dumps({"calls_per_second": claim}))
+        lapsed = self._clock() - self._seen_alive > self._fence
+        if lapsed:
+            self._allowed = 0.0
         self._claim, self._seen_alive = claim, begun
+        return lapsed
 
     def _look(self) -> None:
         """Read who else is alive; bodies only of those whose claim has changed since."""
@@ -171,7 +181,7 @@ class SharedBudget:
                     peer = self._read(uri, s3_api.etag_of(entry))
                     if peer:
                         peers[uri] = peer
-                elif age > 4 * self._expiry:
+                elif age > _LITTER_SECONDS:
                     s3_api.delete(self._s3, uri)
         if len(peers) != len(self._peers):
             _log.info("%d tasks share %g calls a second", len(peers) + 1, self.quota)
