@@ -105,34 +105,33 @@ class RekognitionHook(AwsBaseHook):
         answer = self._call(lambda: self.conn.get_media_analysis_job(JobId=job_id), job_id=job_id)
         return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
 
+    def list_jobs(self, since: datetime | None = None) -> Iterator[dict[str, Any]]:
+        """
+        Yield the entries of ListMediaAnalysisJobs, newest first, at most the newest 5,000.
+
+        :param since: stop at the first job older than this, with an hour's room for clocks.
+        """
+        oldest = since - _CLOCK_SKEW if since else None
+        token: str | None = None
+        for _ in range(_SEARCH_PAGES):
+            page = self._list_page(token)
+            for job in page["MediaAnalysisJobs"]:
+                if oldest and job["CreationTimestamp"] < oldest:
+                    return
+                yield dict(job)
+            token = page.get("NextToken")
+            if not token:
+                return
+        self.log.warning("Read the newest %d jobs only; there are more", _SEARCH_PAGES * 100)
+
     def find_job(self, job_name: str, *, since: datetime | None = None) -> dict[str, Any] | None:
         """
         Search recent jobs, newest first, for one of this name.
 
-        :param since: no job older than this (with an hour's room for clocks) is looked at.
+        :param since: as for `list_jobs`.
         :return: its entry of ListMediaAnalysisJobs, or None.
         """
-        for job in self.list_jobs(since - _CLOCK_SKEW if since else None):
-            if job.get("JobName") == job_name:
-                return job
-        return None
-
-    def list_jobs(self, since: datetime | None = None) -> Iterator[dict[str, Any]]:
-        """
-        Yield the entries of ListMediaAnalysisJobs, newest first.
-
-        :param since: end at the first job that was created before this time.
-        """
-        page: dict[str, Any] = {}
-        for _ in range(_SEARCH_PAGES):
-            page = self._list_jobs(page.get("NextToken"))
-            for job in page["MediaAnalysisJobs"]:
-                if since and job["CreationTimestamp"] < since:
-                    return
-                yield dict(job)
-            if not page.get("NextToken"):
-                return
-        self.log.warning("Only the newest %d jobs were looked at", _SEARCH_PAGES * 100)
+        return next((job for job in self.list_jobs(since) if job.get("JobName") == job_name), None)
 
     def wait_for_job(self, job_id: str, *, interval: timedelta | float, timeout: timedelta | float) -> None:
         """
@@ -180,7 +179,7 @@ class RekognitionHook(AwsBaseHook):
         except TimeoutError:
             raise _timeout(job_id, timeout, "unknown (no answer)") from None
 
-    def _list_jobs(self, token: str | None) -> dict[str, Any]:
+    def _list_page(self, token: str | None) -> dict[str, Any]:
         position = {"NextToken": token} if token else {}
         return self._call(lambda: self.conn.list_media_analysis_jobs(MaxResults=100, **position))
 
