@@ -7,9 +7,9 @@ UV_VERSION := 0.13.9
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 STACK = PYTHONPATH=include $(BIN)/python -m local_aws.stack
-export IMAGES MIN_CONFIDENCE S3_PORT REKOGNITION_PORT AIRFLOW_PORT
+export SQL IMAGES MIN_CONFIDENCE S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install run up down services status test lint format lock bench
+.PHONY: help install query run up down services status test lint format lock bench
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -22,6 +22,8 @@ $(VENV)/.installed: requirements.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip install -q --python $(BIN)/python -r requirements.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	@$(BIN)/python -m moderation.native
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
@@ -49,6 +51,9 @@ down: ## stop what make up or make services started
 
 status: $(VENV)/.installed ## say what is running and where
 	@$(STACK) status
+
+query: $(VENV)/.installed ## ask the warehouse: make query SQL="SELECT ..." (or a ready query's name)
+	@$(BIN)/moderation query $(if $(SQL),"$$SQL")
 
 test: $(VENV)/.installed-dev $(AWSCLI)/.installed ## run the whole test suite
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup

@@ -87,7 +87,7 @@ def start(
         "-master.volumeSizeLimitMB=1024",
         f"-volume.port={internal[1]}",
         "-volume.preStopSeconds=0",
-        "-volume.max=0",
+        "-volume.max=4096",  # each bucket takes one; empty ones cost no disk
         "-filer",
         f"-filer.port={internal[2]}",
         "-s3",

@@ -19,6 +19,7 @@ import botocore.exceptions as boto_errors
 from botocore.config import Config
 
 from moderation import plan as plans
+from moderation import query, report_page
 from moderation import s3 as s3_objects
 from moderation.listing import Tally
 from moderation.local_folder import LocalFolder
@@ -92,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--no-inspect", action="store_true", help="do not read the pictures' headers")
     plan.add_argument("--max-images", type=int, metavar="N")
     plan.set_defaults(run=_plan)
+
+    query.add_parser(commands)
+    report_page.add_parser(commands)
 
     release = commands.add_parser("release", help="let other runs have the pictures of a run that died")
     release.add_argument("plan_uri", help="s3://…/plan.json")

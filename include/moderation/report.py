@@ -56,6 +56,8 @@ class Report:
     :param labels: every path that occurs, each right after its parent, the most frequent first.
     :param content_types: moderated images by content type.
     :param failures: the most frequent first.
+    :param parquet_mirror: folder with a local copy of the Parquet files, if one is kept.
+    :param page: the load's report page, if one is written.
     :param anomalies: answers that fit no input, by kind.
     """
 
@@ -67,6 +69,8 @@ class Report:
     anomalies: dict[str, int]
     tables_uri: str
     warehouse: str
+    parquet_mirror: str | None = None
+    page: str | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -79,8 +83,10 @@ class Report:
         return asdict(self)
 
 
-def build_report(settings: Settings, load_id: str) -> Report:
+def build_report(settings: Settings, load_id: str, *, page: str | None = None) -> Report:
     """Count a published load.
+
+    :param page: where its report page was written.
 
     :raises WarehouseError: there is no such published load.
     """
@@ -102,6 +108,8 @@ def build_report(settings: Settings, load_id: str) -> Report:
             anomalies=_count_anomalies(connection, catalog, load),
             tables_uri=absolute(settings.tables_uri),
             warehouse=str(settings.warehouse_path),
+            parquet_mirror=str(settings.parquet_mirror) if settings.parquet_mirror else None,
+            page=page,
         )
 
 

@@ -125,7 +125,11 @@ def _places(report: Report) -> Iterator[str]:
     load = report.load
     yield f"Parquet       {load['files']:,} files of this load, {load['bytes'] / 1e6:,.2f} MB, below"
     yield f"              {report.tables_uri}"
+    if report.parquet_mirror:
+        yield f"  local copy  {report.parquet_mirror}"
     yield f"DuckDB        {report.warehouse}"
+    if report.page:
+        yield f"Report page   {report.page}"
 
 
 def _queries(report: Report, command: str) -> Iterator[str]:

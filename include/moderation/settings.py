@@ -35,6 +35,8 @@ class Settings:
     :param catalog_uri: SQLAlchemy URI of the Iceberg catalog, or ``glue``.
     :param warehouse_path: the DuckDB file.
     :param parquet_mirror: folder that gets a local copy of published Parquet files, or None.
+    :param report_dir: folder that gets the report pages, or None.
+    :param command: how a person calls the ``moderation`` command, for texts to paste.
     :param model_version: the least model whose answers count as moderated, e.g. ``7.0``, ``offline-1.0``.
     :param price_tiers: price list for the base model.
     :param adapter_price_tiers: price list for answers of an adapter.
@@ -53,6 +55,8 @@ class Settings:
     catalog_uri: str
     warehouse_path: Path = Path("var/warehouse.duckdb")
     parquet_mirror: Path | None = None
+    report_dir: Path | None = None
+    command: str = "moderation"
     model_version: str = "7.0"
     price_tiers: tuple[PriceTier, ...] = pricing.DEFAULT_TIERS
     adapter_price_tiers: tuple[PriceTier, ...] = pricing.DEFAULT_ADAPTER_TIERS
@@ -86,6 +90,8 @@ class Settings:
             catalog_uri=value("MODERATION_CATALOG_URI", _catalog_uri, default_catalog_uri()),
             warehouse_path=value("MODERATION_WAREHOUSE", Path, cls.warehouse_path),
             parquet_mirror=value("MODERATION_PARQUET_DIR", _optional_path, None),
+            report_dir=value("MODERATION_REPORT_DIR", _optional_path, None),
+            command=value("MODERATION_COMMAND", str, cls.command),
             model_version=value("MODERATION_MODEL", _model, cls.model_version),
             price_tiers=value("MODERATION_PRICE_TIERS", pricing.parse_tiers, cls.price_tiers),
             adapter_price_tiers=value(

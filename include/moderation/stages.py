@@ -12,7 +12,9 @@ from moderation import bulk, s3
 from moderation.plan import Plan, PlanRequest, load_plan, make_plan, mark_published, run_key
 from moderation.publish import PublishedLoad, published_images
 from moderation.publish import publish as publish_load
+from moderation.reading import WarehouseError
 from moderation.report import build_report
+from moderation.report_page import write_report
 from moderation.report_text import to_text
 from moderation.settings import Settings
 from moderation.warehouses.base import Warehouse
@@ -170,8 +172,9 @@ def report(plan_uri: str, load_id: str | None, *, settings: Settings | None = No
     """
     settings = settings or Settings.from_env()
     plan = load_plan(plan_uri, settings=settings)
-    found = build_report(settings, load_id) if load_id else None
-    text = to_text(found) if found else _nothing_new(plan)
+    page = _write_page(settings, load_id) if load_id else None
+    found = build_report(settings, load_id, page=page) if load_id else None
+    text = to_text(found, query_command=f"{settings.command} query") if found else _nothing_new(plan)
     uri = plan.report_uri
     with s3.open_client(settings) as client:
         s3.put(client, uri, text.encode())
@@ -182,6 +185,17 @@ def report(plan_uri: str, load_id: str | None, *, settings: Settings | None = No
             "mend the cause, then run the source again: only what is owed is sent"
         )
     return uri
+
+
+def _write_page(settings: Settings, load_id: str) -> str | None:
+    """Write the report page where one is wanted; a run is not failed by its picture."""
+    if settings.report_dir is None:
+        return None
+    try:
+        return str(write_report(settings.warehouse_path, settings.report_dir, load_id=load_id).load)
+    except (WarehouseError, OSError) as error:
+        log.warning("the report page was not written: %s", error)
+        return None
 
 
 def _nothing_new(plan: Plan) -> str:

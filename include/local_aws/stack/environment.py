@@ -32,6 +32,8 @@ def aws_environment(
         "MODERATION_CATALOG_URI": f"sqlite:///{layout.var / 'catalog.db'}",
         "MODERATION_WAREHOUSE": str(layout.warehouse),
         "MODERATION_PARQUET_DIR": str(layout.parquet),
+        "MODERATION_REPORT_DIR": str(layout.var / "report"),
+        "MODERATION_COMMAND": ".venv/bin/moderation",
         "MODERATION_MODEL": "offline-1.0",
         "MODERATION_POLL_SECONDS": "1",
     }
