@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from support import airflow_home
+
+airflow_home.prepare()  # a test that imports airflow must never write into the home of who runs it
+
 import uuid
 from collections.abc import Iterator
 from typing import Any
