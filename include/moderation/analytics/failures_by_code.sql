@@ -7,15 +7,21 @@ WITH ranked AS (
             ORDER BY CASE WHEN status = 'moderated' THEN 0 ELSE 1 END, load_id DESC
         ) AS recency
     FROM images
+),
+still_failed AS (
+    SELECT source_ref, COALESCE(error_code, 'unknown') AS error_code, error_message, dt,
+        ROW_NUMBER() OVER (PARTITION BY COALESCE(error_code, 'unknown') ORDER BY source_ref) AS place
+    FROM ranked
+    WHERE recency = 1 AND status = 'failed'
 )
 SELECT
-    COALESCE(error_code, 'unknown') AS error_code,
+    error_code,
     COUNT(*) AS images,
     MIN(dt) AS first_day,
     MAX(dt) AS last_day,
-    MIN(source_ref) AS example_source_ref,
-    MIN(error_message) AS example_message
-FROM ranked
-WHERE recency = 1 AND status = 'failed'
-GROUP BY COALESCE(error_code, 'unknown')
+    -- The example and its message are of one image.
+    MAX(CASE WHEN place = 1 THEN source_ref END) AS example_source_ref,
+    MAX(CASE WHEN place = 1 THEN error_message END) AS example_message
+FROM still_failed
+GROUP BY error_code
 ORDER BY images DESC, error_code
