@@ -7,6 +7,7 @@ on nothing else: equal inputs give equal bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -145,7 +146,7 @@ def flatten_unplanned(
         )
         inputs = _lines_as_inputs(lines, named)
         malformed = np.flatnonzero(outcome > Outcome.NO_ANSWER)
-        report_lines(state, lines, malformed, arrays.joined(inputs.column("source_ref")))
+        report_lines(state, lines, malformed, None)
         state.anomalies += _whole_file_anomalies(record, answers, state, None)
         yield _flattened(
             Manifest(context, record, inputs, answers, state, ()), np.ones(len(named), dtype=bool)
@@ -153,21 +154,36 @@ def flatten_unplanned(
 
 
 def _lines_as_inputs(lines: pa.Table, rows: np.ndarray) -> pa.Table:
-    """`moderation.schema.INPUTS_SCHEMA` of the images that these lines name."""
+    """`moderation.schema.INPUTS_SCHEMA` of the images that these lines name; text may be dictionaries."""
     named = lines.select(["source_ref", "line_number"])
     if len(rows) < lines.num_rows:
         named = named.take(arrays.from_numpy(rows))
-    parts = pc.extract_regex(named.column("source_ref"), r"^s3://(?P<bucket>[^/]+)/(?P<key>(?s:.*))$")
+    bucket, key = _bucket_and_key(arrays.joined(named.column("source_ref")))
     columns = {
         "source_ref": named.column("source_ref"),
-        "bucket": arrays.joined(parts).field("bucket"),
-        "key": arrays.joined(parts).field("key"),
+        "bucket": bucket,
+        "key": key,
         "line_number": named.column("line_number"),
     }
     return pa.table(
         [columns.get(entry.name, pa.nulls(len(rows), entry.type)) for entry in INPUTS_SCHEMA],
-        schema=INPUTS_SCHEMA,
+        names=INPUTS_SCHEMA.names,
     )
+
+
+_S3_URI = r"^s3://(?P<bucket>[^/]+)/(?P<key>(?s:.*))$"
+
+
+def _bucket_and_key(refs: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """The parts of S3 URIs; both null for what is none."""
+    first = re.match(_S3_URI, refs[0].as_py()) if len(refs) else None
+    if first is not None:
+        prefix = f"s3://{first['bucket']}/"
+        if arrays.to_numpy(pc.starts_with(refs, prefix)).all():  # as good as always, and ten times as fast
+            bare = pc.binary_replace_slice(refs.cast(pa.binary()), 0, len(prefix.encode()), b"")
+            return arrays.constant(first["bucket"], len(refs)), bare.cast(pa.string())
+    parts = pc.extract_regex(refs, _S3_URI)
+    return parts.field("bucket"), parts.field("key")
 
 
 def _whole_file_anomalies(

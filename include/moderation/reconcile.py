@@ -181,18 +181,21 @@ def _settle_by_line_number(
     return []
 
 
-def report_lines(state: Reconciliation, lines: pa.Table, rows: np.ndarray, source_refs: pa.Array) -> None:
+def report_lines(
+    state: Reconciliation, lines: pa.Table, rows: np.ndarray, source_refs: pa.Array | None
+) -> None:
     """Add an anomaly for each of these lines.
 
     :param rows: rows of ``lines``, ascending.
-    :param source_refs: what was asked for.
+    :param source_refs: what was asked for; None for every image that a line names.
     """
     if len(rows):
         reported = lines.take(arrays.from_numpy(rows))
-        asked = arrays.to_numpy(pc.is_in(reported.column("source_ref"), value_set=source_refs))
+        refs = reported.column("source_ref")
+        was_asked = refs.is_valid() if source_refs is None else pc.is_in(refs, value_set=source_refs)
         state.anomalies += [
-            _line_anomaly(line, asked=bool(was_asked))
-            for line, was_asked in zip(reported.to_pylist(), asked, strict=True)
+            _line_anomaly(line, asked=bool(asked))
+            for line, asked in zip(reported.to_pylist(), arrays.to_numpy(was_asked), strict=True)
         ]
 
 

@@ -3,12 +3,15 @@
 Files are written to a local folder first and moved to their place whole: so a reader never meets half a file,
 a full disk is noticed before anything is published, and each file's checksum is that of what was written.
 Same rows, same bytes: row groups are cut by rows alone, and nothing in a file depends on time or machine.
+Encoding has a thread of its own, so that the next manifest is flattened meanwhile.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +50,8 @@ class LoadWriter:
     """Writes the files of one load into a spool folder.
 
     Buffers at most one row group for each of its partitions (the four content types of three label tables,
-    and one for every other table). Use as a context manager; `finish` inside the block gives the files.
+    and one for every other table), and a few that wait to be encoded. Use as a context manager; `finish`
+    inside the block gives the files. What goes wrong while encoding is raised by a later `write` or `finish`.
 
     :param spool: empty local folder on a disk with room for the load's files.
     :param stem: what the file names start with, unique to the load and its content.
@@ -57,6 +61,7 @@ class LoadWriter:
         self._spool = spool
         self._stem = stem
         self._partitions: dict[tuple[str, tuple[str, ...]], _PartitionWriter] = {}
+        self._encoder = _Encoder()
 
     def __enter__(self) -> LoadWriter:
         return self
@@ -64,6 +69,7 @@ class LoadWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._encoder.stop()
         for partition in self._partitions.values():
             partition.abandon()
 
@@ -80,16 +86,48 @@ class LoadWriter:
             folders = [f"{name}={value}" for name, value in zip(table.partition_by, values, strict=True)]
             folder = "/".join([table.name, *folders])
             self._partitions[key] = _PartitionWriter(table, self._spool, folder, self._stem)
-        self._partitions[key].write(rows)
+        for group in self._partitions[key].add(rows):
+            self._encoder.run(self._partitions[key].encode, group)
 
     def finish(self) -> list[DataFile]:
         """Close all files; they are listed in the order of `schema.TABLES` and their paths."""
+        for partition in self._partitions.values():
+            for group in partition.rest():
+                self._encoder.run(partition.encode, group)
+        self._encoder.drain()
         files = [file for partition in self._partitions.values() for file in partition.finish()]
         order = {name: index for index, name in enumerate(TABLES)}
         return sorted(files, key=lambda file: (order[file.table], file.relative_path))
 
 
+class _Encoder:
+    """Runs tasks one after the other in a thread; whoever adds one waits while too many are ahead of it."""
+
+    _MOST_WAITING = 2
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="parquet")
+        self._waiting: deque[Future[None]] = deque()
+
+    def run(self, task: Callable[[pa.Table], None], rows: pa.Table) -> None:
+        self.drain(leave=self._MOST_WAITING - 1)
+        self._waiting.append(self._pool.submit(task, rows))
+
+    def drain(self, *, leave: int = 0) -> None:
+        while len(self._waiting) > leave:
+            self._waiting.popleft().result()
+
+    def stop(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
 class _PartitionWriter:
+    """Cuts the rows of one partition into row groups and writes its files.
+
+    `add` and `rest` belong to the caller's thread, `encode` to the encoder's, the others to whoever comes
+    after both are done.
+    """
+
     def __init__(self, table: TableSpec, spool: Path, folder: str, stem: str) -> None:
         self._table = table
         self._schema = _file_schema(table)
@@ -102,22 +140,38 @@ class _PartitionWriter:
         self._file_rows = 0
         self._finished: list[tuple[str, int]] = []
 
-    def write(self, rows: pa.Table) -> None:
+    def add(self, rows: pa.Table) -> Iterator[pa.Table]:
+        """Take rows over; gives the row groups that are full now."""
         self._buffer.append(rows)
         self._buffered += rows.num_rows
         if self._buffered < ROW_GROUP_ROWS:
             return
         joined = pa.concat_tables(self._buffer)
         full = joined.num_rows - joined.num_rows % ROW_GROUP_ROWS
-        for start in range(0, full, ROW_GROUP_ROWS):
-            self._write_group(joined.slice(start, ROW_GROUP_ROWS))
         self._buffered = joined.num_rows - full
         self._buffer = [joined.slice(full)] if self._buffered else []
+        for start in range(0, full, ROW_GROUP_ROWS):
+            yield joined.slice(start, ROW_GROUP_ROWS)
+
+    def rest(self) -> Iterator[pa.Table]:
+        """The last row group, if rows are left."""
+        if self._buffered:
+            yield pa.concat_tables(self._buffer)
+            self._buffer, self._buffered = [], 0
+
+    def encode(self, rows: pa.Table) -> None:
+        """Write a row group."""
+        if self._writer is None:
+            self._writer = self._open_file()
+        columns = [column.combine_chunks() for column in rows.unify_dictionaries().columns]
+        group = pa.Table.from_arrays(columns, schema=self._schema)
+        self._writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+        self._file_rows += rows.num_rows
+        if self._file_rows >= MAX_FILE_ROWS:
+            self._close_file()
 
     def finish(self) -> Iterator[DataFile]:
-        if self._buffered:
-            self._write_group(pa.concat_tables(self._buffer))
-            self._buffer, self._buffered = [], 0
+        """Close the last file and describe all."""
         self._close_file()
         for relative_path, rows in self._finished:
             path = self._spool / relative_path
@@ -140,16 +194,6 @@ class _PartitionWriter:
                 writer.close()
             except OSError:  # the disk is full, and the failure that led here says so already
                 return
-
-    def _write_group(self, rows: pa.Table) -> None:
-        if self._writer is None:
-            self._writer = self._open_file()
-        columns = [column.combine_chunks() for column in rows.unify_dictionaries().columns]
-        group = pa.Table.from_arrays(columns, schema=self._schema)
-        self._writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
-        self._file_rows += rows.num_rows
-        if self._file_rows >= MAX_FILE_ROWS:
-            self._close_file()
 
     def _open_file(self) -> pq.ParquetWriter:
         relative_path = f"{self._folder}/{self._stem}-{len(self._finished)}.parquet"
