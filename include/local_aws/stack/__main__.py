@@ -73,8 +73,11 @@ def _print_aws(stack: Stack) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; errors that a person can mend are one line on standard error."""
-    layout = Layout(ROOT)
+    """Run one command; errors that a person can mend are one line on standard error.
+
+    :param arguments: the command and, if it is not the checkout of this file, the checkout to work in.
+    """
+    command, layout = arguments[:1], Layout(Path(*arguments[1:2]) if arguments[1:] else ROOT)
     for name in FOREIGN_IDENTITY:
         os.environ.pop(name, None)
     commands = {
@@ -84,11 +87,11 @@ def main(arguments: list[str]) -> int:
         "down": lambda: down(layout),
         "status": lambda: status(layout),
     }
-    if len(arguments) != 1 or arguments[0] not in commands:
-        print(f"usage: python -m local_aws.stack {'|'.join(commands)}", file=sys.stderr)
+    if len(arguments) > 2 or not command or command[0] not in commands:
+        print(f"usage: python -m local_aws.stack {'|'.join(commands)} [CHECKOUT]", file=sys.stderr)
         return 2
     try:
-        return commands[arguments[0]]()
+        return commands[command[0]]()
     except (StackError, ServiceError) as error:
         print(f"make {arguments[0]}: {error}", file=sys.stderr)
         return 1
