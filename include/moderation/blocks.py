@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+import numpy as np
+
 from moderation.parse import MAX_LINE_BYTES
 
 DEFAULT_BLOCK_BYTES = 4 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
+_NEWLINE = ord("\n")
 
 
 class _Readable(Protocol):
@@ -40,7 +43,7 @@ def iter_blocks(stream: _Readable, *, block_bytes: int = DEFAULT_BLOCK_BYTES) ->
         rest = data[cut:]
         if cut:
             yield _clipped(data[:cut]), first_line
-            first_line += data.count(b"\n", 0, cut)
+            first_line += int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8, count=cut) == _NEWLINE))
         if len(rest) > MAX_LINE_BYTES:
             rest, skipping = rest[: MAX_LINE_BYTES + 1], True
     if rest:
@@ -63,7 +66,7 @@ def _clipped(block: bytes) -> bytes:
     limit = MAX_LINE_BYTES + 1
     if len(block) <= limit:
         return block
-    lines = block.split(b"\n")
-    if max(map(len, lines)) <= limit:
+    ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE)
+    if np.diff(ends, prepend=-1, append=len(block)).max() <= limit + 1:
         return block
-    return b"\n".join(line[:limit] for line in lines)
+    return b"\n".join(line[:limit] for line in block.split(b"\n"))

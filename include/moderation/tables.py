@@ -26,6 +26,10 @@ MAX_FILE_ROWS = 32 * ROW_GROUP_ROWS
 """Four million rows are 60 to 200 MB: files of the size that query engines like."""
 
 
+_MOST_PIECES = 16
+"""Slices of manifests that may wait in a partition before they are copied together."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataFile:
     """A finished Parquet file.
@@ -145,6 +149,8 @@ class _PartitionWriter:
         self._buffer.append(rows)
         self._buffered += rows.num_rows
         if self._buffered < ROW_GROUP_ROWS:
+            if len(self._buffer) % _MOST_PIECES == 0:
+                self._buffer = [_compact(self._buffer)]
             return
         joined = pa.concat_tables(self._buffer)
         full = joined.num_rows - joined.num_rows % ROW_GROUP_ROWS
@@ -163,9 +169,7 @@ class _PartitionWriter:
         """Write a row group."""
         if self._writer is None:
             self._writer = self._open_file()
-        columns = [column.combine_chunks() for column in rows.unify_dictionaries().columns]
-        group = pa.Table.from_arrays(columns, schema=self._schema)
-        self._writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+        self._writer.write_table(_compact([rows]).cast(self._schema), row_group_size=ROW_GROUP_ROWS)
         self._file_rows += rows.num_rows
         if self._file_rows >= MAX_FILE_ROWS:
             self._close_file()
@@ -216,6 +220,12 @@ class _PartitionWriter:
         self._writer = None
         self._finished[-1] = (self._finished[-1][0], self._file_rows)
         self._file_rows = 0
+
+
+def _compact(tables: list[pa.Table]) -> pa.Table:
+    """The rows in one piece and nothing else: a slice keeps everything alive that it was cut from."""
+    joined = pa.concat_tables(tables).unify_dictionaries()
+    return pa.table([column.combine_chunks() for column in joined.columns], names=joined.schema.names)
 
 
 def _file_schema(table: TableSpec) -> pa.Schema:
