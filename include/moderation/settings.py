@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 _S3_URI = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9](/\S*)?")
 _MAX_URI = 400
+_WAREHOUSE = re.compile(r"duckdb|folder|postgres(ql)?://\S+|airflow:[A-Za-z0-9_.\-]{1,250}")
+_WAREHOUSE_COMMA = re.compile(r",\s*(?=duckdb|folder|postgres(?:ql)?://|airflow:|,|$)|,\s+")
 _MODEL = re.compile(r"([A-Za-z]+-)?\d+(\.\d+)*")
 
 
@@ -35,6 +37,10 @@ class Settings:
     :param catalog_uri: SQLAlchemy URI of the Iceberg catalog, or ``glue``.
     :param warehouse_path: the DuckDB file.
     :param parquet_mirror: folder that gets a local copy of published Parquet files, or None.
+    :param warehouses: what loads are brought into: ``duckdb``, ``folder``, ``postgresql://…`` (with
+        ``schema=…`` among its parameters for another schema than ``moderation``) or
+        ``airflow:<connection id>``; empty for DuckDB, and the folder when there is one. Passwords may be in
+        it, so it is left out of the settings' representation.
     :param report_dir: folder that gets the report pages, or None.
     :param command: how a person calls the ``moderation`` command, for texts to paste.
     :param model_version: the least model whose answers count as moderated, e.g. ``7.0``, ``offline-1.0``.
@@ -55,6 +61,7 @@ class Settings:
     catalog_uri: str
     warehouse_path: Path = Path("var/warehouse.duckdb")
     parquet_mirror: Path | None = None
+    warehouses: tuple[str, ...] = field(default=(), repr=False)
     report_dir: Path | None = None
     command: str = "moderation"
     model_version: str = "7.0"
@@ -73,14 +80,14 @@ class Settings:
         :raises SettingsError: a value is malformed.
         """
 
-        def value(name: str, parse: Callable[[str], T], default: T) -> T:
+        def value(name: str, parse: Callable[[str], T], default: T, *, secret: bool = False) -> T:
             text = environ.get(name, "").strip()
             if not text:
                 return default
             try:
                 return parse(text)
             except ValueError as error:
-                raise SettingsError(f"{name}={text!r}: {error}") from error
+                raise SettingsError(f"{name}{'' if secret else f'={text!r}'}: {error}") from error
 
         return cls(
             region=value("AWS_REGION", str, value("AWS_DEFAULT_REGION", str, cls.region)),
@@ -90,6 +97,7 @@ class Settings:
             catalog_uri=value("MODERATION_CATALOG_URI", _catalog_uri, default_catalog_uri()),
             warehouse_path=value("MODERATION_WAREHOUSE", Path, cls.warehouse_path),
             parquet_mirror=value("MODERATION_PARQUET_DIR", _optional_path, None),
+            warehouses=value("MODERATION_WAREHOUSES", _warehouses, cls.warehouses, secret=True),
             report_dir=value("MODERATION_REPORT_DIR", _optional_path, None),
             command=value("MODERATION_COMMAND", str, cls.command),
             model_version=value("MODERATION_MODEL", _model, cls.model_version),
@@ -128,6 +136,20 @@ def _tables_uri(text: str) -> str:
     if "://" in text and not text.startswith("file://"):
         raise ValueError("expected s3://bucket/prefix, file:///folder or a local path")
     return text.rstrip("/") or "/"
+
+
+def _warehouses(text: str) -> tuple[str, ...]:
+    """Entries of the list; a comma inside a URI (several hosts) does not end one. Errors quote no entry."""
+    entries = tuple(entry.strip() for entry in _WAREHOUSE_COMMA.split(text))
+    for number, entry in enumerate(entries, start=1):
+        if not _WAREHOUSE.fullmatch(entry):
+            raise ValueError(
+                f"entry {number} is none of duckdb, folder, postgresql://user:password@host/database, "
+                "airflow:connection_id"
+            )
+    if len(set(entries)) < len(entries):
+        raise ValueError("a warehouse is named twice")
+    return entries
 
 
 def _catalog_uri(text: str) -> str:

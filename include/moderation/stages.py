@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from moderation import bulk, s3
+from moderation import bulk, s3, warehouses
 from moderation.plan import Plan, PlanRequest, load_plan, make_plan, mark_published, run_key
 from moderation.publish import PublishedLoad, published_images
 from moderation.publish import publish as publish_load
@@ -17,9 +17,6 @@ from moderation.report import build_report
 from moderation.report_page import write_report
 from moderation.report_text import to_text
 from moderation.settings import Settings
-from moderation.warehouses.base import Warehouse
-from moderation.warehouses.duckdb import DuckDBWarehouse
-from moderation.warehouses.folder import FolderMirror
 
 log = logging.getLogger(__name__)
 
@@ -152,15 +149,22 @@ def event_of(load: PublishedLoad) -> dict[str, Any]:
     return {"dt": load.row["dt"].isoformat(), **{name: load.row[name] for name in names}}
 
 
-def load(load_id: str | None, *, settings: Settings | None = None) -> str | None:
-    """Bring a published load into every configured warehouse; return its id."""
+def load(
+    load_id: str | None,
+    *,
+    settings: Settings | None = None,
+    connection_uri: warehouses.ConnectionUri | None = None,
+) -> str | None:
+    """Bring a published load into every configured warehouse; return its id.
+
+    :param connection_uri: gives the URI of a connection that the settings only name.
+    :raises moderation.reading.WarehouseError: one of them failed; the later ones were not tried, and loading
+        again is safe for all.
+    """
     if load_id is None:
         return None
     settings = settings or Settings.from_env()
-    warehouses: list[Warehouse] = [DuckDBWarehouse(settings)]
-    if settings.parquet_mirror is not None:
-        warehouses.append(FolderMirror(settings))
-    for warehouse in warehouses:
+    for warehouse in warehouses.configured(settings, connection_uri=connection_uri):
         log.info("%s: %s", type(warehouse).__name__, warehouse.load(load_id))
     return load_id
 

@@ -1,0 +1,254 @@
+"""PostgreSQL: each load streamed by COPY into temporary tables and merged in the same transaction.
+
+Readers see all of a load or nothing of it. Needs PostgreSQL 12 or later and ``psycopg``.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pyarrow import csv
+from pyiceberg.catalog import Catalog
+
+from moderation.catalog import NAMESPACE, open_catalog
+from moderation.reading import WarehouseBusyError, WarehouseError
+from moderation.schema import LABELS, LOADS, TABLES, TableSpec
+from moderation.settings import Settings
+from moderation.warehouses import sql
+from moderation.warehouses.base import published_load
+from moderation.warehouses.load_files import read_load
+
+DEFAULT_WAIT_SECONDS = 60.0
+_NUL_STAND_IN = "\N{SYMBOL FOR NULL}"
+
+# A server that is gone is noticed within about a minute; what the URI says comes first.
+_CONNECTION_DEFAULTS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+    "application_name": "moderation",
+}
+
+_TYPES = {
+    pa.string(): "TEXT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE PRECISION",
+    pa.bool_(): "BOOLEAN",
+    pa.date32(): "DATE",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class PostgresWarehouse:
+    """A schema of a PostgreSQL database with the tables of `moderation.schema` and the view ``labels``.
+
+    :param uri: a libpq URI. Its password appears in no message.
+    :param schema: made when missing.
+    :param wait_seconds: how long to wait for another load, or for a lock that somebody holds on a table.
+    :raises WarehouseError: the URI cannot be read.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        uri: str,
+        *,
+        schema: str = NAMESPACE,
+        wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    ) -> None:
+        self._settings = settings
+        self._schema = schema
+        self._wait_seconds = wait_seconds
+        try:
+            given = conninfo_to_dict(uri)
+        except psycopg.Error:
+            # libpq quotes the URI, or the part with the password, so its own message stays out.
+            raise WarehouseError(
+                "a PostgreSQL URI cannot be read; expected postgresql://user:password@host:5432/database, "
+                "with reserved characters percent-encoded"
+            ) from None
+        self._conninfo = make_conninfo("", **{**_CONNECTION_DEFAULTS, **given})
+        self._name = f"{given.get('host', 'localhost')}/{given.get('dbname', given.get('user', ''))}"
+
+    def load(self, load_id: str) -> dict[str, int]:
+        """Stream the load's rows into the database, all in one transaction.
+
+        A text with a NUL character, which PostgreSQL cannot hold, gets U+2400 in its place.
+
+        :returns: rows by table.
+        :raises WarehouseBusyError: another load or a lock on a table was in the way for longer than the wait.
+        :raises WarehouseError: no such published load, or the database refused or went away.
+        """
+        with open_catalog(self._settings) as catalog:
+            load = published_load(catalog, load_id)
+            try:
+                with self._transaction() as connection:
+                    return self._load(connection, catalog, load)
+            except psycopg.errors.LockNotAvailable as error:
+                raise WarehouseBusyError(
+                    f"PostgreSQL {self._name}: another load, or a lock on a table, was still in the way "
+                    f"after {self._wait_seconds:g} s; nothing of load {load_id} is loaded, "
+                    "run the load task again"
+                ) from error
+            except (psycopg.Error, OSError) as error:
+                raise WarehouseError(
+                    f"PostgreSQL {self._name}: load {load_id} is not loaded, the tables are as before: "
+                    f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}; "
+                    "run the load task again"
+                ) from error
+
+    def _load(
+        self, connection: psycopg.Connection[Any], catalog: Catalog, load: dict[str, Any]
+    ) -> dict[str, int]:
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"moderation.{self._schema}"]
+        )
+        _run(connection, *self._missing(connection))
+        rows = {}
+        for table in TABLES.values():
+            _run(connection, create_staging(table))
+            rows[table.name] = _copy(connection, catalog, table, load)
+        for table in TABLES.values():
+            delete, insert = merge(table, self._schema)
+            _run(connection, (delete, [load["load_id"]]), insert)
+        return rows
+
+    def _missing(self, connection: psycopg.Connection[Any]) -> list[str]:
+        """Statements for what the schema lacks; none, and so no lock on any table, when it is complete."""
+        known: dict[str, set[str]] = {}
+        for table_name, column in connection.execute(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s",
+            [self._schema],
+        ):
+            known.setdefault(table_name, set()).add(column)
+        statements = [] if known else [f"CREATE SCHEMA IF NOT EXISTS {sql.name(self._schema)}"]
+        for table in TABLES.values():
+            if table.name not in known:
+                statements += create_table(table, self._schema)
+            else:
+                statements += add_columns(table, self._schema, known[table.name])
+        if statements or "labels" not in known:
+            statements.append(create_view(self._schema))
+        return statements
+
+    @contextmanager
+    def _transaction(self) -> Iterator[psycopg.Connection[Any]]:
+        with psycopg.connect(self._conninfo) as connection:  # commits, or rolls back when the block fails
+            connection.execute(
+                "SELECT set_config('lock_timeout', %s, true), set_config('timezone', 'UTC', true), "
+                "set_config('client_encoding', 'UTF8', true)",
+                [f"{max(1, int(self._wait_seconds * 1000))}ms"],
+            )
+            yield connection
+
+
+def create_table(table: TableSpec, schema: str = NAMESPACE) -> list[str]:
+    """Statements that make the table with its comments and indexes."""
+    place = f"{sql.name(schema)}.{sql.name(table.name)}"
+    body = ", ".join(
+        f"{sql.name(entry.name)} {_TYPES[entry.type]}{'' if entry.nullable else ' NOT NULL'}"
+        for entry in table.schema
+    )
+    statements = [f"CREATE TABLE {place} ({body})", f"COMMENT ON TABLE {place} IS {sql.text(table.doc)}"]
+    statements += [_comment(place, entry) for entry in table.schema]
+    unique = "UNIQUE " if table is LOADS else ""
+    statements.append(f"CREATE {unique}INDEX ON {place} ({sql.name('load_id')})")
+    if "source_ref" in table.schema.names:
+        statements.append(f"CREATE INDEX ON {place} ({sql.name('source_ref')})")
+    return statements
+
+
+def add_columns(table: TableSpec, schema: str, known: set[str]) -> list[str]:
+    """Statements that add what a later release brought; a new column is empty in older rows."""
+    place = f"{sql.name(schema)}.{sql.name(table.name)}"
+    statements = []
+    for entry in table.schema:
+        if entry.name not in known:
+            statements.append(f"ALTER TABLE {place} ADD COLUMN {sql.name(entry.name)} {_TYPES[entry.type]}")
+            statements.append(_comment(place, entry))
+    return statements
+
+
+def create_view(schema: str = NAMESPACE) -> str:
+    """The view that unites the label tables; ``level`` tells them apart."""
+    places = {table.name: f"{sql.name(schema)}.{sql.name(table.name)}" for table in LABELS.values()}
+    return f"CREATE OR REPLACE VIEW {sql.name(schema)}.labels AS {sql.labels_select(places, _TYPES)}"
+
+
+def create_staging(table: TableSpec) -> str:
+    """The temporary table that takes a load's rows before they are merged; it goes with the connection."""
+    body = ", ".join(f"{sql.name(entry.name)} {_TYPES[entry.type]}" for entry in table.schema)
+    return f"CREATE TEMPORARY TABLE {_staging(table)} ({body})"
+
+
+def copy(table: TableSpec) -> str:
+    """COPY of CSV into the temporary table: unquoted nothing is null, quoted nothing is an empty text."""
+    return f"COPY {_staging(table)} ({sql.columns(table)}) FROM STDIN WITH (FORMAT CSV)"
+
+
+def merge(table: TableSpec, schema: str = NAMESPACE) -> tuple[str, str]:
+    """DELETE with the load's id as its parameter, and INSERT from the temporary table."""
+    place = f"{sql.name(schema)}.{sql.name(table.name)}"
+    names = sql.columns(table)
+    return (
+        f"DELETE FROM {place} WHERE {sql.name('load_id')} = %s",  # noqa: S608 - quoted names, here and below
+        f"INSERT INTO {place} ({names}) SELECT {names} FROM {_staging(table)}",  # noqa: S608
+    )
+
+
+def _staging(table: TableSpec) -> str:
+    return f"pg_temp.{sql.name('moderation_staging_' + table.name)}"
+
+
+def _comment(place: str, entry: pa.Field) -> str:
+    doc = (entry.metadata or {}).get(b"doc", b"").decode()
+    return f"COMMENT ON COLUMN {place}.{sql.name(entry.name)} IS {sql.text(doc)}"
+
+
+def _run(connection: psycopg.Connection[Any], *statements: str | tuple[str, list[Any]]) -> None:
+    for statement in statements:
+        query, parameters = statement if isinstance(statement, tuple) else (statement, None)
+        connection.execute(query, parameters)
+
+
+def _copy(
+    connection: psycopg.Connection[Any], catalog: Catalog, table: TableSpec, load: dict[str, Any]
+) -> int:
+    rows = 0
+    with connection.cursor() as cursor, cursor.copy(copy(table)) as target:
+        for batch in read_load(catalog, table, load):
+            target.write(_csv(batch, table.name))
+            rows += batch.num_rows
+    return rows
+
+
+def _csv(batch: pa.RecordBatch, table: str) -> bytes:
+    """Rows as CSV: texts quoted, nulls empty, doubles in the shortest form that reads back the same."""
+    body = _write_csv(batch)
+    if b"\0" in body:
+        _log.warning("%s: texts with NUL characters; PostgreSQL gets %s instead", table, _NUL_STAND_IN)
+        arrays = [
+            pc.replace_substring(column, "\0", _NUL_STAND_IN) if pa.types.is_string(column.type) else column
+            for column in batch.columns
+        ]
+        body = _write_csv(pa.RecordBatch.from_arrays(arrays, schema=batch.schema))
+    return body
+
+
+def _write_csv(batch: pa.RecordBatch) -> bytes:
+    sink = io.BytesIO()
+    csv.write_csv(batch, sink, csv.WriteOptions(include_header=False))
+    return sink.getvalue()

@@ -1,0 +1,250 @@
+"""Amazon Redshift: the SQL and the COPY manifests that bring a load in; nothing here opens a connection.
+
+`setup` makes the tables. `load` is the body of one transaction: each table's Parquet files are copied into a
+temporary table, then rows of the same load give way to them. Redshift enforces no keys, so the first
+statement locks a table of ours that no reader touches: two loads at once would each delete nothing and both
+insert. Run a list through the Data API's BatchExecuteStatement, which is one transaction, or put
+`transaction` around it elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, NamedTuple
+
+import orjson
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+
+from moderation import s3
+from moderation.catalog import NAMESPACE, load_table, open_catalog
+from moderation.reading import WarehouseError
+from moderation.schema import LABELS, TABLES, TableSpec
+from moderation.settings import Settings
+from moderation.storage import is_s3
+from moderation.warehouses import sql
+from moderation.warehouses.base import published_load
+from moderation.warehouses.load_files import files_holding
+
+MAX_BATCH = 40
+"""Statements in one BatchExecuteStatement (AWS's service model, ``SqlList``)."""
+
+_TYPES = {
+    pa.string(): "VARCHAR(1024)",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE PRECISION",
+    pa.bool_(): "BOOLEAN",
+    pa.date32(): "DATE",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
+}
+
+# In bytes of UTF-8. COPY of Parquet can neither truncate nor skip, so widths are generous where people or
+# other services choose the text: the longest local path, error messages, raw answers.
+_WIDTHS = {
+    "load_id": 64,
+    "manifest_id": 64,
+    "content_type": 32,
+    "status": 32,
+    "source_ref": 8192,
+    "key": 8192,
+    "manifest_uri": 8192,
+    "results_uri": 8192,
+    "summary_uri": 8192,
+    "file_uri": 8192,
+    "source": 8192,
+    "run_key": 1024,
+    "error_message": 65535,
+    "failure_message": 65535,
+    "message": 65535,
+    "raw": 65535,
+}
+
+_BIG = ("images", *(table.name for table in LABELS.values()))
+_LOCK = "load_lock"
+
+
+class Copy(NamedTuple):
+    """What one table's COPY reads.
+
+    :param table: its name.
+    :param manifest_uri: the COPY manifest in S3.
+    """
+
+    table: str
+    manifest_uri: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedshiftSql:
+    """Builds the statements.
+
+    :param schema: where the tables are.
+    :param iam_role: ARN of the role that reads the bucket, several chained by commas, or ``default``.
+    """
+
+    schema: str = NAMESPACE
+    iam_role: str = "default"
+
+    def setup(self) -> list[str]:
+        """Statements that make what is missing: schema, tables, the lock table, the view ``labels``."""
+        lock = f"CREATE TABLE IF NOT EXISTS {self._place(_LOCK)} ({sql.name('held')} INTEGER) DISTSTYLE ALL"
+        return [
+            f"CREATE SCHEMA IF NOT EXISTS {sql.name(self.schema)}",
+            lock,
+            *(self._create(table) for table in TABLES.values()),
+            *(
+                f"COMMENT ON TABLE {self._place(table.name)} IS {sql.text(table.doc)}"
+                for table in TABLES.values()
+            ),
+            self._view(),
+        ]
+
+    def add_columns(self, known: Mapping[str, Collection[str]]) -> list[str]:
+        """Statements that add what a later release of the schema brought.
+
+        :param known: columns that each table has now; a table that is missing is left to `setup`.
+        """
+        return [
+            f"ALTER TABLE {self._place(table.name)} ADD COLUMN {sql.name(entry.name)} {column_type(entry)}"
+            for table in TABLES.values()
+            for entry in table.schema
+            if table.name in known and entry.name not in known[table.name]
+        ]
+
+    def known_columns(self) -> str:
+        """The query for `add_columns`: table and column names."""
+        return f"SELECT table_name, column_name FROM svv_columns WHERE table_schema = {sql.text(self.schema)}"  # noqa: S608 - quoted
+
+    def load(self, load_id: str, day: date, copies: Sequence[Copy]) -> list[str]:
+        """The body of one transaction that brings a load in; repeated, it leaves the same rows.
+
+        :param day: the load's ``dt``; with it Redshift reads few blocks to find the load's rows.
+        :param copies: one for each table that has rows.
+        """
+        unknown = {copy.table for copy in copies} - TABLES.keys()
+        if unknown:
+            raise ValueError(f"no such table: {', '.join(sorted(unknown))}")
+        manifests = {copy.table: copy.manifest_uri for copy in copies}
+        statements = [f"LOCK {self._place(_LOCK)}"]
+        for table in TABLES.values():
+            if table.name in manifests:
+                statements += [_create_staging(table), self._copy(table, manifests[table.name])]
+        mine = (
+            f"{sql.name('dt')} = {sql.text(day.isoformat())} AND {sql.name('load_id')} = {sql.text(load_id)}"
+        )
+        for table in TABLES.values():
+            statements.append(f"DELETE FROM {self._place(table.name)} WHERE {mine}")  # noqa: S608 - quoted
+            if table.name in manifests:
+                statements.append(self._insert(table, mine))
+        return statements
+
+    def _place(self, table: str) -> str:
+        return f"{sql.name(self.schema)}.{sql.name(table)}"
+
+    def _create(self, table: TableSpec) -> str:
+        body = ", ".join(
+            f"{sql.name(entry.name)} {column_type(entry)}{'' if entry.nullable else ' NOT NULL'}"
+            for entry in table.schema
+        )
+        # Joins of images and labels stay on one node; queries name a day, a load is found by its day.
+        spread = f"DISTSTYLE KEY DISTKEY({sql.name('source_ref')})" if table.name in _BIG else "DISTSTYLE ALL"
+        order = [name for name in ("dt", "content_type", "l1", "load_id") if name in table.schema.names]
+        keys = ", ".join(sql.name(name) for name in order)
+        return (
+            f"CREATE TABLE IF NOT EXISTS {self._place(table.name)} ({body}) {spread} COMPOUND SORTKEY({keys})"
+        )
+
+    def _copy(self, table: TableSpec, manifest_uri: str) -> str:
+        role = "DEFAULT" if self.iam_role == "default" else sql.text(self.iam_role)
+        return (
+            f"COPY {_staging(table)} FROM {sql.text(manifest_uri)} IAM_ROLE {role} "
+            "FORMAT AS PARQUET MANIFEST FILLRECORD"
+        )
+
+    def _insert(self, table: TableSpec, mine: str) -> str:
+        chosen = ", ".join(
+            f"{sql.name(entry.name)} AT TIME ZONE 'UTC'"
+            if pa.types.is_timestamp(entry.type)
+            else sql.name(entry.name)
+            for entry in table.schema
+        )
+        return (
+            f"INSERT INTO {self._place(table.name)} ({sql.columns(table)}) "  # noqa: S608 - quoted
+            f"SELECT {chosen} FROM {_staging(table)} WHERE {mine}"
+        )
+
+    def _view(self) -> str:
+        places = {table.name: self._place(table.name) for table in LABELS.values()}
+        return f"CREATE OR REPLACE VIEW {self._place('labels')} AS {sql.labels_select(places, _TYPES)}"
+
+
+def transaction(statements: Sequence[str]) -> list[str]:
+    """The statements between BEGIN and END, for a client that commits each statement by itself."""
+    return ["BEGIN", *statements, "END"]
+
+
+def column_type(entry: pa.Field) -> str:
+    """The column's type in its table."""
+    if pa.types.is_string(entry.type) and entry.name in _WIDTHS:
+        return f"VARCHAR({_WIDTHS[entry.name]})"
+    return _TYPES[entry.type]
+
+
+def write_manifests(settings: Settings, load_id: str) -> tuple[date, list[Copy]]:
+    """Write the COPY manifests of a published load below ``work_uri``; return its day and what to copy.
+
+    Repeated, it writes the same files. Sizes are given because COPY of Parquet needs them; every file is
+    mandatory, so one that is missing fails the load instead of leaving rows out.
+
+    :raises WarehouseError: no such load, or the tables are not in S3.
+    """
+    if not is_s3(settings.tables_uri):
+        raise WarehouseError(
+            f"Redshift copies from S3 only and the tables are in {settings.tables_uri}; "
+            "set MODERATION_TABLES_URI=s3://…"
+        )
+    with open_catalog(settings) as catalog, s3.open_client(settings) as client:
+        load = published_load(catalog, load_id)
+        copies = []
+        for table in TABLES.values():
+            body = manifest(catalog, table, load)
+            if body is not None:
+                digest = hashlib.sha256(body).hexdigest()[:12]
+                uri = f"{settings.work_uri}/redshift/{load_id}/{table.name}-{digest}.manifest"
+                s3.put(client, uri, body)
+                copies.append(Copy(table.name, uri))
+    return load["dt"], copies
+
+
+def manifest(catalog: Catalog, table: TableSpec, load: dict[str, Any]) -> bytes | None:
+    """The COPY manifest of a load's files of one table; None when it has none there."""
+    files = files_holding(load_table(catalog, table), load)
+    entries = [
+        {
+            "url": file.file_path,
+            "mandatory": True,
+            "meta": {"content_length": file.file_size_in_bytes},
+        }
+        for file in files
+    ]
+    return orjson.dumps({"entries": entries}, option=orjson.OPT_INDENT_2) if entries else None
+
+
+def _create_staging(table: TableSpec) -> str:
+    """Columns are spelled out, not LIKE: COPY goes by position, so they must be those of the files.
+
+    Times are TIMESTAMP here: that is what COPY makes of Parquet's; the INSERT says that they are UTC.
+    """
+    body = ", ".join(
+        f"{sql.name(entry.name)} {'TIMESTAMP' if pa.types.is_timestamp(entry.type) else column_type(entry)}"
+        for entry in table.schema
+    )
+    return f"CREATE TEMPORARY TABLE {_staging(table)} ({body})"
+
+
+def _staging(table: TableSpec) -> str:
+    return sql.name("moderation_staging_" + table.name)

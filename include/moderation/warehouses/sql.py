@@ -1,0 +1,46 @@
+"""What the SQL of the warehouses has in common; the dialects differ in their types and in how they quote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from moderation.schema import LABELS, TableSpec
+
+Types = Mapping[pa.DataType, str]
+
+
+def name(text: str) -> str:
+    """An identifier, quoted as in standard SQL."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """A string literal. Dialects where a backslash escapes are not among ours."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def columns(table: TableSpec) -> str:
+    """The table's columns, quoted, in their order."""
+    return ", ".join(name(column) for column in table.schema.names)
+
+
+def labels_select(qualified: Mapping[str, str], types: Types, *, where: str = "") -> str:
+    """The query that unites the label tables: ``level``, then the columns of `labels_l3`.
+
+    :param qualified: table names as this dialect needs them.
+    :param where: a condition for each of the tables, without WHERE.
+    """
+    widest = LABELS[max(LABELS)].schema
+    parts = []
+    for level, table in LABELS.items():
+        chosen = [
+            name(entry.name)
+            if entry.name in table.schema.names
+            else f"CAST(NULL AS {types[entry.type]}) AS {name(entry.name)}"
+            for entry in widest
+        ]
+        source = f"FROM {qualified[table.name]}" + (f" WHERE {where}" if where else "")
+        parts.append(f'SELECT {level} AS "level", {", ".join(chosen)} {source}')
+    return " UNION ALL ".join(parts)
