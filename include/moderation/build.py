@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from moderation import ledger, pricing, schema
+from moderation import codes, ledger, pricing, schema
 from moderation.blocks import iter_blocks
 from moderation.coverage import Question
 from moderation.flatten import Counts, Flattened, flatten_manifest, flatten_rejected
@@ -42,14 +42,19 @@ class BuiltLoad:
         names always stand for the same bytes.
     :param totals: of the load's rows, by the names of the count columns of `schema.LOADS`.
     :param cost_usd: price of the billed images.
-    :param anomaly_samples: the first of each kind, for messages.
+    :param mismatches: answers that are not those to the question, with the file they stand in: the first
+        few, for messages.
+    :param mismatch_count: all of them.
+    :param owed: images that another run may still bring in.
     """
 
     files: tuple[DataFile, ...]
     digest: str
     totals: dict[str, int]
     cost_usd: float
-    anomaly_samples: tuple[Anomaly, ...]
+    mismatches: tuple[tuple[str, Anomaly], ...]
+    mismatch_count: int
+    owed: int
 
 
 def complete_records(plan: Plan, records: Sequence[AnalysisRecord]) -> tuple[AnalysisRecord, ...]:
@@ -83,6 +88,21 @@ def complete_records(plan: Plan, records: Sequence[AnalysisRecord]) -> tuple[Ana
             f"the plan {plan.uri} has no manifest {min(by_id)}; pass the records of this plan"
         )
     return tuple(complete)
+
+
+def count_owed(images: pa.Table) -> int:
+    """How many of these rows (``status``, ``error_code``) another run may still bring in.
+
+    Those not attempted, and those that failed for a reason that passes by itself. A picture that is refused
+    for its own sake, and one that is not there or not readable, is settled: a person must act first.
+    """
+    counts = images.group_by(["status", "error_code"]).aggregate([([], "count_all")]).to_pylist()
+    return sum(
+        row["count_all"]
+        for row in counts
+        if row["status"] == schema.NOT_ATTEMPTED
+        or (row["status"] == schema.FAILED and codes.is_owed(row["error_code"] or ""))
+    )
 
 
 def build_load(
@@ -122,7 +142,9 @@ def build_load(
         digest=builder.digest,
         totals={name: builder.totals[name] for name in _LOAD_COUNTS} | {name: rows[name] for name in tables},
         cost_usd=builder.cost_usd,
-        anomaly_samples=tuple(builder.samples.values()),
+        mismatches=tuple(builder.mismatches),
+        mismatch_count=builder.mismatch_count,
+        owed=builder.owed,
     )
 
 
@@ -143,7 +165,9 @@ class _Builder:
     digest: str
     meanwhile: pa.Table | None
     totals: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, Anomaly] = field(default_factory=dict)
+    mismatches: list[tuple[str, Anomaly]] = field(default_factory=list)
+    mismatch_count: int = 0
+    owed: int = 0
     jobs: list[dict[str, Any]] = field(default_factory=list)
     cost_usd: float = 0.0
 
@@ -193,6 +217,7 @@ class _Builder:
             writer.write(schema.LABELS[level], rows)
         for name in _LOAD_COUNTS[:-1]:
             self.totals[name] += getattr(flattened.counts, name)
+        self.owed += count_owed(flattened.images)
 
     def write_jobs(self, writer: LoadWriter) -> None:
         self.totals["manifests"] = len(self.jobs)
@@ -208,7 +233,11 @@ class _Builder:
         self, writer: LoadWriter, record: AnalysisRecord, anomalies: Sequence[Anomaly]
     ) -> None:
         for anomaly in anomalies:
-            self.samples.setdefault(anomaly.kind, anomaly)
+            if anomaly.is_mismatch:
+                self.mismatch_count += 1
+                if len(self.mismatches) < _NAMED:
+                    where = record.summary_uri if anomaly.in_summary else record.results_uri
+                    self.mismatches.append((where or record.manifest_uri, anomaly))
         rows = [
             {
                 "load_id": self.context.load_id,
@@ -242,5 +271,8 @@ class _Builder:
             }
         )
 
+
+_NAMED = 20
+"""Mismatches that an error message names."""
 
 _ANOMALY_FIELDS = ("line_number", "kind", "source_ref", "message", "raw")

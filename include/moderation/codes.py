@@ -79,6 +79,10 @@ _CODES = {
 }
 
 
+_UNFINISHED = frozenset({"NotAttempted", "NotStarted", "ConnectionFailed", RESULT_MISSING, MALFORMED_RESULT})
+"""Codes of work that was broken off, or whose answer was lost."""
+
+
 def _squeeze(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower().removesuffix("exception"))
 
@@ -115,6 +119,11 @@ def is_transient(code: str) -> bool:
     """True when the call is worth repeating at once, within the wait's bound."""
     known = _CODES.get(canonical(code))
     return known is not None and known.kind is Kind.TRANSIENT
+
+
+def is_owed(code: str) -> bool:
+    """True when the picture failed for a reason that passes by itself: the next run takes it up."""
+    return is_transient(code) or canonical(code) in _UNFINISHED
 
 
 def remedy(code: str) -> str:

@@ -38,13 +38,21 @@ from moderation.catalog import ensure_tables, load_table, open_catalog
 from moderation.plan import mark_published
 from moderation.plan_files import Plan
 from moderation.published import files_of_load, loads_in, published_images, scan
+from moderation.reconcile import Anomaly
 from moderation.results import AnalysisRecord
 from moderation.s3 import S3Error
 from moderation.settings import Settings
 from moderation.storage import Storage, absolute, local_path
 from moderation.tables import DataFile
 
-__all__ = ["PublishError", "PublishedLoad", "ReconciliationError", "publish", "published_images"]
+__all__ = [
+    "PublishError",
+    "PublishedLoad",
+    "ReconciliationError",
+    "ToleranceExceededError",
+    "publish",
+    "published_images",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +69,10 @@ class PublishError(RuntimeError):
 
 class ReconciliationError(PublishError):
     """The answers do not fit what was asked; nothing was published. The message names the places."""
+
+
+class ToleranceExceededError(PublishError):
+    """More images than tolerated have no answer yet; nothing was published."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,25 +96,36 @@ def publish(
     records: Sequence[AnalysisRecord],
     *,
     stop_on_mismatch: bool = False,
+    tolerated_failure_percentage: float = 100.0,
     spool_dir: Path | None = None,
 ) -> PublishedLoad:
     """Publish everything a plan's jobs answered, with every input accounted for.
 
     :param plan: the plan, or the URI of its ``plan.json``.
     :param records: one a manifest; a manifest without one counts as not started.
-    :param stop_on_mismatch: refuse to publish when an answer fits no input (`schema.ANOMALIES`), instead of
-        recording it.
+    :param stop_on_mismatch: refuse to publish when answers are not those to the question
+        (`Anomaly.is_mismatch`), instead of recording it.
+    :param tolerated_failure_percentage: refuse to publish when more of the images than that are still owed.
     :param spool_dir: where files are built before they are uploaded; the system's folder for temporary files
         by default, the tables' own disk when they are local.
     :raises PublishError: S3, the disk or the catalog failed; run again with the same arguments.
     :raises ReconciliationError: see ``stop_on_mismatch``.
+    :raises ToleranceExceededError: see ``tolerated_failure_percentage``.
     """
     with Storage(settings) as storage:
         if isinstance(plan, str):
             plan = plan_files.load_plan(plan, s3=storage.s3_client)
         with _named_errors(plan.load_id), open_catalog(settings) as catalog:
-            publisher = _Publisher(settings, plan, complete_records(plan, records), storage, catalog)
-            load = publisher.run(stop_on_mismatch=stop_on_mismatch, spool_dir=spool_dir)
+            publisher = _Publisher(
+                settings,
+                plan,
+                complete_records(plan, records),
+                storage,
+                catalog,
+                stop_on_mismatch,
+                tolerated_failure_percentage,
+            )
+            load = publisher.run(spool_dir)
             mark_published(plan, settings=settings)
             reached("marked")
             return load
@@ -120,8 +143,10 @@ class _Publisher:
     records: tuple[AnalysisRecord, ...]
     storage: Storage
     catalog: Catalog
+    stop_on_mismatch: bool
+    tolerated: float
 
-    def run(self, *, stop_on_mismatch: bool, spool_dir: Path | None) -> PublishedLoad:
+    def run(self, spool_dir: Path | None) -> PublishedLoad:
         with self._spool(spool_dir) as spool:
             for attempt in range(_ATTEMPTS):
                 base = loads_in(self.catalog)
@@ -129,7 +154,7 @@ class _Publisher:
                     return PublishedLoad(load_id=self.plan.load_id, row=found, repeated=True)
                 folder = spool / f"attempt-{attempt}"
                 folder.mkdir()
-                load = self._attempt(base, folder, stop_on_mismatch=stop_on_mismatch)
+                load = self._attempt(base, folder)
                 if load is not None:
                     return load
                 shutil.rmtree(folder)
@@ -137,7 +162,7 @@ class _Publisher:
             f"load {self.plan.load_id} gave way to others {_ATTEMPTS} times; it is not published, run again"
         )
 
-    def _attempt(self, loads: pa.Table, spool: Path, *, stop_on_mismatch: bool) -> PublishedLoad | None:
+    def _attempt(self, loads: pa.Table, spool: Path) -> PublishedLoad | None:
         """Publish against the ``loads`` that was read; None when it has changed in a way that matters."""
         tables = ensure_tables(self.catalog, self.settings)
         inputs_path = spool / "inputs.parquet"
@@ -153,8 +178,7 @@ class _Publisher:
             meanwhile=meanwhile,
         )
         reached("built")
-        if stop_on_mismatch:
-            self._refuse_anomalies(built)
+        self._refuse_what_cannot_stand(built)
         self._upload(built.files)
         self._add_files(tables, built)
         row = self._row(built)
@@ -194,15 +218,25 @@ class _Publisher:
                 asked.append(ours.filter(pc.is_in(ours, value_set=theirs)).combine_chunks())
         return rows.filter(pc.is_in(theirs, value_set=pa.concat_arrays(asked)))
 
-    def _refuse_anomalies(self, built: BuiltLoad) -> None:
-        if built.anomaly_samples:
-            examples = "; ".join(
-                f"{sample.kind}: {sample.message} (line {sample.line_number}, {sample.source_ref})"
-                for sample in built.anomaly_samples
+    def _refuse_what_cannot_stand(self, built: BuiltLoad) -> None:
+        load = f"load {self.plan.load_id}: nothing is published,"
+        if self.stop_on_mismatch and built.mismatch_count:
+            places = "; ".join(
+                f"{where} {_place(found)}: {found.kind}: {found.message}" for where, found in built.mismatches
             )
+            more = built.mismatch_count - len(built.mismatches)
             raise ReconciliationError(
-                f"load {self.plan.load_id}: {built.totals['anomalies']:,} answers fit no input, nothing is "
-                f"published. {examples}"
+                f"{load} for {built.mismatch_count:,} answers are not those to what was asked. {places}"
+                + (f"; and {more:,} more" if more else "")
+                + f". Look into these files; then `moderation release {self.plan.uri}` gives the images "
+                "back, and another run analyses them anew"
+            )
+        images = sum(built.totals[name] for name in ("moderated", "failed", "not_attempted"))
+        if images and 100 * built.owed > self.tolerated * images:
+            raise ToleranceExceededError(
+                f"{load} for {built.owed:,} of {images:,} images ({100 * built.owed / images:.1f} %) have no "
+                f"answer yet, and {self.tolerated:g} % are tolerated. Clear the failed analyse tasks of this "
+                "run with everything after them: what is answered already is not paid again"
             )
 
     def _upload(self, files: Sequence[DataFile]) -> None:
@@ -304,6 +338,11 @@ class _Publisher:
             folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{self.plan.load_id}-", dir=folder) as name:
             yield Path(name)
+
+
+def _place(found: Anomaly) -> str:
+    line = "" if found.line_number is None else f"line {found.line_number}"
+    return f"{line} ({found.source_ref})" if found.source_ref else line
 
 
 def _give_way(attempt: int) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ UNEXPECTED_ERROR = "UnexpectedError"
 MALFORMED_SUMMARY = "MalformedSummary"
 ADAPTER_IGNORED = "AdapterIgnored"
 
+_MISMATCHES = frozenset({UNEXPECTED_RESULT, DUPLICATE_RESULT, UNEXPECTED_ERROR, ADAPTER_IGNORED})
+
 OUTCOME_TEXT = {
     Outcome.NO_ANSWER: "the line holds no detect-moderation-labels",
     Outcome.NOT_JSON: "the line is not valid JSON; it may be cut off",
@@ -52,6 +54,7 @@ class Anomaly:
     """Something in a job's files that fits no input, or that could not be read.
 
     :param in_summary: it stands in the manifest summary, not in the results file.
+    :param repeats: it says once more what the line that settled the input says.
     """
 
     kind: str
@@ -60,6 +63,17 @@ class Anomaly:
     source_ref: str | None = None
     raw: str | None = None
     in_summary: bool = False
+    repeats: bool = False
+
+    @property
+    def is_mismatch(self) -> bool:
+        """Whether the answers are not those to the question: then no row of the manifest can be trusted.
+
+        A line that cannot be read is none: its image is accounted for, as failed or not attempted. Nor is a
+        line delivered twice that says the same, nor an error that names no image: that one stays owed.
+        """
+        nameless = self.kind == UNEXPECTED_ERROR and self.source_ref is None
+        return self.kind in _MISMATCHES and not self.repeats and not nameless
 
 
 @dataclass(slots=True)
@@ -125,7 +139,9 @@ def reconcile(
 
     # A failed image may leave a line without answer beside its error: known, and no anomaly.
     expected = (outcome[bad] == Outcome.NO_ANSWER) & (found_bad >= 0)
-    report_lines(state, lines, np.sort(np.concatenate([surplus, bad[~expected]])), source_refs)
+    reported = np.sort(np.concatenate([surplus, bad[~expected]]))
+    report_lines(state, lines, reported, source_refs)
+    _mark_repetitions(state, answers, reported)
     state.anomalies += [_unexpected_error(errors[index]) for index in sorted(unsettled)]
     return state
 
@@ -197,6 +213,34 @@ def report_lines(
             _line_anomaly(line, asked=bool(asked))
             for line, asked in zip(reported.to_pylist(), arrays.to_numpy(was_asked), strict=True)
         ]
+
+
+def _mark_repetitions(state: Reconciliation, answers: Answers, rows: np.ndarray) -> None:
+    """Mark the anomalies about lines that only repeat the line that settled their input.
+
+    :param rows: the line of each anomaly, in their order.
+    """
+    doubles = [number for number, found in enumerate(state.anomalies) if found.kind == DUPLICATE_RESULT]
+    if not doubles:
+        return
+    wanted = {state.anomalies[number].source_ref for number in doubles}
+    settled = state.answer[state.answer >= 0]
+    refs = _taken(arrays.joined(answers.lines.column("source_ref")), settled).to_pylist()
+    used = {ref: line for ref, line in zip(refs, settled.tolist(), strict=True) if ref in wanted}
+    for number in doubles:
+        found = state.anomalies[number]
+        if _says(answers, used.get(found.source_ref or "", -1)) == _says(answers, int(rows[number])):
+            state.anomalies[number] = replace(found, repeats=True)
+
+
+def _says(answers: Answers, line: int) -> Any:
+    """Everything that an answered line says, its place in the file apart."""
+    if line < 0:
+        return None
+    first, last = answers.label_start[line : line + 2].tolist()
+    (row,) = answers.lines.slice(line, 1).drop_columns(["line_number", "top_label"]).to_pylist()
+    labels = (answers.label_place, answers.label_ambiguous, answers.confidence)
+    return row, [column[first:last].tolist() for column in labels]
 
 
 def _taken(refs: pa.Array, rows: np.ndarray) -> pa.Array:

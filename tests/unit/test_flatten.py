@@ -221,6 +221,14 @@ def test_rows_follow_the_inputs_and_labels_the_answer_whatever_the_order_of_line
     for level in (1, 2, 3):
         assert labels(mixed, level) == labels(straight, level)
     assert Counter(anomaly.kind for anomaly in mixed.anomalies) == {"DuplicateResult": 5}
+    assert not any(anomaly.is_mismatch for anomaly in mixed.anomalies)
+
+
+def test_a_second_answer_that_contradicts_the_first_is_a_mismatch():
+    found = flatten([A], [line(A, answer()), line(A, answer(weapon_violence()))])
+    assert [(entry.kind, entry.line_number, entry.is_mismatch) for entry in found.anomalies] == [
+        ("DuplicateResult", 2, True)
+    ]
 
 
 def test_an_image_without_result_and_error_is_not_attempted():
