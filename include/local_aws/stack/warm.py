@@ -1,20 +1,37 @@
 """Airflow's scheduler with the pipeline imported beforehand.
 
 LocalExecutor forks a process for each task. What the scheduler has imported the fork does not import again:
-on two cores that is some seconds for each task of a run.
+on two cores that is some seconds for each task of a run. The scheduler also waits for the API server, which
+starts beside it: a task that is due at once would find no API, use up its tries to reach it, and fail.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 
+import rekognition.operators
 from airflow.__main__ import main
 
 import moderation.stages
-import rekognition.operators
+from local_aws.stack.services import answers
 
 PRELOADED = (rekognition.operators, moderation.stages)
+API_TIMEOUT_SECONDS = 120.0
+
+
+def wait_for_api(base_url: str, *, timeout: float = API_TIMEOUT_SECONDS) -> bool:
+    """Wait until the API server answers; false when it did not within ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while not answers(f"{base_url}/api/v2/version"):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
 
 if __name__ == "__main__":
+    wait_for_api(os.environ["AIRFLOW__API__BASE_URL"])
     sys.argv[0] = "airflow"
     main()
