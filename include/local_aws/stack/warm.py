@@ -11,10 +11,10 @@ import os
 import sys
 import time
 
-import rekognition.operators
 from airflow.__main__ import main
 
 import moderation.stages
+import rekognition.operators
 from local_aws.stack.services import answers
 
 PRELOADED = (rekognition.operators, moderation.stages)
