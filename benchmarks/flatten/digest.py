@@ -20,7 +20,8 @@ def digests(out: Path, schema: dict[str, dict[str, str]]) -> dict[str, tuple[int
         files = [str(path) for path in sorted(out.rglob("*.parquet")) if table in str(path.relative_to(out))]
         columns = ", ".join(f"{name}::{kind}" for name, kind in schema[table].items())
         row = connection.execute(
-            f"SELECT count(*), sum(hash(row({columns}))::HUGEINT) FROM read_parquet(?, hive_partitioning=false)",
+            f"SELECT count(*), sum(hash(row({columns}))::HUGEINT) "
+            "FROM read_parquet(?, hive_partitioning=false)",
             [files],
         ).fetchone()
         assert row is not None

@@ -22,43 +22,52 @@ _LINES = f"""
 CREATE TABLE lines ENGINE = Memory AS
 SELECT JSONExtract(line, '{_ENTRY}') AS entry, splitByChar('.', _file)[1] AS manifest_id,
     toInt64(_row_number + 1) AS line_number, concat('job-', manifest_id) AS job_id,
-    endsWith(line, '}}}}') AS moderated, NOT moderated AND (position(line, 'detect-') > 0 OR NOT endsWith(line, '}}')) AS broken,
+    endsWith(line, '}}}}') AS moderated,
+    NOT moderated AND (position(line, 'detect-') > 0 OR NOT endsWith(line, '}}')) AS broken,
     if(broken, extract(line, '"source-ref":"([^"]*)"'), entry.1) AS source_ref,
     entry.2.1 AS labels, entry.2.3 AS types,
     has(types.2, 'Illustrated') AS has_illustrated, has(types.2, 'Animated') AS has_animated,
-    if(has_illustrated, arrayMax(arrayMap(x -> if(x.2 = 'Illustrated', x.1, -1), types)), NULL) AS illustrated,
+    if(has_illustrated, arrayMax(arrayMap(x -> if(x.2 = 'Illustrated', x.1, -1), types)), NULL)
+        AS illustrated,
     if(has_animated, arrayMax(arrayMap(x -> if(x.2 = 'Animated', x.1, -1), types)), NULL) AS animated,
-    if(moderated, multiIf(has_illustrated AND has_animated, 'illustrated_animated', has_illustrated, 'illustrated',
-                          has_animated, 'animated', 'none'), NULL) AS content_type,
+    if(moderated, multiIf(has_illustrated AND has_animated, 'illustrated_animated',
+        has_illustrated, 'illustrated', has_animated, 'animated', 'none'), NULL) AS content_type,
     arrayMax(labels.1) AS top_confidence
 FROM file('FOLDER/*.jsonl', LineAsString, 'line String')
 """
 
 _IMAGES = """
-SELECT '{load_id}' AS load_id, toDate32('{dt}') AS dt, source_ref, splitByChar('/', source_ref)[3] AS bucket,
+SELECT '{load_id}' AS load_id, toDate32('{dt}') AS dt, source_ref,
+    splitByChar('/', source_ref)[3] AS bucket,
     substring(source_ref, 7 + length(bucket)) AS key, CAST(NULL, 'Nullable(String)') AS etag,
     if(moderated, 'moderated', 'failed') AS status, if(moderated, NULL, 'MalformedResult') AS error_code,
-    if(moderated, NULL, concat('line ', line_number, ' of the results: ', if(broken, '{not_json}', '{no_answer}')))
+    if(moderated, NULL,
+       concat('line ', line_number, ' of the results: ', if(broken, '{not_json}', '{no_answer}')))
         AS error_message,
     content_type, illustrated AS illustrated_confidence, animated AS animated_confidence,
     toInt32(length(labels)) AS label_count,
-    if(empty(labels), NULL, transform(labels.2[indexOf(labels.1, top_confidence)], {names}, {l1s}, '')) AS top_l1,
+    if(empty(labels), NULL, transform(labels.2[indexOf(labels.1, top_confidence)], {names}, {l1s}, ''))
+        AS top_l1,
     if(empty(labels), NULL, top_confidence) AS max_confidence, 'bulk' AS backend,
     if(moderated, entry.2.2, NULL) AS model_version, CAST(NULL, 'Nullable(String)') AS adapter, job_id,
     toDateTime64('{completed_at}', 6, 'UTC') AS moderated_at, {min_confidence} AS min_confidence,
-    CAST(NULL, 'Nullable(Int64)') AS size_bytes, CAST(NULL, 'Nullable(DateTime64(6, \\'UTC\\'))') AS last_modified,
+    CAST(NULL, 'Nullable(Int64)') AS size_bytes, CAST(NULL, 'Nullable(DateTime64(6, \\'UTC\\'))')
+        AS last_modified,
     manifest_id, line_number, if(moderated, true, NULL) AS content_types_answered,
-    if(moderated, toInt32(length(types)) - has_illustrated - has_animated, NULL)::Nullable(Int32) AS other_content_types,
+    if(moderated, toInt32(length(types)) - has_illustrated - has_animated, NULL)::Nullable(Int32)
+        AS other_content_types,
     toInt32(0) AS unknown_labels
 FROM lines WHERE source_ref != ''
 """
 
 _LABELS = """
-SELECT '{load_id}' AS load_id, toDate32('{dt}') AS dt, assumeNotNull(content_type) AS content_type, source_ref, job_id,
-    manifest_id, line_number, {path}, label.1 AS confidence, label.2 AS name, nullIf(label.3, '') AS parent_name,
+SELECT '{load_id}' AS load_id, toDate32('{dt}') AS dt, assumeNotNull(content_type) AS content_type,
+    source_ref, job_id, manifest_id, line_number, {path}, label.1 AS confidence, label.2 AS name,
+    nullIf(label.3, '') AS parent_name,
     false AS unknown_label, false AS respelled, false AS path_derived, false AS level_derived,
     false AS ambiguous_parent, transform(name, {names}, {l1s}, '') AS v7_l1,
-    nullIf(transform(name, {names}, {l2s}, ''), '') AS v7_l2, nullIf(transform(name, {names}, {l3s}, ''), '') AS v7_l3,
+    nullIf(transform(name, {names}, {l2s}, ''), '') AS v7_l2,
+    nullIf(transform(name, {names}, {l3s}, ''), '') AS v7_l3,
     false AS v7_ambiguous, entry.2.2 AS model_version
 FROM (SELECT * FROM lines WHERE notEmpty(labels)) ARRAY JOIN labels AS label
 WHERE label.4 = {level}

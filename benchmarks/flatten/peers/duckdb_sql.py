@@ -33,7 +33,8 @@ FROM (SELECT row_number() OVER () AS row, line
 WHERE row IN (SELECT row FROM parsed WHERE source_ref IS NULL);
 
 CREATE TEMP TABLE files AS
-SELECT filename, min(row) - 1 AS first, parse_filename(filename, true) AS manifest_id FROM parsed GROUP BY filename;
+SELECT filename, min(row) - 1 AS first, parse_filename(filename, true) AS manifest_id
+FROM parsed GROUP BY filename;
 
 CREATE TEMP TABLE lines AS
 SELECT row - first AS line_number, manifest_id, 'job-' || manifest_id AS job_id,
@@ -51,17 +52,20 @@ FROM parsed JOIN files USING (filename) LEFT JOIN broken USING (row);
 """
 
 _IMAGES = """
-SELECT '{load_id}' AS load_id, DATE '{dt}' AS dt, lines.source_ref, split_part(lines.source_ref, '/', 3) AS bucket,
+SELECT '{load_id}' AS load_id, DATE '{dt}' AS dt, lines.source_ref,
+    split_part(lines.source_ref, '/', 3) AS bucket,
     substr(lines.source_ref, len(split_part(lines.source_ref, '/', 3)) + 7) AS key, NULL::VARCHAR AS etag,
     CASE WHEN moderated THEN 'moderated' ELSE 'failed' END AS status,
     CASE WHEN NOT moderated THEN 'MalformedResult' END AS error_code,
     CASE WHEN broken THEN format('line {{}} of the results: {not_json}', line_number)
-         WHEN NOT moderated THEN format('line {{}} of the results: {no_answer}', line_number) END AS error_message,
+         WHEN NOT moderated THEN format('line {{}} of the results: {no_answer}', line_number) END
+        AS error_message,
     content_type, illustrated AS illustrated_confidence, animated AS animated_confidence,
     coalesce(len(labels), 0)::INT AS label_count, top.l1 AS top_l1, max_confidence, 'bulk' AS backend,
     model_version, NULL::VARCHAR AS adapter, job_id, TIMESTAMPTZ '{completed_at}+00' AS moderated_at,
-    {min_confidence}::DOUBLE AS min_confidence, NULL::BIGINT AS size_bytes, NULL::TIMESTAMPTZ AS last_modified,
-    manifest_id, line_number, CASE WHEN moderated THEN types IS NOT NULL END AS content_types_answered,
+    {min_confidence}::DOUBLE AS min_confidence, NULL::BIGINT AS size_bytes,
+    NULL::TIMESTAMPTZ AS last_modified, manifest_id, line_number,
+    CASE WHEN moderated THEN types IS NOT NULL END AS content_types_answered,
     CASE WHEN moderated THEN types - (illustrated IS NOT NULL)::INT - (animated IS NOT NULL)::INT END
         AS other_content_types, 0::INT AS unknown_labels
 FROM lines LEFT JOIN taxonomy AS top
@@ -71,8 +75,9 @@ WHERE source_ref != ''
 
 _EXPLODED = """
 CREATE TEMP TABLE exploded AS
-SELECT content_type, source_ref, job_id, manifest_id, line_number, model_version, label.Confidence AS confidence,
-    label.Name AS name, nullif(label.ParentName, '') AS parent_name, label.TaxonomyLevel AS level
+SELECT content_type, source_ref, job_id, manifest_id, line_number, model_version,
+    label.Confidence AS confidence, label.Name AS name, nullif(label.ParentName, '') AS parent_name,
+    label.TaxonomyLevel AS level
 FROM (SELECT *, unnest(labels) AS label FROM lines WHERE len(labels) > 0)
 """
 

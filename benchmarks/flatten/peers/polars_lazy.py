@@ -33,9 +33,10 @@ def _lines(folder: str) -> pl.DataFrame:
     line, answer = pl.col("line"), pl.col("answer")
     # json_decode gives up at the first bad line, so broken ones must be told by their look.
     whole = line.str.ends_with("}}") | (line.str.ends_with("}") & ~line.str.contains("detect-", literal=True))
+    number = pl.lit("line ") + pl.col("line_number").cast(pl.String)
     text = (
-        pl.when("broken").then(pl.lit("line ") + pl.col("line_number").cast(pl.String) + f" of the results: {spec.NOT_JSON}")
-        .when(answer.is_null()).then(pl.lit("line ") + pl.col("line_number").cast(pl.String) + f" of the results: {spec.NO_ANSWER}")
+        pl.when("broken").then(number + f" of the results: {spec.NOT_JSON}")
+        .when(answer.is_null()).then(number + f" of the results: {spec.NO_ANSWER}")
     )  # fmt: skip
     illustrated, animated = pl.col("illustrated_confidence"), pl.col("animated_confidence")
     kind = (
@@ -75,6 +76,7 @@ def _lines(folder: str) -> pl.DataFrame:
 
 def _images(lines: pl.DataFrame, taxonomy: pl.DataFrame) -> pl.LazyFrame:
     confidences = pl.col("labels").list.eval(pl.element().struct.field("Confidence"))
+    completed_at = datetime.fromisoformat(spec.COMPLETED_AT).replace(tzinfo=UTC)
     top = pl.col("labels").list.get(confidences.list.arg_max(), null_on_oob=True).struct.field("Name")
     counted = (
         pl.col("types")
@@ -106,7 +108,7 @@ def _images(lines: pl.DataFrame, taxonomy: pl.DataFrame) -> pl.LazyFrame:
             model_version="model_version",
             adapter=pl.lit(None, pl.String),
             job_id="job_id",
-            moderated_at=pl.lit(datetime.fromisoformat(spec.COMPLETED_AT).replace(tzinfo=UTC), pl.Datetime("us", "UTC")),
+            moderated_at=pl.lit(completed_at, pl.Datetime("us", "UTC")),
             min_confidence=pl.lit(spec.MIN_CONFIDENCE),
             size_bytes=pl.lit(None, pl.Int64),
             last_modified=pl.lit(None, pl.Datetime("us", "UTC")),
