@@ -1,0 +1,252 @@
+"""Loads reach a real PostgreSQL server whole, once, and bit for bit."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+
+from moderation import stages, warehouses
+from moderation.reading import WarehouseBusyError, WarehouseError
+from moderation.schema import IMAGES, LABELS, TABLES, physical_schema
+from moderation.settings import Settings
+from moderation.warehouses import postgres
+from moderation.warehouses.postgres import PostgresWarehouse
+from support import published_loads
+from support.postgres_server import PASSWORD
+from support.published_loads import publish_odd, publish_plain
+
+
+def found(uri: str, name: str, schema: str = "moderation") -> pa.Table:
+    """A table's rows in the types of the schema, so that nothing is compared as text."""
+    table = TABLES[name]
+    with psycopg.connect(uri) as connection:
+        connection.execute("SET TIME ZONE 'UTC'")
+        columns = ", ".join(f'"{column}"' for column in table.schema.names)
+        cursor = connection.execute(f'SELECT {columns} FROM "{schema}"."{name}"')
+        rows = [dict(zip(table.schema.names, row, strict=True)) for row in cursor]
+    return pa.Table.from_pylist(rows, physical_schema(table))
+
+
+def count(uri: str, sql: str) -> int:
+    with psycopg.connect(uri) as connection:
+        (number,) = connection.execute(sql).fetchone() or (0,)
+        return int(number)
+
+
+def assert_same(settings: Settings, uri: str, schema: str = "moderation") -> None:
+    for name, table in published_loads.expected(settings).items():
+        assert published_loads.rows(found(uri, name, schema)) == published_loads.rows(table), name
+
+
+def test_every_row_and_bit_arrives_and_loading_twice_changes_nothing(settings, s3_client, postgres_uri):
+    load_ids = [publish_odd(settings, s3_client), publish_plain(settings, s3_client, "plain")]
+    warehouse = PostgresWarehouse(settings, postgres_uri)
+    counts = [warehouse.load(load_id) for load_id in (*load_ids, *load_ids)]
+    assert counts[:2] == counts[2:]
+    assert (counts[0]["images"], counts[0]["anomalies"], counts[0]["loads"]) == (11, 1, 1)
+    assert_same(settings, postgres_uri)
+
+
+class _DiesInTable:
+    """Reads like the real reader and breaks in the middle of one table."""
+
+    def __init__(self, real: Any, name: str) -> None:
+        self._real, self._name = real, name
+
+    def __call__(self, catalog: Any, table: Any, load: Any) -> Iterator[Any]:
+        yield from self._real(catalog, table, load)
+        if table.name == self._name:
+            raise OSError("the connection to S3 is gone")
+
+
+@pytest.mark.parametrize("dies_in", ["images", "labels_l3", "loads"])
+def test_a_crash_in_the_middle_leaves_the_database_as_it_was(
+    dies_in, settings, s3_client, postgres_uri, monkeypatch
+):
+    first, second = (publish_plain(settings, s3_client, name) for name in ("run-a", "run-b"))
+    warehouse = PostgresWarehouse(settings, postgres_uri)
+    warehouse.load(first)
+    with monkeypatch.context() as patch:
+        patch.setattr(postgres, "read_load", _DiesInTable(postgres.read_load, dies_in))
+        with pytest.raises(WarehouseError, match=r"S3 is gone.*run the load task again"):
+            warehouse.load(second)
+    assert set(found(postgres_uri, "images").column("load_id").to_pylist()) == {first}
+    warehouse.load(second)
+    assert_same(settings, postgres_uri)
+
+
+def test_a_server_that_ends_the_session_leaves_nothing_behind(settings, s3_client, postgres_uri, monkeypatch):
+    load_id = publish_plain(settings, s3_client, "run-a")
+    real = postgres.read_load
+
+    def ended(catalog: Any, table: Any, load: Any) -> Iterator[Any]:
+        with psycopg.connect(postgres_uri, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'moderation' AND datname = current_database()"
+            )
+        yield from real(catalog, table, load)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(postgres, "read_load", ended)
+        with pytest.raises(WarehouseError, match="run the load task again"):
+            PostgresWarehouse(settings, postgres_uri).load(load_id)
+    assert count(postgres_uri, "SELECT count(*) FROM pg_tables WHERE schemaname = 'moderation'") == 0
+    PostgresWarehouse(settings, postgres_uri).load(load_id)
+    assert_same(settings, postgres_uri)
+
+
+def test_many_loads_at_once_into_an_empty_database_leave_each_row_once(settings, s3_client, postgres_uri):
+    load_ids = [publish_plain(settings, s3_client, f"run-{n}", images=3) for n in range(2)]
+    warehouse = PostgresWarehouse(settings, postgres_uri)
+    threads = [threading.Thread(target=warehouse.load, args=[load_id]) for load_id in load_ids * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert_same(settings, postgres_uri)
+
+
+def test_a_lock_that_somebody_keeps_is_a_clear_error_after_a_bounded_wait(settings, s3_client, postgres_uri):
+    load_id = publish_plain(settings, s3_client, "run-a")
+    PostgresWarehouse(settings, postgres_uri).load(load_id)
+    with psycopg.connect(postgres_uri) as other:
+        other.execute("LOCK TABLE moderation.images")
+        with pytest.raises(WarehouseBusyError, match=r"still in the way after 0\.2 s"):
+            PostgresWarehouse(settings, postgres_uri, wait_seconds=0.2).load(load_id)
+    assert PostgresWarehouse(settings, postgres_uri).load(load_id)["images"] == 6
+
+
+def test_readers_are_not_held_up_by_a_load(settings, s3_client, postgres_uri, monkeypatch):
+    load_ids = [publish_plain(settings, s3_client, name) for name in ("run-a", "run-b")]
+    warehouse = PostgresWarehouse(settings, postgres_uri)
+    warehouse.load(load_ids[0])
+    real, seen = postgres.read_load, []
+
+    def watched(catalog: Any, table: Any, load: Any) -> Iterator[Any]:
+        with psycopg.connect(postgres_uri) as reader:
+            reader.execute("SET lock_timeout = '2s'")
+            seen.append(reader.execute("SELECT count(*) FROM moderation.labels").fetchone())
+        yield from real(catalog, table, load)
+
+    monkeypatch.setattr(postgres, "read_load", watched)
+    warehouse.load(load_ids[1])
+    assert seen == [(18,)] * len(TABLES)
+    assert count(postgres_uri, "SELECT count(*) FROM moderation.labels") == 36
+
+
+def test_a_column_of_a_later_release_is_added_to_an_older_table(settings, s3_client, postgres_uri):
+    load_id = publish_plain(settings, s3_client, "run-a")
+    with psycopg.connect(postgres_uri) as connection:
+        connection.execute("CREATE SCHEMA moderation")
+        connection.execute("CREATE TABLE moderation.images (load_id text, source_ref text)")
+        connection.execute("INSERT INTO moderation.images VALUES ('old', 's3://archive/old.jpg')")
+    PostgresWarehouse(settings, postgres_uri).load(load_id)
+    images = "SELECT count(*) FROM moderation.images WHERE "
+    assert count(postgres_uri, images + "load_id = 'old' AND status IS NULL") == 1
+    assert count(postgres_uri, images + "status = 'moderated'") == 6
+
+
+def test_the_view_unites_the_levels_and_the_columns_are_documented(settings, s3_client, postgres_uri):
+    PostgresWarehouse(settings, postgres_uri).load(publish_plain(settings, s3_client, "run-a"))
+    with psycopg.connect(postgres_uri) as connection:
+        levels = connection.execute(
+            "SELECT level, count(*), count(l2), count(l3) FROM moderation.labels GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        assert levels == [(1, 6, 0, 0), (2, 6, 6, 0), (3, 6, 6, 6)]
+        described = connection.execute(
+            "SELECT col_description(attrelid, attnum) FROM pg_attribute "
+            "WHERE attrelid = 'moderation.labels_l1'::regclass AND attname = 'confidence'"
+        ).fetchone()
+        assert described == ("Exactly as answered, bit for bit.",)
+
+
+def test_a_text_with_a_nul_is_kept_readable(settings, s3_client, postgres_uri, monkeypatch, caplog):
+    load_id = publish_plain(settings, s3_client, "run-a", images=1)
+    real = postgres.read_load
+
+    def with_nul(catalog: Any, table: Any, load: Any) -> Iterator[pa.RecordBatch]:
+        for batch in real(catalog, table, load):
+            index = batch.schema.get_field_index("name")
+            yield batch if index < 0 else batch.set_column(index, "name", pa.array(["a\0b"] * len(batch)))
+
+    monkeypatch.setattr(postgres, "read_load", with_nul)
+    with caplog.at_level(logging.WARNING):
+        PostgresWarehouse(settings, postgres_uri).load(load_id)
+    assert found(postgres_uri, "labels_l1").column("name").to_pylist() == ["a\u2400b"]
+    assert "NUL characters" in caplog.text
+
+
+@pytest.mark.parametrize("schema", ["moderation", 'Odd "name"\'s; DROP'])
+def test_another_schema_is_a_parameter_of_the_uri(schema, settings, s3_client, postgres_uri):
+    load_id = publish_plain(settings, s3_client, "run-a", images=2)
+    PostgresWarehouse(settings, postgres_uri, schema=schema).load(load_id)
+    with psycopg.connect(postgres_uri) as connection:
+        found_in = connection.execute(
+            "SELECT table_schema FROM information_schema.tables WHERE table_name = 'images'"
+        ).fetchall()
+    assert found_in == [(schema,)]
+
+
+def test_the_stage_loads_every_warehouse_that_the_environment_names(
+    settings, s3_client, postgres_uri, caplog
+):
+    load_id = publish_plain(settings, s3_client, "run-a", images=2)
+    listed = Settings.from_env(
+        {
+            "MODERATION_WAREHOUSES": f"duckdb, {postgres_uri}?schema=one&connect_timeout=5, airflow:pg",
+            "MODERATION_WAREHOUSE": str(settings.warehouse_path),
+            "MODERATION_TABLES_URI": settings.tables_uri,
+            "MODERATION_CATALOG_URI": settings.catalog_uri,
+        }
+    )
+    assert PASSWORD not in repr(listed)
+    with caplog.at_level(logging.DEBUG):
+        stages.load(load_id, settings=listed, connection_uri={"pg": postgres_uri}.__getitem__)
+    assert PASSWORD not in caplog.text
+    for schema in ("one", "moderation"):
+        assert count(postgres_uri, f"SELECT count(*) FROM {schema}.images") == 2
+    with pytest.raises(WarehouseError, match=r"airflow:pg is an Airflow connection"):
+        warehouses.configured(listed)
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("postgresql://owner:s3cret%zz@127.0.0.1/db", "percent-encoded"),
+        ("postgresql://owner:s3cret/more@127.0.0.1/db", "run the load task again|percent-encoded"),
+        ("postgresql://owner:s3cret@127.0.0.1:1/db?connect_timeout=2", "127.0.0.1/db: load"),
+    ],
+)
+def test_no_error_tells_the_password(uri, message, settings, s3_client):
+    load_id = publish_plain(settings, s3_client, "run-a", images=1)
+    with pytest.raises(WarehouseError, match=message) as caught:
+        PostgresWarehouse(settings, uri).load(load_id)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert "s3cret" not in str(error)
+        error = error.__cause__
+
+
+def test_a_load_that_is_not_published_is_refused(settings, s3_client, postgres_uri):
+    with pytest.raises(WarehouseError, match=r"'no-such-load' is not published"):
+        PostgresWarehouse(settings, postgres_uri).load("no-such-load")
+
+
+def test_the_largest_table_has_the_indexes_that_loads_and_lookups_need(settings, s3_client, postgres_uri):
+    PostgresWarehouse(settings, postgres_uri).load(publish_plain(settings, s3_client, "a", images=1))
+    with psycopg.connect(postgres_uri) as connection:
+        for table in (IMAGES, *LABELS.values()):
+            indexes = connection.execute(
+                "SELECT indexdef FROM pg_indexes WHERE tablename = %s", [table.name]
+            ).fetchall()
+            assert {definition.rpartition("(")[2] for (definition,) in indexes} == {
+                "load_id)",
+                "source_ref)",
+            }

@@ -1,0 +1,127 @@
+"""The Redshift load, statement by statement on a real PostgreSQL: whole, once, and safe to repeat.
+
+What this cannot show is Redshift itself: its COPY is done here by the test's own code, from the real manifest
+and the real files in S3, as AWS documents it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+
+from moderation.reading import WarehouseError
+from moderation.schema import TABLES, physical_schema
+from moderation.settings import Settings
+from moderation.warehouses import redshift
+from moderation.warehouses.redshift import RedshiftSql
+from support import published_loads
+from support.published_loads import publish_odd, publish_plain
+from support.redshift_on_postgres import RedshiftOnPostgres
+
+SQL = RedshiftSql(iam_role="arn:aws:iam::123456789012:role/redshift")
+
+
+class Cluster:
+    """The stand-in with its tables made."""
+
+    def __init__(self, settings: Settings, s3_client: Any, uri: str) -> None:
+        self.settings = settings
+        self.api = RedshiftOnPostgres(uri, s3_client)
+        self.uri = uri
+        assert self.run(SQL.setup()) == "FINISHED"
+
+    def run(self, statements: list[str]) -> str:
+        """As one transaction, the way BatchExecuteStatement does; returns its status."""
+        number = self.api.batch_execute_statement(Database="dev", WorkgroupName="moderation", Sqls=statements)["Id"]
+        return str(self.api.describe_statement(Id=number)["Status"])
+
+    def load(self, load_id: str) -> str:
+        day, copies = redshift.write_manifests(self.settings, load_id)
+        return self.run(SQL.load(load_id, day, copies))
+
+    def rows(self, name: str) -> list[tuple[Any, ...]]:
+        columns = TABLES[name].schema.names
+        listed = ", ".join(f'"{column}"' for column in columns)
+        with psycopg.connect(self.uri) as connection:
+            connection.execute("SET TIME ZONE 'UTC'")
+            found = connection.execute(f"SELECT {listed} FROM moderation.{name}")
+            records = [dict(zip(columns, row, strict=True)) for row in found]
+        return published_loads.rows(pa.Table.from_pylist(records, physical_schema(TABLES[name])))
+
+    def assert_same(self) -> None:
+        for name, table in published_loads.expected(self.settings).items():
+            assert self.rows(name) == published_loads.rows(table), name
+
+
+@pytest.fixture
+def cluster(settings: Settings, s3_client: Any, postgres_uri: str) -> Cluster:
+    return Cluster(settings, s3_client, postgres_uri)
+
+
+def test_every_row_and_bit_arrives_and_loading_or_setting_up_twice_changes_nothing(
+    cluster, settings, s3_client
+):
+    load_ids = [publish_odd(settings, s3_client), publish_plain(settings, s3_client, "plain")]
+    for load_id in (*load_ids, *load_ids):
+        assert cluster.run(SQL.setup()) == "FINISHED"
+        assert cluster.load(load_id) == "FINISHED"
+    cluster.assert_same()
+    with psycopg.connect(cluster.uri) as connection:
+        levels = connection.execute("SELECT level, count(*) FROM moderation.labels GROUP BY 1 ORDER BY 1")
+        assert [level for level, _ in levels] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "dies_before", ['COPY "moderation_staging_jobs"', 'INSERT INTO "moderation"."labels_l2"', "DELETE"]
+)
+def test_a_crash_anywhere_leaves_the_tables_as_they_were(dies_before, cluster, settings, s3_client):
+    first, second = (publish_plain(settings, s3_client, name, images=3) for name in ("run-a", "run-b"))
+    cluster.load(first)
+    before = {name: cluster.rows(name) for name in TABLES}
+    cluster.api.dies_before = dies_before
+    assert cluster.load(second) == "FAILED"
+    assert {name: cluster.rows(name) for name in TABLES} == before
+    assert cluster.load(second) == "FINISHED"
+    cluster.assert_same()
+
+
+def test_the_manifest_names_every_file_with_its_size_and_is_the_same_each_time(cluster, settings, s3_client):
+    load_id = publish_odd(settings, s3_client)
+    _, copies = redshift.write_manifests(settings, load_id)
+    assert redshift.write_manifests(settings, load_id)[1] == copies
+    for copy in copies:
+        bucket, _, key = copy.manifest_uri.removeprefix("s3://").partition("/")
+        entries = json.loads(s3_client.get_object(Bucket=bucket, Key=key)["Body"].read())["entries"]
+        assert entries
+        for entry in entries:
+            bucket, _, key = entry["url"].removeprefix("s3://").partition("/")
+            head = s3_client.head_object(Bucket=bucket, Key=key)
+            assert entry == {
+                "url": entry["url"],
+                "mandatory": True,
+                "meta": {"content_length": head["ContentLength"]},
+            }
+
+
+def test_columns_of_a_later_release_are_found_and_added(cluster):
+    with psycopg.connect(cluster.uri) as connection:
+        connection.execute("ALTER TABLE moderation.jobs DROP COLUMN anomalies")
+    number = cluster.api.execute_statement(Database="dev", WorkgroupName="moderation", Sql=SQL.known_columns())["Id"]
+    known: dict[str, set[str]] = {}
+    for table, column in cluster.api.get_statement_result(Id=number)["Records"]:
+        known.setdefault(table["stringValue"], set()).add(column["stringValue"])
+    added = SQL.add_columns(known)
+    assert added == ['ALTER TABLE "moderation"."jobs" ADD COLUMN "anomalies" BIGINT']
+    assert cluster.run(added) == "FINISHED"
+
+
+def test_local_tables_and_unknown_loads_are_refused(settings, tmp_path):
+    with pytest.raises(WarehouseError, match="MODERATION_TABLES_URI"):
+        redshift.write_manifests(replace(settings, tables_uri=str(tmp_path)), "load")
+    with pytest.raises(WarehouseError, match="'load' is not published"):
+        redshift.write_manifests(settings, "load")

@@ -1,0 +1,144 @@
+"""Every SQL text for a warehouse is read by sqlglot in its dialect; a fallback node is a failure.
+
+sqlglot knows Redshift's LOCK only as such a fallback: it is matched with a grammar of our own, and runs on a
+real PostgreSQL in ``tests/integration/warehouses``, as all of PostgreSQL's and most of Redshift's texts do.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+import botocore.session
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from moderation.schema import IMAGES, LABELS, TABLES
+from moderation.warehouses import athena, duckdb, postgres, redshift
+from moderation.warehouses.redshift import Copy, RedshiftSql
+from support.redshift_on_postgres import COPY, LOCK
+
+LOAD_ID = "20261122T020000Z-4f1c0a9b77de"
+DAY = date(2026, 11, 22)
+ODD = "we\"ird'; DROP TABLE x; --"
+EXTERNAL = athena.ExternalTables(tables_uri="s3://bucket/tables", first_day=date(2026, 1, 1))
+
+
+def redshift_load(sql: RedshiftSql) -> list[str]:
+    return sql.load(LOAD_ID, DAY, [Copy(name, f"s3://work/{name}.manifest") for name in TABLES])
+
+
+def redshift_texts() -> list[str]:
+    texts = []
+    for sql in (RedshiftSql(), RedshiftSql(schema=ODD, iam_role="arn:aws:iam::123456789012:role/a")):
+        none = {name: set[str]() for name in TABLES}
+        texts += [*sql.setup(), *sql.add_columns(none), sql.known_columns()]
+        texts += redshift.transaction(redshift_load(sql))
+    return texts
+
+
+def postgres_texts() -> list[str]:
+    texts = []
+    for table in TABLES.values():
+        for schema in ("moderation", ODD):
+            texts += postgres.create_table(table, schema)
+            texts += postgres.add_columns(table, schema, {"load_id"})
+            texts += [text.replace("%s", "$1") for text in postgres.merge(table, schema)]
+        texts += [postgres.create_staging(table), postgres.copy(table)]
+    return [*texts, postgres.create_view(), postgres.create_view(ODD)]
+
+
+TEXTS = {
+    "redshift": redshift_texts(),
+    "postgres": postgres_texts(),
+    "athena": [*EXTERNAL.statements(), *athena.views_over_files(), *athena.views_over_iceberg()],
+    "duckdb": [duckdb.labels_view()],
+}
+
+
+@pytest.mark.parametrize("dialect", TEXTS)
+def test_every_text_is_understood_in_its_dialect(dialect):
+    for text in TEXTS[dialect]:
+        if dialect == "redshift" and text.startswith("LOCK"):
+            continue
+        trees = sqlglot.parse(text, read=dialect, error_level=sqlglot.ErrorLevel.RAISE)
+        assert len(trees) == 1, text
+        assert trees[0] is not None
+        assert not list(trees[0].find_all(exp.Command)), text
+
+
+def test_the_lock_comes_first_and_is_of_the_one_form():
+    statements = redshift_load(RedshiftSql())
+    assert [LOCK.fullmatch(text) is not None for text in statements].index(True) == 0
+    assert sum(text.startswith("LOCK") for text in statements) == 1
+
+
+def test_copy_takes_parquet_by_manifest_and_hides_no_error():
+    copies = [text for text in redshift_load(RedshiftSql()) if text.startswith("COPY")]
+    assert len(copies) == len(TABLES)
+    assert all(COPY.fullmatch(text) for text in copies)
+
+
+def test_a_whole_load_fits_one_batch_of_the_data_api():
+    shape = botocore.session.get_session().get_service_model("redshift-data").shape_for("SqlList")
+    assert shape.metadata["max"] == redshift.MAX_BATCH
+    assert len(redshift_load(RedshiftSql())) <= redshift.MAX_BATCH
+    assert len(RedshiftSql().setup()) <= redshift.MAX_BATCH
+
+
+def test_a_transaction_stages_everything_before_it_changes_a_table():
+    kinds = [text.split()[0] for text in redshift.transaction(redshift_load(RedshiftSql()))]
+    assert (kinds[0], kinds[-1]) == ("BEGIN", "END")
+    assert max(i for i, kind in enumerate(kinds) if kind == "COPY") < kinds.index("DELETE")
+    changed = [text for text in redshift_load(RedshiftSql()) if text.startswith(("DELETE", "INSERT"))]
+    assert changed[-1].startswith('INSERT INTO "moderation"."loads"')  # readers that do not lock see it last
+
+
+def test_a_table_without_rows_in_the_load_loses_rows_of_an_earlier_try():
+    statements = RedshiftSql().load(LOAD_ID, DAY, [Copy("images", "s3://work/m")])
+    assert sum(text.startswith("DELETE") for text in statements) == len(TABLES)
+    assert sum(text.startswith("INSERT") for text in statements) == 1
+
+
+def test_a_table_that_is_not_ours_is_refused():
+    with pytest.raises(ValueError, match="labels_l4"):
+        RedshiftSql().load(LOAD_ID, DAY, [Copy("labels_l4", "s3://work/m")])
+
+
+def test_redshift_tables_join_on_one_node_and_are_sorted_by_day():
+    texts = {text.split('"')[3]: text for text in RedshiftSql().setup() if "SORTKEY" in text}
+    assert texts.keys() == TABLES.keys()
+    for table in (IMAGES, *LABELS.values()):
+        assert 'DISTKEY("source_ref") COMPOUND SORTKEY("dt", ' in texts[table.name]
+    assert "DISTSTYLE ALL" in texts["loads"]
+
+
+def test_redshift_texts_are_wide_enough_for_the_longest_key_and_message():
+    widths = {
+        (table.name, entry.name): int(found[1])
+        for table in TABLES.values()
+        for entry in table.schema
+        if (found := re.fullmatch(r"VARCHAR\((\d+)\)", redshift.column_type(entry)))
+    }
+    assert all(width <= 65535 for width in widths.values())
+    assert widths["images", "key"] >= 4096 + 1024  # the longest local path below the longest prefix
+    assert widths["anomalies", "raw"] >= 4 * 2000
+    assert widths["images", "error_message"] == 65535
+
+
+def test_external_tables_find_partitions_by_rule_and_keep_file_columns_apart():
+    for table, text in zip(TABLES.values(), EXTERNAL.statements()[1:], strict=True):
+        tree = sqlglot.parse_one(text, read="athena")
+        location = f"s3://bucket/tables/{table.name}/"
+        template = "/".join(f"{name}=${{{name}}}" for name in table.partition_by)
+        assert f"'storage.location.template' = '{location}{template}/'" in text
+        columns = [column.name for column in tree.this.expressions]
+        assert columns == [name for name in table.schema.names if name not in table.partition_by]
+        (partitions,) = tree.find_all(exp.PartitionedByProperty)
+        assert [column.name for column in partitions.this.expressions] == list(table.partition_by)
+
+
+def test_external_tables_of_a_local_folder_are_refused():
+    with pytest.raises(ValueError, match="S3 only"):
+        athena.ExternalTables(tables_uri="/data", first_day=DAY).statements()
