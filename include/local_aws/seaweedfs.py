@@ -59,6 +59,28 @@ def start(
     :raises process.ServiceError: it did not become ready within ``timeout`` seconds.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
+    config = _write_identity(data_dir / "s3.json", credentials)
+    s3_port = port or ports.find_free(companion_offset=_GRPC_OFFSET)
+    command = _command(data_dir, config, s3_port=s3_port, internal=_internal_ports(data_dir / "ports.json"))
+    environment = {
+        **os.environ,
+        "GOMEMLIMIT": "400MiB",
+        "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # one volume a bucket, not seven: first put 0.2 s, not 3 s
+    }
+    service = process.start(
+        "SeaweedFS", command, log_path=data_dir / "seaweedfs.log", env=environment, cwd=data_dir
+    )
+    endpoint = f"http://127.0.0.1:{s3_port}"
+    try:
+        service.wait_until(lambda: _answers(endpoint), timeout=timeout)
+    except BaseException:
+        service.stop(grace=1.0)
+        raise
+    return SeaweedFS(endpoint, service)
+
+
+def _write_identity(path: Path, credentials: Credentials) -> Path:
+    """Write the server's only key where only the owner can read it."""
     identities = {
         "identities": [
             {
@@ -70,12 +92,13 @@ def start(
             }
         ]
     }
-    config = data_dir / "s3.json"
-    config.touch(mode=0o600)
-    config.write_text(json.dumps(identities))
-    s3_port = port or ports.find_free(companion_offset=_GRPC_OFFSET)
-    internal = _internal_ports(data_dir / "ports.json")
-    command = [
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(identities))
+    return path
+
+
+def _command(data_dir: Path, config: Path, *, s3_port: int, internal: list[int]) -> list[str]:
+    return [
         _weed_binary(),
         "server",
         f"-dir={data_dir}",
@@ -96,21 +119,6 @@ def start(
         "-s3.port.lance=0",
         f"-s3.config={config}",
     ]
-    environment = {
-        **os.environ,
-        "GOMEMLIMIT": "400MiB",
-        "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # one volume a bucket, not seven: first put 0.2 s, not 3 s
-    }
-    service = process.start(
-        "SeaweedFS", command, log_path=data_dir / "seaweedfs.log", env=environment, cwd=data_dir
-    )
-    endpoint = f"http://127.0.0.1:{s3_port}"
-    try:
-        service.wait_until(lambda: _answers(endpoint), timeout=timeout)
-    except BaseException:
-        service.stop(grace=1.0)
-        raise
-    return SeaweedFS(endpoint, service)
 
 
 def _internal_ports(remembered: Path) -> list[int]:
