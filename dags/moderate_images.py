@@ -6,8 +6,13 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk import Asset, BaseHook, Param, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 
+from moderation_airflow import alerts
+from moderation_airflow.approval import SpendApprovalOperator
+from moderation_airflow.retry_policy import moderation_retry_policy
+from rekognition.detect import RekognitionDetectModerationLabelsOperator
 from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
 from rekognition.retry_policy import rekognition_retry_policy
 
@@ -15,24 +20,33 @@ MODERATED_IMAGES = Asset("moderated_images")
 SOURCE = os.environ.get("MODERATION_SOURCE", "").strip()
 NIGHTLY = "0 2 * * *"
 POLL_INTERVAL = timedelta(seconds=float(os.environ.get("MODERATION_POLL_SECONDS", "30")))
+APPROVAL_TIMEOUT = timedelta(hours=float(os.environ.get("MODERATION_APPROVAL_HOURS", "24")))
+# One slot a bulk job of the account, for all Dags: the quota is the account's, not a run's.
+JOB_POOL = os.environ.get("MODERATION_JOB_POOL", "").strip() or "default_pool"
+# They share one budget of calls a second, which a few keep busy.
+CALLING_TASKS = 4
 
 DOC = """
 ### Moderate the images of a source
 
-Lists a source, leaves out what was moderated before, has Amazon Rekognition analyse the rest in bulk
-jobs, and publishes the answers as tables. Each image asked for becomes a row: moderated, failed or not
-attempted.
+Lists a source, leaves out what was moderated before, has Amazon Rekognition analyse the rest, in bulk jobs or
+with single calls, and publishes the answers as tables. Each image asked for becomes a row: moderated, failed
+or not attempted.
 
 | task | what it does | if it fails |
 |---|---|---|
 | discover | lists the source, checks the images, cuts what is new into manifests | mend what the log names |
-| plan | prices the run and hands one job a manifest to *analyse* | clear it |
+| plan | prices the run, checks the adapter, chooses the backend | clear it |
+| approve | stops a run that costs more than **max_cost_usd**, or asks a person | raise the limit |
 | analyse | one media analysis job a manifest | clear it: it finds its job again and never pays twice |
-| publish | flattens the answers, reconciles them with the inputs, commits the load | clear it |
-| load | brings the load into the warehouse | clear it |
-| report | says what was found; fails when an image is still owed | run the source again |
+| single_calls | names the manifests that bulk jobs do not take | clear it |
+| detect | DetectModerationLabels for each image of such a manifest | clear it: it goes on where it was |
+| publish | flattens the answers, reconciles them with the inputs, commits the load | see its log |
+| load | brings the load into the warehouses | clear it |
+| report | says what was found; fails when an image is still owed | `moderation redo LOAD_ID`, or run again |
 
-Clearing any task, running twice and two runs at once never duplicate a row.
+Clearing any task, running twice and two runs at once never duplicate a row. A manifest that fails does not
+stop the others; **tolerated_failure_percentage** decides whether the rest is published.
 
 Trigger it with another **source** (`s3://bucket/prefix`, an S3 Inventory `manifest.json`, or a folder of
 the worker), another **min_confidence** or an **adapter**. `{ds}` in the source stands for the run's date.
@@ -60,6 +74,13 @@ PARAMS = {
         title="Adapter",
         description="ARN of a Custom Moderation adapter version; empty for the base model.",
     ),
+    "backend": Param(
+        os.environ.get("MODERATION_BACKEND", "").strip() or "auto",
+        type="string",
+        enum=["auto", "bulk", "detect"],
+        title="Backend",
+        description="Bulk jobs, or one DetectModerationLabels call an image; auto: bulk if the account may.",
+    ),
     "job_name": Param(
         "moderation",
         type="string",
@@ -73,80 +94,194 @@ PARAMS = {
         title="Force",
         description="Analyse, and pay for, images again that are moderated already.",
     ),
+    "dry_run": Param(
+        False,
+        type="boolean",
+        title="Dry run",
+        description="Stop after the plan and report what the run would cost.",
+    ),
+    "max_cost_usd": Param(
+        None,
+        type=["null", "number"],
+        minimum=0,
+        title="Price limit",
+        description="US dollars that the run may cost at most; empty for no limit.",
+    ),
+    "on_over_budget": Param(
+        "fail",
+        type="string",
+        enum=["fail", "ask"],
+        title="Above the price limit",
+        description="Fail before the first paid call, or ask a person to approve.",
+    ),
+    "tolerated_failure_percentage": Param(
+        100.0,
+        type="number",
+        minimum=0,
+        maximum=100,
+        title="Tolerated failures",
+        description="Publish nothing when more of the images than that (percent) have no answer yet.",
+    ),
+    "redo_load_id": Param(
+        None,
+        type=["null", "string"],
+        title="Redo",
+        description="Instead of the source: what this load could not moderate.",
+    ),
+    "redo_permanent": Param(
+        False,
+        type="boolean",
+        title="Redo refused images too",
+        description="With Redo: also images that were refused for their own sake (format, size).",
+    ),
 }
+DISCOVERY = (
+    "source", "min_confidence", "adapter", "backend", "job_name", "force", "dry_run", "redo_load_id",
+    "redo_permanent",
+)  # fmt: skip
+
+
+def uri_of_connection(conn_id: str) -> str:
+    """Give a connection's URI to code that knows nothing of Airflow."""
+    return str(BaseHook.get_connection(conn_id).get_uri())
 
 
 @dag(
     dag_id="moderate_images",
     dag_display_name="Moderate images",
-    description="Nightly bulk moderation of what is new in a source",
+    description="Nightly moderation of what is new in a source",
     doc_md=DOC,
     schedule=NIGHTLY if SOURCE else None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=4,
     params=PARAMS,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    deadline=alerts.deadline() if SOURCE else None,
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_policy": moderation_retry_policy(),
+    },
     tags=["moderation", "rekognition"],
 )
 def moderate_images() -> None:
-    """Wire the stages; what they do is in ``moderation`` and ``rekognition``."""
+    """Wire the stages; what they do is in ``moderation``, ``moderation_airflow`` and ``rekognition``."""
 
     @task(doc_md="Lists the source and cuts what is new into manifests; returns the plan's URI.")
     def discover(params: dict[str, Any] | None = None, dag_run: Any = None) -> str:
         from moderation import stages  # noqa: PLC0415 - keeps parsing fast
 
         run = stages.Run(dag_run.dag_id, dag_run.run_id, dag_run.logical_date or dag_run.run_after)
-        return stages.discover(run, **(params or {}))
+        return stages.discover(run, **{name: (params or {})[name] for name in DISCOVERY})
 
-    @task(doc_md="Prices the run; returns the arguments of one job a manifest.")
+    @task(doc_md="Prices the run, checks the adapter, chooses the backend; returns the bulk jobs' arguments.")
     def plan(plan_uri: str) -> list[dict[str, Any]]:
         from moderation import stages  # noqa: PLC0415
+        from rekognition.hooks import RekognitionHook  # noqa: PLC0415
 
-        return stages.job_arguments(plan_uri)
+        return stages.job_arguments(plan_uri, rekognition=RekognitionHook().conn)
+
+    @task(
+        trigger_rule="all_done",
+        doc_md="Returns the arguments of a task for each manifest that bulk jobs do not take.",
+    )
+    def single_calls(approved: str | None, job_ids: Any) -> list[dict[str, Any]]:
+        from moderation import stages  # noqa: PLC0415
+        from rekognition.hooks import RekognitionHook  # noqa: PLC0415
+
+        if approved is None:
+            raise AirflowSkipException("the run stopped before its first paid call")
+        hook = RekognitionHook()
+        return stages.detect_arguments(
+            approved, job_ids or (), rekognition=hook.conn, describe_job=hook.describe_job
+        )
 
     @task(
         trigger_rule="all_done",
         outlets=[MODERATED_IMAGES],
-        doc_md="Flattens the answers and publishes them as one load; returns the load's id.",
+        doc_md="Flattens the answers, reconciles and publishes them as one load; returns the load's id.",
     )
-    def publish(plan_uri: str, job_ids: Any, outlet_events: Any = None) -> str | None:
+    def publish(
+        approved: str | None,
+        job_ids: Any,
+        calls: Any,
+        params: dict[str, Any] | None = None,
+        outlet_events: Any = None,
+    ) -> str:
         from moderation import stages  # noqa: PLC0415
+        from moderation_airflow import metrics  # noqa: PLC0415
         from rekognition.hooks import RekognitionHook  # noqa: PLC0415
 
+        if approved is None:
+            raise AirflowSkipException("the run stopped before its first paid call")
         hook = RekognitionHook()
         load = stages.publish(
-            plan_uri,
-            [job_id for job_id in job_ids or () if job_id],
+            approved,
+            job_ids or (),
             describe_job=hook.describe_job,
             list_jobs=hook.list_jobs,
+            tolerated_failure_percentage=(params or {})["tolerated_failure_percentage"],
         )
         if load is None:
-            return None
+            raise AirflowSkipException("nothing new")
         outlet_events[MODERATED_IMAGES].extra = stages.event_of(load)
+        if not load.repeated:
+            outcomes = [outcome for outcome in calls or () if outcome]
+            metrics.emit(load.row, calls=outcomes)
         return load.load_id
 
-    @task(doc_md="Loads what was published into the warehouse; returns the load's id.")
-    def load(load_id: str | None) -> str | None:
+    @task(doc_md="Loads what was published into the warehouses; returns the load's id.")
+    def load(load_id: str) -> str | None:
         from moderation import stages  # noqa: PLC0415
 
-        return stages.load(load_id)
+        return stages.load(load_id, connection_uri=uri_of_connection)
 
-    @task(doc_md="Says what was found; fails when an image of the run is still owed.")
-    def report(plan_uri: str, load_id: str | None) -> str:
+    @task(
+        trigger_rule="all_done",
+        on_failure_callback=alerts.failure_notifiers(),
+        doc_md="Says what was found, what it cost and what is owed; fails when the run did not end well.",
+    )
+    def report(
+        plan_uri: str | None,
+        approved: str | None,
+        published: str | None,
+        loaded: str | None,
+        params: dict[str, Any] | None = None,
+    ) -> str:
         from moderation import stages  # noqa: PLC0415
 
-        return stages.report(plan_uri, load_id)
+        return stages.report(
+            plan_uri,
+            published,
+            loaded=loaded is not None,
+            approved=approved is not None,
+            dry_run=(params or {})["dry_run"],
+        )
 
     plan_uri = discover()
+    jobs = plan(plan_uri)
+    approve = SpendApprovalOperator(
+        task_id="approve",
+        plan_uri=plan_uri,
+        response_timeout=APPROVAL_TIMEOUT,
+        doc_md="Stops a run that costs more than it may, or asks a person.",
+    )
     analyse = RekognitionStartMediaAnalysisJobOperator.partial(
         task_id="analyse",
         poll_interval=POLL_INTERVAL,
+        pool=JOB_POOL,
         retry_policy=rekognition_retry_policy(),
         doc_md="One media analysis job a manifest; found again, not paid again, by a retry or a clear.",
-    ).expand_kwargs(plan(plan_uri))
-    published = publish(plan_uri, analyse.output)
-    report(plan_uri, load(published))
+    ).expand_kwargs(jobs)
+    detect = RekognitionDetectModerationLabelsOperator.partial(
+        task_id="detect",
+        max_active_tis_per_dag=CALLING_TASKS,
+        retry_policy=rekognition_retry_policy(),
+        doc_md="Each image of a manifest by a call of its own; goes on where it was.",
+    ).expand_kwargs(single_calls(approve.output, analyse.output))
+    jobs >> approve >> analyse
+    published = publish(approve.output, analyse.output, detect.output)
+    report(plan_uri, approve.output, published, load(published))
 
 
 moderate_images()

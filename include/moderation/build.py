@@ -90,13 +90,14 @@ def complete_records(plan: Plan, records: Sequence[AnalysisRecord]) -> tuple[Ana
     return tuple(complete)
 
 
-def count_owed(images: pa.Table) -> int:
+def count_owed(images: pa.Table | pa.RecordBatch) -> int:
     """How many of these rows (``status``, ``error_code``) another run may still bring in.
 
     Those not attempted, and those that failed for a reason that passes by itself. A picture that is refused
     for its own sake, and one that is not there or not readable, is settled: a person must act first.
     """
-    counts = images.group_by(["status", "error_code"]).aggregate([([], "count_all")]).to_pylist()
+    rows = pa.Table.from_batches([images]) if isinstance(images, pa.RecordBatch) else images
+    counts = rows.group_by(["status", "error_code"]).aggregate([([], "count_all")]).to_pylist()
     return sum(
         row["count_all"]
         for row in counts

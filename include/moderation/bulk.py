@@ -60,6 +60,14 @@ def _by_manifest(jobs: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, An
     return newest
 
 
+def manifest_of(job: Mapping[str, Any]) -> str | None:
+    """The manifest that a job reads.
+
+    :param job: answer of GetMediaAnalysisJob.
+    """
+    return _uri(job["Input"])
+
+
 def record_of_job(plan: Plan, manifest: ManifestRef, job: Mapping[str, Any]) -> AnalysisRecord:
     """Return the record of a manifest whose job has ended.
 

@@ -43,11 +43,13 @@ class Question:
     :param model_version: the least model whose answer will do.
     :param adapter: ARN of the adapter version, or None for the base model.
     :param min_confidence: labels below this percentage are not reported.
+    :param retry_refused: ask again about pictures that were refused for their own sake.
     """
 
     model_version: str
     adapter: str | None
     min_confidence: float
+    retry_refused: bool = False
 
     def is_answered_by(self, *, model_version: str, adapter: str | None, min_confidence: float) -> bool:
         """Whether an answer got with these values holds everything that is asked now.

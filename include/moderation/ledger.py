@@ -68,6 +68,8 @@ def _settles(table: pa.Table, question: Question) -> pa.ChunkedArray:
         pc.and_(pc.equal(table["status"], "moderated"), fits),
         pc.and_(pc.equal(adapter, question.adapter or ""), confidence),
     )
+    if question.retry_refused:
+        return pc.fill_null(moderated, False)
     # A picture that is refused for its own sake is refused by every adapter and at every threshold, and
     # when the plan itself refused it, no model was asked at all.
     permanent = pc.is_in(

@@ -47,6 +47,7 @@ from moderation.plan_files import (
     run_key,
     write_inputs,
 )
+from moderation.redo import FailedOfLoad
 from moderation.schema import INPUTS_SCHEMA
 from moderation.settings import Settings
 from moderation.sources import Source, SourceError, open_source
@@ -179,7 +180,12 @@ class _Planner:
     ) -> None:
         self.settings, self.request, self.source, self.s3 = settings, request, source, s3
         self.published = published
-        self.question = Question(settings.model_version, request.adapter, request.min_confidence)
+        self.question = Question(
+            settings.model_version,
+            request.adapter,
+            request.min_confidence,
+            retry_refused=isinstance(source, FailedOfLoad) and source.permanent,
+        )
 
     def plan(self, *, dry_run: bool) -> Plan:
         if not dry_run and (existing := self._resume()):
@@ -252,7 +258,7 @@ class _Planner:
 
     def _lock(self) -> Any:
         uri = s3_objects.join_uri(self.settings.work_uri, "locks", "plan.json")
-        return leases.hold(self.s3, uri, owner=self.request.run_key)
+        return leases.hold(self.s3, uri, owner=self.request.run_key, take_over_own=True)
 
 
 class _Writer:

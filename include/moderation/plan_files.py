@@ -25,13 +25,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from moderation import s3 as s3_objects
+from moderation.errors import NeedsAPersonError
 from moderation.manifests import parse
 from moderation.settings import Settings
 
 _CLOSING = ("published.json", "abandoned.json")
 
 
-class PlanError(Exception):
+class PlanError(NeedsAPersonError):
     """A plan cannot be made or used; the text says what is wrong and what to do."""
 
 
@@ -120,6 +121,11 @@ class Plan:
         return f"{self.folder_uri}/jobs/{manifest_id}.json"
 
     @property
+    def completion_uri(self) -> str:
+        """Where the completion report of the run is: counts, every failure, checksums, cost."""
+        return f"{self.folder_uri}/report.json"
+
+    @property
     def report_uri(self) -> str:
         """Where the report of the run is."""
         return f"{self.folder_uri}/report.txt"
@@ -171,6 +177,11 @@ def run_uri(settings: Settings, run_key: str) -> str:
 def plan_uri(settings: Settings, run_key: str, number: int) -> str:
     """Where ``plan.json`` of a run's plan is, or will be."""
     return s3_objects.join_uri(run_uri(settings, run_key), f"plan-{number:03d}", "plan.json")
+
+
+def dry_run_uri(settings: Settings, run_key: str) -> str:
+    """Where the plan of a dry run is kept: beside the plans, and none of them."""
+    return s3_objects.join_uri(run_uri(settings, run_key), "dry-run", "plan.json")
 
 
 def load_plan(uri: str, *, settings: Settings | None = None, s3: Any = None) -> Plan:

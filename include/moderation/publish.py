@@ -35,6 +35,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from moderation import ledger, plan_files, schema
 from moderation.build import BuiltLoad, build_load, complete_records
 from moderation.catalog import ensure_tables, load_table, open_catalog
+from moderation.errors import NeedsAPersonError
 from moderation.plan import mark_published
 from moderation.plan_files import Plan
 from moderation.published import files_of_load, loads_in, published_images, scan
@@ -67,11 +68,11 @@ class PublishError(RuntimeError):
     """A load could not be published; the message says at which step, why, and what is visible."""
 
 
-class ReconciliationError(PublishError):
+class ReconciliationError(PublishError, NeedsAPersonError):
     """The answers do not fit what was asked; nothing was published. The message names the places."""
 
 
-class ToleranceExceededError(PublishError):
+class ToleranceExceededError(PublishError, NeedsAPersonError):
     """More images than tolerated have no answer yet; nothing was published."""
 
 

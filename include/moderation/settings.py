@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from moderation import pricing
+from moderation.errors import NeedsAPersonError
 from moderation.pricing import PriceTier
 
 T = TypeVar("T")
@@ -22,7 +23,7 @@ _WAREHOUSE_COMMA = re.compile(r",\s*(?=duckdb|folder|postgres(?:ql)?://|airflow:
 _MODEL = re.compile(r"([A-Za-z]+-)?\d+(\.\d+)*")
 
 
-class SettingsError(ValueError):
+class SettingsError(NeedsAPersonError, ValueError):
     """A setting has a value that cannot be used; the message names the variable and what it takes."""
 
 

@@ -17,6 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from moderation import redo
 from moderation import s3 as s3_objects
 from moderation.listing import BATCH_ROWS, ListingBuilder, Tally
 from moderation.settings import Settings
@@ -59,6 +60,7 @@ def open_source(text: str) -> Source:
     - ``s3://bucket/folder``: the objects in that folder, at any depth, or the one object of that key;
     - ``s3://bucket/start*``: all objects whose key begins with ``start``;
     - ``s3://bucket/…/manifest.json``: the objects in an S3 Inventory report (CSV or Parquet);
+    - ``load:<load_id>``: what a published load could not moderate (:class:`moderation.redo.FailedOfLoad`);
     - anything else: a local folder, uploaded first.
 
     :raises SourceError: it is none of these.
@@ -66,6 +68,8 @@ def open_source(text: str) -> Source:
     from moderation.local_folder import LocalFolder  # noqa: PLC0415 - local_folder needs SourceError from here
 
     text = text.removeprefix("file://") if text.startswith("file:///") else text
+    if text.startswith(redo.PREFIX):
+        return redo.FailedOfLoad.parse(text)
     if not text.startswith("s3://"):
         if "://" in text or not text:
             raise SourceError(f"source {text!r}: expected s3://bucket/prefix or a local folder")

@@ -4,25 +4,48 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from moderation import bulk, s3, warehouses
-from moderation.plan import Plan, PlanRequest, load_plan, make_plan, mark_published, run_key
+from moderation import backends, bulk, ending, redo, s3, warehouses
+from moderation.adapter_check import AdapterUnusableError, check_adapter
+from moderation.ending import ImagesOwedError, RunIncompleteError, report
+from moderation.plan import (
+    ManifestRef,
+    Plan,
+    PlanError,
+    PlanRequest,
+    load_plan,
+    make_plan,
+    mark_published,
+    renew_claim,
+    run_key,
+)
+from moderation.plan_files import dry_run_uri
 from moderation.publish import PublishedLoad, published_images
 from moderation.publish import publish as publish_load
-from moderation.reading import WarehouseError
-from moderation.report import build_report
-from moderation.report_page import write_report
-from moderation.report_text import to_text
 from moderation.settings import Settings
+from moderation.sources import SourceError
+from moderation.spending import OverBudgetError, Spending
+
+__all__ = [
+    "ImagesOwedError",
+    "Run",
+    "RunIncompleteError",
+    "approve",
+    "detect_arguments",
+    "discover",
+    "event_of",
+    "job_arguments",
+    "load",
+    "publish",
+    "refuse",
+    "report",
+    "spending",
+]
 
 log = logging.getLogger(__name__)
-
-
-class ImagesOwedError(RuntimeError):
-    """A run has ended and some of its images are still neither moderated nor failed for good."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +72,30 @@ def discover(
     adapter: str | None = None,
     job_name: str = "moderation",
     force: bool = False,
+    backend: str = "bulk",
+    dry_run: bool = False,
+    redo_load_id: str | None = None,
+    redo_permanent: bool = False,
     settings: Settings | None = None,
 ) -> str:
     """List the source, leave out what is moderated, cut the rest into manifests; return the plan's URI.
 
     :param source: see ``moderation.sources.open_source``; ``{ds}`` and ``{ds_nodash}`` stand for the run's
         UTC date.
+    :param backend: ``bulk``, ``detect`` or ``auto``.
+    :param dry_run: plan only: nothing is uploaded or claimed, and the plan cannot be gone on with.
+    :param redo_load_id: instead of the source, take what this load could not moderate, and ask for it as
+        that load did.
+    :param redo_permanent: then also pictures that were refused for their own sake.
     :raises moderation.plan.PlanError: an argument or the source cannot be used.
     """
     settings = settings or Settings.from_env()
+    if redo_load_id:
+        try:
+            min_confidence, adapter = redo.question_of(settings, redo_load_id)
+        except SourceError as error:
+            raise PlanError(str(error)) from error
+        source = redo.FailedOfLoad(redo_load_id, permanent=redo_permanent).uri
     day = run.logical_time.astimezone(UTC).date()
     request = PlanRequest(
         run_key=run.key(),
@@ -67,8 +105,13 @@ def discover(
         adapter=adapter or None,
         job_name=job_name,
         force=force,
+        backend=backend,
     )
-    plan = make_plan(settings, request, published=published_images)
+    plan = make_plan(settings, request, published=published_images, dry_run=dry_run)
+    if dry_run:
+        plan = replace(plan, uri=dry_run_uri(settings, run.key()))
+        with s3.open_client(settings) as client:
+            s3.put(client, plan.uri, plan.to_json())
     totals = plan.totals
     log.info(
         "%s lists %d: %d to analyse, %d cannot be sent, %d moderated already, %d no images, "
@@ -85,40 +128,128 @@ def discover(
     return plan.uri
 
 
-def job_arguments(plan_uri: str, *, settings: Settings | None = None) -> list[dict[str, Any]]:
-    """Return, for each manifest of the plan, the arguments of the operator that starts its job."""
+def job_arguments(
+    plan_uri: str, *, rekognition: Any = None, settings: Settings | None = None
+) -> list[dict[str, Any]]:
+    """Choose the backend, check the adapter, and return the arguments of one bulk job a manifest.
+
+    :param rekognition: a boto3 client: asked about adapters and by the backend ``auto``; it starts nothing.
+    :returns: nothing when the plan goes to DetectModerationLabels; see :func:`detect_arguments`.
+    :raises AdapterUnusableError: the adapter is missing or expired.
+    """
+    settings = settings or Settings.from_env()
+    with s3.open_client(settings) as client:
+        plan = load_plan(plan_uri, s3=client)
+        if not plan.manifests:
+            return []
+        if plan.adapter and rekognition is not None:
+            try:
+                check_adapter(rekognition, plan.adapter)
+            except AdapterUnusableError as error:
+                ending.note_stop(plan, str(error), s3=client)
+                raise
+        choice = backends.choose(plan, settings=settings, s3=client, rekognition=rekognition)
+    log.info("%s", _spending(plan, choice.backend, None).text())
+    return [_arguments(plan, manifest) for manifest in plan.manifests if not choice.uses_detect(manifest)]
+
+
+def spending(plan_uri: str, *, max_cost_usd: float | None, settings: Settings | None = None) -> Spending:
+    """Tell what the plan costs and whether the run may spend that; for a decision before the first paid call.
+
+    :param max_cost_usd: None for no limit.
+    """
+    settings = settings or Settings.from_env()
+    with s3.open_client(settings) as client:
+        plan = load_plan(plan_uri, s3=client)
+        choice = backends.read_choice(plan, s3=client)
+    return _spending(plan, choice.backend if choice else plan.backend, max_cost_usd)
+
+
+def refuse(plan_uri: str, reason: str, *, settings: Settings | None = None) -> None:
+    """Note why a plan is not paid for.
+
+    :raises OverBudgetError: always, with the reason.
+    """
+    settings = settings or Settings.from_env()
+    with s3.open_client(settings) as client:
+        ending.note_stop(load_plan(plan_uri, s3=client), reason, s3=client)
+    raise OverBudgetError(reason)
+
+
+def approve(plan_uri: str, *, settings: Settings | None = None) -> None:
+    """Keep the plan's pictures from other runs anew: an approval may have taken its time."""
+    settings = settings or Settings.from_env()
     plan = load_plan(plan_uri, settings=settings)
-    log.info(
-        "%d images in %d jobs; expected price %.4f USD",
-        plan.totals.to_analyse,
-        len(plan.manifests),
-        plan.expected_cost_usd,
+    if not plan.is_empty:
+        renew_claim(plan, settings=settings)
+
+
+def detect_arguments(
+    plan_uri: str,
+    job_ids: Iterable[str | None],
+    *,
+    rekognition: Any,
+    describe_job: bulk.DescribeJob,
+    settings: Settings | None = None,
+) -> list[dict[str, Any]]:
+    """Return the arguments of one task a manifest that goes to DetectModerationLabels.
+
+    These are all with that backend, and with ``auto`` those whose bulk job was refused because the account
+    may start none.
+
+    :param job_ids: what the bulk tasks returned.
+    """
+    settings = settings or Settings.from_env()
+    with s3.open_client(settings) as client:
+        plan = load_plan(plan_uri, s3=client)
+        left = backends.fall_back(
+            plan,
+            [job_id for job_id in job_ids if job_id],
+            settings=settings,
+            s3=client,
+            rekognition=rekognition,
+            describe_job=describe_job,
+        )
+    return [_arguments(plan, manifest) for manifest in left]
+
+
+def _arguments(plan: Plan, manifest: ManifestRef) -> dict[str, Any]:
+    """What both operators are mapped over."""
+    return {
+        "input_uri": manifest.uri,
+        "output_uri": f"s3://{manifest.output_bucket}/{manifest.output_prefix}",
+        "job_name": manifest.job_name,
+        "min_confidence": plan.min_confidence,
+        "project_version_arn": plan.adapter,
+        "force_new_job": plan.force,
+    }
+
+
+def _spending(plan: Plan, backend: str, limit: float | None) -> Spending:
+    return Spending(
+        plan=plan,
+        backend=backend,
+        cost_usd=plan.expected_cost_usd,
+        seconds=plan.expected_seconds.get(backend),
+        limit_usd=limit,
     )
-    return [
-        {
-            "input_uri": manifest.uri,
-            "output_uri": f"s3://{manifest.output_bucket}/{manifest.output_prefix}",
-            "job_name": manifest.job_name,
-            "min_confidence": plan.min_confidence,
-            "project_version_arn": plan.adapter,
-            "force_new_job": plan.force,
-        }
-        for manifest in plan.manifests
-    ]
 
 
 def publish(
     plan_uri: str,
-    job_ids: Iterable[str],
+    job_ids: Iterable[str | None],
     *,
     describe_job: bulk.DescribeJob,
     list_jobs: bulk.ListJobs,
+    tolerated_failure_percentage: float = 100.0,
     settings: Settings | None = None,
 ) -> PublishedLoad | None:
-    """Record how the plan's jobs ended and publish their answers; None when there is nothing to publish.
+    """Record how the plan's manifests ended and publish their answers; None when nothing was planned.
 
-    :param job_ids: what the analyse tasks returned, in any order.
+    :param job_ids: what the tasks of bulk jobs returned, in any order.
+    :param tolerated_failure_percentage: publish nothing when more of the images than that are still owed.
     :raises moderation.bulk.JobNotEndedError: a job still runs.
+    :raises moderation.publish.ReconciliationError: answers are not those to what was asked.
     :raises moderation.publish.PublishError: nothing of the load is visible; publish again.
     """
     settings = settings or Settings.from_env()
@@ -127,11 +258,23 @@ def publish(
         mark_published(plan, settings=settings)
         log.info("nothing to publish: %s holds nothing new", plan.source)
         return None
-    records = bulk.collect_records(plan, job_ids, describe_job=describe_job, list_jobs=list_jobs)
     with s3.open_client(settings) as client:
+        records = backends.collect_records(
+            plan,
+            [job_id for job_id in job_ids if job_id],
+            s3=client,
+            describe_job=describe_job,
+            list_jobs=list_jobs,
+        )
         for record in records:
             s3.put(client, plan.analysis_record_uri(record.manifest_id), record.to_json())
-    return publish_load(settings, plan, records)
+    return publish_load(
+        settings,
+        plan,
+        records,
+        stop_on_mismatch=True,
+        tolerated_failure_percentage=tolerated_failure_percentage,
+    )
 
 
 def event_of(load: PublishedLoad) -> dict[str, Any]:
@@ -142,6 +285,9 @@ def event_of(load: PublishedLoad) -> dict[str, Any]:
         "moderated",
         "failed",
         "not_attempted",
+        "manifests",
+        "billed",
+        "cost_usd",
         "labels_l1",
         "labels_l2",
         "labels_l3",
@@ -167,49 +313,3 @@ def load(
     for warehouse in warehouses.configured(settings, connection_uri=connection_uri):
         log.info("%s: %s", type(warehouse).__name__, warehouse.load(load_id))
     return load_id
-
-
-def report(plan_uri: str, load_id: str | None, *, settings: Settings | None = None) -> str:
-    """Write the run's report beside its plan and log it; return its URI.
-
-    :raises ImagesOwedError: an image is still owed; the report is written all the same.
-    """
-    settings = settings or Settings.from_env()
-    plan = load_plan(plan_uri, settings=settings)
-    page = _write_page(settings, load_id) if load_id else None
-    found = build_report(settings, load_id, page=page) if load_id else None
-    text = to_text(found, query_command=f"{settings.command} query") if found else _nothing_new(plan)
-    uri = plan.report_uri
-    with s3.open_client(settings) as client:
-        s3.put(client, uri, text.encode())
-    log.info("%s\n%s", uri, text)
-    if found and not found.is_complete:
-        raise ImagesOwedError(
-            f"{found.load['not_attempted']} images of load {load_id} are still owed; see {uri}, "
-            "mend the cause, then run the source again: only what is owed is sent"
-        )
-    return uri
-
-
-def _write_page(settings: Settings, load_id: str) -> str | None:
-    """Write the report page where one is wanted; a run is not failed by its picture."""
-    if settings.report_dir is None:
-        return None
-    try:
-        return str(write_report(settings.warehouse_path, settings.report_dir, load_id=load_id).load)
-    except (WarehouseError, OSError) as error:
-        log.warning("the report page was not written: %s", error)
-        return None
-
-
-def _nothing_new(plan: Plan) -> str:
-    """What a run says that had nothing to do."""
-    totals = plan.totals
-    reasons = {
-        "already moderated": totals.already_moderated,
-        "being moderated by another run": totals.claimed_elsewhere,
-        "no images by their name": totals.ignored,
-    }
-    listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
-    found = f"{totals.listed:,} found: {listed}." if totals.listed else "It holds no images."
-    return f"Nothing new in {plan.source}\n{found}\nNo job was started, nothing was paid.\n"

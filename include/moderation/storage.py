@@ -5,8 +5,8 @@ A file is seen whole or not at all: S3 shows an object after its upload, a local
 
 from __future__ import annotations
 
-import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +89,8 @@ class Storage:
             return
         target = local_path(uri)
         target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        # Not the process's id: two of its threads may write the same file.
+        unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
         try:
             shutil.copyfile(source, unfinished)
             unfinished.replace(target)

@@ -1,0 +1,158 @@
+"""How a run ends: what it says, and whether it ends well."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import orjson
+
+from moderation import completion, s3
+from moderation.backends import read_choice
+from moderation.errors import NeedsAPersonError
+from moderation.plan import Plan, load_plan, release
+from moderation.reading import WarehouseError
+from moderation.report import build_report
+from moderation.report_page import write_report
+from moderation.report_text import to_text
+from moderation.settings import Settings
+from moderation.spending import Spending
+
+log = logging.getLogger(__name__)
+
+
+class RunIncompleteError(NeedsAPersonError):
+    """A run has ended before its images were moderated, published or loaded; the text says what to do."""
+
+
+class ImagesOwedError(RunIncompleteError):
+    """A run has ended and some of its images are still neither moderated nor failed for good."""
+
+
+def note_stop(plan: Plan, reason: str, *, s3: Any) -> None:
+    """Keep beside the plan why it is not gone on with; :func:`report` tells it."""
+    from moderation import s3 as s3_objects  # noqa: PLC0415 - the argument is the client, as everywhere
+
+    s3_objects.put(s3, _stop_uri(plan), orjson.dumps({"reason": reason}))
+
+
+def report(
+    plan_uri: str | None,
+    load_id: str | None,
+    *,
+    loaded: bool = True,
+    approved: bool = True,
+    dry_run: bool = False,
+    settings: Settings | None = None,
+) -> str:
+    """Write the run's reports beside its plan, as text and as JSON; return the URI of the text.
+
+    :param plan_uri: None when there is no plan.
+    :param load_id: what was published; None when nothing was.
+    :param loaded: whether the load reached the warehouses.
+    :param approved: whether the run went on after its plan was priced.
+    :param dry_run: whether it was to end there.
+    :raises RunIncompleteError: the run did not do what it was asked for; the reports are written anyway.
+    :raises ImagesOwedError: an image is still owed.
+    """
+    if plan_uri is None:
+        raise RunIncompleteError("nothing was planned; see the log of the task discover, then clear it")
+    settings = settings or Settings.from_env()
+    plan = load_plan(plan_uri, settings=settings)
+    if load_id:
+        return _report_load(settings, plan, load_id, loaded=loaded)
+    if plan.is_empty:
+        return _tell(settings, plan, nothing_new(plan), outcome="nothing new")
+    if dry_run:
+        text = "Dry run: nothing was started, nothing was paid.\n\n" + _price(settings, plan)
+        return _tell(settings, plan, text, outcome="dry run")
+    if approved:
+        outcome = (
+            f"nothing of load {plan.load_id} is published; see the log of the task publish. What is answered "
+            "already is kept and is not paid again: clear what failed with everything after it"
+        )
+    else:
+        release(plan, settings=settings)
+        outcome = _stop_reason(settings, plan)
+    _tell(settings, plan, f"Not done: {outcome}\n\n{_price(settings, plan)}", outcome=outcome)
+    raise RunIncompleteError(outcome)
+
+
+def nothing_new(plan: Plan) -> str:
+    """What a run says that had nothing to do."""
+    totals = plan.totals
+    reasons = {
+        "already moderated": totals.already_moderated,
+        "being moderated by another run": totals.claimed_elsewhere,
+        "no images by their name": totals.ignored,
+    }
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
+    found = f"{totals.listed:,} found: {listed}." if totals.listed else "It holds no images."
+    return f"Nothing new in {plan.source}\n{found}\nNo job was started, nothing was paid.\n"
+
+
+def _report_load(settings: Settings, plan: Plan, load_id: str, *, loaded: bool) -> str:
+    page = _write_page(settings, load_id) if loaded else None
+    found = completion.build_completion(settings, plan, load_id, outcome="published")
+    counts = found["counts"]
+    redo = f"{settings.command} redo {load_id}"
+    problem: RunIncompleteError | None = None
+    if counts["owed"] or not found["is_reconciled"]:
+        problem = ImagesOwedError(
+            f"{counts['owed']:,} images of load {load_id} are still owed; see {plan.report_uri}, mend the "
+            f"cause, then run the source again or `{redo}`: only what is owed is sent"
+        )
+    elif not loaded:
+        problem = RunIncompleteError(
+            f"load {load_id} is published and has not reached every warehouse; clear the task load"
+        )
+    found["outcome"] = str(problem) if problem else "published"
+    text = to_text(build_report(settings, load_id, page=page), query_command=f"{settings.command} query")
+    text += "\n" + completion.to_text(found, uri=plan.completion_uri, redo_command=redo)
+    uri = _write(settings, plan, text, found)
+    if problem:
+        raise problem
+    return uri
+
+
+def _tell(settings: Settings, plan: Plan, text: str, *, outcome: str) -> str:
+    return _write(settings, plan, text, completion.build_completion(settings, plan, None, outcome=outcome))
+
+
+def _write(settings: Settings, plan: Plan, text: str, found: dict[str, Any]) -> str:
+    with s3.open_client(settings) as client:
+        s3.put(client, plan.completion_uri, completion.encode(found))
+        s3.put(client, plan.report_uri, text.encode())
+    log.info("%s\n%s", plan.report_uri, text)
+    return plan.report_uri
+
+
+def _write_page(settings: Settings, load_id: str) -> str | None:
+    """Write the report page where one is wanted; a run is not failed by its picture."""
+    if settings.report_dir is None:
+        return None
+    try:
+        return str(write_report(settings.warehouse_path, settings.report_dir, load_id=load_id).load)
+    except (WarehouseError, OSError) as error:
+        log.warning("the report page was not written: %s", error)
+        return None
+
+
+def _price(settings: Settings, plan: Plan) -> str:
+    with s3.open_client(settings) as client:
+        choice = read_choice(plan, s3=client)
+    backend = choice.backend if choice else plan.backend
+    seconds = plan.expected_seconds.get(backend)
+    cost = plan.expected_cost_usd
+    return Spending(plan=plan, backend=backend, cost_usd=cost, seconds=seconds, limit_usd=None).text()
+
+
+def _stop_reason(settings: Settings, plan: Plan) -> str:
+    with s3.open_client(settings) as client:
+        if s3.exists(client, _stop_uri(plan)):
+            return str(orjson.loads(s3.read(client, _stop_uri(plan)).body)["reason"])
+    return "the run stopped before its first paid call; see the logs of the tasks plan and approve"
+
+
+def _stop_uri(plan: Plan) -> str:
+    return f"{plan.folder_uri}/stopped.json"

@@ -1,0 +1,76 @@
+"""What a plan will cost and how long it will take, in words, and whether that may be spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from moderation.errors import NeedsAPersonError
+from moderation.plan_files import Plan
+
+
+class OverBudgetError(NeedsAPersonError):
+    """The plan costs more than the run may spend; nothing was sent and nothing was paid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """A plan before it is paid for.
+
+    :param cost_usd: if every image is analysed.
+    :param seconds: expected under the quotas; None where it cannot be told.
+    :param limit_usd: what the run may spend; None for no limit.
+    """
+
+    plan: Plan
+    backend: str
+    cost_usd: float
+    seconds: float | None
+    limit_usd: float | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the price is above the limit."""
+        return self.limit_usd is not None and self.cost_usd > self.limit_usd
+
+    @property
+    def headline(self) -> str:
+        """One line: how many images, for how much."""
+        images = self.plan.totals.to_analyse
+        return f"{images:,} images of {self.plan.source} cost up to {self.cost_usd:,.4f} USD"
+
+    def text(self) -> str:
+        """Everything that is known before the first paid call."""
+        plan, totals = self.plan, self.plan.totals
+        calls = f"{len(plan.manifests):,} jobs" if self.backend == "bulk" else "single calls"
+        limit = "none" if self.limit_usd is None else f"{self.limit_usd:,.4f} USD (max_cost_usd)"
+        rows = {
+            "source": plan.source,
+            "found": f"{totals.listed:,}",
+            "moderated already": f"{totals.already_moderated:,}",
+            "in another open run": f"{totals.claimed_elsewhere:,}",
+            "no images by name": f"{totals.ignored:,}",
+            "cannot be sent": f"{totals.rejected:,} (a row with the reason each)",
+            "left to the next run": f"{totals.postponed:,}",
+            "to analyse": f"{totals.to_analyse:,}, by {calls} (backend {self.backend})",
+            "price at most": f"{self.cost_usd:,.4f} USD at the set prices",
+            "price limit": limit,
+            "time about": duration(self.seconds) + " under the quotas",
+            "load": plan.load_id,
+        }
+        return "\n".join(f"{name:<22}{value}" for name, value in rows.items()) + "\n"
+
+    def refusal(self) -> str:
+        """Why the run stops, and what to do."""
+        return (
+            f"{self.headline}; max_cost_usd allows {self.limit_usd:,.4f}. Nothing was sent and nothing was "
+            "paid. Trigger the run again with a higher max_cost_usd, a smaller source, or on_over_budget=ask"
+        )
+
+
+def duration(seconds: float | None) -> str:
+    """``1 h 05 min 09 s``."""
+    if seconds is None:
+        return "an unknown time"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min {rest:02d} s"

@@ -1,0 +1,1 @@
+"""What the moderation Dags need of Airflow beyond Rekognition: approval, alerts, metrics, retry rules."""
