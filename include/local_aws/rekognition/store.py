@@ -231,8 +231,8 @@ class Store:
         :param before: only jobs with a smaller sequence number.
         """
         return self._many(
-            "SELECT * FROM jobs WHERE (?1 IS NULL OR region = ?1) AND (?2 IS NULL OR seq < ?2)"
-            " AND created_at >= ?3 ORDER BY seq DESC LIMIT ?4",
+            "SELECT * FROM jobs WHERE region = coalesce(?, region) AND seq < coalesce(?, seq + 1)"
+            " AND created_at >= ? ORDER BY seq DESC LIMIT ?",
             (region, before, since, limit),
         )
 
