@@ -110,8 +110,7 @@ class _Lines:
 
 def _renumbered(codes: _Ints, strings: pa.Array, numbers: _Numbers[str]) -> _Ints:
     table = np.full(len(strings) + 1, -1, dtype=np.int64)  # the last entry is that of -1
-    present = np.unique(codes)
-    for code in present[present >= 0].tolist():
+    for code in np.flatnonzero(np.bincount(codes + 1)[1:]).tolist():
         table[code] = numbers.number(strings[code].as_py())
     return table[codes]
 
@@ -196,4 +195,5 @@ def _place_labels(parsed: ParsedBlock, line: _Ints, places: _Numbers[Place]) -> 
 def _number_pairs(left: _Ints, right: _Ints) -> _Ints:
     """Number the distinct pairs of two columns (values from -1 up) in order of first appearance."""
     packed = (left + 1) * (int(right.max()) + 2) + right + 1
-    return arrays.to_numpy(arrays.from_numpy(packed).dictionary_encode().indices).astype(np.int64)
+    encoded = arrays.kernels.call_function("dictionary_encode", [arrays.from_numpy(packed)])
+    return arrays.to_numpy(encoded.indices).astype(np.int64)

@@ -1,15 +1,23 @@
 """Between numpy and Arrow, without copies and without pandas.
 
 pyarrow's own conversions (``pa.array``, ``pa.scalar``, ``to_numpy``) first import pandas wherever it is
-installed, which takes longer than flattening a whole manifest.
+installed, which takes longer than flattening a whole manifest. And `pyarrow.compute` makes a documented
+Python function of each of its kernels when it is imported, which takes as long as flattening one: ``kernels``
+is what these functions call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+
+try:
+    import pyarrow._compute as kernels
+except ImportError:  # another layout in a later release; the same names are here
+    import pyarrow.compute as kernels
 
 
 def from_numpy(
@@ -52,7 +60,10 @@ def is_valid(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Mask of the rows that are not null."""
     if column.null_count == 0:
         return np.ones(len(column), dtype=bool)
-    return to_numpy(column.is_valid())
+    array = joined(column)
+    end = array.offset + len(array)
+    bits = np.unpackbits(np.frombuffer(array.buffers()[0], dtype=np.uint8), bitorder="little", count=end)
+    return bits[array.offset :].view(bool)
 
 
 def joined(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -62,6 +73,14 @@ def joined(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     if column.num_chunks == 0:
         return pa.nulls(0, column.type)
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+_Rows = TypeVar("_Rows", pa.Array, pa.Table)
+
+
+def take(values: _Rows, rows: np.ndarray, *, null: np.ndarray | None = None) -> _Rows:
+    """The values in these rows; null where the mask says so."""
+    return kernels.call_function("take", [values, from_numpy(rows, null=null)])
 
 
 def texts(values: Sequence[str | None]) -> pa.Array:
@@ -79,6 +98,13 @@ def pick(numbers: np.ndarray, values: Sequence[str]) -> pa.DictionaryArray:
     """The text of each number as an Arrow dictionary; null for -1."""
     indices = from_numpy(numbers.astype(np.int32), null=numbers < 0)
     return pa.DictionaryArray.from_arrays(indices, texts(values))
+
+
+def encoded(column: pa.Array) -> pa.DictionaryArray:
+    """Text as a dictionary."""
+    if column.null_count == len(column):
+        return pick(np.full(len(column), -1), [])
+    return kernels.call_function("dictionary_encode", [column])
 
 
 def constant(value: str | None, size: int) -> pa.Array:

@@ -11,7 +11,7 @@ import csv
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
 from moderation.taxonomy import from_v6_1, normalise, taxonomy
@@ -206,7 +206,7 @@ def _v61_key(path: _Path) -> tuple[str, ...]:
 def _v61_names() -> dict[tuple[str, ...], tuple[str, ...]]:
     """Every path of model 6.1, normalised, with its own spelling."""
     names: dict[tuple[str, ...], tuple[str, ...]] = {}
-    mapping = resources.files("moderation").joinpath("data", "mapping_v6_1_to_v7.csv")
+    mapping = Path(__file__).parent / "data" / "mapping_v6_1_to_v7.csv"
     with mapping.open(encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
             path = (row["v61_l1"], row["v61_l2"])

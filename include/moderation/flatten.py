@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from moderation import arrays
 from moderation.answers import Answers, read_answers
+from moderation.arrays import kernels
 from moderation.parse import Outcome
 from moderation.reconcile import (
     ADAPTER_IGNORED,
@@ -100,7 +100,7 @@ def _flattened(manifest: Manifest, keep: np.ndarray) -> Flattened:
     images = image_rows(manifest)
     lines_outcome = arrays.to_numpy(manifest.answers.lines.column("outcome"))
     return Flattened(
-        images=images if keep.all() else images.filter(arrays.from_numpy(keep)),
+        images=images if keep.all() else arrays.take(images, np.flatnonzero(keep)),
         labels=label_rows(manifest, keep),
         anomalies=tuple(state.anomalies),
         counts=Counts(
@@ -157,7 +157,7 @@ def _lines_as_inputs(lines: pa.Table, rows: np.ndarray) -> pa.Table:
     """`moderation.schema.INPUTS_SCHEMA` of the images that these lines name; text may be dictionaries."""
     named = lines.select(["source_ref", "line_number"])
     if len(rows) < lines.num_rows:
-        named = named.take(arrays.from_numpy(rows))
+        named = arrays.take(named, rows)
     bucket, key = _bucket_and_key(arrays.joined(named.column("source_ref")))
     columns = {
         "source_ref": named.column("source_ref"),
@@ -179,10 +179,13 @@ def _bucket_and_key(refs: pa.Array) -> tuple[pa.Array, pa.Array]:
     first = re.match(_S3_URI, refs[0].as_py()) if len(refs) else None
     if first is not None:
         prefix = f"s3://{first['bucket']}/"
-        if arrays.to_numpy(pc.starts_with(refs, prefix)).all():  # as good as always, and ten times as fast
-            bare = pc.binary_replace_slice(refs.cast(pa.binary()), 0, len(prefix.encode()), b"")
-            return arrays.constant(first["bucket"], len(refs)), bare.cast(pa.string())
-    parts = pc.extract_regex(refs, _S3_URI)
+        options = kernels.MatchSubstringOptions(prefix)
+        if arrays.to_numpy(kernels.call_function("starts_with", [refs], options)).all():
+            # One bucket, as good as always: ten times as fast.
+            options = kernels.ReplaceSliceOptions(0, len(prefix.encode()), b"")
+            key = kernels.call_function("binary_replace_slice", [refs.view(pa.binary())], options)
+            return arrays.constant(first["bucket"], len(refs)), key.view(pa.string())
+    parts = kernels.call_function("extract_regex", [refs], kernels.ExtractRegexOptions(_S3_URI))
     return parts.field("bucket"), parts.field("key")
 
 

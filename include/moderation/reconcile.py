@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from moderation import arrays
 from moderation.answers import Answers
@@ -155,9 +154,10 @@ def _match(source_refs: pa.Array, candidates: np.ndarray, refs: pa.Array) -> np.
     if len(refs) == 0 or len(candidates) == 0:
         return result
     pool = _taken(source_refs, candidates)
-    rows = arrays.codes(pc.index_in(refs, value_set=pool, skip_nulls=True))
+    options = arrays.kernels.SetLookupOptions(value_set=pool, skip_nulls=True)
+    rows = arrays.codes(arrays.kernels.call_function("index_in", [refs], options))
     taken = rows[rows >= 0]
-    distinct_inputs = pc.count_distinct(pool).as_py() == len(pool)
+    distinct_inputs = arrays.kernels.call_function("count_distinct", [pool]).as_py() == len(pool)
     if distinct_inputs and np.bincount(taken, minlength=1).max() <= 1:
         result[rows >= 0] = candidates[taken]
         return result
@@ -206,12 +206,12 @@ def report_lines(
     :param source_refs: what was asked for; None for every image that a line names.
     """
     if len(rows):
-        reported = lines.take(arrays.from_numpy(rows))
-        refs = reported.column("source_ref")
-        was_asked = refs.is_valid() if source_refs is None else pc.is_in(refs, value_set=source_refs)
+        reported = arrays.take(lines, rows)
+        refs = arrays.joined(reported.column("source_ref"))
+        was_asked = arrays.is_valid(refs) if source_refs is None else _is_in(refs, source_refs)
         state.anomalies += [
             _line_anomaly(line, asked=bool(asked))
-            for line, asked in zip(reported.to_pylist(), arrays.to_numpy(was_asked), strict=True)
+            for line, asked in zip(reported.to_pylist(), was_asked, strict=True)
         ]
 
 
@@ -243,8 +243,13 @@ def _says(answers: Answers, line: int) -> Any:
     return row, [column[first:last].tolist() for column in labels]
 
 
+def _is_in(refs: pa.Array, value_set: pa.Array) -> np.ndarray:
+    options = arrays.kernels.SetLookupOptions(value_set=value_set, skip_nulls=True)
+    return arrays.to_numpy(arrays.kernels.call_function("is_in", [refs], options))
+
+
 def _taken(refs: pa.Array, rows: np.ndarray) -> pa.Array:
-    return refs if len(rows) == len(refs) else refs.take(arrays.from_numpy(rows))
+    return refs if len(rows) == len(refs) else arrays.take(refs, rows)
 
 
 def _line_anomaly(line: dict[str, Any], *, asked: bool) -> Anomaly:

@@ -130,7 +130,7 @@ def _answering_lines(answers: Answers, state: Reconciliation) -> pa.Table:
     lines = answers.lines.select(_LINE_COLUMNS)
     if len(state.answer) == lines.num_rows and np.array_equal(state.answer, np.arange(lines.num_rows)):
         return lines
-    return lines.take(arrays.from_numpy(state.answer, null=state.answer < 0))
+    return arrays.take(lines, state.answer, null=state.answer < 0)
 
 
 def _model_version(manifest: Manifest, lines: pa.Table) -> pa.Array:
@@ -274,8 +274,8 @@ def _label_columns(
     context, record, answers = manifest.context, manifest.record, manifest.answers
     size = len(label)
     place = answers.label_place[label]
-    owners = manifest.inputs.select(["source_ref", "line_number"]).take(arrays.from_numpy(owner))
-    versions = answers.lines.select(["model_version"]).take(arrays.from_numpy(answers.label_line[label]))
+    owners = arrays.take(manifest.inputs.select(["source_ref", "line_number"]), owner)
+    versions = arrays.take(answers.lines.select(["model_version"]), answers.label_line[label])
     columns = {
         "load_id": arrays.constant(context.load_id, size),
         "dt": _day(context.dt, size),
@@ -343,7 +343,7 @@ def _table(table: schema.TableSpec, columns: dict[str, Any], size: int) -> pa.Ta
         column = arrays.joined(column)
         as_dictionary = pa.types.is_string(entry.type) and entry.name in table.dictionary
         if as_dictionary and not pa.types.is_dictionary(column.type):
-            column = column.dictionary_encode()
+            column = arrays.encoded(column)
         elif not as_dictionary and column.type != entry.type:
             column = column.cast(entry.type)
         built.append(column)

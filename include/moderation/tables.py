@@ -169,7 +169,8 @@ class _PartitionWriter:
         """Write a row group."""
         if self._writer is None:
             self._writer = self._open_file()
-        self._writer.write_table(_compact([rows]).cast(self._schema), row_group_size=ROW_GROUP_ROWS)
+        group = pa.Table.from_arrays(_compact([rows]).columns, schema=self._schema)
+        self._writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
         self._file_rows += rows.num_rows
         if self._file_rows >= MAX_FILE_ROWS:
             self._close_file()

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 
 VERSION = "7.0"
 
@@ -121,5 +121,5 @@ def from_v6_1(l1: str, l2: str) -> tuple[BridgedLabel, ...]:
 
 
 def _rows(file: str) -> list[dict[str, str]]:
-    text = resources.files("moderation").joinpath("data", file).read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "data" / file).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

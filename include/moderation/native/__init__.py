@@ -12,9 +12,7 @@ import hashlib
 import logging
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -104,6 +102,8 @@ def build() -> Path:
     compiler = find_compiler()
     if compiler is None:
         raise BuildError("no C++ compiler found (on Debian or Ubuntu: apt install g++; or set CXX)")
+    import tempfile  # noqa: PLC0415 - built once a machine, loaded in every process
+
     problems = []
     for path in paths:
         try:
@@ -119,6 +119,8 @@ def build() -> Path:
 
 
 def _compile(compiler: str, target: Path) -> None:
+    import subprocess  # noqa: PLC0415 - as above
+
     command = [compiler, *_FLAGS, "-o", str(target), str(_HERE / "parse.cpp")]
     try:
         result = subprocess.run(
