@@ -8,7 +8,7 @@ from pathlib import Path
 
 from local_aws.process import ServiceError
 from local_aws.stack import run as run_command
-from local_aws.stack.airflow_api import AirflowApi
+from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool
 from local_aws.stack.layout import Layout, StackError
 from local_aws.stack.registry import KEPT, Registry
 from local_aws.stack.services import AIRFLOW_PARTS, Stack
@@ -29,6 +29,7 @@ def up(layout: Layout) -> int:
         url = stack.start_airflow(parts=(*AIRFLOW_PARTS, "triggerer"))
         api = AirflowApi(url, user="admin", password=stack.secrets.airflow_password)
         api.wait_healthy(lambda: None)
+        ensure_job_pool(api)
     except BaseException:
         if not before:
             stack.stop()

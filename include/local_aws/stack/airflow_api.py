@@ -10,7 +10,9 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from local_aws.stack import environment
 from local_aws.stack.layout import StackError
+from moderation import limits
 
 _RUNNING = {"queued", "running", "scheduled", "restarting"}
 
@@ -60,6 +62,16 @@ class AirflowApi:
             return True
 
         self._poll(known, check, timeout, f"the DAG {dag_id} did not appear")
+
+    def make_pool(self, name: str, *, slots: int, description: str) -> None:
+        """Make a pool whose slots are held while a task is deferred, too; one that is there stays."""
+        body = {"name": name, "slots": slots, "description": description, "include_deferred": True}
+        try:
+            self._call("POST", "/api/v2/pools", body)
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code != 409:
+                    raise
 
     def trigger(self, dag_id: str, *, run_id: str, conf: dict[str, Any]) -> None:
         """Unpause the DAG and start one run of it."""
@@ -122,6 +134,12 @@ class AirflowApi:
         request = urllib.request.Request(f"{self._base}{path}", data=data, headers=headers, method=method)  # noqa: S310 - loopback
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return json.load(answer)
+
+
+def ensure_job_pool(api: AirflowApi) -> None:
+    """Make the pool that keeps all Dags together below the account's quota of bulk jobs."""
+    slots = limits.quotas(environment.REGION).bulk_concurrent_jobs
+    api.make_pool(environment.JOB_POOL, slots=slots, description="Rekognition bulk jobs open at once")
 
 
 def is_unfinished(states: list[str]) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from local_aws.stack.layout import Layout, Secrets
 
 REGION = "us-east-1"
+JOB_POOL = "rekognition_jobs"
 BUCKETS = ("moderation-input", "moderation-work", "moderation-tables")
 
 
@@ -43,6 +44,7 @@ def airflow_environment(layout: Layout, secrets: Secrets, *, port: int) -> dict[
     """Return Airflow's settings for SQLite, LocalExecutor and two cores, all on loopback."""
     return {
         "AIRFLOW_HOME": str(layout.airflow_home),
+        "MODERATION_JOB_POOL": JOB_POOL,
         "PYTHONPATH": os.pathsep.join(str(layout.root / folder) for folder in ("include", "plugins")),
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps({"conn_type": "aws", "extra": {"region_name": REGION}}),
         "AIRFLOW__CORE__DAGS_FOLDER": str(layout.root / "dags"),

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-STAGES = ("discover", "plan", "analyse", "publish", "load", "report")
+STAGES = (
+    "discover", "plan", "approve", "analyse", "single_calls", "detect", "publish", "load", "report",
+)  # fmt: skip
 _DONE = {"success", "skipped"}
 
 
@@ -44,17 +46,23 @@ class Progress:
 
 
 def describe(
-    task_states: Mapping[str, list[str]], jobs: Iterable[Mapping[str, Any]], manifests: int | None
+    task_states: Mapping[str, list[str]],
+    jobs: Iterable[Mapping[str, Any]],
+    manifests: int | None,
+    calls: int = 0,
 ) -> str:
     """Say in one line at which stage a run is and how many images are done.
 
     :param task_states: states of the task instances by task id.
     :param jobs: this run's jobs as the offline endpoint tells them.
     :param manifests: how many jobs the plan asks for; None while there is no plan.
+    :param calls: images of this run that were answered one by one.
     """
     stage = next(
         (s for s in STAGES if any(state not in _DONE for state in task_states.get(s, ["none"]))), STAGES[-1]
     )
+    if stage == "detect":
+        return f"detect: {calls:,} images answered, one call each"
     if stage != "analyse":
         return f"{stage}: {_STAGE_TEXT[stage]}"
     jobs = list(jobs)
@@ -66,7 +74,9 @@ def describe(
 
 _STAGE_TEXT = {
     "discover": "uploading and listing the images",
-    "plan": "cutting what is new into manifests",
+    "plan": "pricing what is new and choosing the backend",
+    "approve": "comparing the price with the limit",
+    "single_calls": "looking for what bulk jobs do not take",
     "publish": "flattening the answers into Parquet",
     "load": "loading the warehouse",
     "report": "writing the report",

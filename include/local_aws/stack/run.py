@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.stack import failures
-from local_aws.stack.airflow_api import AirflowApi
+from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool
 from local_aws.stack.layout import Layout, StackError
 from local_aws.stack.progress import Progress, describe
 from local_aws.stack.registry import owner_of_this_process
@@ -26,6 +26,7 @@ from moderation.plan_files import load_plan
 from moderation.settings import Settings
 
 DAG_ID = "moderate_images"
+BACKENDS = ("auto", "bulk", "detect")
 RUN_TIMEOUT_SECONDS = 24 * 3600.0
 
 
@@ -35,14 +36,27 @@ class Request:
 
     :param images: folder with the images.
     :param min_confidence: 0 to 100.
+    :param backend: ``auto``, ``bulk`` or ``detect``.
+    :param redo_load_id: do again what this load could not moderate, instead of a folder.
     """
 
     images: Path
     min_confidence: float
+    backend: str = "auto"
+    redo_load_id: str | None = None
+
+    def conf(self) -> dict[str, Any]:
+        """The params of the Dag run."""
+        return {
+            "source": str(self.images),
+            "min_confidence": self.min_confidence,
+            "backend": self.backend,
+            "redo_load_id": self.redo_load_id,
+        }
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, default_images: Path) -> Request:
-        """Read IMAGES and MIN_CONFIDENCE.
+        """Read IMAGES, MIN_CONFIDENCE, BACKEND and REDO.
 
         :raises StackError: one of them cannot be used; the text names the variable and what is allowed.
         """
@@ -58,7 +72,10 @@ class Request:
             raise StackError(f"MIN_CONFIDENCE={asked} is not a number; use 0 to 100") from None
         if not 0 <= confidence <= 100:
             raise StackError(f"MIN_CONFIDENCE={asked} is out of range; use 0 to 100")
-        return cls(folder, confidence)
+        backend = environ.get("BACKEND", "").strip() or "auto"
+        if backend not in BACKENDS:
+            raise StackError(f"BACKEND={backend} is unknown; use {', '.join(BACKENDS)}")
+        return cls(folder, confidence, backend, environ.get("REDO", "").strip() or None)
 
 
 def run(layout: Layout, environ: Mapping[str, str]) -> int:
@@ -91,8 +108,8 @@ def _run_on(stack: Stack, request: Request, progress: Progress) -> int:
     api.wait_healthy(check)
     api.wait_for_dag(DAG_ID, check)
     run_id = f"make_run_{datetime.now(UTC):%Y%m%dT%H%M%S}_{uuid.uuid4().hex[:6]}"
-    conf = {"source": str(request.images), "min_confidence": request.min_confidence}
-    api.trigger(DAG_ID, run_id=run_id, conf=conf)
+    ensure_job_pool(api)
+    api.trigger(DAG_ID, run_id=run_id, conf=request.conf())
     state = _follow(api, stack, run_id, progress, check)
     progress.close()
     text = _report_text(api.xcom(DAG_ID, run_id, "discover"))
@@ -108,13 +125,15 @@ def _follow(api: AirflowApi, stack: Stack, run_id: str, progress: Progress, chec
     """Show the run until it ends; return its state."""
     deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
     before = {job["job_id"] for job in stack.rekognition_progress()}
+    calls_before = stack.rekognition_calls()
     while (state := api.run_state(DAG_ID, run_id)) not in {"success", "failed"}:
         check()
         if time.monotonic() > deadline:
             raise StackError(f"the run {run_id} did not end within {RUN_TIMEOUT_SECONDS / 3600:.0f} hours")
         tasks = api.task_states(DAG_ID, run_id)
         jobs = [job for job in stack.rekognition_progress() if job["job_id"] not in before]
-        progress.show(describe(tasks, jobs, len(tasks.get("analyse", [])) or None))
+        calls = stack.rekognition_calls() - calls_before
+        progress.show(describe(tasks, jobs, len(tasks.get("analyse", [])) or None, calls))
         time.sleep(0.5)
     return state
 

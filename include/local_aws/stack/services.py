@@ -129,13 +129,21 @@ class Stack:
 
     def rekognition_progress(self) -> list[dict[str, Any]]:
         """Return job id, status and images done and in all, as the offline endpoint tells them."""
+        jobs: list[dict[str, Any]] = self._rekognition_local("/jobs")["jobs"]
+        return jobs
+
+    def rekognition_calls(self) -> int:
+        """Return how many images were ever answered, and billed, one by one."""
+        return int(self._rekognition_local("/ledger?limit=1")["totals"].get("detect_billed", 0))
+
+    def _rekognition_local(self, path: str) -> Any:
+        """Ask the local side of the offline endpoint."""
         facts = self.registry.entries()["rekognition"].facts
         request = urllib.request.Request(  # noqa: S310 - a loopback address from our own registry
-            f"{facts['endpoint']}/_local/jobs", headers={"Authorization": f"Bearer {facts['admin_token']}"}
+            f"{facts['endpoint']}/_local{path}", headers={"Authorization": f"Bearer {facts['admin_token']}"}
         )
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-            jobs: list[dict[str, Any]] = json.load(answer)["jobs"]
-        return jobs
+            return json.load(answer)
 
     def stop(self) -> list[str]:
         """Stop what this owner started; returns the names."""

@@ -12,6 +12,7 @@ from local_aws.rekognition.operations.media_analysis import (
     start_media_analysis_job,
 )
 from local_aws.rekognition.operations.moderation import detect_moderation_labels
+from local_aws.rekognition.operations.projects import describe_project_versions, describe_projects
 
 Handler = Callable[[Call], Awaitable[dict[str, Any]]]
 
@@ -20,4 +21,6 @@ OPERATIONS: Mapping[str, Handler] = {
     "GetMediaAnalysisJob": get_media_analysis_job,
     "ListMediaAnalysisJobs": list_media_analysis_jobs,
     "DetectModerationLabels": detect_moderation_labels,
+    "DescribeProjects": describe_projects,
+    "DescribeProjectVersions": describe_project_versions,
 }
