@@ -20,7 +20,7 @@ _S3_URI = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9](/\S*)?")
 _MAX_URI = 400
 _WAREHOUSE = re.compile(r"duckdb|folder|postgres(ql)?://\S+|airflow:[A-Za-z0-9_.\-]{1,250}")
 _WAREHOUSE_COMMA = re.compile(r",\s*(?=duckdb|folder|postgres(?:ql)?://|airflow:|,|$)|,\s+")
-_MODEL = re.compile(r"([A-Za-z]+-)?\d+(\.\d+)*")
+_MODEL = re.compile(r"([A-Za-z]+-)*\d+(\.\d+)*")
 
 
 class SettingsError(NeedsAPersonError, ValueError):
