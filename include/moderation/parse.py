@@ -18,9 +18,9 @@ NOT_AN_OBJECT  valid JSON, but no object
 NO_SOURCE_REF  ``source-ref`` missing, null, empty or no string
 NO_ANSWER      ``detect-moderation-labels`` missing or null
 BAD_ANSWER     the answer is no object; or ``ModerationLabels`` missing, null or no list (an image is never
-               passed because its labels are missing; ``[]`` is the only way to say "nothing found"); or a
-               label is no object, its ``Name`` no non-empty string, its ``Confidence`` no number, its
-               ``ParentName`` neither string nor null, its ``TaxonomyLevel`` neither integer nor null; or
+               passed because its labels are missing; ``[]`` is the only way to say "nothing found") or longer
+               than `MAX_LABELS`; or a label is no object, its ``Name`` no non-empty string, its
+               ``Confidence`` no number, its ``ParentName`` neither string nor null, its ``TaxonomyLevel`` neither integer nor null; or
                ``ContentTypes`` neither list nor null
 ANSWERED       everything else, whatever further keys the line or the answer holds
 ============== =====================================================================================
@@ -38,6 +38,9 @@ import pyarrow as pa
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 """A longer line is malformed (white space around it aside). An answer with every label has 10 kB."""
+
+MAX_LABELS = 1_000
+"""An answer with more is malformed: the taxonomy has 52, and finding parents takes time quadratic in them."""
 
 MAX_RAW_CHARS = 2_000
 """How much of a line that gave no answer is kept."""
@@ -247,6 +250,7 @@ def _classify_answer(answer: Any) -> Outcome:
     if (
         isinstance(answer, dict)
         and isinstance(answer.get("ModerationLabels"), list)
+        and len(answer["ModerationLabels"]) <= MAX_LABELS
         and isinstance(answer.get("ContentTypes"), list | None)
     ):
         return Outcome.ANSWERED

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moderation import native, parse
-from moderation.parse import MAX_LINE_BYTES, ParsedBlock, parse_block_in_python
+from moderation.parse import MAX_LABELS, MAX_LINE_BYTES, ParsedBlock, parse_block_in_python
 from support.result_lines import NUMBERS, SCALARS, fuzzed_block
 
 DRIVER = Path(__file__).parents[1] / "support" / "parse_sanitized.cpp"
@@ -164,6 +164,12 @@ class TestTwin:
     def test_many_distinct_names(self) -> None:
         lines = [labels(*(f'{{"Name":"n{n}{m}","Confidence":{m}}}' for m in range(30))) for n in range(300)]
         assert len(assert_twins(b"\n".join(lines)).strings) > 2000
+
+    @pytest.mark.parametrize("count", [MAX_LABELS, MAX_LABELS + 1])
+    def test_labels_up_to_the_limit(self, count: int) -> None:
+        label = '{"Name":"x","ParentName":"x","Confidence":1}'
+        parsed = assert_twins(labels(*[label] * count))
+        assert parsed.labels.num_rows == (count if count <= MAX_LABELS else 0)
 
     def test_columns_outlive_the_block(self) -> None:
         column = native.parse_block(labels('{"Name":"x","Confidence":1}') * 1, 5).lines.column("source_ref")

@@ -21,6 +21,7 @@ using json::Value;
 
 constexpr size_t kMaxLineBytes = 4 * 1024 * 1024;
 constexpr size_t kMaxRawChars = 2000;
+constexpr size_t kMaxLabels = 1000;
 constexpr int32_t kNone = -1;
 
 enum Outcome : int8_t { kAnswered, kNoAnswer, kNotJson, kNotAnObject, kNoSourceRef, kBadAnswer };
@@ -72,7 +73,7 @@ struct Answer {
   }
   bool is_bad() const {
     const bool content_types_bad = content_types.kind > Kind::null && !content_types.is_list;
-    return !is_object || !has_labels || has_bad_label || content_types_bad;
+    return !is_object || !has_labels || has_bad_label || labels.size() > kMaxLabels || content_types_bad;
   }
 };
 
