@@ -94,6 +94,13 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--max-images", type=int, metavar="N")
     plan.set_defaults(run=_plan)
 
+    redo = commands.add_parser("redo", parents=[shared], help="what of a load is to be done again")
+    redo.add_argument("load_id", help="a published load; see the table loads")
+    redo.add_argument(
+        "--permanent", action="store_true", help="also what was refused for its own sake (format, size)"
+    )
+    redo.set_defaults(run=_redo)
+
     query.add_parser(commands)
     report_page.add_parser(commands)
 
@@ -217,8 +224,34 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
         max_images=options.max_images,
     )
     plan = plans.make_plan(settings, request, published=published_images, dry_run=True)
+    _show(_summary(plan), options, _plan_lines(plan))
+    return 0
+
+
+def _redo(settings: Settings, options: argparse.Namespace) -> int:
+    from moderation.publish import published_images  # noqa: PLC0415 - as above
+    from moderation.redo import FailedOfLoad, question_of  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    min_confidence, adapter = question_of(settings, options.load_id)
+    request = PlanRequest(
+        run_key=plans.run_key("cli", now.isoformat()),
+        source=FailedOfLoad(options.load_id, permanent=options.permanent).uri,
+        logical_time=now,
+        min_confidence=min_confidence,
+        adapter=adapter,
+    )
+    plan = plans.make_plan(settings, request, published=published_images, dry_run=True)
+    conf = {"redo_load_id": options.load_id} | ({"redo_permanent": True} if options.permanent else {})
+    command = f"airflow dags trigger moderate_images --conf '{json.dumps(conf)}'"
+    lines = [*_plan_lines(plan), ("to start it", command)]
+    _show(_summary(plan) | {"conf": conf, "command": command}, options, lines)
+    return 0
+
+
+def _plan_lines(plan: Plan) -> list[tuple[str, Any]]:
     totals = plan.totals
-    lines: list[tuple[str, Any]] = [
+    return [
         ("source", plan.source),
         ("listed", totals.listed),
         ("ignored", totals.ignored),
@@ -232,8 +265,6 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
         ("time by bulk jobs", _duration(plan.expected_seconds["bulk"])),
         ("time by single calls", _duration(plan.expected_seconds["detect"])),
     ]
-    _show(_summary(plan), options, lines)
-    return 0
 
 
 def _summary(plan: Plan) -> dict[str, Any]:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 DEADLINE_HOURS = 6.0
 
 FAILED_SUBJECT = "Moderation run failed: {{ run_id }}"
-FAILED_MESSAGE = "{{ dag.dag_id }}, run {{ run_id }}: {{ exception }}\n\nLog: {{ ti.log_url }}"
+FAILED_MESSAGE = "{{ ti.dag_id }}, run {{ run_id }}: {{ exception }}\n\nLog: {{ ti.log_url }}"
 LATE_SUBJECT = "Moderation run is late"
 LATE_MESSAGE = (
     "{dag_id}, run {run_id}: not finished after {hours:g} hours. Open the run in Airflow: a task that waits "

@@ -1,0 +1,54 @@
+"""Reading the Dag files: no errors, no connections, nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from support.airflow_home import REPOSITORY
+
+DAGS = sorted(path.name for path in (REPOSITORY / "dags").glob("*.py"))
+
+# Runs in a process of its own: what other tests imported would hide what a file imports.
+READ = """
+import json, socket, sys, time
+import airflow.sdk
+from airflow.sdk import Asset, BaseHook, Param, dag, task
+
+opened = []
+def refuse(*arguments, **_):
+    opened.append(repr(arguments))
+    raise OSError("no connections while a Dag file is read")
+socket.socket.connect = refuse
+socket.create_connection = refuse
+socket.getaddrinfo = refuse
+begun = time.process_time()
+__import__(sys.argv[1])
+seconds = time.process_time() - begun
+heavy = [name for name in ("moderation.stages", "pyiceberg", "pyarrow", "aiobotocore") if name in sys.modules]
+print(json.dumps({"seconds": seconds, "opened": opened, "heavy": heavy}))
+"""
+
+
+@pytest.mark.parametrize("name", DAGS)
+@pytest.mark.parametrize("source", ["", "s3://archive/nightly/"], ids=["unscheduled", "nightly"])
+def test_a_dag_file_is_read_without_connections_and_without_the_pipeline(name: str, source: str) -> None:
+    folders = [str(REPOSITORY / folder) for folder in ("dags", "plugins", "include")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "MODERATION_SOURCE": source}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", READ, name.removesuffix(".py")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(f"{name}: {found['seconds']:.2f} s of processor time")
+    assert not found["opened"]
+    assert not found["heavy"]

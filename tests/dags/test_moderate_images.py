@@ -1,0 +1,259 @@
+"""The Dag ``moderate_images`` as people run it: real S3, offline Rekognition, both backends."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_aws.rekognition import launch
+from local_aws.rekognition.launch import Rekognition
+from local_aws.rekognition.settings import ServerSettings
+from local_aws.seaweedfs import Credentials, SeaweedFS
+from moderation import stages
+from moderation.detect.eligibility import Memory, Verdict
+from moderation.plan import PlanRequest
+from moderation.settings import Settings
+from support import airflow_runs, moderation_runs, pictures
+from support import rekognition_server as offline
+from support.moderation_runs import World
+
+pytestmark = [pytest.mark.usefixtures("airflow_db"), pytest.mark.xdist_group("moderate_images")]
+
+BACKENDS = ("bulk", "detect")
+INELIGIBLE = {"kind": "ineligible", "operation": "StartMediaAnalysisJob"}
+
+
+@pytest.fixture(scope="session")
+def dag_server(
+    tmp_path_factory: pytest.TempPathFactory, s3_server: SeaweedFS, credentials: Credentials
+) -> Iterator[Rekognition]:
+    folder = tmp_path_factory.mktemp("rekognition-dag")
+    with launch.start(
+        folder, credentials, s3_server.endpoint_url, settings=offline.quick(), python_path=[offline.TESTS]
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def world(
+    aws_env: pytest.MonkeyPatch, dag_server: Rekognition, s3_client: Any, bucket: str, tmp_path: Path
+) -> World:
+    moderation_runs.environment(aws_env, dag_server, bucket, tmp_path)
+    return World(dag_server, s3_client, bucket, moderation_runs.read_dag())
+
+
+def comparable(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without what names the run, the backend and its jobs."""
+    apart = {"load_id", "dt", "backend", "job_id", "moderated_at"}
+    return {name: value for name, value in row.items() if name not in apart}
+
+
+def of_load(world: World, table: str, load_id: str) -> list[dict[str, Any]]:
+    rows = [comparable(row) for row in world.rows(table) if row["load_id"] == load_id]
+    return sorted(rows, key=lambda row: (row["source_ref"], row.get("name", "")))
+
+
+def test_both_backends_leave_the_same_tables_and_force_pays_again(world: World) -> None:
+    refs = world.upload([*(f"{n}.jpg" for n in range(12)), "odd näme +%20.jpg"])
+    world.s3.put_object(Bucket=world.bucket, Key="images/small.png", Body=pictures.png(8, 8))
+    world.s3.put_object(Bucket=world.bucket, Key="images/notes.txt", Body=b"no picture")
+    loads = []
+    for backend, force in (("bulk", False), ("detect", True)):
+        dag_run = world.run(backend=backend, force=force)
+        assert dag_run.state == "success", world.states(dag_run)
+        other = "detect" if backend == "bulk" else "analyse"
+        assert world.states(dag_run)[other] == {"skipped"}
+        loads += airflow_runs.returned(dag_run, "publish")
+    for table in ("images", "labels_l1", "labels_l2", "labels_l3", "anomalies"):
+        bulk, detect = (of_load(world, table, load_id) for load_id in loads)
+        assert bulk == detect, table
+    assert len(of_load(world, "images", loads[0])) == 14
+    assert {row["backend"] for row in world.rows("jobs")} == set(BACKENDS)
+    assert world.paid() == dict.fromkeys(refs, 2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_running_again_or_clearing_any_task_duplicates_nothing(world: World, backend: str) -> None:
+    world.upload(f"{n}.jpg" for n in range(4))
+    dag_run = world.run(backend=backend)
+    assert dag_run.state == "success", world.states(dag_run)
+    (load_id,) = airflow_runs.returned(dag_run, "publish")
+    report = world.completion(dag_run)
+    assert report["counts"]["inputs"] == report["counts"]["moderated"] == 4
+    assert report["is_reconciled"]
+    assert {file["kind"] for file in report["files"]} >= {"plan", "inputs", "manifest", "results", "loads"}
+    assert report["cost_usd"] == pytest.approx(0.004)
+    event = moderation_runs.asset_events()[-1]
+    assert (event.extra["load_id"], event.extra["moderated"], event.extra["billed"]) == (load_id, 4, 4)
+    for task_id in ("plan", "approve", "analyse", "single_calls", "detect", "publish", "load", "report"):
+        if world.states(dag_run)[task_id] != {"skipped"}:
+            airflow_runs.clear_and_run(world.dag, dag_run, task_id)
+            assert world.states(dag_run)[task_id] == {"success"}, task_id
+    second = world.run(backend=backend)
+    assert second.state == "success"
+    assert world.states(second)["publish"] == {"skipped"}
+    assert "Nothing new" in world.text(second)
+    assert world.statuses() == {"moderated": 4}
+    assert world.warehouse("SELECT count(*), count(DISTINCT source_ref) FROM images") == [(4, 4)]
+    world.assert_nothing_twice()
+
+
+def test_images_in_another_open_run_are_left_to_it(world: World) -> None:
+    world.upload(f"first/{n}.jpg" for n in range(2))
+    other = stages.Run("moderate_images", "another-run", datetime(2026, 11, 22, tzinfo=UTC))
+    plan_uri = stages.discover(other, source=world.source)
+    world.upload(["second.jpg"])
+    dag_run = world.run(backend="bulk")
+    assert dag_run.state == "success", world.states(dag_run)
+    assert world.plan(dag_run).totals.claimed_elsewhere == 2
+    assert world.statuses() == {"moderated": 1}
+    assert stages.job_arguments(plan_uri)
+
+
+def test_a_dry_run_says_the_price_and_touches_nothing(world: World) -> None:
+    world.upload(f"{n}.jpg" for n in range(3))
+    dag_run = world.run(dry_run=True)
+    states = world.states(dag_run)
+    assert dag_run.state == "success", states
+    for task_id in ("approve", "analyse", "single_calls", "detect", "publish", "load"):
+        assert states[task_id] == {"skipped"}
+    assert "Dry run: nothing was started" in world.text(dag_run)
+    assert "0.0030 USD" in world.text(dag_run)
+    assert not world.paid()
+    assert world.run(backend="bulk", max_cost_usd=1).state == "success"  # nothing was claimed
+
+
+def test_a_run_over_its_price_limit_fails_before_the_first_paid_call(world: World) -> None:
+    world.upload(f"{n}.jpg" for n in range(3))
+    dag_run = world.run(max_cost_usd=0.002)
+    states = world.states(dag_run)
+    assert (str(dag_run.state), states["approve"], states["report"]) == ("failed", {"failed"}, {"failed"})
+    assert states["publish"] == {"skipped"}
+    assert "max_cost_usd allows 0.0020" in world.text(dag_run)
+    assert "max_cost_usd allows 0.0020" in world.completion(dag_run)["outcome"]
+    assert not world.paid()
+
+
+@pytest.mark.parametrize(("option", "state", "paid"), [("Approve", "success", 3), ("Reject", "failed", 0)])
+def test_a_person_approves_or_rejects_what_is_over_the_limit(
+    world: World, option: str, state: str, paid: int
+) -> None:
+    world.upload(f"{n}.jpg" for n in range(3))
+    with moderation_runs.person(option) as asked:
+        dag_run = world.run(max_cost_usd=0.002, on_over_budget="ask", backend="bulk")
+    assert "3 images of" in asked[0]
+    assert str(dag_run.state) == state, world.states(dag_run)
+    assert sum(world.paid().values()) == paid
+    if option == "Reject":
+        assert "rejected" in world.text(dag_run)
+
+
+ONE_JOB_FAILS = {
+    "kind": "job_failed",
+    "skip": 1,
+    "count": 1,
+    "failure_code": "INTERNAL_ERROR",
+    "message": "a fault of its own",
+}
+
+
+@pytest.fixture
+def small_manifests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "PlanRequest", functools.partial(PlanRequest, max_lines=2))
+
+
+@pytest.mark.usefixtures("small_manifests")
+def test_a_failed_manifest_does_not_stop_the_others_and_is_redone_alone(world: World) -> None:
+    refs = world.upload(f"{n}.jpg" for n in range(6))
+    world.s3.put_object(Bucket=world.bucket, Key="images/small.png", Body=pictures.png(8, 8))
+    with offline.faults(world.server, ONE_JOB_FAILS):
+        dag_run = world.run(backend="bulk")
+    states = world.states(dag_run)
+    assert (str(dag_run.state), states["analyse"]) == ("failed", {"success", "failed"})
+    assert (states["publish"], states["load"], states["report"]) == ({"success"}, {"success"}, {"failed"})
+    assert world.statuses() == {"moderated": 4, "failed": 1, "not_attempted": 2}
+    report = world.completion(dag_run)
+    assert report["counts"]["owed"] == 2
+    owed = [
+        (entry["source_ref"], entry["error_message"], entry["line_number"]) for entry in report["failures"]
+    ]
+    assert (refs[2], "a fault of its own", 1) in owed
+    (load_id,) = airflow_runs.returned(dag_run, "publish")
+    assert f"redo {load_id}" in world.text(dag_run)
+
+    redone = world.run(backend="bulk", source="", redo_load_id=load_id)
+    assert redone.state == "success", world.states(redone)
+    assert world.plan(redone).totals.to_analyse == 2
+    assert world.plan(redone).totals.rejected == 0
+    assert world.paid() == dict.fromkeys(refs, 1)
+    with_refused = world.run(source="", redo_load_id=load_id, redo_permanent=True, dry_run=True)
+    totals = world.plan(with_refused).totals
+    assert (totals.to_analyse, totals.rejected, totals.already_moderated) == (0, 1, 2)
+
+
+@pytest.mark.usefixtures("small_manifests")
+def test_above_the_tolerated_failures_nothing_is_published_until_they_are_mended(world: World) -> None:
+    refs = world.upload(f"{n}.jpg" for n in range(6))
+    with offline.faults(world.server, ONE_JOB_FAILS):
+        dag_run = world.run(backend="bulk", tolerated_failure_percentage=20)
+    assert world.states(dag_run)["publish"] == {"failed"}
+    assert str(dag_run.state) == "failed"
+    assert not world.rows("images")
+    assert "Not done: nothing of load" in world.text(dag_run)
+    for task_id in ("analyse", "single_calls", "publish", "load", "report"):
+        airflow_runs.clear_and_run(world.dag, dag_run, task_id)
+    assert world.statuses() == {"moderated": 6}
+    assert max(world.paid()[ref] for ref in refs) == 1
+
+
+def test_auto_learns_once_that_bulk_jobs_are_closed_and_says_so(world: World) -> None:
+    refs = world.upload(["a.jpg"])
+    with offline.faults(world.server, INELIGIBLE):
+        dag_run = world.run(backend="auto")
+    assert dag_run.state == "success", world.states(dag_run)
+    assert world.states(dag_run)["analyse"] == {"skipped"}
+    assert "Bulk jobs are not open to this account" in world.text(dag_run)
+    refs += world.upload(["b.jpg"])
+    again = world.run(backend="auto")  # it would find them open now: it remembers
+    assert world.states(again)["analyse"] == {"skipped"}
+    assert world.paid() == dict.fromkeys(refs, 1)
+
+
+@pytest.mark.usefixtures("small_manifests")
+def test_auto_goes_on_with_single_calls_when_the_first_job_is_denied(world: World) -> None:
+    refs = world.upload(f"{n}.jpg" for n in range(4))
+    settings = Settings.from_env()
+    Memory(world.s3, f"{settings.work_uri}/account", settings.region).learn(Verdict(True, "remembered"))
+    with offline.faults(world.server, INELIGIBLE):
+        dag_run = world.run(backend="auto")
+    states = world.states(dag_run)
+    assert dag_run.state == "success", states
+    assert (states["analyse"], states["detect"]) == ({"failed"}, {"success"})
+    assert "Bulk jobs are not open to this account" in world.text(dag_run)
+    assert world.statuses() == {"moderated": 4}
+    assert world.paid() == dict.fromkeys(refs, 1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_missing_adapter_is_refused_before_the_start(world: World, backend: str) -> None:
+    world.upload(["a.jpg"])
+    arn = f"arn:aws:rekognition:us-east-1:{ServerSettings().account_id}:project/p/version/v/1700000000000"
+    dag_run = world.run(backend=backend, adapter=arn)
+    assert world.states(dag_run)["plan"] == {"failed"}
+    assert f"there is no adapter {arn}" in world.text(dag_run)
+    assert not world.paid()
+
+
+def test_an_empty_source_is_no_failure_and_a_missing_bucket_is_one(world: World) -> None:
+    empty = world.run()
+    assert empty.state == "success", world.states(empty)
+    assert "It holds no images" in world.text(empty)
+    missing = world.run(source="s3://no-such-bucket-anywhere/images")
+    states = world.states(missing)
+    assert str(missing.state) == "failed"
+    assert (states["discover"], states["publish"], states["report"]) == ({"failed"}, {"skipped"}, {"failed"})
