@@ -31,6 +31,7 @@ def test_every_setting_is_read_from_its_variable():
             "MODERATION_CATALOG_URI": "glue",
             "MODERATION_WAREHOUSE": "/data/w.duckdb",
             "MODERATION_PARQUET_DIR": "/data/mirror",
+            "MODERATION_WAREHOUSES": "folder, postgresql://u:p,w@one,two:5432/db , airflow:pg.main,duckdb",
             "MODERATION_MODEL": "offline-1.0",
             "MODERATION_PRICE_TIERS": "[[10, 0.5], [null, 0.25]]",
             "MODERATION_CLAIM_HOURS": "1.5",
@@ -45,6 +46,12 @@ def test_every_setting_is_read_from_its_variable():
     assert settings.tables_uri == "/data/tables"
     assert settings.catalog_uri == "glue"
     assert settings.parquet_mirror == Path("/data/mirror")
+    assert settings.warehouses == (
+        "folder",
+        "postgresql://u:p,w@one,two:5432/db",
+        "airflow:pg.main",
+        "duckdb",
+    )
     assert settings.model_version == "offline-1.0"
     assert [tier.usd_per_image for tier in settings.price_tiers] == [Decimal("0.5"), Decimal("0.25")]
     assert (settings.claim_hours, settings.inspect_threads) == (1.5, 4)
@@ -77,3 +84,27 @@ def test_every_setting_is_read_from_its_variable():
 def test_a_malformed_value_is_an_error_that_names_the_variable(variable, value):
     with pytest.raises(SettingsError, match=variable):
         Settings.from_env({variable: value})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "s3cret",
+        "mysql://user:s3cret@host/db",
+        "duckdb,",
+        "duckdb,,folder",
+        "duckdb,duckdb",
+        "airflow:",
+        "postgresql://user:s3 cret@host/db",
+        "postgresql://user:s3cret@host/db, x",
+    ],
+)
+def test_a_malformed_list_of_warehouses_is_an_error_that_tells_no_password(value):
+    with pytest.raises(SettingsError, match=r"^MODERATION_WAREHOUSES: ") as caught:
+        Settings.from_env({"MODERATION_WAREHOUSES": value})
+    assert "cret" not in str(caught.value)
+
+
+def test_passwords_of_warehouses_are_not_in_the_representation():
+    settings = Settings.from_env({"MODERATION_WAREHOUSES": "postgresql://user:s3cret@host/db"})
+    assert "s3cret" not in repr(settings)

@@ -14,11 +14,11 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
 from moderation.catalog import open_catalog
-from moderation.published import read_load
 from moderation.reading import WarehouseBusyError, WarehouseError
 from moderation.schema import LABELS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.warehouses.base import published_load
+from moderation.warehouses.load_files import read_load
 
 DEFAULT_WAIT_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0

@@ -37,7 +37,9 @@ class Cluster:
 
     def run(self, statements: list[str]) -> str:
         """As one transaction, the way BatchExecuteStatement does; returns its status."""
-        number = self.api.batch_execute_statement(Database="dev", WorkgroupName="moderation", Sqls=statements)["Id"]
+        number = self.api.batch_execute_statement(
+            Database="dev", WorkgroupName="moderation", Sqls=statements
+        )["Id"]
         return str(self.api.describe_statement(Id=number)["Status"])
 
     def load(self, load_id: str) -> str:
@@ -111,7 +113,9 @@ def test_the_manifest_names_every_file_with_its_size_and_is_the_same_each_time(c
 def test_columns_of_a_later_release_are_found_and_added(cluster):
     with psycopg.connect(cluster.uri) as connection:
         connection.execute("ALTER TABLE moderation.jobs DROP COLUMN anomalies")
-    number = cluster.api.execute_statement(Database="dev", WorkgroupName="moderation", Sql=SQL.known_columns())["Id"]
+    number = cluster.api.execute_statement(
+        Database="dev", WorkgroupName="moderation", Sql=SQL.known_columns()
+    )["Id"]
     known: dict[str, set[str]] = {}
     for table, column in cluster.api.get_statement_result(Id=number)["Records"]:
         known.setdefault(table["stringValue"], set()).add(column["stringValue"])

@@ -1,0 +1,141 @@
+"""The task groups for Redshift and Athena inside real Dag runs."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from airflow.models.dagrun import DagRun
+from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook
+from airflow.sdk import DAG
+
+import moderation_warehouses
+from moderation.settings import Settings
+from moderation.warehouses import athena
+from moderation.warehouses.postgres import PostgresWarehouse
+from moderation_warehouses import RedshiftTarget
+from support import airflow_runs, planned_runs, published_loads
+from support.postgres_fixtures import postgres_server, postgres_uri
+from support.redshift_on_postgres import RedshiftOnPostgres
+
+__all__ = ["postgres_server", "postgres_uri"]  # fixtures
+
+pytestmark = pytest.mark.usefixtures("airflow_db")
+_numbers = itertools.count()
+TARGET = RedshiftTarget(database="dev", workgroup_name="moderation")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, bucket: str, aws_env: pytest.MonkeyPatch) -> Settings:
+    made = planned_runs.make_settings(tmp_path, bucket, tables="s3")
+    for name in ("work_uri", "tables_uri", "catalog_uri"):
+        aws_env.setenv(f"MODERATION_{name.upper()}", getattr(made, name))
+    return made
+
+
+@pytest.fixture
+def redshift(monkeypatch: pytest.MonkeyPatch, postgres_uri: str, s3_client: Any) -> RedshiftOnPostgres:
+    stand_in = RedshiftOnPostgres(postgres_uri, s3_client)
+    monkeypatch.setattr(RedshiftDataHook, "conn", stand_in)
+    return stand_in
+
+
+def run(load_id: str | None) -> tuple[DAG, DagRun]:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with DAG(f"warehouse_tasks_{next(_numbers)}", schedule=None, start_date=start) as dag:
+        moderation_warehouses.redshift_load(load_id, target=TARGET, poll_interval=1)
+    return dag, airflow_runs.run(dag)
+
+
+def state(dag_run: DagRun, task_id: str) -> str:
+    (instance,) = airflow_runs.instances(dag_run, task_id)
+    return str(instance.state)
+
+
+def count(uri: str, table: str) -> int:
+    with psycopg.connect(uri) as connection:
+        (number,) = connection.execute(f"SELECT count(*) FROM moderation.{table}").fetchone() or (0,)
+        return int(number)
+
+
+def test_a_load_reaches_redshift_and_clearing_any_task_changes_nothing(
+    settings, redshift, s3_client, postgres_uri
+):
+    load_id = published_loads.publish_plain(settings, s3_client, "run-a")
+    dag, dag_run = run(load_id)
+    for task_id in ("redshift.setup", "redshift.statements", "redshift.merge"):
+        assert state(dag_run, task_id) == "success"
+        ran = len(redshift.batches)
+        airflow_runs.clear_and_run(dag, dag_run, task_id)
+        assert len(redshift.batches) == ran + 1, "cleared, it is sent again"
+        assert (count(postgres_uri, "images"), count(postgres_uri, "loads")) == (6, 1)
+
+
+def test_a_merge_that_redshift_breaks_off_leaves_nothing_and_is_cleared(
+    settings, redshift, s3_client, postgres_uri
+):
+    load_id = published_loads.publish_plain(settings, s3_client, "run-a")
+    redshift.dies_before = 'INSERT INTO "moderation"."jobs"'
+    dag, dag_run = run(load_id)
+    assert state(dag_run, "redshift.merge") == "failed"
+    assert count(postgres_uri, "images") == 0
+    airflow_runs.clear_and_run(dag, dag_run, "redshift.merge")
+    assert state(dag_run, "redshift.merge") == "success"
+    assert (count(postgres_uri, "images"), count(postgres_uri, "loads")) == (6, 1)
+
+
+def test_a_run_without_a_load_skips_redshift(redshift, settings):
+    _, dag_run = run(None)
+    assert state(dag_run, "redshift.statements") == "skipped"
+    assert state(dag_run, "redshift.merge") == "skipped"
+
+
+@pytest.mark.parametrize("both", [{}, {"workgroup_name": "w", "cluster_identifier": "c"}])
+def test_a_target_is_one_workgroup_or_one_cluster(both):
+    with pytest.raises(ValueError, match="workgroup_name or cluster_identifier"):
+        RedshiftTarget(database="dev", **both)
+
+
+EXTERNAL = athena.ExternalTables(tables_uri="s3://bucket/tables", first_day=date(2026, 1, 1))
+
+
+@pytest.mark.parametrize("external", [None, EXTERNAL])
+def test_athena_gets_every_statement_databases_first(external):
+    with DAG("athena", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        moderation_warehouses.athena_setup(output_location="s3://bucket/athena", external=external)
+    texts = []
+    for task in dag.topological_sort():
+        mapped = getattr(task, "expand_input", None)
+        texts += mapped.value["query"] if mapped else [task.query]
+    tables = external.statements() if external else []
+    views = athena.views_over_files() if external else athena.views_over_iceberg()
+    assert texts == [*tables, *views]
+
+
+def test_an_airflow_connection_becomes_a_uri_that_postgresql_takes(
+    settings,
+    s3_client,
+    postgres_server,
+    monkeypatch,
+):
+    load_id = published_loads.publish_plain(settings, s3_client, "run-a", images=2)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_WAREHOUSE",
+        '{"conn_type": "postgres", "login": "owner", "password": "p@ss:w/ord", "host": "127.0.0.1", '
+        f'"port": {postgres_server.port}, "schema": "postgres", "extra": {{"connect_timeout": 5}}}}',
+    )
+    uri = moderation_warehouses.connection_uri("warehouse")
+    assert uri.endswith("/postgres?connect_timeout=5")
+    schema = f"connection_{next(_numbers)}"
+    assert PostgresWarehouse(settings, uri, schema=schema).load(load_id)["images"] == 2
+
+
+def test_a_connection_of_another_kind_is_refused(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", '{"conn_type": "mysql", "host": "h", "password": "s3cret"}')
+    with pytest.raises(ValueError, match="'mysql'; expected postgres") as caught:
+        moderation_warehouses.connection_uri("other")
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,107 @@
+"""The Glue catalog, on moto's server: tables made, loads published and read, nothing of ours in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pytest
+from moto.server import ThreadedMotoServer
+from pyiceberg.catalog.glue import GlueCatalog
+from pyiceberg.exceptions import CommitFailedException
+
+from moderation.catalog import NAMESPACE, ensure_tables, open_catalog
+from moderation.published import loads_in
+from moderation.schema import LOADS, TABLES, physical_schema
+from moderation.settings import Settings
+from moderation.warehouses.duckdb import DuckDBWarehouse
+from support import published_loads
+from support.published_loads import publish_odd, publish_plain
+
+
+@pytest.fixture(scope="module")
+def glue_endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def glue(settings: Settings, glue_endpoint: str, aws_env: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """Settings of a Glue catalog that has nothing in it."""
+    aws_env.setenv("AWS_ENDPOINT_URL_GLUE", glue_endpoint)
+    yield replace(settings, catalog_uri="glue")
+    client = boto3.client("glue", endpoint_url=glue_endpoint, region_name="us-east-1")
+    for database in client.get_databases()["DatabaseList"]:
+        for table in client.get_tables(DatabaseName=database["Name"])["TableList"]:
+            client.delete_table(DatabaseName=database["Name"], Name=table["Name"])
+        client.delete_database(Name=database["Name"])
+    client.close()
+
+
+def test_loads_are_published_into_glue_and_read_from_it_bit_for_bit(glue, s3_client, tmp_path, settings):
+    load_ids = [publish_odd(glue, s3_client), publish_plain(glue, s3_client, "plain")]
+    publish_odd(glue, s3_client)  # again: the same load, once
+    with open_catalog(glue) as catalog:
+        assert isinstance(catalog, GlueCatalog)
+        assert sorted(loads_in(catalog).column("load_id").to_pylist()) == sorted(load_ids)
+        for name, table in published_loads.expected(glue).items():
+            scanned = catalog.load_table((NAMESPACE, name)).scan().to_arrow().cast(table.schema)
+            assert published_loads.rows(scanned) == published_loads.rows(table), name
+    assert DuckDBWarehouse(glue).load(load_ids[0])["images"] == 11
+
+
+def test_glue_shows_athena_tables_that_it_can_read(glue, glue_endpoint, s3_client):
+    """What Athena looks at: table type, where the metadata is, columns in order, and how files match them."""
+    with open_catalog(glue) as catalog:
+        tables = ensure_tables(catalog, glue)
+    client = boto3.client("glue", endpoint_url=glue_endpoint, region_name="us-east-1")
+    for name, table in tables.items():
+        shown = client.get_table(DatabaseName=NAMESPACE, Name=name)["Table"]
+        assert shown["TableType"] == "EXTERNAL_TABLE"
+        assert shown["Parameters"]["table_type"] == "ICEBERG"
+        assert shown["Parameters"]["metadata_location"] == table.metadata_location
+        columns = [column["Name"] for column in shown["StorageDescriptor"]["Columns"]]
+        assert columns == TABLES[name].schema.names
+        assert "schema.name-mapping.default" in table.properties  # the files have no field ids
+    client.close()
+
+
+def test_a_commit_against_a_table_that_moved_on_is_refused(glue):
+    schema = physical_schema(LOADS)
+    row = {field.name: 0 for field in schema if pa.types.is_integer(field.type)} | {"cost_usd": 0.0}
+    row |= dict.fromkeys(("load_id", "run_key", "digest"), "x") | {"dt": date(2026, 11, 22)}
+    rows = pa.Table.from_pylist([row], schema)
+    with open_catalog(glue) as one, open_catalog(glue) as other:
+        stale = ensure_tables(one, glue)["loads"]
+        other.load_table((NAMESPACE, "loads")).append(rows)
+        with pytest.raises(CommitFailedException):
+            stale.append(rows)
+        assert loads_in(one).num_rows == 1
+
+
+@pytest.mark.parametrize("step", ["added images", "uploaded loads"])
+def test_a_publish_killed_at_a_step_ends_with_the_same_rows_in_glue(step, glue, s3_client):
+    class Killed(BaseException):
+        pass
+
+    def reached(now: str) -> Any:
+        if now == step:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("moderation.publish.reached", reached)
+        with pytest.raises(Killed):
+            publish_plain(glue, s3_client, "run-a")
+    with open_catalog(glue) as catalog:
+        assert loads_in(catalog).num_rows == 0
+    publish_plain(glue, s3_client, "run-a")
+    assert {name: table.num_rows for name, table in published_loads.expected(glue).items()} == {
+        "images": 6, "labels_l1": 6, "labels_l2": 6, "labels_l3": 6, "jobs": 1, "anomalies": 0, "loads": 1,
+    }  # fmt: skip
