@@ -20,8 +20,8 @@ NO_ANSWER      ``detect-moderation-labels`` missing or null
 BAD_ANSWER     the answer is no object; or ``ModerationLabels`` missing, null or no list (an image is never
                passed because its labels are missing; ``[]`` is the only way to say "nothing found") or longer
                than `MAX_LABELS`; or a label is no object, its ``Name`` no non-empty string, its
-               ``Confidence`` no number, its ``ParentName`` neither string nor null, its ``TaxonomyLevel`` neither integer nor null; or
-               ``ContentTypes`` neither list nor null
+               ``Confidence`` no number, its ``ParentName`` neither string nor null, its
+               ``TaxonomyLevel`` neither integer nor null; or ``ContentTypes`` neither list nor null
 ANSWERED       everything else, whatever further keys the line or the answer holds
 ============== =====================================================================================
 """
