@@ -3,13 +3,14 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 AWSCLI := .tools/awscli
+READERS := .tools/readers
 UV_VERSION := 0.13.9
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 STACK = PYTHONPATH=include $(BIN)/python -m local_aws.stack
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install query run up down services status test lint format lock bench
+.PHONY: help install query run up down services status test test-long lint format lock
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -35,6 +36,11 @@ $(AWSCLI)/.installed: $(VENV)/.installed requirements-awscli.txt
 	@$(BIN)/uv pip install -q --python $(AWSCLI)/bin/python -r requirements-awscli.txt
 	@touch $@
 
+$(READERS)/.installed: $(VENV)/.installed requirements-readers.txt
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(READERS)
+	@$(BIN)/uv pip install -q --python $(READERS)/bin/python -r requirements-readers.txt
+	@touch $@
+
 install: $(VENV)/.installed ## make the virtual environment
 
 run: $(VENV)/.installed ## moderate a folder of images (default: the demo images) and show the result
@@ -55,8 +61,11 @@ status: $(VENV)/.installed ## say what is running and where
 query: $(VENV)/.installed ## ask the warehouse: make query SQL="SELECT ..." (or a ready query's name)
 	@$(BIN)/moderation query $(if $(SQL),"$$SQL")
 
-test: $(VENV)/.installed-dev $(AWSCLI)/.installed ## run the whole test suite
+test: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run the test suite
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+test-long: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run also the long versions of the tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m ""
 
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy include plugins dags
