@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,6 +20,7 @@ from moderation import ledger
 from moderation import s3 as s3_objects
 from moderation.coverage import Question
 from moderation.plan_files import Plan, PlanError
+from moderation.sealed import SealBroken, seal, unseal
 from moderation.settings import Settings
 
 
@@ -63,7 +63,7 @@ def uri_of(settings: Settings, plan: Plan) -> str:
 def write(s3: Any, settings: Settings, plan: Plan) -> None:
     """Claim the plan's inputs, or renew the claim."""
     claim = Claim.of(plan, hours=settings.claim_hours)
-    s3_objects.put(s3, uri_of(settings, plan), orjson.dumps(asdict(claim)))
+    s3_objects.put(s3, uri_of(settings, plan), seal(asdict(claim)))
 
 
 def drop(s3: Any, settings: Settings, plan: Plan) -> None:
@@ -117,8 +117,8 @@ def _open(s3: Any, settings: Settings) -> Iterator[tuple[str, Claim]]:
 def _parse(stored: s3_objects.StoredObject, uri: str, settings: Settings) -> Claim | None:
     """The claim; None when it is damaged but too old to matter."""
     try:
-        return Claim(**orjson.loads(stored.body))
-    except (orjson.JSONDecodeError, TypeError) as error:
+        return Claim(**unseal(stored.body))
+    except (SealBroken, TypeError) as error:
         if stored.age_seconds >= settings.claim_hours * 3600:
             return None
         raise PlanError(

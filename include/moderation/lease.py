@@ -71,15 +71,25 @@ class Lease:
 
 
 @contextmanager
-def hold(s3: Any, uri: str, *, owner: str, ttl: float = DEFAULT_TTL, wait: float = 300.0) -> Iterator[Lease]:
+def hold(
+    s3: Any,
+    uri: str,
+    *,
+    owner: str,
+    ttl: float = DEFAULT_TTL,
+    wait: float = 300.0,
+    own_ttl: float | None = None,
+) -> Iterator[Lease]:
     """Hold the lock ``uri`` during the block.
 
     :param owner: shown to those who wait.
     :param ttl: seconds that the lock outlives its owner; renew it within this time.
     :param wait: seconds to wait for another owner.
+    :param own_ttl: as ``ttl``, for a lock that the same ``owner`` left: an earlier try of the same work was
+        killed, and if it lives after all it finds its lock lost. The found lock's own time when None.
     :raises LeaseBusy: it was not free in time; LeaseLost: it was lost before the end of the block.
     """
-    lease = _acquire(s3, uri, owner=owner, ttl=ttl, wait=wait)
+    lease = _acquire(s3, uri, owner=owner, ttl=ttl, wait=wait, own_ttl=own_ttl)
     try:
         yield lease
     except LeaseLost:
@@ -91,12 +101,16 @@ def hold(s3: Any, uri: str, *, owner: str, ttl: float = DEFAULT_TTL, wait: float
     lease.release()
 
 
-def _acquire(s3: Any, uri: str, *, owner: str, ttl: float, wait: float) -> Lease:
+def _acquire(
+    s3: Any, uri: str, *, owner: str, ttl: float, wait: float, own_ttl: float | None = None
+) -> Lease:
     token = uuid.uuid4().hex
     body = _body(owner, token, ttl, released=False)
     deadline = time.monotonic() + wait
     while True:
-        etag = s3_objects.put_if_absent(s3, uri, body) or _take_over(s3, uri, body, token)
+        etag = s3_objects.put_if_absent(s3, uri, body) or _take_over(
+            s3, uri, body, token, owner=owner, own_ttl=own_ttl
+        )
         if etag is not None:
             return Lease(s3, uri, owner, ttl, token, etag)
         if time.monotonic() >= deadline:
@@ -107,7 +121,9 @@ def _acquire(s3: Any, uri: str, *, owner: str, ttl: float, wait: float) -> Lease
         time.sleep(_POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the contenders, no secret
 
 
-def _take_over(s3: Any, uri: str, body: bytes, token: str) -> str | None:
+def _take_over(
+    s3: Any, uri: str, body: bytes, token: str, *, owner: str, own_ttl: float | None
+) -> str | None:
     """Replace a released or stale lock; None when it is neither or another was quicker."""
     try:
         found = s3_objects.read(s3, uri)
@@ -118,9 +134,11 @@ def _take_over(s3: Any, uri: str, body: bytes, token: str) -> str | None:
     held = _parse(found.body)
     if held.get("token") == token:
         return found.etag  # our write landed and its answer was lost
-    ttl = held.get("ttl_seconds")
-    stale = found.age_seconds > (ttl if isinstance(ttl, int | float) else DEFAULT_TTL)
-    if held.get("released") is True or stale:
+    told = held.get("ttl_seconds")
+    ttl = told if isinstance(told, int | float) else DEFAULT_TTL
+    if own_ttl is not None and held.get("owner") == owner:
+        ttl = min(ttl, own_ttl)
+    if held.get("released") is True or found.age_seconds > ttl:
         return s3_objects.put_if_match(s3, uri, body, etag=found.etag) or _own(s3, uri, token)
     return None
 

@@ -72,6 +72,18 @@ def cut(
         yield Manifest(index, b"".join(held), len(held))
 
 
+def verify(content: bytes, manifest_id: str) -> None:
+    """Prove that not a byte of a manifest changed since the plan was made.
+
+    :raises ManifestError: the content has another digest than its id says.
+    """
+    known = _ID.fullmatch(manifest_id)
+    if known is None:
+        raise ManifestError(f"{manifest_id!r} is no manifest id such as m00000-0123456789ab")
+    if known[2] != _digest(content):
+        raise ManifestError(f"manifest {manifest_id} was changed after it was planned; plan again")
+
+
 def parse(content: bytes, manifest_id: str | None = None) -> list[str]:
     """The source-refs of a manifest, in order.
 
@@ -79,11 +91,7 @@ def parse(content: bytes, manifest_id: str | None = None) -> list[str]:
     :raises ManifestError: the content has another digest, or a line is malformed.
     """
     if manifest_id is not None:
-        known = _ID.fullmatch(manifest_id)
-        if known is None:
-            raise ManifestError(f"{manifest_id!r} is no manifest id such as m00000-0123456789ab")
-        if known[2] != _digest(content):
-            raise ManifestError(f"manifest {manifest_id} was changed after it was planned; plan again")
+        verify(content, manifest_id)
     name = manifest_id or "manifest"
     lines = content.split(b"\n")
     if lines[-1]:

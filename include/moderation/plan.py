@@ -82,6 +82,9 @@ _ADAPTER = re.compile(
 )
 _JOB_NAME = re.compile(r"[a-zA-Z0-9_.\-]{1,24}")
 _WRITES_AT_ONCE = 8
+_OWN_LOCK_SECONDS = 20.0
+"""After which the lock of an earlier try of the same run counts as left by a killed process: Airflow starts
+the next try only when it believes that one dead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,7 +261,7 @@ class _Planner:
 
     def _lock(self) -> Any:
         uri = s3_objects.join_uri(self.settings.work_uri, "locks", "plan.json")
-        return leases.hold(self.s3, uri, owner=self.request.run_key, take_over_own=True)
+        return leases.hold(self.s3, uri, owner=self.request.run_key, own_ttl=_OWN_LOCK_SECONDS)
 
 
 class _Writer:

@@ -18,15 +18,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from moderation import s3 as s3_objects
 from moderation.errors import NeedsAPersonError
-from moderation.manifests import parse
+from moderation.manifests import parse, verify
+from moderation.sealed import SealBroken, seal, unseal
 from moderation.settings import Settings
 
 _CLOSING = ("published.json", "abandoned.json")
@@ -134,7 +135,7 @@ class Plan:
         """The content of ``plan.json``, sealed with its own checksum."""
         content = asdict(self)
         del content["uri"]
-        return orjson.dumps({**content, "checksum": _checksum(content)}, option=orjson.OPT_INDENT_2)
+        return seal(content)
 
     @classmethod
     def from_json(cls, body: bytes, uri: str) -> Plan:
@@ -143,17 +144,16 @@ class Plan:
         :raises PlanError: it is damaged.
         """
         try:
-            content = orjson.loads(body)
-            seal = content.pop("checksum")
-            if seal != _checksum(content):
-                raise PlanError(f"{uri} is damaged: its checksum does not fit; plan the run again")
+            content = unseal(body)
             names = {field.name for field in fields(cls)}
             content = {name: value for name, value in content.items() if name in names}
             content["totals"] = Totals(**content["totals"])
             content["manifests"] = tuple(ManifestRef(**entry) for entry in content["manifests"])
             return cls(uri=uri, **content)
-        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-            raise PlanError(f"{uri} is no plan: {error!r}; plan the run again") from error
+        except SealBroken as error:
+            raise PlanError(f"{uri} is damaged: {error}; delete it and plan the run again") from error
+        except (AttributeError, KeyError, TypeError) as error:
+            raise PlanError(f"{uri} is no plan: {error!r}; delete it and plan the run again") from error
 
 
 def run_key(dag_id: str, run_id: str) -> str:
@@ -206,8 +206,7 @@ def read_inputs(plan: Plan, *, settings: Settings | None = None, s3: Any = None)
     """
     with _using(settings, s3) as client, tempfile.TemporaryFile() as file:
         s3_objects.download(client, plan.inputs_uri, file)
-        if _sha256(file) != plan.inputs_sha256:
-            raise PlanError(f"{plan.inputs_uri} was changed after it was planned; plan the run again")
+        _check_inputs(plan, file)
         return pq.read_table(file)
 
 
@@ -223,6 +222,24 @@ def read_manifest(
             with _using(settings, s3) as client:
                 return parse(s3_objects.read(client, manifest.uri).body, manifest_id)
     raise PlanError(f"{plan.uri} has no manifest {manifest_id!r}; see its list of manifests")
+
+
+def check_manifests(plan: Plan, *, s3: Any) -> None:
+    """Prove that all manifests are as they were planned, before anything is paid for.
+
+    :raises manifests.ManifestError: one was changed; s3.S3Error: one cannot be read.
+    """
+    for manifest in plan.manifests:
+        verify(s3_objects.read(s3, manifest.uri).body, manifest.manifest_id)
+
+
+def check_inputs(plan: Plan, path: Path) -> None:
+    """Prove that a local copy of the plan's inputs is the file that was planned.
+
+    :raises PlanError: it is not.
+    """
+    with path.open("rb") as file:
+        _check_inputs(plan, file)
 
 
 def write_inputs(s3: Any, folder_uri: str, table: pa.Table) -> tuple[str, str]:
@@ -262,14 +279,32 @@ def find_open_plan(settings: Settings, run_key: str, *, s3: Any = None) -> Plan 
 
 
 def is_closed(plan: Plan, *, s3: Any) -> bool:
-    """Whether the plan was published or abandoned."""
-    return any(s3_objects.exists(s3, f"{plan.folder_uri}/{name}") for name in _CLOSING)
+    """Whether the plan was published or abandoned.
+
+    :raises PlanError: the marker that says so is damaged.
+    """
+    return any(_has_marker(plan, name, s3=s3) for name in _CLOSING)
 
 
 def close(plan: Plan, how: str, *, s3: Any) -> None:
     """Leave the marker ``published`` or ``abandoned``; the first one stays."""
-    marker = orjson.dumps({"load_id": plan.load_id, "at": datetime.now(UTC).isoformat()})
+    marker = seal({"load_id": plan.load_id, "at": datetime.now(UTC).isoformat()})
     s3_objects.put_if_absent(s3, f"{plan.folder_uri}/{how}.json", marker)
+
+
+def _has_marker(plan: Plan, name: str, *, s3: Any) -> bool:
+    uri = f"{plan.folder_uri}/{name}"
+    try:
+        marker = unseal(s3_objects.read(s3, uri).body)
+    except s3_objects.S3Error as error:
+        if error.is_missing:
+            return False
+        raise
+    except SealBroken as error:
+        raise PlanError(f"{uri} is damaged: {error}; delete it and clear the publish task") from error
+    if marker.get("load_id") != plan.load_id:
+        raise PlanError(f"{uri} is of load {marker.get('load_id')}; delete it and clear the publish task")
+    return True
 
 
 @contextmanager
@@ -282,12 +317,13 @@ def _using(settings: Settings | None, s3: Any) -> Iterator[Any]:
         yield client
 
 
+def _check_inputs(plan: Plan, file: Any) -> None:
+    if _sha256(file) != plan.inputs_sha256:
+        raise PlanError(f"{plan.inputs_uri} was changed after it was planned; plan the run again")
+
+
 def _sha256(file: Any) -> str:
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()
     file.seek(0)
     return digest
-
-
-def _checksum(content: dict[str, Any]) -> str:
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -168,6 +168,7 @@ class _Publisher:
         tables = ensure_tables(self.catalog, self.settings)
         inputs_path = spool / "inputs.parquet"
         self.storage.copy_to(self.plan.inputs_uri, inputs_path)
+        plan_files.check_inputs(self.plan, inputs_path)
         meanwhile = self._published_meanwhile(loads, inputs_path)
         built = build_load(
             self.settings,

@@ -22,7 +22,7 @@ from moderation.plan import (
     renew_claim,
     run_key,
 )
-from moderation.plan_files import dry_run_uri
+from moderation.plan_files import check_manifests, dry_run_uri
 from moderation.publish import PublishedLoad, published_images
 from moderation.publish import publish as publish_load
 from moderation.settings import Settings
@@ -136,6 +136,7 @@ def job_arguments(
     :param rekognition: a boto3 client: asked about adapters and by the backend ``auto``; it starts nothing.
     :returns: nothing when the plan goes to DetectModerationLabels; see :func:`detect_arguments`.
     :raises AdapterUnusableError: the adapter is missing or expired.
+    :raises moderation.manifests.ManifestError: a manifest is not the one that was planned.
     """
     settings = settings or Settings.from_env()
     with s3.open_client(settings) as client:
@@ -148,6 +149,7 @@ def job_arguments(
             except AdapterUnusableError as error:
                 ending.note_stop(plan, str(error), s3=client)
                 raise
+        check_manifests(plan, s3=client)
         choice = backends.choose(plan, settings=settings, s3=client, rekognition=rekognition)
     log.info("%s", _spending(plan, choice.backend, None).text())
     return [_arguments(plan, manifest) for manifest in plan.manifests if not choice.uses_detect(manifest)]

@@ -70,6 +70,17 @@ def test_the_lock_of_a_dead_owner_is_taken_over_by_exactly_one(s3_client, lock):
     winner.release()
 
 
+def test_the_next_try_of_a_killed_owner_does_not_wait_out_the_lock_and_others_do(s3_client, lock):
+    killed = leases._acquire(s3_client, lock, owner="nightly", ttl=600, wait=0)
+    with (
+        pytest.raises(LeaseBusy, match="held by nightly"),
+        hold(s3_client, lock, owner="other", wait=0.1, own_ttl=-1.0),
+    ):
+        pass
+    with hold(s3_client, lock, owner="nightly", wait=0, own_ttl=-1.0), pytest.raises(LeaseLost):
+        killed.renew()
+
+
 def test_losing_the_lock_is_reported_at_the_end_of_the_block(s3_client, lock):
     with (
         pytest.raises(LeaseLost),
