@@ -1,0 +1,98 @@
+"""The stages as the Dag calls them, with the waits made short; run by :mod:`chaos.attempt`."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import tenacity
+
+from chaos.attempt import LOGICAL_TIME, context
+from moderation import plan as planning
+from moderation import stages
+from moderation.detect import DetectOptions, FixedBudget, run_manifest
+from moderation.detect import records as detect_records
+from moderation.plan import PlanRequest, load_plan
+from moderation.settings import Settings
+from rekognition import patience
+from rekognition.hooks import RekognitionHook
+from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
+
+LINES = 10
+"""Lines of a manifest, so that a few images make several."""
+
+IN_FLIGHT = 4
+"""Calls of the detect backend under way at once: what one kill may cost there."""
+
+
+def plan(*, source: str, run_id: str, backend: str) -> str:
+    """The first task of the Dag."""
+    _shorten_waits()
+    stages.PlanRequest = functools.partial(PlanRequest, max_lines=LINES)  # type: ignore[misc, assignment]
+    run = stages.Run("moderate_images", run_id, LOGICAL_TIME)
+    return stages.discover(run, source=source, backend=backend)
+
+
+def arguments(*, plan_uri: str) -> list[dict[str, Any]]:
+    """The second one and its twin for single calls: what the mapped tasks of the plan's backend are given."""
+    _shorten_waits()
+    hook = RekognitionHook()
+    jobs = stages.job_arguments(plan_uri, rekognition=hook.conn)
+    return jobs or stages.detect_arguments(
+        plan_uri, [], rekognition=hook.conn, describe_job=hook.describe_job
+    )
+
+
+def submit(*, arguments: dict[str, Any], folder: str, map_index: int, try_number: int) -> str:
+    """One mapped task of the bulk backend."""
+    _shorten_waits()
+    operator = RekognitionStartMediaAnalysisJobOperator(
+        task_id="analyse", poll_interval=0.1, wait_timeout=60, start_timeout=60, **arguments
+    )
+    return operator.execute(context(Path(folder), map_index=map_index, try_number=try_number, tries=3))
+
+
+def detect(*, plan_uri: str, index: int, folder: str) -> str:
+    """One mapped task of the detect backend."""
+    settings = Settings.from_env()
+    plan = load_plan(plan_uri, settings=settings)
+    outcome = run_manifest(
+        detect_records.request_of(plan, plan.manifests[index]),
+        settings=settings,
+        budget=FixedBudget(200.0),
+        quota=200.0,
+        options=DetectOptions(
+            max_in_flight=IN_FLIGHT,
+            part_seconds=0.05,
+            owner_seconds=1.0,
+            image_seconds=30.0,
+            outage_seconds=30.0,
+            spool_dir=Path(folder) / "spool",
+        ),
+    )
+    return outcome.job_id
+
+
+def publish(*, plan_uri: str, job_ids: list[str]) -> str | None:
+    """The publish task."""
+    _shorten_waits()
+    hook = RekognitionHook()
+    load = stages.publish(plan_uri, job_ids, describe_job=hook.describe_job, list_jobs=hook.list_jobs)
+    return load.load_id if load else None
+
+
+def load(*, load_id: str | None) -> str | None:
+    """The load task: the DuckDB file and the mirror."""
+    return stages.load(load_id)
+
+
+def report(*, plan_uri: str, load_id: str | None) -> str:
+    """The last task."""
+    return stages.report(plan_uri, load_id)
+
+
+def _shorten_waits() -> None:
+    """A refused call is repeated after hundredths of a second; the bounds stay."""
+    planning._OWN_LOCK_SECONDS = 0.5
+    patience._BACKOFF = tenacity.wait_random_exponential(multiplier=0.02, max=0.5)

@@ -1,0 +1,32 @@
+"""A dozen seeds of the nemesis; ``make chaos`` runs two hundred."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support import airflow_home
+
+airflow_home.prepare()
+
+from chaos.nemesis import Nemesis  # noqa: E402 - airflow must not be imported before its home is set
+from chaos.scenarios import scenario  # noqa: E402
+from chaos.servers import Servers  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nemesis")]
+
+
+@pytest.fixture(scope="module")
+def nemesis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nemesis]:
+    folder = tmp_path_factory.mktemp("nemesis")
+    with Servers(folder / "servers") as servers:
+        yield Nemesis(folder, servers)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_killed_and_disturbed_a_run_ends_with_the_same_tables_paid_once(nemesis: Nemesis, seed: int) -> None:
+    outcome = nemesis.run(scenario(seed))
+    assert outcome.broken is None
+    assert outcome.faults, "a seed without a fault proves nothing"
+    assert (outcome.lost, outcome.paid_twice, outcome.unnamed) == (0, 0, [])

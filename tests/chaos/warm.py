@@ -1,0 +1,19 @@
+"""Imports once what the attempts would each import; only the process they are forked from loads this."""
+
+from __future__ import annotations
+
+import boto3.s3.inject
+import duckdb
+import pyiceberg.catalog.sql
+import pyiceberg.io.pyarrow
+import sqlalchemy.orm
+from airflow.providers.amazon.aws.waiters import base_waiter
+from airflow.sdk.execution_time import supervisor
+
+from chaos import attempt, stages
+from moderation import local_folder
+
+# Airflow's models are all imported when the first mapper of the process, here pyiceberg's, is configured.
+sqlalchemy.orm.configure_mappers()
+
+__all__ = ["attempt", "base_waiter", "boto3", "duckdb", "local_folder", "pyiceberg", "stages", "supervisor"]
