@@ -18,8 +18,8 @@ import boto3
 import botocore.exceptions as boto_errors
 from botocore.config import Config
 
+from moderation import maintenance_cli, query, replay, report_page
 from moderation import plan as plans
-from moderation import query, report_page
 from moderation import s3 as s3_objects
 from moderation.listing import Tally
 from moderation.local_folder import LocalFolder
@@ -103,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
 
     query.add_parser(commands)
     report_page.add_parser(commands)
+    replay.add_parser(commands)
+    maintenance_cli.add_parsers(commands)
 
     release = commands.add_parser("release", help="let other runs have the pictures of a run that died")
     release.add_argument("plan_uri", help="s3://…/plan.json")

@@ -269,6 +269,25 @@ def latest_plan(settings: Settings, run_key: str, *, s3: Any) -> Plan | None:
     return None
 
 
+def iter_plans(settings: Settings, *, s3: Any) -> Iterator[Plan]:
+    """Every plan below ``work_uri``, by run and number; a folder without ``plan.json`` holds none.
+
+    :raises PlanError: one of them is damaged.
+    """
+    bucket, prefix = s3_objects.split_uri(s3_objects.join_uri(settings.work_uri, "runs") + "/")
+    for run in _folders(s3, bucket, prefix):
+        for folder in _folders(s3, bucket, run):
+            if re.search(r"/plan-\d+/$", folder):
+                uri = f"s3://{bucket}/{folder}plan.json"
+                if s3_objects.exists(s3, uri):
+                    yield load_plan(uri, s3=s3)
+
+
+def _folders(s3: Any, bucket: str, prefix: str) -> list[str]:
+    pages = s3_objects.list_pages(s3, bucket, prefix, delimiter="/")
+    return sorted(entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", []))
+
+
 def find_open_plan(settings: Settings, run_key: str, *, s3: Any = None) -> Plan | None:
     """The run's newest plan if it still waits to be published; an empty one never waits."""
     with _using(settings, s3) as client:

@@ -38,7 +38,7 @@ from moderation.catalog import ensure_tables, load_table, open_catalog
 from moderation.errors import NeedsAPersonError
 from moderation.plan import mark_published
 from moderation.plan_files import Plan
-from moderation.published import files_of_load, loads_in, published_images, scan
+from moderation.published import files_named, loads_in, published_images, scan
 from moderation.reconcile import Anomaly
 from moderation.results import AnalysisRecord
 from moderation.s3 import S3Error
@@ -132,6 +132,35 @@ def publish(
             return load
 
 
+def load_row(plan: Plan, built: BuiltLoad) -> dict[str, Any]:
+    """The load's row of `loads`, without the time of its publish."""
+    totals = plan.totals
+    return {
+        "load_id": plan.load_id,
+        "dt": dt.date.fromisoformat(plan.dt),
+        "run_key": plan.run_key,
+        "plan_number": plan.plan_number,
+        "source": plan.source,
+        "published_at": None,
+        "min_confidence": plan.min_confidence,
+        "adapter": plan.adapter,
+        "model_version": plan.model_version,
+        "listed": totals.listed,
+        "ignored": totals.ignored,
+        "already_moderated": totals.already_moderated,
+        "cost_usd": built.cost_usd,
+        "files": len(built.files),
+        "bytes": sum(file.bytes for file in built.files),
+        "digest": built.digest,
+        **built.totals,
+    }
+
+
+def published_since(plan: Plan) -> dt.datetime:
+    """Loads published from this time on may be unknown to the ledger that the plan was made with."""
+    return dt.datetime.fromisoformat(plan.created_at) - _CLOCK_SKEW
+
+
 def reached(step: str) -> None:
     """Called at the end of each step; the place where tests let a publish die."""
     _log.debug("publish: %s", step)
@@ -183,7 +212,7 @@ class _Publisher:
         self._refuse_what_cannot_stand(built)
         self._upload(built.files)
         self._add_files(tables, built)
-        row = self._row(built)
+        row = load_row(self.plan, built)
         while not self._commit(tables[schema.LOADS.name], row, loads, spool):
             loads = loads_in(self.catalog)
             if _row_of(loads, self.plan.load_id):
@@ -204,7 +233,7 @@ class _Publisher:
         """
         if self.plan.force:
             return None
-        since = dt.datetime.fromisoformat(self.plan.created_at) - _CLOCK_SKEW
+        since = published_since(self.plan)
         later = loads.filter(pc.greater_equal(loads.column("published_at"), pa.scalar(since)))
         names = set(later.column("load_id").to_pylist())
         images = load_table(self.catalog, schema.IMAGES) if names else None
@@ -257,10 +286,16 @@ class _Publisher:
                 self.storage.delete(uri)
 
     def _replace_files(self, table: Table, wanted: set[str]) -> list[str]:
-        """Make ``wanted`` the load's only files in the table; returns those of an attempt that differed."""
+        """Make ``wanted`` the load's only files in the table; returns those of an attempt that differed.
+
+        Once another attempt has committed the load, a compaction may have moved its rows into a file of
+        another name; so ``loads`` is asked after the table, and the commit holds only for that table.
+        """
         for attempt in range(_ATTEMPTS):
             table.refresh()
-            present = files_of_load(table, self.plan.load_id, self.plan.dt)
+            if self._is_committed():
+                return []
+            present = files_named(table, self.plan.load_id, self.plan.dt)
             stale = [file for file in present if file.file_path not in wanted]
             missing = sorted(wanted - {file.file_path for file in present})
             if not stale and not missing:
@@ -280,6 +315,12 @@ class _Publisher:
                     raise
                 _give_way(attempt)
         return []
+
+    def _is_committed(self) -> bool:
+        load_id, loads = self.plan.load_id, schema.LOADS
+        where = f"dt = '{self.plan.dt}' and load_id = '{load_id}'"
+        found = scan(load_table(self.catalog, loads), loads, ["load_id"], load_ids={load_id}, where=where)
+        return any(batch.num_rows for batch in found)
 
     def _commit(self, table: Table, row: dict[str, Any], loads: pa.Table, spool: Path) -> bool:
         """Add the row of ``loads`` if the table still is as it was read; False when it is not.
@@ -305,28 +346,6 @@ class _Publisher:
             _give_way(1)
             return False
         return True
-
-    def _row(self, built: BuiltLoad) -> dict[str, Any]:
-        plan, totals = self.plan, self.plan.totals
-        return {
-            "load_id": plan.load_id,
-            "dt": dt.date.fromisoformat(plan.dt),
-            "run_key": plan.run_key,
-            "plan_number": plan.plan_number,
-            "source": plan.source,
-            "published_at": None,
-            "min_confidence": plan.min_confidence,
-            "adapter": plan.adapter,
-            "model_version": plan.model_version,
-            "listed": totals.listed,
-            "ignored": totals.ignored,
-            "already_moderated": totals.already_moderated,
-            "cost_usd": built.cost_usd,
-            "files": len(built.files),
-            "bytes": sum(file.bytes for file in built.files),
-            "digest": built.digest,
-            **built.totals,
-        }
 
     def _uri(self, relative_path: str) -> str:
         return f"{absolute(self.settings.tables_uri)}/{relative_path}"

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ from pyiceberg.table import Table
 from moderation.catalog import load_table, open_catalog
 from moderation.schema import IMAGES, LOADS, TableSpec, physical_schema
 from moderation.settings import Settings
+
+_LOAD_FILE = re.compile(r"/(\d{8}T\d{6}Z-[0-9a-f]{12})-[^/]*$")
 
 
 def read_loads(settings: Settings) -> pa.Table:
@@ -86,10 +89,11 @@ def scan(
             if wanted is not None:
                 rows = batch.filter(pc.is_in(batch.column("load_id").cast(pa.string()), value_set=wanted))
             if rows.num_rows:
-                yield _in_types(rows, types)
+                yield in_types(rows, types)
 
 
-def _in_types(rows: pa.RecordBatch, types: pa.Schema) -> pa.RecordBatch:
+def in_types(rows: pa.RecordBatch, types: pa.Schema) -> pa.RecordBatch:
+    """The rows with these columns; one that their file does not have yet is null."""
     present = set(rows.schema.names)
     arrays = [
         rows.column(entry.name).cast(entry.type)
@@ -105,13 +109,36 @@ def _selected(spec: TableSpec, columns: Sequence[str]) -> pa.Schema:
     return pa.schema([schema.field(name) for name in columns])
 
 
-def files_of_load(table: Table | None, load_id: str, day: str) -> list[DataFile]:
-    """The files of the table's current snapshot that carry the load's name.
+def files_named(table: Table | None, load_id: str, day: str) -> list[DataFile]:
+    """The files of the table's current snapshot that carry the load's name: those its publish wrote.
 
     :param day: the load's ``dt``, ISO.
     """
     if table is None or table.current_snapshot() is None:
         return []
     tasks = table.scan(row_filter=f"dt = '{day}'").plan_files()
-    files = [task.file for task in tasks if f"/{load_id}-" in task.file.file_path]
+    return _by_path(task.file for task in tasks if load_named(task.file.file_path) == load_id)
+
+
+def files_of_load(table: Table | None, load_id: str, day: str) -> list[DataFile]:
+    """The files of the table's current snapshot that hold the load's rows.
+
+    After a compaction one file may hold rows of several loads, so a reader filters by ``load_id``. A
+    compacted file may be among them for its range of load ids alone.
+
+    :param day: the load's ``dt``, ISO.
+    """
+    if table is None or table.current_snapshot() is None:
+        return []
+    tasks = table.scan(row_filter=f"dt = '{day}' and load_id = '{load_id}'").plan_files()
+    return _by_path(task.file for task in tasks if load_named(task.file.file_path) in {load_id, None})
+
+
+def load_named(uri: str) -> str | None:
+    """The load whose publish wrote a file, as its name tells; None for a compacted one."""
+    found = _LOAD_FILE.search(uri)
+    return found[1] if found else None
+
+
+def _by_path(files: Iterable[DataFile]) -> list[DataFile]:
     return sorted(files, key=lambda file: file.file_path)

@@ -6,9 +6,11 @@ A file is seen whole or not at all: S3 shows an object after its upload, a local
 from __future__ import annotations
 
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
@@ -30,6 +32,17 @@ def local_path(uri: str) -> Path:
 def absolute(uri: str) -> str:
     """The URI as catalogs store it: S3 unchanged, local ones with ``file://`` and an absolute path."""
     return uri if is_s3(uri) else f"file://{local_path(uri)}"
+
+
+@contextmanager
+def spool(settings: Settings, name: str) -> Iterator[Path]:
+    """An empty local folder for files on their way: on the tables' own disk when they are local."""
+    parent = None
+    if not is_s3(settings.tables_uri):
+        parent = local_path(settings.tables_uri) / "_spool"
+        parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=parent) as folder:
+        yield Path(folder)
 
 
 class Storage:
@@ -105,6 +118,27 @@ class Storage:
             return sorted(s3.join_uri(f"s3://{bucket}", entry["Key"]) for entry in entries)
         root = local_path(folder_uri)
         return sorted(f"file://{path}" for path in root.rglob("*") if path.is_file())
+
+    def list_times(self, folder_uri: str) -> dict[str, datetime]:
+        """When each file below a folder was written last, by its URI."""
+        if is_s3(folder_uri):
+            bucket = s3.split_uri(folder_uri).bucket
+            entries = s3.list_objects(self.s3_client, folder_uri.rstrip("/") + "/")
+            return {s3.join_uri(f"s3://{bucket}", entry["Key"]): entry["LastModified"] for entry in entries}
+        times = {}
+        for path in local_path(folder_uri).rglob("*"):
+            with suppress(FileNotFoundError):  # it was deleted while we looked
+                if path.is_file():
+                    times[f"file://{path}"] = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return times
+
+    def written_at(self, uri: str) -> datetime | None:
+        """When the file was written last; None when there is none."""
+        if is_s3(uri):
+            found = s3.look_up(self.s3_client, uri)
+            return found["LastModified"] if found else None
+        path = local_path(uri)
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.is_file() else None
 
     def delete(self, uri: str) -> None:
         """Delete a file; one that is not there is no error."""

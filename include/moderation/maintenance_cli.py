@@ -1,0 +1,107 @@
+"""``moderation compact`` and ``moderation rebuild``; what they do is in the modules of these names."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from moderation.settings import Settings
+
+_TARGET_MB = 256
+_KEEP_DAYS = 7.0
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add both to a program's commands."""
+    compact = subparsers.add_parser(
+        "compact", help="merge small files of the tables, expire snapshots, remove what nothing needs"
+    )
+    compact.add_argument("--target-mb", type=_target, default=_TARGET_MB, metavar="MB", help="256; 1 to 4096")
+    compact.add_argument("--keep-days", type=_days, default=_KEEP_DAYS, metavar="DAYS", help="7 by default")
+    compact.set_defaults(run=_compact)
+    rebuild = subparsers.add_parser(
+        "rebuild", help="make all tables anew from the kept raw answers, without paying again"
+    )
+    rebuild.add_argument("--into", metavar="TABLES_URI", help="other tables; default: in place")
+    rebuild.add_argument("--catalog", metavar="URI", help="catalog of the other tables")
+    rebuild.set_defaults(run=_rebuild)
+    for parser in (compact, rebuild):
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _compact(settings: Settings, args: argparse.Namespace) -> int:
+    # Iceberg is slow to import, and only these commands need it.
+    from moderation import compaction, lease  # noqa: PLC0415
+
+    try:
+        done = compaction.compact(
+            settings, target_bytes=args.target_mb << 20, keep=timedelta(days=args.keep_days)
+        )
+    except (compaction.CompactionError, lease.LeaseBusy, lease.LeaseLost) as error:
+        return _fail("compact", error)
+    if args.json:
+        return _print_json([asdict(table) for table in done])
+    for table in done:
+        sys.stdout.write(
+            f"{table.table + ':':<12}{table.merged:,} files into {table.written:,} "
+            f"({table.rows:,} rows, {table.bytes:,} bytes), {table.expired:,} snapshots expired, "
+            f"{table.removed:,} files removed\n"
+        )
+    return 0
+
+
+def _rebuild(settings: Settings, args: argparse.Namespace) -> int:
+    from moderation import lease, rebuild  # noqa: PLC0415 - as above
+    from moderation.build import RecordMismatchError  # noqa: PLC0415 - as above
+    from moderation.results import RecordError  # noqa: PLC0415 - as above
+
+    try:
+        target = rebuild.other_tables(settings, args.into, args.catalog) if args.into else None
+        done = rebuild.rebuild(settings, into=target)
+    except (
+        rebuild.RebuildError,
+        RecordMismatchError,
+        RecordError,
+        lease.LeaseBusy,
+        lease.LeaseLost,
+    ) as error:
+        return _fail("rebuild", error)
+    if args.json:
+        return _print_json([asdict(load) for load in done])
+    for load in done:
+        proof = "counts and digest agree" if load.is_same_digest else "counts agree, another format"
+        proof = proof if load.is_proven else "nothing to compare with"
+        sys.stdout.write(f"{load.load_id}  {load.rows:,} rows in {load.files:,} files  {proof}\n")
+    place = target or settings
+    sys.stdout.write(f"{len(done):,} loads in {place.tables_uri}\n")
+    return 0
+
+
+def _fail(command: str, error: Exception) -> int:
+    sys.stderr.write(f"moderation {command}: {error}\n")
+    return 1
+
+
+def _print_json(content: object) -> int:
+    sys.stdout.write(json.dumps(content, indent=2) + "\n")
+    return 0
+
+
+def _target(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 4096:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size from 1 to 4096 MB")
+    return int(text)
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 < days <= 3650:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days above 0")
+    return days

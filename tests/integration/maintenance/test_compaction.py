@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import duckdb
+import pyarrow.dataset as ds
+import pytest
+from pyiceberg.table import Table
+
+from moderation import cleaning, compaction, schema
+from moderation import publish as publishing
+from moderation.catalog import load_table, open_catalog
+from moderation.compaction import CompactionError, compact
+from moderation.file_swap import data_files
+from moderation.publish import publish
+from moderation.published import files_of_load, published_images, read_loads
+from moderation.settings import Settings
+from moderation.storage import Storage, local_path
+from moderation.warehouses.duckdb import DuckDBWarehouse
+from moderation.warehouses.folder import FolderMirror
+from support.planned_runs import Run, answer, line, weapon_violence
+from support.published_loads import expected, publish_odd, publish_plain, rows
+
+DATA_TABLES = ("images", "labels_l1", "labels_l2", "labels_l3", "jobs")
+AT_ONCE = timedelta(0)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row that a reader sees."""
+    return {name: rows(table) for name, table in expected(settings).items()}
+
+
+def files(settings: Settings, name: str = "images") -> list[str]:
+    with open_catalog(settings) as catalog:
+        return [file.file_path for file in data_files(opened(catalog, name))]
+
+
+def opened(catalog: Any, name: str) -> Table:
+    table = load_table(catalog, schema.TABLES[name])
+    assert table is not None
+    return table
+
+
+def unfinished_run(settings: Settings, s3_client: Any, monkeypatch: pytest.MonkeyPatch, step: str) -> Run:
+    """A run whose publish died after its rows were added and before they were committed."""
+    run = Run(settings, s3_client, name="unfinished")
+    refs = [f"s3://archive/unfinished/{n}.jpg" for n in range(3)]
+    run.manifest(refs, b"\n".join(line(ref, answer(weapon_violence())) for ref in refs))
+
+    def die(at: str) -> None:
+        if at == step:
+            raise Killed(at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "reached", die)
+        with pytest.raises(Killed):
+            publish(settings, run.store(), run.records)
+    return run
+
+
+def test_small_files_of_several_loads_become_one_a_partition_and_no_row_changes(settings, s3_client):
+    publish_odd(settings, s3_client)
+    for number in range(3):
+        publish_plain(settings, s3_client, f"plain-{number}")
+    before = contents(settings)
+    assert len(files(settings)) == 4
+    done = {table.table: table for table in compact(settings)}
+    assert (done["images"].merged, done["images"].written) == (4, 1)
+    assert contents(settings) == before
+    assert len(files(settings)) == len(files(settings, "loads")) == 1
+    assert len(files(settings, "labels_l3")) == 4  # one for each content type
+
+
+def test_a_second_compaction_finds_nothing_to_do(local_settings, s3_client):
+    settings = local_settings
+    for number in range(2):
+        publish_plain(settings, s3_client, f"plain-{number}")
+    compact(settings)
+    there = files(settings)
+    again = compact(settings)
+    assert all((table.merged, table.written) == (0, 0) for table in again)
+    assert files(settings) == there
+
+
+def test_files_of_the_target_size_are_left_alone(local_settings, s3_client):
+    settings = local_settings
+    for number in range(2):
+        publish_plain(settings, s3_client, f"plain-{number}")
+    before = files(settings)
+    compact(settings, target_bytes=100)
+    assert files(settings) == before
+
+
+def test_the_same_files_give_the_same_compacted_bytes(local_settings, s3_client, monkeypatch):
+    settings = local_settings
+    for number in range(2):
+        publish_plain(settings, s3_client, f"plain-{number}")
+
+    def die(step: str) -> None:
+        if step == "uploaded images":
+            raise Killed(step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compaction, "reached", die)
+        with pytest.raises(Killed):
+            compact(settings)
+    (written,) = local_path(settings.tables_uri).rglob("images/**/compacted-*.parquet")
+    body = written.read_bytes()
+    compact(settings)
+    assert files(settings) == [f"file://{written}"]
+    assert written.read_bytes() == body
+
+
+STEPS = [
+    *(f"{step} images" for step in ("written", "uploaded", "committed", "expired", "removed")),
+    "committed jobs",
+    "uploaded loads",
+    "committed loads",
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_any_step_readers_see_the_same_and_a_rerun_finishes(
+    local_settings, s3_client, monkeypatch, step
+):
+    settings = local_settings
+    for number in range(2):
+        publish_plain(settings, s3_client, f"plain-{number}")
+    before = contents(settings)
+
+    def die(at: str) -> None:
+        if at == step:
+            raise Killed(at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compaction, "reached", die)
+        with pytest.raises(Killed):
+            compact(settings, keep=AT_ONCE, orphan_age=AT_ONCE)
+    assert contents(settings) == before
+    compact(settings, keep=AT_ONCE, orphan_age=AT_ONCE)
+    assert contents(settings) == before
+    assert all(len(files(settings, name)) == 1 for name in (*DATA_TABLES, "loads"))
+    on_disk = {f"file://{path}" for path in local_path(settings.tables_uri).glob("images/**/*.parquet")}
+    assert on_disk == set(files(settings))
+
+
+def test_rows_of_a_publish_under_way_stay_apart_and_it_can_finish(local_settings, s3_client, monkeypatch):
+    settings = local_settings
+    for number in range(2):
+        publish_plain(settings, s3_client, f"plain-{number}")
+    run = unfinished_run(settings, s3_client, monkeypatch, "added labels_l3")
+    before = contents(settings)
+    compact(settings, keep=AT_ONCE, orphan_age=AT_ONCE)
+    assert contents(settings) == before
+    assert [f"/{run.load_id}-" in uri for uri in files(settings)].count(True) == 1
+    publish(settings, run.store(), run.records)
+    assert Counter(published_images(settings, ["load_id"]).column("load_id").to_pylist())[run.load_id] == 3
+
+
+def test_files_that_an_unfinished_publish_uploaded_are_kept_however_old(settings, s3_client, monkeypatch):
+    publish_plain(settings, s3_client, "plain")
+    run = unfinished_run(settings, s3_client, monkeypatch, "uploaded images")
+    compact(settings, keep=AT_ONCE, orphan_age=-timedelta(days=1))
+    with Storage(settings) as storage:
+        uploaded = storage.list(f"{settings.tables_uri}/images")
+    assert any(f"/{run.load_id}-" in uri for uri in uploaded)
+
+
+def test_loads_published_during_a_compaction_land_and_the_compaction_too(
+    local_settings, s3_client, monkeypatch
+):
+    settings = local_settings
+    for number in range(2):
+        publish_plain(settings, s3_client, f"plain-{number}")
+    late = iter(range(3))
+
+    def interfere(step: str) -> None:
+        if step in {"uploaded images", "uploaded labels_l3", "uploaded loads"}:
+            publish_plain(settings, s3_client, f"late-{next(late)}")
+
+    monkeypatch.setattr(compaction, "reached", interfere)
+    done = {table.table: table for table in compact(settings)}
+    assert (done["images"].merged, done["images"].written) == (2, 1)
+    found = contents(settings)
+    assert len(found["images"]) == len(set(found["images"])) == 5 * 6
+    assert len(found["labels_l3"]) == 5 * 6
+    assert len(found["loads"]) == 5
+
+
+def test_a_publish_that_another_attempt_finished_and_a_compaction_moved_adds_no_row(
+    local_settings, s3_client, monkeypatch
+):
+    settings = local_settings
+    publish_plain(settings, s3_client, "plain")
+    run = Run(settings, s3_client, name="twice")
+    refs = [f"s3://archive/twice/{n}.jpg" for n in range(3)]
+    run.manifest(refs, b"\n".join(line(ref, answer(weapon_violence())) for ref in refs))
+    plan = run.store()
+    waiting: list[Callable[[], Any]] = [
+        lambda: compact(settings),
+        lambda: publish(settings, plan, run.records),
+    ]
+
+    def interfere(step: str) -> None:
+        if step == "uploaded jobs":
+            while waiting:
+                waiting.pop()()
+
+    monkeypatch.setattr(publishing, "reached", interfere)
+    load = publish(settings, plan, run.records)
+    assert load.repeated
+    found = contents(settings)
+    assert len(found["images"]) == 6 + 3
+    assert len(found["labels_l3"]) == 6 + 3
+
+
+def test_a_reader_that_polls_during_compactions_gets_one_answer_only(local_settings, s3_client):
+    settings = local_settings
+    for number in range(4):
+        publish_plain(settings, s3_client, f"plain-{number}")
+    truth = contents(settings)
+    finished = threading.Event()
+    seen = 0
+
+    def poll() -> None:
+        nonlocal seen
+        while True:
+            last = finished.is_set()
+            assert contents(settings) == truth
+            seen += 1
+            if last:
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        polling = pool.submit(poll)
+        try:
+            compact(settings)
+            compact(settings)
+        finally:
+            finished.set()
+        polling.result(timeout=120)
+    assert seen
+
+
+def test_a_snapshot_that_is_kept_stays_readable_after_the_merge(local_settings, s3_client):
+    settings = local_settings
+    for number in range(2):
+        publish_plain(settings, s3_client, f"plain-{number}")
+    with open_catalog(settings) as catalog:
+        table = opened(catalog, "images")
+        snapshot = table.current_snapshot()
+        assert snapshot is not None
+        before = table.scan().to_arrow().num_rows
+        compact(settings, orphan_age=-timedelta(days=1))
+        table.refresh()
+        assert table.current_snapshot() != snapshot
+        assert table.scan(snapshot_id=snapshot.snapshot_id).to_arrow().num_rows == before == 12
+
+
+def test_a_snapshot_that_was_current_until_now_does_not_expire_for_being_old(local_settings, s3_client):
+    settings = local_settings
+    publish_plain(settings, s3_client, "plain")
+    with open_catalog(settings) as catalog:
+        table = opened(catalog, "images")
+        old = table.current_snapshot()
+        assert old is not None
+        publish_plain(settings, s3_client, "later")
+        table.refresh()
+        log = table.metadata.snapshot_log
+        limit = next(after.timestamp_ms for entry, after in pairwise(log)
+                     if entry.snapshot_id == old.snapshot_id)  # fmt: skip
+        moment = compaction.datetime.fromtimestamp(limit / 1000, compaction.UTC)
+        assert old.timestamp_ms < limit
+        cleaning.expire_snapshots(table, before=moment)
+        assert table.snapshot_by_id(old.snapshot_id) is not None
+        cleaning.expire_snapshots(table, before=moment + timedelta(milliseconds=1))
+        assert table.snapshot_by_id(old.snapshot_id) is None
+
+
+def test_replaced_and_stray_files_go_when_they_are_old_and_unneeded(local_settings, s3_client):
+    settings = local_settings
+    for number in range(2):
+        publish_plain(settings, s3_client, f"plain-{number}")
+    root = local_path(settings.tables_uri)
+    stray = root / "images" / "dt=2026-11-22" / "compacted-000000000000-0.parquet"
+    stray.write_bytes(b"left by a compaction that died")
+    others = root / "images" / "notes.txt"
+    others.write_text("not ours")
+    replaced = [local_path(uri) for uri in files(settings)]
+    compact(settings)
+    assert stray.exists()
+    assert all(path.exists() for path in replaced)
+    for path in root.rglob("*.*"):
+        os.utime(path, (0, 0))
+    compact(settings)
+    assert not stray.exists()
+    assert all(path.exists() for path in replaced)  # a snapshot that is kept names them
+    compact(settings, keep=AT_ONCE)
+    assert not any(path.exists() for path in replaced)
+    assert others.exists()
+    assert len(contents(settings)["images"]) == 12
+
+
+def test_warehouses_load_from_compacted_files_each_load_alone(settings, s3_client, tmp_path):
+    load_ids = [
+        publish_odd(settings, s3_client),
+        *(publish_plain(settings, s3_client, f"p{n}") for n in (1, 2)),
+    ]
+    mirrors = [FolderMirror(replace(settings, parquet_mirror=tmp_path / name)) for name in ("old", "new")]
+    mirrors[0].load(load_ids[1])
+    copied = {path.name: path.read_bytes() for path in (tmp_path / "old").rglob("*.parquet")}
+    compact(settings)
+    truth = expected(settings)
+    for load_id in (*load_ids, load_ids[0]):
+        mirrors[0].load(load_id)
+        mirrors[1].load(load_id)
+        DuckDBWarehouse(settings).load(load_id)
+    for name, table in truth.items():
+        for folder in ("old", "new"):
+            if table.num_rows:
+                found = ds.dataset(tmp_path / folder / name, format="parquet").to_table(
+                    columns=table.schema.names
+                )
+                assert rows(found.cast(table.schema)) == rows(table)
+        with duckdb.connect(str(settings.warehouse_path), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            assert connection.execute(f"SELECT count(*) FROM {name}").fetchone() == (table.num_rows,)
+    assert (
+        copied.items()
+        <= {path.name: path.read_bytes() for path in (tmp_path / "old").rglob("*.parquet")}.items()
+    )
+
+
+def test_a_load_is_found_in_compacted_files_and_others_are_not(local_settings, s3_client):
+    settings = local_settings
+    first, second = (publish_plain(settings, s3_client, name) for name in ("one", "two"))
+    compact(settings)
+    third = publish_plain(settings, s3_client, "three")
+    with open_catalog(settings) as catalog:
+        images = opened(catalog, "images")
+        found = {
+            load_id: [file.file_path for file in files_of_load(images, load_id, "2026-11-22")]
+            for load_id in (first, second, third)
+        }
+    assert found[first] == found[second]
+    assert len(found[first]) == 1
+    assert [f"/{third}-" in uri for uri in found[third] if "compacted" not in uri] == [True]
+
+
+def test_a_damaged_file_stops_the_compaction_and_names_the_remedy(local_settings, s3_client):
+    settings = local_settings
+    for number in range(2):
+        publish_plain(settings, s3_client, f"plain-{number}")
+    local_path(files(settings)[0]).write_bytes(b"PAR1 no more")
+    with pytest.raises(CompactionError, match="moderation rebuild"):
+        compact(settings)
+    assert len(files(settings)) == 2
+
+
+def test_two_compactions_at_once_are_kept_apart(local_settings, s3_client):
+    settings = local_settings
+    publish_plain(settings, s3_client, "plain")
+    with compaction.maintenance(settings, "first"), pytest.raises(compaction.lease.LeaseBusy, match="first"):
+        compact(settings)
+
+
+def test_before_the_first_publish_there_is_nothing_to_compact(local_settings):
+    settings = local_settings
+    assert all(table.merged == table.removed == 0 for table in compact(settings))
+    assert read_loads(settings).num_rows == 0
