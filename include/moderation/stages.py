@@ -149,7 +149,8 @@ def job_arguments(
             except AdapterUnusableError as error:
                 ending.note_stop(plan, str(error), s3=client)
                 raise
-        check_manifests(plan, s3=client)
+        if plan.inputs_uri:  # a dry run wrote none
+            check_manifests(plan, s3=client)
         choice = backends.choose(plan, settings=settings, s3=client, rekognition=rekognition)
     log.info("%s", _spending(plan, choice.backend, None).text())
     return [_arguments(plan, manifest) for manifest in plan.manifests if not choice.uses_detect(manifest)]
