@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 STACK = PYTHONPATH=include $(BIN)/python -m local_aws.stack
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install query run up down services status test test-long lint format lock
+.PHONY: help install query run up down services status test test-long chaos lint format lock
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -66,6 +66,9 @@ test: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run t
 
 test-long: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run also the long versions of the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m ""
+
+chaos: $(VENV)/.installed-dev ## break the real pipeline in 200 seeded ways (SEEDS=200)
+	@PYTHONPATH=tests:include:plugins $(BIN)/python -m chaos --seeds $(or $(SEEDS),200) --minutes 60
 
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy include plugins dags
