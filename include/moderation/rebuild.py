@@ -198,8 +198,7 @@ class _Rebuild:
         for row in self.rows:
             if row["published_at"] >= since:
                 for uri in self.images.get(row["load_id"], []):
-                    with self.storage.open(uri) as stream:
-                        body = pa.BufferReader(b"".join(iter(lambda s=stream: s.read(1 << 20), b"")))
+                    body = pa.BufferReader(self.storage.read(uri))
                     tables.append(pq.read_table(body, columns=list(ledger.COLUMNS)))
         if not tables:
             return None

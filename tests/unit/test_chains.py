@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import csv
+from importlib import resources
+
 import pytest
 
 from moderation.chains import Link, Place, is_before_7, resolve
@@ -162,6 +165,50 @@ def test_labels_of_model_6_1_keep_their_names_and_get_their_path_of_7_0(chain, v
     parent = chain[0][1]
     assert (found.l1, found.l2) == ((parent, chain[0][0]) if parent else (chain[0][0], None))
     assert not found.unknown_label
+
+
+def aws_mapping() -> dict[tuple[str, str], list[tuple[str, ...]]]:
+    """AWS's file itself: where each second-level label of model 6.1 goes, as many targets as it has lines."""
+    text = resources.files("moderation").joinpath("data/mapping_v6_1_to_v7.csv").read_text(encoding="utf-8")
+    targets: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+    for row in csv.DictReader(text.splitlines()):
+        path = tuple(row[name] for name in ("v7_l1", "v7_l2", "v7_l3") if row[name])
+        targets.setdefault((row["v61_l1"], row["v61_l2"]), []).append(path)
+    return targets
+
+
+@pytest.mark.parametrize(
+    ("old", "targets"), aws_mapping().items(), ids=lambda value: " - ".join(map(str, value))
+)
+@pytest.mark.parametrize("listed", [True, False], ids=["with its parent", "trimmed"])
+def test_every_line_of_awss_mapping_shows_in_the_columns_of_7_0(old, targets, listed):
+    parent, name = old
+    found = place((name, parent, None), *([(parent, None, None)] if listed else []), model="6.1")
+    shared = [names[0] for names in zip(*targets, strict=False) if len(set(names)) == 1]
+    assert (found.v7_l1, found.v7_l2, found.v7_l3) == tuple([*shared, None, None, None][:3])
+    assert found.v7_ambiguous == (len(targets) > 1)
+    assert (found.level, found.l1, found.l2, found.l3, found.name) == (2, parent, name, None, name)
+    assert not found.unknown_label
+
+
+@pytest.mark.parametrize("parent", sorted({parent for parent, _ in aws_mapping()}))
+def test_every_top_category_of_6_1_gets_the_category_of_7_0_that_all_its_labels_have(parent):
+    tops = {target[0] for old, targets in aws_mapping().items() if old[0] == parent for target in targets}
+    found = place((parent, None, None), model="6.1")
+    assert (found.v7_l1, found.v7_ambiguous) == ((tops.pop(), False) if len(tops) == 1 else (None, True))
+    assert (found.level, found.l1, found.v7_l2, found.v7_l3) == (1, parent, None, None)
+
+
+def test_awss_mapping_is_the_whole_one():
+    targets = aws_mapping()
+    assert len(targets) == 35
+    assert {old for old, places in targets.items() if len(places) > 1} == {
+        ("Explicit Nudity", "Nudity"),
+        ("Explicit Nudity", "Illustrated Explicit Nudity"),
+        ("Suggestive", "Revealing Clothes"),
+    }
+    known = {node.path for node in taxonomy()}
+    assert all(path in known for places in targets.values() for path in places)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
+from moderation import replay_views
 from moderation.catalog import open_catalog
 from moderation.reading import WarehouseBusyError, WarehouseError
 from moderation.schema import LABELS, TABLES, TableSpec, physical_schema
@@ -84,7 +85,8 @@ class DuckDBWarehouse:
                     [load["load_id"]],
                 ).fetchone() or (0,)
                 rows[table.name] = count
-            connection.execute(labels_view())
+            for statement in (labels_view(), *replay_views.macros()):
+                connection.execute(statement)
             connection.commit()
         except BaseException:
             connection.rollback()

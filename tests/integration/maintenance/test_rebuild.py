@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moderation import maintenance_cli, schema
+from moderation import rebuild as rebuilding
+from moderation.catalog import load_table, open_catalog
+from moderation.compaction import compact
+from moderation.file_swap import data_files
+from moderation.publish import publish
+from moderation.published import read_loads
+from moderation.rebuild import RebuildError, other_tables, rebuild
+from moderation.settings import Settings
+from moderation.storage import Storage, local_path
+from support.planned_runs import Run, answer, line, weapon_violence
+from support.published_loads import expected, rows
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+def publish_run(settings: Settings, s3_client: Any, name: str, *, etag: str = "e1") -> Run:
+    """A load whose job records are kept, as the publish stage leaves them; one image is in every load."""
+    run = Run(settings, s3_client, name=name, created_at=datetime.now(UTC))
+    refs = ["s3://archive/shared.jpg", *(f"s3://archive/{name}/{n}.jpg" for n in range(3))]
+    lines = [line(ref, answer(weapon_violence(60.0 + n))) for n, ref in enumerate(refs)]
+    run.manifest(refs, b"\n".join(lines), etag=etag)
+    run.reject([f"s3://archive/{name}/x.webp"], "InvalidImageFormat")
+    plan = run.store()
+    for record in run.records:
+        bucket, _, key = plan.analysis_record_uri(record.manifest_id).removeprefix("s3://").partition("/")
+        s3_client.put_object(Bucket=bucket, Key=key, Body=record.to_json())
+    return run
+
+
+def two_loads(settings: Settings, s3_client: Any) -> list[Run]:
+    """Both are planned before either is published: the second leaves out what the first answered."""
+    runs = [publish_run(settings, s3_client, name) for name in ("first", "second")]
+    for run in runs:
+        publish(settings, run.store(), run.records)
+    return runs
+
+
+def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: rows(table) for name, table in expected(settings).items()}
+
+
+def bodies(settings: Settings) -> dict[str, bytes]:
+    """Every data file of the current snapshots, below the tables' root."""
+    found = {}
+    with open_catalog(settings) as catalog, Storage(settings) as storage:
+        for name, spec in schema.TABLES.items():
+            table = load_table(catalog, spec)
+            assert table is not None
+            for file in data_files(table) if spec is not schema.LOADS else ():
+                found[f"{name}/{file.file_path.rpartition(f'/{name}/')[2]}"] = storage.read(file.file_path)
+    return found
+
+
+def test_tables_rebuilt_elsewhere_have_the_same_rows_and_the_same_bytes(settings, s3_client, tmp_path):
+    two_loads(settings, s3_client)
+    target = other_tables(settings, str(tmp_path / "again"), None)
+    done = rebuild(settings, into=target)
+    assert [(load.rows > 0, load.is_proven, load.is_same_digest) for load in done] == [(True, True, True)] * 2
+    assert contents(target) == contents(settings)
+    assert bodies(target) == bodies(settings)
+    assert read_loads(target).column("superseded").to_pylist() == [0, 1]
+
+
+def test_in_place_nothing_is_written_when_the_tables_are_as_they_should_be(local_settings, s3_client):
+    settings = local_settings
+    two_loads(settings, s3_client)
+    before = bodies(settings)
+    with open_catalog(settings) as catalog:
+
+        def snapshots() -> list[Any]:
+            tables = [load_table(catalog, spec) for spec in schema.TABLES.values()]
+            return [table.current_snapshot() for table in tables if table is not None]
+
+        there = snapshots()
+        rebuild(settings)
+        assert snapshots() == there
+    assert bodies(settings) == before
+
+
+@pytest.mark.parametrize("harm", ["deleted", "damaged", "compacted", "catalog lost"])
+def test_in_place_whatever_was_lost_comes_back(local_settings, s3_client, harm):
+    settings = local_settings
+    two_loads(settings, s3_client)
+    before, truth = bodies(settings), contents(settings)
+    victim = next(local_path(settings.tables_uri).rglob("labels_l3/**/*.parquet"))
+    if harm == "deleted":
+        victim.unlink()
+    elif harm == "damaged":
+        victim.write_bytes(b"no Parquet")
+    elif harm == "compacted":
+        compact(settings)
+    else:
+        local_path(settings.catalog_uri.removeprefix("sqlite:///")).unlink()
+    done = rebuild(settings)
+    found = contents(settings)
+    if harm == "catalog lost":
+        assert not any(load.is_proven for load in done)
+        found["loads"] = truth["loads"]  # the markers tell the time of the publish, to the second or so
+        assert read_loads(settings).num_rows == 2
+    assert found == truth
+    assert sorted(bodies(settings).values()) == sorted(before.values())
+
+
+@pytest.mark.parametrize("step", ["built", "switched images", "switched labels_l3", "switched loads"])
+def test_killed_at_any_step_readers_see_the_same_rows_and_a_rerun_finishes(
+    local_settings, s3_client, monkeypatch, step
+):
+    settings = local_settings
+    two_loads(settings, s3_client)
+    compact(settings)
+    truth = contents(settings)
+
+    def die(at: str) -> None:
+        assert contents(settings) == truth
+        if at == step:
+            raise Killed(at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rebuilding, "reached", die)
+        with pytest.raises(Killed):
+            rebuild(settings)
+    assert contents(settings) == truth
+    rebuild(settings)
+    assert contents(settings) == truth
+
+
+def test_a_load_published_during_the_rebuild_stays(local_settings, s3_client, monkeypatch):
+    settings = local_settings
+    two_loads(settings, s3_client)
+    compact(settings)
+    late = publish_run(settings, s3_client, "late", etag="e2")
+
+    def interfere(step: str) -> None:
+        if step == "switched images":
+            publish(settings, late.store(), late.records)
+
+    monkeypatch.setattr(rebuilding, "reached", interfere)
+    rebuild(settings)
+    found = expected(settings)
+    assert found["loads"].num_rows == 3
+    assert found["images"].column("load_id").to_pylist().count(late.load_id) == 5
+
+
+@pytest.mark.parametrize("harm", ["answers", "inputs", "plan", "prices"])
+def test_answers_that_changed_since_are_named_and_nothing_is_switched(
+    local_settings, s3_client, tmp_path, bucket, harm
+):
+    settings = local_settings
+    run = two_loads(settings, s3_client)[0]
+    truth = contents(settings)
+    plan = run.store()
+    message = {
+        "answers": rf"load {run.load_id}: the kept answers give moderated 0 instead of 4",
+        "inputs": "was changed after it was planned",
+        "plan": rf"no plan of load {run.load_id}",
+        "prices": "MODERATION_PRICE_TIERS",
+    }[harm]
+    uri = {"answers": run.records[0].results_uri, "inputs": plan.inputs_uri, "plan": plan.uri}.get(harm)
+    if harm == "prices":
+        settings = replace(
+            settings,
+            price_tiers=tuple(
+                replace(tier, usd_per_image=tier.usd_per_image * 2) for tier in settings.price_tiers
+            ),
+        )
+    else:
+        key = str(uri).removeprefix(f"s3://{bucket}/")
+        s3_client.delete_object(Bucket=bucket, Key=key)
+        if harm != "plan":
+            s3_client.put_object(Bucket=bucket, Key=key, Body=b"{}\n")
+    with pytest.raises(RebuildError, match=message):
+        rebuild(settings)
+    assert contents(settings) == truth
+
+
+def test_the_command_says_what_it_proved(local_settings, s3_client, tmp_path, capsys):
+    two_loads(local_settings, s3_client)
+    parser = argparse.ArgumentParser()
+    maintenance_cli.add_parsers(parser.add_subparsers())
+    args = parser.parse_args(["rebuild", "--into", str(tmp_path / "again")])
+    assert args.run(local_settings, args) == 0
+    assert capsys.readouterr().out.count("counts and digest agree") == 2
+    args = parser.parse_args(["rebuild", "--into", local_settings.tables_uri])
+    assert args.run(local_settings, args) == 1
+    assert "leave it out" in capsys.readouterr().err
+    args = parser.parse_args(["compact", "--json"])
+    assert args.run(local_settings, args) == 0
+    assert '"merged": 2' in capsys.readouterr().out
+
+
+def test_before_the_first_publish_there_is_nothing_to_rebuild(local_settings):
+    assert rebuild(local_settings) == []
+
+
+def test_tables_in_s3_get_a_catalog_beside_the_one_in_use(local_settings):
+    other = other_tables(local_settings, "s3://elsewhere/tables", None)
+    assert other.catalog_uri != local_settings.catalog_uri
+    assert (
+        Path(other.catalog_uri.removeprefix("sqlite:///")).parent
+        == Path(local_settings.catalog_uri.removeprefix("sqlite:///")).parent
+    )
+    with pytest.raises(RebuildError, match="--catalog"):
+        other_tables(replace(local_settings, catalog_uri="glue"), "s3://elsewhere/tables", None)

@@ -1,0 +1,92 @@
+"""What a later release of the schema means for files, tables and warehouses that an earlier one wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+
+from moderation import schema
+from moderation.catalog import load_table, open_catalog
+from moderation.compaction import compact
+from moderation.published import published_images
+from moderation.schema import TableSpec
+from moderation.settings import Settings
+from moderation.warehouses import load_files
+from moderation.warehouses.duckdb import DuckDBWarehouse
+from moderation.warehouses.folder import FolderMirror
+from support.published_loads import publish_plain
+
+NEW = "shutter_seconds"
+
+
+@contextmanager
+def later_release(monkeypatch: pytest.MonkeyPatch) -> Iterator[TableSpec]:
+    """The schema with one more column at the end of `images`, as a later release would have it."""
+    column = pa.field(NEW, pa.float64(), metadata={"doc": "New.", "unit": "s", "example": "0.1"})
+    later = replace(schema.IMAGES, schema=schema.IMAGES.schema.append(column))
+    with monkeypatch.context() as patch:
+        for module in ("schema", "publish", "published", "completion", "report"):
+            found = pytest.importorskip(f"moderation.{module}")
+            if hasattr(found, "IMAGES"):
+                patch.setattr(found, "IMAGES", later)
+        patch.setitem(schema.TABLES, "images", later)
+        yield later
+
+
+def load_everywhere(settings: Settings, load_id: str) -> None:
+    for warehouse in (DuckDBWarehouse(settings), FolderMirror(settings)):
+        warehouse.load(load_id)
+
+
+@pytest.mark.parametrize("compacted", [False, True], ids=["as published", "compacted"])
+def test_a_new_column_leaves_old_files_readable_and_new_ones_loadable(
+    local_settings, s3_client, monkeypatch, compacted
+):
+    settings = local_settings
+    old = publish_plain(settings, s3_client, "old")
+    load_everywhere(settings, old)
+    with later_release(monkeypatch) as images:
+        new = publish_plain(settings, s3_client, "new")
+        if compacted:
+            compact(settings)
+        found = published_images(settings, ["load_id", NEW])
+        assert sorted(found.column("load_id").to_pylist()) == sorted([old] * 6 + [new] * 6)
+        with open_catalog(settings) as catalog:
+            table = load_table(catalog, images)
+            assert table is not None
+            assert [entry.name for entry in table.schema().fields][-1] == NEW
+            assert table.scan().to_arrow().num_rows == 12
+            for load in ({"load_id": load_id, "dt": day(table)} for load_id in (old, new)):
+                batches = list(load_files.read_load(catalog, images, load))
+                assert sum(batch.num_rows for batch in batches) == 6
+                assert batches[0].schema.names == images.schema.names
+        for load_id in (old, new):
+            load_everywhere(settings, load_id)
+    with duckdb.connect(str(settings.warehouse_path), read_only=True) as connection:
+        sql = f"SELECT count(*), count(DISTINCT load_id), count({NEW}) FROM images"
+        assert connection.execute(sql).fetchone() == (12, 2, 0)
+    assert settings.parquet_mirror is not None
+    files = ds.dataset(settings.parquet_mirror / "images", format="parquet", schema=images.schema)
+    assert files.to_table(columns=["load_id", NEW]).num_rows == 12
+
+
+def test_the_earlier_release_still_reads_what_a_later_one_wrote(local_settings, s3_client, monkeypatch):
+    settings = local_settings
+    with later_release(monkeypatch):
+        new = publish_plain(settings, s3_client, "new")
+    old = publish_plain(settings, s3_client, "old")
+    images = published_images(settings, schema.IMAGES.schema.names)
+    assert sorted(images.column("load_id").to_pylist()) == sorted([old] * 6 + [new] * 6)
+    for load_id in (old, new):
+        load_everywhere(settings, load_id)
+
+
+def day(table: Any) -> Any:
+    return table.scan(selected_fields=("dt",)).to_arrow().column("dt")[0].as_py()
