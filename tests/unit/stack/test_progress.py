@@ -7,7 +7,7 @@ import pytest
 
 from local_aws.stack import failures
 from local_aws.stack.layout import StackError
-from local_aws.stack.progress import Progress, describe
+from local_aws.stack.progress import STAGES, Progress, describe
 from local_aws.stack.run import Request
 
 
@@ -21,9 +21,11 @@ def done(*tasks):
         ({}, "discover"),
         ({"discover": ["running"]}, "discover"),
         ({"discover": ["success"], "plan": ["running"]}, "plan"),
-        ({"discover": ["success"], "plan": ["success"], "analyse": ["success", "running"]}, "analyse"),
-        (done("discover", "plan", "analyse") | {"publish": ["queued"]}, "publish"),
-        (done("discover", "plan") | {"analyse": ["skipped"], "publish": ["running"]}, "publish"),
+        (done("discover", "plan") | {"approve": ["awaiting_input"]}, "approve"),
+        (done("discover", "plan", "approve") | {"analyse": ["success", "running"]}, "analyse"),
+        (done("discover", "plan", "approve", "single_calls") | {"analyse": ["skipped"]}, "detect"),
+        (done(*STAGES[:6]) | {"publish": ["queued"]}, "publish"),
+        (done(*STAGES[:6]) | {"analyse": ["skipped"], "publish": ["running"]}, "publish"),
     ],
 )
 def test_the_stage_shown_is_the_first_that_is_not_done(states, stage):
@@ -36,9 +38,17 @@ def test_images_done_of_all_are_summed_over_the_jobs():
         {"done": 10, "total": 10, "status": "SUCCEEDED"},
     ]
 
-    text = describe({"discover": ["success"], "plan": ["success"], "analyse": ["running"]}, jobs, 3)
+    text = describe(done("discover", "plan", "approve") | {"analyse": ["running"]}, jobs, 3)
 
     assert text == "analyse: 13 of 20 images, 1 of 3 jobs finished"
+
+
+def test_single_calls_are_counted_where_there_are_no_jobs():
+    states = done("discover", "plan", "approve", "single_calls") | {"analyse": ["skipped"]}
+
+    assert describe(states | {"detect": ["running"]}, [], None, 1234) == (
+        "detect: 1,234 images answered, one call each"
+    )
 
 
 def test_without_a_terminal_only_changes_are_printed():
@@ -60,6 +70,7 @@ def test_without_a_terminal_only_changes_are_printed():
         ({"MIN_CONFIDENCE": "much"}, "is not a number"),
         ({"IMAGES": "/nonexistent"}, "IMAGES=/nonexistent is not a folder"),
         ({"IMAGES": __file__}, "is not a folder"),
+        ({"BACKEND": "both"}, "BACKEND=both is unknown; use auto, bulk, detect"),
     ],
 )
 def test_a_wrong_variable_is_refused_with_its_name_and_what_is_allowed(variables, complaint, tmp_path):
@@ -70,7 +81,14 @@ def test_a_wrong_variable_is_refused_with_its_name_and_what_is_allowed(variables
 def test_empty_variables_mean_the_defaults(tmp_path):
     request = Request.from_environment({"IMAGES": "", "MIN_CONFIDENCE": ""}, default_images=tmp_path)
 
-    assert (request.images, request.min_confidence) == (tmp_path, 50)
+    assert (request.images, request.min_confidence, request.backend) == (tmp_path, 50, "auto")
+    assert request.conf()["redo_load_id"] is None
+
+
+def test_backend_and_redo_reach_the_run(tmp_path):
+    request = Request.from_environment({"BACKEND": "detect", "REDO": "load-1"}, default_images=tmp_path)
+
+    assert (request.conf()["backend"], request.conf()["redo_load_id"]) == ("detect", "load-1")
 
 
 def test_the_last_error_of_a_task_log_is_what_a_person_reads(tmp_path):

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moderation import cli, completion, ending
+from moderation.publish import ToleranceExceededError, publish
+from moderation.settings import Settings
+from moderation.stages import ImagesOwedError, RunIncompleteError
+from support import pictures, planned_runs
+from support.planned_runs import Run, answer, line
+
+
+@pytest.fixture
+def settings(tmp_path: Path, bucket: str, aws_env: pytest.MonkeyPatch) -> Settings:
+    settings = planned_runs.make_settings(tmp_path, bucket, tables="local")
+    aws_env.setenv("MODERATION_WORK_URI", settings.work_uri)
+    aws_env.setenv("MODERATION_TABLES_URI", settings.tables_uri)
+    aws_env.setenv("MODERATION_CATALOG_URI", settings.catalog_uri)
+    return settings
+
+
+@pytest.fixture
+def run(settings: Settings, s3_client: Any, bucket: str) -> Run:
+    """Four images: one moderated, one too large, one throttled, one without any answer."""
+    refs = [f"s3://{bucket}/{name}.jpg" for name in ("fine", "large", "throttled", "missing")]
+    for ref in refs:
+        s3_client.put_object(Bucket=bucket, Key=ref.rpartition("/")[2], Body=pictures.jpeg(80, 80))
+    run = Run(settings, s3_client)
+    errors = [
+        {"source-ref": refs[1], "code": "ImageTooLargeException", "message": "16 MB"},
+        {"source-ref": refs[2], "code": "ThrottlingException", "message": "slow down"},
+    ]
+    run.manifest(refs, line(refs[0], answer()), summary={"errors": errors})
+    return run
+
+
+def published(settings: Settings, run: Run) -> str:
+    plan = run.store()
+    return publish(settings, plan, run.records, stop_on_mismatch=True).load_id
+
+
+@pytest.mark.parametrize(("arguments", "again"), [([], 2), (["--permanent"], 3)])
+def test_redo_takes_what_failed_and_leaves_out_what_is_permanent_unless_asked(
+    settings: Settings, run: Run, capsys: pytest.CaptureFixture[str], arguments: list[str], again: int
+) -> None:
+    load_id = published(settings, run)
+    assert cli.main(["redo", load_id, "--json", *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["totals"]["to_analyse"] == again
+    assert found["conf"]["redo_load_id"] == load_id
+    assert cli.main(["redo", load_id]) == 0
+    assert f'--conf \'{{"redo_load_id": "{load_id}"}}\'' in capsys.readouterr().out
+
+
+def test_redo_of_a_load_that_is_not_there_is_one_line(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["redo", "no-such-load"]) == 2
+    assert capsys.readouterr().err == (
+        "moderation: load 'no-such-load' is not published; name one of the table loads\n"
+    )
+
+
+def test_the_completion_report_accounts_for_every_image_and_proves_its_files(
+    settings: Settings, run: Run, s3_client: Any, bucket: str
+) -> None:
+    load_id = published(settings, run)
+    plan = run.store()
+    for record in run.records:
+        s3_client.put_object(
+            Bucket=bucket, Key=record.manifest_uri.removeprefix(f"s3://{bucket}/"), Body=b"m"
+        )
+    found = completion.build_completion(settings, plan, load_id, outcome="published")
+    assert found["is_reconciled"]
+    assert found["counts"] == {
+        "inputs": 4, "moderated": 1, "failed": 2, "not_attempted": 1, "superseded": 0, "billed": 1,
+        "anomalies": 0, "owed": 2,
+    }  # fmt: skip
+    assert [(entry["error_code"], entry["line_number"]) for entry in found["failures"]] == [
+        ("ImageTooLarge", 2), ("Throttling", 3), ("ResultMissing", 4),
+    ]  # fmt: skip
+    kinds = {entry["kind"] for entry in found["files"]}
+    assert kinds == {"plan", "inputs", "manifest", "results", "summary", "images", "jobs", "loads"}
+    assert all(len(entry["sha256"]) == 64 and entry["bytes"] for entry in found["files"])
+    assert completion.encode(found)
+    with pytest.raises(ImagesOwedError, match=rf"2 images of load {load_id} are still owed.*redo {load_id}"):
+        ending.report(plan.uri, load_id, loaded=False)
+
+
+def test_more_owed_images_than_tolerated_are_not_published(settings: Settings, run: Run) -> None:
+    plan = run.store()
+    with pytest.raises(ToleranceExceededError, match=r"2 of 4 images \(50.0 %\).*49 % are tolerated"):
+        publish(settings, plan, run.records, tolerated_failure_percentage=49)
+    with pytest.raises(RunIncompleteError, match="nothing of load"):
+        ending.report(plan.uri, None)
+    assert publish(settings, plan, run.records, tolerated_failure_percentage=50).row["moderated"] == 1
+
+
+def test_a_run_without_a_plan_says_where_to_look() -> None:
+    with pytest.raises(RunIncompleteError, match="task discover"):
+        ending.report(None, None)
