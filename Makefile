@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 STACK = PYTHONPATH=include $(BIN)/python -m local_aws.stack
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install query run up down services status test test-long chaos lint format lock
+.PHONY: help install query run up down services status test test-long chaos bench lint format lock
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -69,6 +69,16 @@ test-long: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## 
 
 chaos: $(VENV)/.installed-dev ## break the real pipeline in 200 seeded ways (SEEDS=200)
 	@PYTHONPATH=tests:include:plugins $(BIN)/python -m chaos --seeds $(or $(SEEDS),200) --minutes 60
+
+.tools/bench/.installed: $(VENV)/.installed benchmarks/requirements.txt
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python .tools/bench
+	@$(BIN)/uv pip install -q --python .tools/bench/bin/python -r benchmarks/requirements.txt
+	@touch $@
+
+bench: $(VENV)/.installed-dev .tools/bench/.installed ## measure flattening beside its peers, inference and pacing
+	@cd benchmarks/flatten && ../../.tools/bench/bin/python run.py
+	@PYTHONPATH=include $(BIN)/python benchmarks/inference.py
+	@PYTHONPATH=include:tests $(BIN)/python benchmarks/detect_pacing.py
 
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy include plugins dags
