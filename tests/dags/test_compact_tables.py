@@ -15,7 +15,7 @@ DAG_FILE = Path(__file__).parents[2] / "dags" / "compact_tables.py"
 def load_dag() -> Any:
     from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415 - airflow is slow to import
 
-    bag = DagBag(dag_folder=str(DAG_FILE), include_examples=False)
+    bag = DagBag(str(DAG_FILE))
     assert not bag.import_errors
     return bag.dags["compact_tables"]
 
