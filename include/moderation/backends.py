@@ -99,7 +99,7 @@ def collect_records(
     choice = read_choice(plan, s3=s3) or Choice(backend="bulk")
     by_calls = tuple(manifest for manifest in plan.manifests if choice.uses_detect(manifest))
     by_jobs = tuple(manifest for manifest in plan.manifests if not choice.uses_detect(manifest))
-    found = {}
+    found: dict[str, AnalysisRecord] = {}
     if by_jobs:
         part = replace(plan, manifests=by_jobs)
         jobs = bulk.collect_records(part, job_ids, describe_job=describe_job, list_jobs=list_jobs)

@@ -27,10 +27,16 @@ socket.socket.connect = refuse
 socket.create_connection = refuse
 socket.getaddrinfo = refuse
 begun = time.process_time()
-__import__(sys.argv[1])
+module = __import__(sys.argv[1])
 seconds = time.process_time() - begun
 heavy = [name for name in ("moderation.stages", "pyiceberg", "pyarrow", "aiobotocore") if name in sys.modules]
-print(json.dumps({"seconds": seconds, "opened": opened, "heavy": heavy}))
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+bag = DagBag(module.__file__)
+dags = {dag_id: DagSerialization.serialize_dag(found) for dag_id, found in bag.dags.items()}
+untagged = [dag_id for dag_id, found in bag.dags.items() if not found.tags]
+print(json.dumps({"seconds": seconds, "opened": opened, "heavy": heavy, "errors": bag.import_errors,
+                  "dags": list(dags), "untagged": untagged}))
 """
 
 
@@ -50,5 +56,8 @@ def test_a_dag_file_is_read_without_connections_and_without_the_pipeline(name: s
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     print(f"{name}: {found['seconds']:.2f} s of processor time")
+    assert found["dags"]
+    assert not found["errors"]
+    assert not found["untagged"]
     assert not found["opened"]
     assert not found["heavy"]
