@@ -1,16 +1,36 @@
-# The deployed image: official Airflow, our pinned requirements, our code. Configure it with the environment
-# variables of docs/aws.md; nothing in it is secret.
-ARG BASE_IMAGE=apache/airflow:3.3.2-python3.12
-FROM ${BASE_IMAGE}
+# The deployed image: official Airflow, pinned requirements, this repository's code. docs/aws.md tells how to
+# configure it; nothing in it is secret.
+#
+# The slim base, because the full one's Google and Snowflake providers do not resolve with these pins.
+ARG BASE_IMAGE=apache/airflow:slim-3.3.2-python3.12
 
-# The base runs as the unprivileged user airflow; nothing here needs root.
+FROM ${BASE_IMAGE} AS packages
 USER airflow
-COPY --chown=airflow:0 requirements.txt /tmp/requirements.txt
-RUN pip install --no-cache-dir -r /tmp/requirements.txt
-
-COPY --chown=airflow:0 include /opt/airflow/include
-COPY --chown=airflow:0 plugins /opt/airflow/plugins
-COPY --chown=airflow:0 dags /opt/airflow/dags
-
-ENV PYTHONPATH=/opt/airflow/include \
+COPY requirements-image.txt /tmp/requirements.txt
+# Naming the base's own version stops the build when a base of another Airflow is given.
+RUN pip install --no-cache-dir "apache-airflow==${AIRFLOW_VERSION}" -r /tmp/requirements.txt \
+    && pip check
+ENV PYTHONPATH=/opt/airflow/include:/opt/airflow/plugins \
     AIRFLOW__CORE__LOAD_EXAMPLES=False
+
+# The compiler stays in this stage.
+FROM packages AS code
+USER root
+# The compiler's version is Debian's; a pin would only break when Debian fixes it.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends g++ libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+COPY include /opt/airflow/include
+COPY plugins /opt/airflow/plugins
+COPY dags /opt/airflow/dags
+# Compiled here, because the running user may not write beside the code.
+RUN python -c "from moderation import native; print(native.build())" \
+    && python -m compileall -q --invalidation-mode checked-hash /opt/airflow/include /opt/airflow/plugins
+
+FROM packages
+COPY --from=code /opt/airflow/include /opt/airflow/include
+COPY --from=code /opt/airflow/plugins /opt/airflow/plugins
+COPY --from=code /opt/airflow/dags /opt/airflow/dags
+# A number, so that Kubernetes can see that it is not root.
+USER 50000
