@@ -43,7 +43,7 @@ the task is always safe. If it fails, the log names the file and what to do; see
             description="How long a replaced snapshot stays readable; longer than the longest query.",
         ),
     },
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
     tags=["moderation", "maintenance"],
 )
 def compact_tables() -> None:

@@ -41,7 +41,7 @@ TARGET_BYTES = 256 << 20
 KEEP = timedelta(days=7)
 """How long a snapshot that was replaced can still be read."""
 
-LOCK_TTL_SECONDS = 1800.0
+LOCK_TTL_SECONDS = 600.0
 PREFIX = "compacted-"
 
 _log = logging.getLogger(__name__)

@@ -118,6 +118,7 @@ class _Rebuild:
         reached("built")
         for name, spec in TABLES.items():
             if spec is not LOADS:
+                self.renew()
                 self._switch(spec, {load.load_id for load in done})
                 reached(f"switched {name}")
         self._write_loads()
