@@ -36,6 +36,7 @@ from moderation import ledger, plan_files, schema
 from moderation.build import BuiltLoad, build_load, complete_records
 from moderation.catalog import ensure_tables, load_table, open_catalog
 from moderation.errors import NeedsAPersonError
+from moderation.leftovers import drop_uncommitted
 from moderation.plan import mark_published
 from moderation.plan_files import Plan
 from moderation.published import files_named, loads_in, published_images, scan
@@ -219,6 +220,7 @@ class _Publisher:
                 return None
             if _keys(self._published_meanwhile(loads, inputs_path)) != _keys(meanwhile):
                 return None
+        drop_uncommitted(tables[schema.LOADS.name], self.plan, self.storage, self._uri(schema.LOADS.name))
         reached("committed")
         files = tuple(
             (file.table, self._uri(file.relative_path), file.rows, file.bytes, file.sha256)

@@ -1,4 +1,4 @@
-"""A publish trusts no inputs but those that were planned."""
+"""A publish trusts no inputs but those that were planned, and leaves no files but those it committed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from moderation import publish as publishing
 from moderation.plan_files import PlanError
 from moderation.publish import publish
 from moderation.published import read_loads
+from moderation.storage import Storage
 from support import planned_runs
 from support.planned_runs import Run, answer, line
 
@@ -29,3 +31,32 @@ def test_inputs_that_were_changed_after_the_plan_are_named_and_nothing_is_visibl
     with pytest.raises(PlanError, match="was changed after it was planned"):
         publish(settings, plan, run.records)
     assert read_loads(settings).num_rows == 0
+
+
+@pytest.mark.parametrize("tables", ["local", "s3"])
+def test_a_publish_killed_before_its_commit_leaves_readers_of_files_one_row_of_loads(
+    tables: str,
+    tmp_path: Path,
+    bucket: str,
+    aws_env: pytest.MonkeyPatch,
+    s3_client: Any,
+) -> None:
+    settings = planned_runs.make_settings(tmp_path, bucket, tables=tables)
+    run = Run(settings, s3_client)
+    run.manifest(["s3://archive/1.jpg"], line("s3://archive/1.jpg", answer()))
+    plan = run.store()
+
+    def die(step: str) -> None:
+        if step == "uploaded loads":
+            raise KeyboardInterrupt
+
+    with aws_env.context() as patch:
+        patch.setattr(publishing, "reached", die)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                publish(settings, plan, run.records)
+    publish(settings, plan, run.records)
+    with Storage(settings) as storage:
+        files = [uri for uri in storage.list(f"{settings.tables_uri}/loads") if uri.endswith(".parquet")]
+    assert len(files) == 1
+    assert read_loads(settings).num_rows == 1
