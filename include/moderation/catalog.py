@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
@@ -31,7 +32,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from moderation import storage
 from moderation.schema import TABLES, TableSpec
@@ -41,6 +42,8 @@ NAMESPACE = "moderation"
 
 _BUSY_SECONDS = 60
 """How long SQLite waits for another writer of the catalog."""
+
+_CATALOG_TABLES = (IcebergTables, IcebergNamespaceProperties)
 
 _TYPES: dict[pa.DataType, IcebergType] = {
     pa.string(): StringType(),
@@ -73,9 +76,12 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
         if endpoint := os.environ.get("AWS_ENDPOINT_URL_GLUE"):
             properties["glue.endpoint"] = endpoint
     else:
-        properties |= {"type": "sql", "uri": _database_uri(settings.catalog_uri)}
-    catalog = _load(properties)
+        uri = _database_uri(settings.catalog_uri)
+        properties |= {"type": "sql", "uri": uri, "init_catalog_tables": "false"}
+    catalog = load_catalog(NAMESPACE, **properties)
     try:
+        if isinstance(catalog, SqlCatalog):
+            _create_catalog_tables(catalog)
         yield catalog
     finally:
         catalog.close()
@@ -155,13 +161,19 @@ def ensure_tables(catalog: Catalog, settings: Settings) -> dict[str, Table]:
     return {table.name: ensure_table(catalog, table, settings) for table in TABLES.values()}
 
 
-def _load(properties: dict[str, str]) -> Catalog:
-    try:
-        return load_catalog(NAMESPACE, **properties)
-    except OperationalError as error:
-        if "already exists" not in str(error):
-            raise
-        return load_catalog(NAMESPACE, **properties)  # two processes made the catalog's own tables at once
+def _create_catalog_tables(catalog: SqlCatalog) -> None:
+    """The catalog's own tables, made when missing; other processes may be making them right now.
+
+    pyiceberg would do it while it opens the catalog, and leave a connection open when it is overtaken.
+    """
+    for _ in _CATALOG_TABLES:  # each time we are overtaken, one more of them is there
+        try:
+            catalog.create_tables()
+            return
+        except (OperationalError, ProgrammingError) as error:
+            if "already exists" not in str(error):
+                raise
+    catalog.create_tables()
 
 
 def _database_uri(uri: str) -> str:
