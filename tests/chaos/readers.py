@@ -61,11 +61,11 @@ def _look_at_files(folder: Path) -> None:
     if not any(folder.glob("loads/*/*.parquet")):
         return
     with duckdb.connect() as connection:
-        loads = connection.execute(
-            f"SELECT * FROM read_parquet('{folder}/loads/*/*.parquet')"
-        ).to_arrow_table()
-        _once(loads.to_pylist(), "a reader of files")
-        for load in loads.to_pylist():
+        rows = connection.execute(f"SELECT * FROM read_parquet('{folder}/loads/*/*.parquet')")
+        names = [column[0] for column in rows.description or ()]
+        loads = [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
+        _once(loads, "a reader of files")
+        for load in loads:
             for table, count in _COUNTED.items():
                 files = [str(file) for file in folder.glob(f"{table}/**/*.parquet")]
                 query = "SELECT count(*) FROM read_parquet(?, union_by_name=true) WHERE load_id = ?"
