@@ -179,10 +179,13 @@ def test_a_failed_manifest_does_not_stop_the_others_and_is_redone_alone(world: W
     assert world.statuses() == {"moderated": 4, "failed": 1, "not_attempted": 2}
     report = world.completion(dag_run)
     assert report["counts"]["owed"] == 2
-    owed = [
-        (entry["source_ref"], entry["error_message"], entry["line_number"]) for entry in report["failures"]
-    ]
-    assert (refs[2], "a fault of its own", 1) in owed
+    owed = sorted(
+        (entry["source_ref"], entry["line_number"])
+        for entry in report["failures"]
+        if entry["error_message"] == "a fault of its own"
+    )
+    # Which of the three manifests meets the fault is the scheduler's choice.
+    assert owed in [[(refs[n], 1), (refs[n + 1], 2)] for n in (0, 2, 4)]
     (load_id,) = airflow_runs.returned(dag_run, "publish")
     assert f"redo {load_id}" in world.text(dag_run)
 
