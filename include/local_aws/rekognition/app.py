@@ -90,7 +90,7 @@ class AwsEndpoint:
             raise
         except ClientDisconnect:
             raise
-        except Exception:
+        except Exception:  # as AWS does: a fault of the server is a 500 to the client, the log says which
             _log.exception("request %s failed by a fault of the server", request_id)
             failure = ApiError("InternalServerError", "Internal server error.")
         return protocol.error_status(failure.code), protocol.encode_error(failure, request_id)

@@ -13,6 +13,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from moderation.catalog import load_table
+from moderation.published import in_types
 from moderation.reading import WarehouseError
 from moderation.schema import TableSpec, physical_schema
 
@@ -55,16 +56,4 @@ def read_load(catalog: Catalog, spec: TableSpec, load: dict[str, Any]) -> Iterat
             for batch in parquet.iter_batches(_BATCH_ROWS, columns=present):
                 ours = batch.filter(pc.equal(batch.column("load_id"), load["load_id"]))
                 if ours.num_rows:
-                    yield _in_types(ours, types)
-
-
-def _in_types(rows: pa.RecordBatch, types: pa.Schema) -> pa.RecordBatch:
-    """A column that the file does not have yet is empty."""
-    present = set(rows.schema.names)
-    arrays = [
-        rows.column(entry.name).cast(entry.type)
-        if entry.name in present
-        else pa.nulls(rows.num_rows, entry.type)
-        for entry in types
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=types)
+                    yield in_types(ours, types)
