@@ -6,23 +6,30 @@ connection ``smtp_default`` sends), ``MODERATION_DEADLINE_HOURS`` when a nightly
 
 from __future__ import annotations
 
+import html
 import logging
 import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback  # type: ignore[attr-defined] # not in its stub
 from airflow.sdk.bases.notifier import BaseNotifier
+from airflow.sdk.configuration import conf
 
 log = logging.getLogger(__name__)
 
 DEADLINE_HOURS = 6.0
 
-FAILED_SUBJECT = "Moderation run failed: {{ run_id }}"
-FAILED_MESSAGE = "{{ ti.dag_id }}, run {{ run_id }}: {{ exception }}\n\nLog: {{ ti.log_url }}"
+
+# SNS refuses a subject of more than 100 characters; a run's id may have 250.
+FAILED_SUBJECT = "Moderation run failed: {{ run_id[:75] }}"
+# The error of a run's last task says what to do.
+FAILED = "{{ ti.dag_id }}, run {{ run_id }}: {{ exception | default('marked as failed by a person', true) }}"
+FAILED_LINK = "{{ ti.log_url }}"
 LATE_SUBJECT = "Moderation run is late"
-LATE_MESSAGE = (
+LATE = (
     "{dag_id}, run {run_id}: not finished after {hours:g} hours. Open the run in Airflow: a task that waits "
     "for an approval, for a job slot or for AWS says so in its log. Nothing is paid twice when it is cleared"
 )
@@ -30,7 +37,12 @@ LATE_MESSAGE = (
 
 def failure_notifiers(environ: Mapping[str, str] = os.environ) -> list[BaseNotifier]:
     """Build the ``on_failure_callback`` of a run's last task, which knows why the run failed."""
-    return _notifiers(environ, subject=FAILED_SUBJECT, message=FAILED_MESSAGE)
+    return _notifiers(
+        environ,
+        FAILED_SUBJECT,
+        text=_text(FAILED, FAILED_LINK, "Log"),
+        html=_html("{% filter e %}" + FAILED + "{% endfilter %}", FAILED_LINK, "Log"),
+    )
 
 
 def deadline(environ: Mapping[str, str] = os.environ) -> DeadlineAlert:
@@ -52,29 +64,50 @@ def deadline(environ: Mapping[str, str] = os.environ) -> DeadlineAlert:
 
 
 def run_is_late(context: Mapping[str, Any] | None = None, *, hours: float, **_: Any) -> None:
-    """Tell everybody who is told of failures, and the log."""
+    """Tell everybody who is told of failures, and the log.
+
+    :raises Exception: what the last of those raised who could not be told; the others were.
+    """
     run = (context or {}).get("dag_run") or {}
     known = run if isinstance(run, Mapping) else vars(run)
-    message = LATE_MESSAGE.format(
-        dag_id=known.get("dag_id", "moderate_images"), run_id=known.get("dag_run_id") or known.get("run_id"),
-        hours=hours,
-    )  # fmt: skip
-    log.error("%s", message)
-    for notifier in _notifiers(os.environ, subject=LATE_SUBJECT, message=message):
-        notifier.notify(context or {})
+    dag_id = str(known.get("dag_id", "moderate_images"))
+    run_id = str(known.get("dag_run_id") or known.get("run_id"))
+    page = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+    message = LATE.format(dag_id=dag_id, run_id=run_id, hours=hours)
+    text = _text(message, page, "Run")
+    log.error("%s", text)
+    failure: Exception | None = None
+    mail = _html(html.escape(message), page, "Run")
+    for notifier in _notifiers(os.environ, LATE_SUBJECT, text=text, html=mail):
+        try:
+            notifier.notify(context or {})
+        except Exception as error:
+            log.exception("%s could not be told", type(notifier).__name__)
+            failure = error
+    if failure:
+        raise failure
 
 
-def _notifiers(environ: Mapping[str, str], *, subject: str, message: str) -> list[BaseNotifier]:
+def _text(message: str, link: str, name: str) -> str:
+    return f"{message}\n\n{name}: {link}"
+
+
+def _html(message: str, link: str, name: str) -> str:
+    """A mail, which is HTML: without this, lines run together."""
+    return f'<p style="white-space: pre-wrap">{message}</p>\n<p><a href="{link}">{name}</a></p>'
+
+
+def _notifiers(environ: Mapping[str, str], subject: str, *, text: str, html: str) -> list[BaseNotifier]:
     found: list[BaseNotifier] = []
     # Imported only where wanted: a Dag file must parse fast.
     if topic := environ.get("MODERATION_SNS_TOPIC_ARN", "").strip():
         from airflow.providers.amazon.aws.notifications.sns import SnsNotifier  # noqa: PLC0415
 
-        found.append(SnsNotifier(target_arn=topic, subject=subject[:100], message=message))
+        found.append(SnsNotifier(target_arn=topic, subject=subject, message=text))
     addresses = [entry.strip() for entry in environ.get("MODERATION_ALERT_EMAIL", "").split(",")]
     if to := [address for address in addresses if address]:
         from airflow.providers.smtp.notifications.smtp import SmtpNotifier  # noqa: PLC0415
 
         sender = environ.get("MODERATION_ALERT_FROM", "").strip() or to[0]
-        found.append(SmtpNotifier(to=to, from_email=sender, subject=subject, html_content=message))
+        found.append(SmtpNotifier(to=to, from_email=sender, subject=subject, html_content=html))
     return found

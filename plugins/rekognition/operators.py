@@ -27,6 +27,7 @@ from rekognition.links import (
     RekognitionMediaAnalysisOutputLink,
     persist_links,
 )
+from rekognition.metrics import count_refusal
 from rekognition.states import job_states
 from rekognition.submission import JOB_ID_KEY, RETENTION, StateStore, Submission, TaskIdentity, new_submission
 from rekognition.triggers import RekognitionJobSlotTrigger, RekognitionMediaAnalysisJobCompletedTrigger
@@ -316,6 +317,7 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
             if timezone.utcnow() >= start_by:
                 raise
             pause = min(left, self.poll_interval * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
+            count_refusal(error)
             self.log.info("%s; trying again in %.0f s", error, pause)
         moment = timezone.utcnow() + timedelta(seconds=pause)
         self.defer(

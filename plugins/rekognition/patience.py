@@ -20,6 +20,7 @@ from rekognition.exceptions import (
     RekognitionThrottled,
     RekognitionUnavailable,
 )
+from rekognition.metrics import count_refusal
 
 _TRANSIENT = (RekognitionThrottled, RekognitionUnavailable)
 # A refused call is repeated after a random time below 1, 2, 4 … seconds, at most this many.
@@ -99,6 +100,7 @@ def _bounded(retried: tuple[type[Exception], ...], wait: Wait, patience: float, 
         if isinstance(error, JobStillRunning):
             log.info("Status of the media analysis job is %s; looking again in %.0f s", error, pause)
         elif isinstance(error, RekognitionError):
+            count_refusal(error)
             log.warning("%s; trying again in %.1f s", error, pause)
 
     return {

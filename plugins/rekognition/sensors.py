@@ -21,6 +21,7 @@ from rekognition.exceptions import (
     from_failed_job,
 )
 from rekognition.hooks import RekognitionHook
+from rekognition.metrics import count_refusal
 from rekognition.states import job_states
 from rekognition.triggers import RekognitionMediaAnalysisJobCompletedTrigger
 
@@ -100,6 +101,7 @@ class RekognitionMediaAnalysisJobSensor(AwsBaseSensor[RekognitionHook]):
         try:
             job = self.hook.describe_job(self.job_id)
         except (RekognitionThrottled, RekognitionUnavailable) as error:
+            count_refusal(error)
             self.log.warning("%s", error)
             return False
         self.log.info("Media analysis job %s: status %s", self.job_id, job["Status"])

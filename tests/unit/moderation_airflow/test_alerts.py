@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,10 +10,12 @@ import boto3
 import pytest
 from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from moderation.ending import ImagesOwedError
 from moderation_airflow import alerts
+from support import smtp_server
 
 
 @pytest.fixture(scope="module")
@@ -68,28 +71,85 @@ def test_a_topic_and_addresses_are_told_through_the_providers_notifiers() -> Non
     assert found[1].to == ["a@example.com", "b@example.com"]
 
 
+class Failed:
+    """The task instance of a callback's context."""
+
+    dag_id = "moderate_images"
+    log_url = "http://airflow/log?a=1&b=2"
+
+
+def tell(run_id: str, error: BaseException | None) -> None:
+    """Call the notifiers as Airflow does when the last task of a run has failed."""
+    for notifier in alerts.failure_notifiers():
+        context: Any = {"dag": None, "run_id": run_id, "ti": Failed, "dag_id": Failed.dag_id}
+        notifier({**context, "exception": error} if error else context)
+
+
+@pytest.fixture
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[smtp_server.Mailbox]:
+    """What a mail server receives that the environment names."""
+    with smtp_server.serving() as box:
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", box.connection)
+        monkeypatch.setenv("MODERATION_ALERT_EMAIL", "ops@example.com, night@example.com")
+        monkeypatch.setenv("MODERATION_ALERT_FROM", "airflow@example.com")
+        yield box
+
+
+ERROR = ImagesOwedError("2 images of load L are still owed;\nsee <report>, `moderation redo L`")
+
+
 def test_a_failure_says_which_run_why_and_what_to_do(inbox: Any) -> None:
-    (notifier,) = alerts.failure_notifiers()
-    error = ImagesOwedError("2 images of load L are still owed; `moderation redo L`")
-
-    class Named:
-        dag_id = "moderate_images"
-        log_url = "http://airflow/log"
-
-    notifier(
-        {"dag": None, "run_id": "nightly-1", "ti": Named, "exception": error, "dag_id": "moderate_images"}
-    )
+    tell("nightly-1", ERROR)
     message = inbox()
     assert message["Subject"] == "Moderation run failed: nightly-1"
-    assert "moderation redo L" in message["Message"]
-    assert "http://airflow/log" in message["Message"]
+    assert message["Message"] == f"moderate_images, run nightly-1: {ERROR}\n\nLog: {Failed.log_url}"
 
 
-def test_a_late_run_is_told_with_its_name(inbox: Any) -> None:
-    context = {"dag_run": {"dag_id": "moderate_images", "dag_run_id": "nightly-2"}}
-    alerts.run_is_late(context=context, hours=6)
-    message = inbox()
-    assert "nightly-2: not finished after 6 hours" in message["Message"]
+def test_a_failure_is_mailed_as_one_message_that_shows_the_error_as_it_is(
+    mailbox: smtp_server.Mailbox,
+) -> None:
+    tell("nightly-1", ERROR)
+    mail = mailbox.next()
+    assert mail["Subject"] == "Moderation run failed: nightly-1"
+    assert (mail["From"], mail["To"]) == ("airflow@example.com", "ops@example.com, night@example.com")
+    text = smtp_server.text_of(mail)
+    assert f"moderate_images, run nightly-1: {html.escape(str(ERROR))}</p>" in text
+    assert f'<a href="{Failed.log_url}">Log</a>' in text
+    assert mailbox.is_empty()
+
+
+def test_a_task_that_a_person_marked_as_failed_is_told_too(mailbox: smtp_server.Mailbox) -> None:
+    tell("nightly-1", None)
+    assert "marked as failed by a person" in smtp_server.text_of(mailbox.next())
+
+
+def test_the_longest_id_of_a_run_fits_into_the_subject_of_a_topic(inbox: Any) -> None:
+    tell("r" * 250, ERROR)
+    assert len(inbox()["Subject"]) <= 100
+
+
+LATE = {"dag_run": {"dag_id": "moderate_images", "dag_run_id": "nightly+2"}}
+
+
+def test_a_late_run_is_told_with_its_name_and_where_to_look(inbox: Any, mailbox: smtp_server.Mailbox) -> None:
+    alerts.run_is_late(context=LATE, hours=6)
+    page = "/dags/moderate_images/runs/nightly%2B2"
+    assert "nightly+2: not finished after 6 hours" in inbox()["Message"]
+    text = smtp_server.text_of(mailbox.next())
+    assert "nightly+2: not finished after 6 hours" in text
+    assert f'{page}">Run</a>' in text
+
+
+def test_who_can_be_told_of_a_late_run_is_told_though_another_cannot(
+    monkeypatch: pytest.MonkeyPatch, aws: str, mailbox: smtp_server.Mailbox
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws)
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", '{"conn_type": "aws", "login": "a", "password": "b"}')
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("MODERATION_SNS_TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:no-such-topic")
+    with pytest.raises(ClientError, match="NotFound"):
+        alerts.run_is_late(context=LATE, hours=6)
+    assert "nightly+2" in smtp_server.text_of(mailbox.next())
 
 
 def test_the_deadline_is_configured_in_hours() -> None:
