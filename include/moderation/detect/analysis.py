@@ -55,6 +55,8 @@ class Analysis:
         self._fatal: BaseException | None = None
         self._slots = asyncio.Semaphore(self.in_flight)
         self._under_way: set[asyncio.Task[None]] = set()
+        self.unasked = 0
+        """Images whose next call does not wait for its turn yet: not begun, or pausing before a retry."""
 
     async def run(self, lines: list[Line]) -> None:
         """Ask about ``lines``; each then has a record, or stands in ``given_up``, or time was up before it.
@@ -63,12 +65,15 @@ class Analysis:
         :raises DetectUnavailable: no call succeeded for too long.
         """
         helpers = [asyncio.create_task(self._copy(lines)), asyncio.create_task(self._watch())]
+        self.unasked = len(lines)
         try:
             for line in lines:
                 await self._slots.acquire()
                 if self._fatal or self._time_left() <= 0:
                     self._slots.release()
+                    self.unasked = 0
                     break
+                self.unasked -= 1
                 task = asyncio.create_task(self._finish(line))
                 self._under_way.add(task)
                 task.add_done_callback(self._landed)
@@ -115,7 +120,11 @@ class Analysis:
                 self.given_up[line.number] = outcome
                 return
             pause = min(_LONGEST_PAUSE, 2 * pause)
-            await self.sleep(wait)
+            self.unasked += 1
+            try:
+                await self.sleep(wait)
+            finally:
+                self.unasked -= 1
             if self._fatal:
                 self.given_up[line.number] = outcome
                 return

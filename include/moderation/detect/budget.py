@@ -1,10 +1,12 @@
 """The calls a second of an account and region, shared by all tasks, on all machines, through S3.
 
 Every participant keeps one small object ``<folder>/<id>.json`` that holds its *claim* in calls a second, and
-writes it anew every few seconds as a sign of life. The rules, each needed for the sum never to exceed the
-quota, however beats interleave:
+writes it anew every second as a sign of life. One that is about to run out of work says so beforehand: its
+claim shrinks with what it still wants, and the others, who look more often from then on, take it up. The
+rules, each needed for the sum never to exceed the quota, however beats interleave:
 
-1. The claim aimed at is quota / participants.
+1. The claim aimed at is the participant's fair share (:func:`fair_share`): quota / participants, and what
+   others do not want.
 2. To go lower: slow down first, then write the lower claim.
 3. To go higher, and to join: write the claim first, then list the others again, and use at most what their
    claims leave of the quota. Of all claims in use, the one whose owner listed last saw all the others.
@@ -18,9 +20,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -45,6 +48,9 @@ class Budget(Protocol):
     def rate(self) -> float:
         """Calls a second that the participant may make now."""
 
+    def needs(self, calls_left: Callable[[], int]) -> None:
+        """Take note of how to find out how many calls are still to go out; others may have the rest."""
+
 
 class FixedBudget:
     """A rate that is nobody else's, within one process.
@@ -67,11 +73,33 @@ class FixedBudget:
         """The whole rate."""
         return self._rate
 
+    def needs(self, calls_left: Callable[[], int]) -> None:
+        """Nobody could have the rest."""
+
+
+def fair_share(quota: float, wanted: float, by_others: Sequence[float]) -> float:
+    """One participant's part of ``quota``: nobody gets more than it wants while another wants more.
+
+    What nobody wants is shared out equally, so that late wishes need not wait.
+
+    :param wanted: calls a second that it can use, infinity for as many as there are.
+    :param by_others: the same of each other participant.
+    """
+    everybody = sorted([wanted, *by_others])
+    left = quota
+    for number, wish in enumerate(everybody):
+        level = left / (len(everybody) - number)
+        if wish >= level:
+            return min(wanted, level)
+        left -= wish
+    return wanted + left / len(everybody)
+
 
 @dataclass(frozen=True)
 class _Peer:
     etag: str
     claim: float
+    wanted: float
 
 
 class SharedBudget:
@@ -93,9 +121,9 @@ class SharedBudget:
         folder: str,
         quota: float,
         *,
-        beat_seconds: float = 2.0,
-        fence_seconds: float = 10.0,
-        expiry_seconds: float = 15.0,
+        beat_seconds: float = 1.0,
+        fence_seconds: float = 6.0,
+        expiry_seconds: float = 9.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not quota > 0:
@@ -111,6 +139,8 @@ class SharedBudget:
         self._claim = 0.0
         self._allowed = 0.0
         self._seen_alive = float("-inf")
+        self._calls_left: Callable[[], int] | None = None
+        self._wanted = math.inf
         self._beating: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -140,13 +170,18 @@ class SharedBudget:
             self._allowed = 0.0
         return self._allowed
 
+    def needs(self, calls_left: Callable[[], int]) -> None:
+        """Let others have what the calls still to go out do not need; looked up at each beat."""
+        self._calls_left = calls_left
+
     def beat(self) -> None:
         """One sign of life; adjusts claim and rate. Called from one thread at a time.
 
         :raises S3Error: S3 cannot be reached; the rate stays until the fence.
         """
         self._look()
-        aim = self.quota / (len(self._peers) + 1)
+        self._wanted = self._wish()
+        aim = fair_share(self.quota, self._wanted, [peer.wanted for peer in self._peers.values()])
         higher = aim > self._claim
         self._allowed = min(self._allowed, aim)
         lapsed = self._publish(aim)
@@ -154,12 +189,19 @@ class SharedBudget:
             self._look()
         self._allowed = min(self._claim, max(0.0, self.quota - sum(p.claim for p in self._peers.values())))
 
+    def _wish(self) -> float:
+        """Calls a second that can be used until the next beats; infinity while there is work for longer."""
+        if self._calls_left is None:
+            return math.inf
+        wish = self._calls_left() / (2 * self._beat_seconds)
+        return wish if wish < self.quota / (len(self._peers) + 1) else math.inf
+
     def _publish(self, claim: float) -> bool:
         """Write the claim; returns whether the others may have counted this participant as dead before."""
         begun = self._clock()
         # If the answer is lost, the object may hold either claim: go by the lower one.
         self._claim = min(self._claim, claim)
-        s3_api.put(self._s3, self._uri, orjson.dumps({"calls_per_second": claim}))
+        s3_api.put(self._s3, self._uri, _encode(claim, self._wanted))
         lapsed = self._clock() - self._seen_alive > self._fence
         if lapsed:
             self._allowed = 0.0
@@ -197,17 +239,28 @@ class SharedBudget:
             if fault.is_missing:
                 return None  # left between the listing and this
             raise
-        try:
-            claim = float(orjson.loads(stored.body)["calls_per_second"])
-        except (ValueError, TypeError, KeyError):
-            claim = self.quota  # unreadable, so trust nothing: it expires, or is written anew
-        return _Peer(stored.etag, max(0.0, claim))
+        return _decode(stored, self.quota)
 
     async def _beat_forever(self) -> None:
         while True:
-            settled = self._allowed >= self._claim * 0.999
+            some_end = min([self._wanted, *(p.wanted for p in self._peers.values())]) < math.inf
+            settled = self._allowed >= self._claim * 0.999 and not some_end
             await asyncio.sleep(self._beat_seconds if settled else self._beat_seconds / 4)
             try:
                 await asyncio.to_thread(self.beat)
             except s3_api.S3Error as fault:
                 _log.warning("no sign of life for the shared rate: %s", fault)
+
+
+def _encode(claim: float, wanted: float) -> bytes:
+    return orjson.dumps({"calls_per_second": claim, "wanted": wanted if wanted < math.inf else None})
+
+
+def _decode(stored: s3_api.StoredObject, quota: float) -> _Peer:
+    try:
+        body = orjson.loads(stored.body)
+        claim, wanted = float(body["calls_per_second"]), body.get("wanted")
+        return _Peer(stored.etag, max(0.0, claim), math.inf if wanted is None else max(0.0, float(wanted)))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        # Trust nothing: it expires, or is written anew.
+        return _Peer(stored.etag, quota, math.inf)

@@ -13,7 +13,7 @@ from botocore.parsers import ResponseParserError
 
 from moderation import codes
 from moderation.detect.errors import DetectDenied, DetectRequestRefused
-from moderation.detect.pacing import Aimd, Pacer
+from moderation.detect.pacing import Pacer, ShareControl
 
 CONNECTION_FAILED = "ConnectionFailed"
 """Code of an image whose calls got no answer: connections refused or cut, timeouts."""
@@ -90,10 +90,16 @@ class Caller:
     """
 
     def __init__(
-        self, client: Any, parameters: dict[str, Any], *, pacer: Pacer, aimd: Aimd, counters: Counters
+        self,
+        client: Any,
+        parameters: dict[str, Any],
+        *,
+        pacer: Pacer,
+        control: ShareControl,
+        counters: Counters,
     ) -> None:
         self._client, self._parameters = client, parameters
-        self._pacer, self._aimd, self._counters = pacer, aimd, counters
+        self._pacer, self._control, self._counters = pacer, control, counters
         self._probing = asyncio.Lock()
         self._probed: tuple[float, tuple[str, str]] | None = None
         client.meta.events.register("before-parse.rekognition.DetectModerationLabels", _keep_raw_body)
@@ -124,6 +130,7 @@ class Caller:
         await self._pacer.acquire()
         self._counters.calls += 1
         response = await self._client.detect_moderation_labels(Image=image, **self._parameters)
+        self._control.passed()
         body = orjson.loads(response[_RAW])
         return body if isinstance(body, dict) else {}
 
@@ -133,8 +140,9 @@ class Caller:
         name = codes.canonical(code)
         if name in _THROTTLES or status == 429:
             self._counters.throttles += 1
-            self._aimd.throttled()
+            self._control.throttled()
             return Disturbed(code, message)
+        self._control.passed()
         if codes.is_transient(name) or code in _ALSO_TRANSIENT or status >= 500:
             return Disturbed(code, message)
         if code in _DENIED:

@@ -18,6 +18,13 @@ BURST_SECONDS = 0.15
 """Timers are late by milliseconds: within so short a stretch calls may come closer than even spacing."""
 _IDLE_SECONDS = 0.1
 
+RECOVERY_BOUND_SECONDS = 15.0
+"""After the last throttle the whole rate is used again within this time, however deep the cut was."""
+_GROWTH = 0.0012
+_WATCH_SECONDS, _LONGEST_WATCH_SECONDS, _WATCH_OUTCOMES = 1.0, 3.0, 5
+_SETTLE_SECONDS = 3.0
+_MEMORY_SECONDS = 30.0
+
 
 class Pacer:
     """Hands out permissions to call, first come, first served.
@@ -41,22 +48,31 @@ class Pacer:
         self._turn = asyncio.Lock()
         self._due: float | None = None
         self._sent: deque[float] = deque()
+        self.waiting = 0
+        """Callers that wait for their turn."""
 
     async def acquire(self) -> None:
         """Wait until one more call may go out."""
-        async with self._turn:
-            while True:
-                rate, now = self._rate(), self._clock()
-                if rate <= 0:
-                    self._due = None  # time without any rate is no debt to make good
-                    await self._sleep(_IDLE_SECONDS)
-                    continue
-                wait = self._earliest(rate, now) - now
-                if wait <= 0:
-                    self._note(rate, now)
-                    return
-                # The rate may change meanwhile: look again soon.
-                await self._sleep(min(wait, _IDLE_SECONDS))
+        self.waiting += 1
+        try:
+            async with self._turn:
+                await self._wait_for_turn()
+        finally:
+            self.waiting -= 1
+
+    async def _wait_for_turn(self) -> None:
+        while True:
+            rate, now = self._rate(), self._clock()
+            if rate <= 0:
+                self._due = None  # time without any rate is no debt to make good
+                await self._sleep(_IDLE_SECONDS)
+                continue
+            wait = self._earliest(rate, now) - now
+            if wait <= 0:
+                self._note(rate, now)
+                return
+            # The rate may change meanwhile: look again soon.
+            await self._sleep(min(wait, _IDLE_SECONDS))
 
     def _earliest(self, rate: float, now: float) -> float:
         interval = 1.0 / rate
@@ -81,39 +97,61 @@ def _burst(rate: float) -> int:
     return max(1, round(rate * BURST_SECONDS))
 
 
-class Aimd:
-    """The share of the allowed rate to use: cut at a throttle, raised again slowly (AIMD).
+class ShareControl:
+    """The share of the allowed rate to use: cut when calls are throttled, then raised again.
 
-    Throttles come in swarms, because calls already under way meet the same wall: at most one cut a second.
+    How deep the cut is, is measured: from the first throttle on, outcomes are counted for a moment, and the
+    share falls to the part that was let through. So a quota that is lower than believed is found in one step,
+    and a stray throttle costs little. But never below the most that was let through lately: if a cut share
+    lets still less through, then the throttles have nothing to do with the rate, and slowing down further
+    would only starve the run. From there the share rises with the cube of time, slowly at first, and is whole
+    again :data:`RECOVERY_BOUND_SECONDS` after the last throttle at the latest.
 
-    :param cut: factor of one cut.
     :param floor: least share, so that the end of the trouble is noticed.
-    :param recovery_seconds: time from nothing to the whole rate.
+    :param clock: monotonic seconds; a parameter for tests.
     """
 
-    def __init__(
-        self,
-        *,
-        cut: float = 0.7,
-        floor: float = 0.05,
-        recovery_seconds: float = 30.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._cut, self._floor, self._recovery = cut, floor, recovery_seconds
-        self._clock = clock
-        self._share = 1.0
-        self._at = clock()
+    def __init__(self, *, floor: float = 0.05, clock: Callable[[], float] = time.monotonic) -> None:
+        self._floor, self._clock = floor, clock
+        self._base = 1.0
         self._cut_at = float("-inf")
+        self._watching_since: float | None = None
+        self._outcomes = self._refused = 0
+        self._let_through: deque[tuple[float, float]] = deque()
 
     def share(self) -> float:
         """The share now, above 0 and at most 1."""
         now = self._clock()
-        self._share = min(1.0, self._share + (now - self._at) / self._recovery)
-        self._at = now
-        return self._share
+        if self._watching_since is not None:
+            watched = now - self._watching_since
+            enough = self._outcomes >= _WATCH_OUTCOMES or watched >= _LONGEST_WATCH_SECONDS
+            if watched >= _WATCH_SECONDS and enough:
+                self._cut(now)
+        return self._share_at(now)
+
+    def passed(self) -> None:
+        """Take note of a call that was answered, or refused for another reason than the rate."""
+        self._outcomes += 1
 
     def throttled(self) -> None:
-        """Take note of one throttled call."""
-        share, now = self.share(), self._clock()
-        if now - self._cut_at >= 1.0:
-            self._share, self._cut_at = max(self._floor, share * self._cut), now
+        """Take note of a throttled call."""
+        now = self._clock()
+        if self._watching_since is None:
+            if now - self._cut_at < _SETTLE_SECONDS:
+                return  # it was on its way before the last cut
+            self._watching_since, self._outcomes, self._refused = now, 0, 0
+        self._outcomes += 1
+        self._refused += 1
+
+    def _cut(self, now: float) -> None:
+        while self._let_through and now - self._let_through[0][0] > _MEMORY_SECONDS:
+            self._let_through.popleft()
+        best = max((share for _, share in self._let_through), default=0.0)
+        let_through = self._share_at(now) * (1.0 - self._refused / self._outcomes)
+        self._let_through.append((now, let_through))
+        self._base = max(self._floor, best, let_through)
+        self._cut_at, self._watching_since = now, None
+
+    def _share_at(self, now: float) -> float:
+        since = min(now - self._cut_at, RECOVERY_BOUND_SECONDS)
+        return min(1.0, self._base + _GROWTH * since**3)

@@ -15,7 +15,7 @@ import orjson
 
 from moderation.results import AnalysisRecord, JobStatus
 
-UTILISATION = 0.99
+UTILISATION = 0.995
 """Share of the quota that is used: clocks differ, and what lies above costs throttles."""
 
 

@@ -26,7 +26,7 @@ from moderation.detect.checkpoint import Spool
 from moderation.detect.errors import DetectUnavailable, OwnedElsewhere
 from moderation.detect.manifest import ManifestFile, read
 from moderation.detect.output import Place
-from moderation.detect.pacing import Aimd, Pacer
+from moderation.detect.pacing import Pacer, ShareControl
 from moderation.detect.request import (
     UTILISATION,
     DetectOptions,
@@ -203,12 +203,16 @@ class _Run:
         pending = [line for line in self.manifest.images if line.number not in self.spool]
         if not pending:
             return
-        begun = time.monotonic()
-        aimd = Aimd()
-        async with budget, connect() as client:
-            pacer = Pacer(lambda: budget.rate() * UTILISATION * aimd.share())
-            caller = Caller(client, self.request.parameters(), pacer=pacer, aimd=aimd, counters=self.counters)
+        control = ShareControl()
+        # A client takes long to make: only then is a part of the rate asked for.
+        async with connect() as client, budget:
+            begun = time.monotonic()
+            pacer = Pacer(lambda: budget.rate() * UTILISATION * control.share())
+            caller = Caller(
+                client, self.request.parameters(), pacer=pacer, control=control, counters=self.counters
+            )
             analysis = Analysis(caller, self.spool, self.options, in_flight, self.counters, self.keep_safe)
+            budget.needs(lambda: analysis.unasked + pacer.waiting)
             try:
                 await analysis.run(pending)
             finally:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moderation.detect import FixedBudget, SharedBudget
+from moderation.detect.budget import fair_share
 from moderation.s3 import S3Error
 from support.fake_s3 import FakeS3
 
@@ -72,8 +73,11 @@ class World:
 def test_the_sum_never_exceeds_the_quota_in_any_interleaving(
     participants: int, seed: int, patience: float
 ) -> None:
-    """Joins, lost calls and answers, pauses beyond fence and expiry, between any two halves of S3 calls."""
+    """Joins, lost answers, long pauses, work that ends, between any two halves of calls."""
     world, choose = World(participants), random.Random(seed)
+    for budget in world.budgets:
+        if choose.random() < 0.5:
+            budget.needs(lambda: choose.choice([0, 3, 40, 10_000]))
     who = 0
     for _ in range(400):
         if choose.random() < 0.4:
@@ -129,7 +133,7 @@ def test_the_share_of_a_dead_participant_comes_back() -> None:
     for who in (0, 1, 0, 1):
         world.beat(who)
     for _ in range(10):
-        world.s3.now += 2
+        world.s3.now += 1
         world.beat(0)
     assert world.budgets[0].rate() == QUOTA
     assert world.budgets[1].rate() == 0, "the silent one has stopped by itself"
@@ -143,6 +147,35 @@ def test_a_participant_without_a_sign_of_life_stops_before_the_others_count_it_a
         world.s3.now += 0.5
         world.beat(0)
         assert sum(world.rates()) <= QUOTA
+
+
+def test_what_one_no_longer_needs_goes_to_the_others_before_it_leaves() -> None:
+    world = World(3)
+    world.budgets[2].needs(lambda: 6)
+    for who in (0, 1, 2) * 4:
+        world.beat(who)
+    assert world.rates() == pytest.approx([23.5, 23.5, 3.0])
+
+
+def test_what_nobody_needs_is_there_for_late_retries() -> None:
+    world = World(2)
+    for budget in world.budgets:
+        budget.needs(lambda: 0)
+    for who in (0, 1) * 4:
+        world.beat(who)
+    assert world.rates() == [QUOTA / 2, QUOTA / 2]
+
+
+@given(
+    quota=st.floats(0.1, 1000),
+    wishes=st.lists(st.one_of(st.floats(0, 500), st.just(float("inf"))), min_size=1, max_size=8),
+)
+def test_fair_shares_add_up_to_the_quota(quota: float, wishes: list[float]) -> None:
+    shares = [fair_share(quota, wish, [*wishes[:n], *wishes[n + 1 :]]) for n, wish in enumerate(wishes)]
+    assert sum(shares) == pytest.approx(quota)
+    assert all(
+        share >= min(wish, quota / len(wishes)) * 0.999 for share, wish in zip(shares, wishes, strict=True)
+    )
 
 
 def test_an_unreadable_claim_is_believed_to_be_everything() -> None:

@@ -8,7 +8,14 @@ from itertools import pairwise
 
 import pytest
 
-from moderation.detect.pacing import BURST_SECONDS, CATCH_UP_SECONDS, CATCH_UP_SPEED, Aimd, Pacer
+from moderation.detect.pacing import (
+    BURST_SECONDS,
+    CATCH_UP_SECONDS,
+    CATCH_UP_SPEED,
+    RECOVERY_BOUND_SECONDS,
+    Pacer,
+    ShareControl,
+)
 
 
 class Time:
@@ -97,24 +104,71 @@ def test_no_call_goes_out_while_the_rate_is_nought_nor_a_burst_afterwards() -> N
     assert most_within(times, 1.0) <= 21
 
 
-def test_throttles_of_one_moment_cut_the_share_once() -> None:
+def refuse(control: ShareControl, time: Time, *, of: int, throttled: int, seconds: float) -> None:
+    """`of` outcomes spread over `seconds`, the first of them a throttle."""
+    for number in range(of):
+        if number * throttled // of != (number - 1) * throttled // of:
+            control.throttled()
+        else:
+            control.passed()
+        time.now += seconds / of
+    control.share()
+
+
+def test_the_first_cut_finds_a_quota_of_a_third() -> None:
     time = Time()
-    aimd = Aimd(clock=time)
+    control = ShareControl(clock=time)
+    refuse(control, time, of=150, throttled=100, seconds=1.01)
+    assert control.share() == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_a_stray_throttle_costs_next_to_nothing() -> None:
+    time = Time()
+    control = ShareControl(clock=time)
+    refuse(control, time, of=100, throttled=1, seconds=1.01)
+    assert control.share() >= 0.98
+
+
+def test_throttles_of_calls_sent_before_the_cut_do_not_cut_again() -> None:
+    time = Time()
+    control = ShareControl(clock=time)
+    refuse(control, time, of=100, throttled=50, seconds=1.01)
+    cut = control.share()
     for _ in range(50):
-        aimd.throttled()
-    assert aimd.share() == pytest.approx(0.7)
+        time.now += 0.01
+        control.throttled()
+    time.now += 1.5
+    assert control.share() >= cut
 
 
-def test_the_share_falls_to_its_floor_and_comes_back_whole() -> None:
+def test_throttles_that_do_not_heed_the_rate_do_not_starve_the_run() -> None:
+    """30 % of all calls are refused for a minute, however few there are."""
     time = Time()
-    aimd = Aimd(clock=time, recovery_seconds=30.0)
-    for _ in range(60):
-        time.now += 1.01
-        aimd.throttled()
-    assert 0.05 <= aimd.share() < 0.1
+    control = ShareControl(clock=time)
     shares = []
-    for _ in range(31):
+    while time.now < 160:
+        refuse(control, time, of=10, throttled=3, seconds=1.0)
+        shares.append(control.share())
+    assert min(shares) >= 0.5
+
+
+def test_the_share_falls_to_its_floor_when_nothing_is_let_through() -> None:
+    time = Time()
+    control = ShareControl(clock=time)
+    while time.now < 150:
+        refuse(control, time, of=10, throttled=10, seconds=1.0)
+    assert 0.05 <= control.share() <= 0.15
+
+
+@pytest.mark.parametrize("throttled", [1, 3, 10])
+def test_the_whole_rate_is_back_within_its_bound(throttled: int) -> None:
+    time = Time()
+    control = ShareControl(clock=time)
+    for _ in range(20):
+        refuse(control, time, of=10, throttled=throttled, seconds=1.0)
+    shares = []
+    for _ in range(int(RECOVERY_BOUND_SECONDS) + 3):
         time.now += 1
-        shares.append(aimd.share())
-    assert shares == sorted(shares)
+        shares.append(control.share())
+    assert shares[3:] == sorted(shares[3:])
     assert shares[-1] == 1.0
