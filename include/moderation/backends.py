@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import orjson
-
 from moderation import bulk
 from moderation import s3 as s3_objects
 from moderation.detect import eligibility, records
 from moderation.detect.eligibility import Backend, Memory
 from moderation.plan_files import ManifestRef, Plan, PlanError
 from moderation.results import AnalysisRecord
+from moderation.sealed import seal, unseal
 from moderation.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -122,17 +121,20 @@ def read_choice(plan: Plan, *, s3: Any) -> Choice | None:
             return None
         raise
     try:
-        value = orjson.loads(body)
+        value = unseal(body)
         backend = value["backend"]
         if backend not in {"bulk", "detect"}:
             raise ValueError(backend)
         return Choice(backend=backend, reason=value["reason"], detect=tuple(value["detect"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise PlanError(f"{_uri(plan)} is damaged; delete it and clear the task plan") from error
+        raise PlanError(
+            f"{_uri(plan)} is damaged ({error}); delete it and clear the task plan. With backend=auto look "
+            "that the same backend is chosen again: what another was paid for, this one cannot know"
+        ) from error
 
 
 def _write(plan: Plan, choice: Choice, *, s3: Any) -> Choice:
-    s3_objects.put(s3, _uri(plan), orjson.dumps(asdict(choice)))
+    s3_objects.put(s3, _uri(plan), seal(asdict(choice)))
     return choice
 
 

@@ -21,7 +21,7 @@ from moderation.plan_files import PlanError
 from moderation.published import load_named, loads_in
 from moderation.schema import TableSpec
 from moderation.settings import Settings
-from moderation.storage import Storage, absolute
+from moderation.storage import Storage, absolute, is_unfinished
 
 ORPHAN_AGE = timedelta(days=3)
 """How long a file that no snapshot names is left alone."""
@@ -88,7 +88,7 @@ def unneeded_files(
 
 
 def _is_ours(uri: str) -> bool:
-    return uri.endswith((".parquet", ".avro", ".metadata.json"))
+    return uri.endswith((".parquet", ".avro", ".metadata.json")) or is_unfinished(uri)
 
 
 def _needed(table: Table) -> set[str]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import orjson
-
 from moderation import completion, s3
+from moderation import s3 as s3_objects
 from moderation.backends import read_choice
 from moderation.errors import NeedsAPersonError
-from moderation.plan import Plan, load_plan, release
+from moderation.plan import Plan, PlanError, load_plan, release
 from moderation.reading import WarehouseError
 from moderation.report import build_report
 from moderation.report_page import write_report
 from moderation.report_text import to_text
+from moderation.sealed import SealBroken, seal, unseal
 from moderation.settings import Settings
 from moderation.spending import Spending
 
@@ -31,9 +31,24 @@ class ImagesOwedError(RunIncompleteError):
 
 def note_stop(plan: Plan, reason: str, *, s3: Any) -> None:
     """Keep beside the plan why it is not gone on with; :func:`report` tells it."""
-    from moderation import s3 as s3_objects  # noqa: PLC0415 - the argument is the client, as everywhere
+    s3_objects.put(s3, _stop_uri(plan), seal({"reason": reason}))
 
-    s3_objects.put(s3, _stop_uri(plan), orjson.dumps({"reason": reason}))
+
+def stop_reason(plan: Plan, *, s3: Any) -> str:
+    """What :func:`note_stop` kept.
+
+    :raises PlanError: the note is damaged.
+    """
+    try:
+        return str(unseal(s3_objects.read(s3, _stop_uri(plan)).body)["reason"])
+    except s3_objects.S3Error as error:
+        if not error.is_missing:
+            raise
+    except (SealBroken, KeyError) as error:
+        raise PlanError(
+            f"{_stop_uri(plan)} is damaged: {error}; delete it and clear the report task"
+        ) from error
+    return "the run stopped before its first paid call; see the logs of the tasks plan and approve"
 
 
 def report(
@@ -73,7 +88,8 @@ def report(
         )
     else:
         release(plan, settings=settings)
-        outcome = _stop_reason(settings, plan)
+        with s3.open_client(settings) as client:
+            outcome = stop_reason(plan, s3=client)
     _tell(settings, plan, f"Not done: {outcome}\n\n{_price(settings, plan)}", outcome=outcome)
     raise RunIncompleteError(outcome)
 
@@ -145,13 +161,6 @@ def _price(settings: Settings, plan: Plan) -> str:
     seconds = plan.expected_seconds.get(backend)
     cost = plan.expected_cost_usd
     return Spending(plan=plan, backend=backend, cost_usd=cost, seconds=seconds, limit_usd=None).text()
-
-
-def _stop_reason(settings: Settings, plan: Plan) -> str:
-    with s3.open_client(settings) as client:
-        if s3.exists(client, _stop_uri(plan)):
-            return str(orjson.loads(s3.read(client, _stop_uri(plan)).body)["reason"])
-    return "the run stopped before its first paid call; see the logs of the tasks plan and approve"
 
 
 def _stop_uri(plan: Plan) -> str:

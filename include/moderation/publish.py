@@ -15,7 +15,6 @@ import datetime as dt
 import logging
 import random
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -32,7 +31,7 @@ from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from moderation import ledger, plan_files, schema
+from moderation import ledger, plan_files, schema, spools
 from moderation.build import BuiltLoad, build_load, complete_records
 from moderation.catalog import ensure_tables, load_table, open_catalog
 from moderation.errors import NeedsAPersonError
@@ -44,7 +43,7 @@ from moderation.reconcile import Anomaly
 from moderation.results import AnalysisRecord
 from moderation.s3 import S3Error
 from moderation.settings import Settings
-from moderation.storage import Storage, absolute, local_path
+from moderation.storage import Storage, absolute, spool
 from moderation.tables import DataFile
 
 __all__ = [
@@ -214,12 +213,16 @@ class _Publisher:
         self._upload(built.files)
         self._add_files(tables, built)
         row = load_row(self.plan, built)
-        while not self._commit(tables[schema.LOADS.name], row, loads, spool):
+        for _ in range(_ATTEMPTS):
+            if self._commit(tables[schema.LOADS.name], row, loads, spool):
+                break
             loads = loads_in(self.catalog)
             if _row_of(loads, self.plan.load_id):
                 return None
             if _keys(self._published_meanwhile(loads, inputs_path)) != _keys(meanwhile):
                 return None
+        else:
+            return None
         drop_uncommitted(tables[schema.LOADS.name], self.plan, self.storage, self._uri(schema.LOADS.name))
         reached("committed")
         files = tuple(
@@ -354,13 +357,9 @@ class _Publisher:
 
     @contextmanager
     def _spool(self, folder: Path | None) -> Iterator[Path]:
-        tables = self.settings.tables_uri
-        if folder is None and not tables.startswith("s3://"):
-            folder = local_path(tables) / "_spool"
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{self.plan.load_id}-", dir=folder) as name:
-            yield Path(name)
+        name = self.plan.load_id
+        with spools.folder(folder, name) if folder else spool(self.settings, name) as path:
+            yield path
 
 
 def _place(found: Anomaly) -> str:

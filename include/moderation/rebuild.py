@@ -16,7 +16,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -34,6 +33,7 @@ from moderation.publish import load_row, published_since
 from moderation.published import load_named, loads_in
 from moderation.results import AnalysisRecord
 from moderation.schema import LOADS, TABLES, TableSpec, physical_schema
+from moderation.sealed import unseal
 from moderation.settings import Settings
 from moderation.storage import Storage, absolute, spool
 from moderation.tables import DataFile as BuiltFile
@@ -314,14 +314,16 @@ def _prove(row: dict[str, Any], published: dict[str, Any] | None) -> None:
 def _marked_at(plan: Plan, client: Any) -> datetime | None:
     """When the plan was marked as published; None when it was not."""
     try:
-        marker = orjson.loads(s3_objects.read(client, f"{plan.folder_uri}/published.json").body)
+        marker = unseal(s3_objects.read(client, f"{plan.folder_uri}/published.json").body)
         return datetime.fromisoformat(marker["at"]).astimezone(UTC)
     except s3_objects.S3Error as error:
         if error.is_missing:
             return None
         raise
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise RebuildError(f"{plan.folder_uri}/published.json is damaged: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise RebuildError(
+            f"{plan.folder_uri}/published.json is damaged: {error}; delete it, then publish the plan again"
+        ) from error
 
 
 def _is_compacted(file: DataFile) -> bool:

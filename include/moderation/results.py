@@ -10,6 +10,9 @@ from typing import Any
 import orjson
 
 from moderation import codes
+from moderation.sealed import SealBroken, seal, unseal
+
+_REMEDY = "delete it and clear the publish task, which writes it anew"
 
 
 class RecordError(ValueError):
@@ -59,28 +62,28 @@ class AnalysisRecord:
     failure_message: str | None = None
 
     def to_json(self) -> bytes:
-        """The record with sorted keys: equal records have equal bytes."""
-        return orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
+        """The record, sealed with a checksum: equal records have equal bytes."""
+        return seal(asdict(self))
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> AnalysisRecord:
         """Read a record; unknown keys are ignored, so that a later release may add some.
 
         :param where: the file, for error messages.
-        :raises RecordError: the bytes are no record.
+        :raises RecordError: any byte differs from what was written, or the bytes are no record.
         """
         try:
-            values = orjson.loads(data)
+            values = unseal(data)
             known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
             known["status"] = JobStatus(known["status"])
             for name in ("started_at", "completed_at"):
                 known[name] = _utc(known.get(name))
             record = cls(**known)
             _check(record)
-        except (orjson.JSONDecodeError, TypeError, KeyError, ValueError, AttributeError) as error:
-            raise RecordError(
-                f"{where} is not a job record ({error}); delete it and run the analyse task again"
-            ) from error
+        except SealBroken as error:
+            raise RecordError(f"{where} is damaged: {error}; {_REMEDY}") from error
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise RecordError(f"{where} is not a job record ({error}); {_REMEDY}") from error
         return record
 
 

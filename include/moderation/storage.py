@@ -5,8 +5,8 @@ A file is seen whole or not at all: S3 shows an object after its upload, a local
 
 from __future__ import annotations
 
+import re
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from moderation import s3
+from moderation import s3, spools
 from moderation.settings import Settings
+
+_UNFINISHED = re.compile(r"/\.[^/]+\.[0-9a-f]{32}\.tmp$")
 
 
 def is_s3(uri: str) -> bool:
@@ -34,15 +36,19 @@ def absolute(uri: str) -> str:
     return uri if is_s3(uri) else f"file://{local_path(uri)}"
 
 
+def is_unfinished(uri: str) -> bool:
+    """Whether it is a local file on its way to its name; an old one was left by a killed process."""
+    return not is_s3(uri) and bool(_UNFINISHED.search(uri))
+
+
 @contextmanager
 def spool(settings: Settings, name: str) -> Iterator[Path]:
     """An empty local folder for files on their way: on the tables' own disk when they are local."""
     parent = None
     if not is_s3(settings.tables_uri):
         parent = local_path(settings.tables_uri) / "_spool"
-        parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=parent) as folder:
-        yield Path(folder)
+    with spools.folder(parent, name) as path:
+        yield path
 
 
 class Storage:
@@ -103,7 +109,7 @@ class Storage:
         target = local_path(uri)
         target.parent.mkdir(parents=True, exist_ok=True)
         # Not the process's id: two of its threads may write the same file.
-        unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")  # see is_unfinished
         try:
             shutil.copyfile(source, unfinished)
             unfinished.replace(target)

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from moderation.results import AnalysisRecord, JobStatus, RecordError, SummaryError, parse_summary
+from moderation.sealed import seal, unseal
 
 RECORD = AnalysisRecord(
     manifest_id="m00000-0123456789ab",
@@ -28,7 +29,7 @@ def test_a_record_survives_storage():
 
 
 def test_keys_of_a_later_release_are_ignored():
-    data = orjson.dumps(orjson.loads(RECORD.to_json()) | {"new_in_2027": [1]})
+    data = seal(unseal(RECORD.to_json()) | {"new_in_2027": [1]})
     assert AnalysisRecord.from_json(data, where="x") == RECORD
 
 
@@ -46,16 +47,14 @@ def test_keys_of_a_later_release_are_ignored():
     ids=str,
 )
 def test_a_damaged_record_is_named_with_its_remedy(change):
-    data = orjson.dumps(orjson.loads(RECORD.to_json()) | change)
-    with pytest.raises(
-        RecordError, match=r"s3://work/r\.json is not a job record.*run the analyse task again"
-    ):
+    data = seal(unseal(RECORD.to_json()) | change)
+    with pytest.raises(RecordError, match=r"s3://work/r\.json is not a job record.*clear the publish task"):
         AnalysisRecord.from_json(data, where="s3://work/r.json")
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"{}", b'"x"', b"\xff"])
 def test_what_is_no_record_is_named(data):
-    with pytest.raises(RecordError, match="is not a job record"):
+    with pytest.raises(RecordError, match="is damaged"):
         AnalysisRecord.from_json(data, where="x")
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-import orjson
 from botocore.exceptions import ClientError
 
 from moderation import s3 as s3_api
+from moderation.sealed import SealBroken, seal, unseal
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Memory:
         self.uri = s3_api.join_uri(folder, "bulk-eligibility", f"{region}.json")
 
     def recall(self) -> Verdict | None:
-        """The verdict, or None when there is none, an old one, or an unreadable one."""
+        """The verdict, or None when there is none, an old one, or a damaged one: asking again costs nothing."""
         try:
             stored = s3_api.read(self._s3, self.uri)
         except s3_api.S3Error as error:
@@ -81,15 +81,18 @@ class Memory:
         if stored.age_seconds > self._keep.total_seconds():
             return None
         try:
-            value = orjson.loads(stored.body)
+            value = unseal(stored.body)
             eligible, reason = value["eligible"], value["reason"]
-        except (ValueError, TypeError, KeyError):
+        except (SealBroken, KeyError) as error:
+            _log.warning(
+                "%s is damaged (%s); the account is asked again, which costs nothing", self.uri, error
+            )
             return None
         return Verdict(eligible, str(reason)) if isinstance(eligible, bool) else None
 
     def learn(self, verdict: Verdict) -> Verdict:
         """Remember a verdict, over an older one."""
-        s3_api.put(self._s3, self.uri, orjson.dumps({"eligible": verdict.eligible, "reason": verdict.reason}))
+        s3_api.put(self._s3, self.uri, seal({"eligible": verdict.eligible, "reason": verdict.reason}))
         return verdict
 
 
