@@ -1,4 +1,4 @@
-"""Every small file that a run goes by: one wrong byte of it is noticed, and the error names file and remedy."""
+"""Small files that a run goes by: one wrong byte of them is noticed; the error names file and remedy."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Memory:
         self.uri = s3_api.join_uri(folder, "bulk-eligibility", f"{region}.json")
 
     def recall(self) -> Verdict | None:
-        """The verdict, or None when there is none, an old one, or a damaged one: asking again costs nothing."""
+        """The verdict, or None when there is none, an old one or a damaged one: asking costs nothing."""
         try:
             stored = s3_api.read(self._s3, self.uri)
         except s3_api.S3Error as error:
