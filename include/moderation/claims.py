@@ -7,8 +7,9 @@ renewal it holds no more, so a run that died does not keep its pictures for ever
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from moderation import ledger
 from moderation import s3 as s3_objects
 from moderation.coverage import Question
+from moderation.name_ranges import batches_between, range_of
 from moderation.plan_files import Plan, PlanError
 from moderation.sealed import SealBroken, seal, unseal
 from moderation.settings import Settings
@@ -76,25 +78,38 @@ def is_held(s3: Any, settings: Settings, plan: Plan) -> bool:
     return any(uri == uri_of(settings, plan) for uri, _ in _open(s3, settings))
 
 
-def claimed_by_others(
-    s3: Any, settings: Settings, listing: pa.Table, *, run_key: str, question: Question
-) -> pa.BooleanArray:
-    """For each row of ``listing`` whether another run's unfinished plan will answer the ``question``.
+@contextmanager
+def of_others(
+    s3: Any, settings: Settings, *, run_key: str, question: Question
+) -> Iterator[Callable[[pa.Table], pa.BooleanArray]]:
+    """Tell of each row of a listing whether another run's unfinished plan will answer the ``question``.
 
-    :param listing: at least ``source_ref`` and ``etag``.
+    Told by the claims as they were when the block began. The function takes any part of a listing, at least
+    ``source_ref`` and ``etag``; of the plans' inputs it reads what lies between its names.
+
     :param run_key: the asking run, whose own claims do not count.
     """
-    wanted = None
+    with ExitStack() as stack:
+        held = []
+        for _, claim in _open(s3, settings):
+            answers = question.is_answered_by(
+                model_version=claim.model_version, adapter=claim.adapter, min_confidence=claim.min_confidence
+            )
+            if claim.run_key != run_key and answers:
+                held.append(stack.enter_context(_inputs(s3, claim.inputs_uri)))
+        yield lambda listing: _in_any(held, listing)
+
+
+def _in_any(inputs: list[pq.ParquetFile], listing: pa.Table) -> pa.BooleanArray:
     claimed = pa.array([False] * len(listing), pa.bool_())
-    for _, claim in _open(s3, settings):
-        answers = question.is_answered_by(
-            model_version=claim.model_version, adapter=claim.adapter, min_confidence=claim.min_confidence
-        )
-        if claim.run_key == run_key or not answers:
-            continue
-        wanted = ledger.keys(listing) if wanted is None else wanted
-        held = ledger.keys(_inputs(s3, claim.inputs_uri)).drop_null()
-        claimed = pc.or_(claimed, pc.is_in(wanted, value_set=held, skip_nulls=True))
+    between = range_of(listing["source_ref"])
+    if not inputs or between is None:
+        return claimed
+    wanted = ledger.keys(listing)
+    for file in inputs:
+        for batch in batches_between(file, ["source_ref", "etag"], between):
+            held = ledger.keys(pa.Table.from_batches([batch])).drop_null()
+            claimed = pc.or_(claimed, pc.is_in(wanted, value_set=held, skip_nulls=True))
     return claimed.combine_chunks() if isinstance(claimed, pa.ChunkedArray) else claimed
 
 
@@ -126,9 +141,12 @@ def _parse(stored: s3_objects.StoredObject, uri: str, settings: Settings) -> Cla
         ) from error
 
 
-def _inputs(s3: Any, uri: str) -> pa.Table:
-    stored = s3_objects.read(s3, uri)
-    return pq.read_table(io.BytesIO(stored.body), columns=["source_ref", "etag"])
+@contextmanager
+def _inputs(s3: Any, uri: str) -> Iterator[pq.ParquetFile]:
+    with tempfile.TemporaryFile() as file:
+        s3_objects.download(s3, uri, file)
+        with pq.ParquetFile(file) as inputs:
+            yield inputs
 
 
 def _folder(settings: Settings) -> str:

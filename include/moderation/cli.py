@@ -212,7 +212,7 @@ def _upload(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _plan(settings: Settings, options: argparse.Namespace) -> int:
-    from moderation.publish import published_images  # noqa: PLC0415 - Iceberg is slow to import, only this needs it
+    from moderation.published import stream_images  # noqa: PLC0415 - Iceberg is slow to import, only this needs it
 
     now = datetime.now(UTC)
     request = PlanRequest(
@@ -225,13 +225,13 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
         inspect=not options.no_inspect,
         max_images=options.max_images,
     )
-    plan = plans.make_plan(settings, request, published=published_images, dry_run=True)
+    plan = plans.make_plan(settings, request, published=stream_images, dry_run=True)
     _show(_summary(plan), options, _plan_lines(plan))
     return 0
 
 
 def _redo(settings: Settings, options: argparse.Namespace) -> int:
-    from moderation.publish import published_images  # noqa: PLC0415 - as above
+    from moderation.published import stream_images  # noqa: PLC0415 - as above
     from moderation.redo import FailedOfLoad, question_of  # noqa: PLC0415
 
     now = datetime.now(UTC)
@@ -243,7 +243,7 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
         min_confidence=min_confidence,
         adapter=adapter,
     )
-    plan = plans.make_plan(settings, request, published=published_images, dry_run=True)
+    plan = plans.make_plan(settings, request, published=stream_images, dry_run=True)
     conf = {"redo_load_id": options.load_id} | ({"redo_permanent": True} if options.permanent else {})
     command = f"airflow dags trigger moderate_images --conf '{json.dumps(conf)}'"
     lines = [*_plan_lines(plan), ("to start it", command)]

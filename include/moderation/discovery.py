@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +13,11 @@ import pyarrow.compute as pc
 
 from moderation import inspection, ledger
 from moderation.coverage import Question
+from moderation.distinct import distinct
 from moderation.ledger import PublishedReader
 from moderation.listing import SCHEMA, Tally
+from moderation.name_ranges import range_of
+from moderation.row_file import RowFile
 from moderation.settings import Settings
 from moderation.sources import Source
 
@@ -23,31 +28,48 @@ log = logging.getLogger(__name__)
 class Discovery:
     """What a source holds and what is known of it.
 
-    :ivar table: rows of :data:`moderation.listing.SCHEMA` still to deal with, in order of ``source_ref``,
-        none twice.
+    :ivar rows: rows of :data:`moderation.listing.SCHEMA` still to deal with, in order of ``source_ref``,
+        none twice; on the local disk.
     :ivar listed: everything that was found.
     :ivar ignored: of these, no pictures or further mentions of the same object.
     :ivar already_moderated: of these, left out because their answers are published.
     """
 
-    table: pa.Table
+    rows: RowFile
     listed: int
     ignored: int
     already_moderated: int = 0
 
-    def leave_out(self, mask: pa.BooleanArray) -> int:
-        """Drop the rows that ``mask`` marks; returns how many."""
-        before = len(self.table)
-        if pc.any(mask, min_count=0).as_py():  # a filter copies the table even if it drops nothing
-            self.table = self.table.filter(pc.invert(mask))
-        return before - len(self.table)
+    def without_published(
+        self, portion: pa.Table, settings: Settings, published: PublishedReader, question: Question
+    ) -> pa.Table:
+        """The rows of a portion whose answers are not published; counts the others."""
+        between = range_of(portion["source_ref"])
+        if between is None:
+            return portion
+        rows = published(settings, ledger.COLUMNS, between=between)
+        left = leave_out(portion, ledger.already_moderated(portion, rows, question=question))
+        self.already_moderated += len(portion) - len(left)
+        return left
 
-    def leave_out_published(self, settings: Settings, published: PublishedReader, question: Question) -> None:
-        """Drop the rows whose answers are published."""
-        if len(self.table):
-            rows = published(settings, ledger.COLUMNS)
-            done = ledger.already_moderated(self.table, rows, question=question)
-            self.already_moderated += self.leave_out(done)
+    def change(self, of_portion: Callable[[pa.Table], pa.Table], name: str) -> None:
+        """Put what is made of each portion in its place.
+
+        :param name: of the new file.
+        """
+        changed = RowFile(self.rows.path.with_name(name), SCHEMA)
+        with changed.writing():
+            for portion in self.rows.portions():
+                changed.write(of_portion(portion))
+        self.rows.delete()
+        self.rows = changed
+
+
+def leave_out(table: pa.Table, mask: pa.BooleanArray) -> pa.Table:
+    """The rows that ``mask`` does not mark."""
+    if not pc.any(mask, min_count=0).as_py():  # a filter copies the table even if it drops nothing
+        return table
+    return table.filter(pc.invert(mask))
 
 
 def discover(
@@ -59,36 +81,31 @@ def discover(
     published: PublishedReader | None,
     inspect: bool,
     dry_run: bool,
+    folder: Path,
 ) -> Discovery:
     """List ``source`` and look into the headers of what is new.
 
     :param published: reads the published rows; None to leave nothing out.
     :param inspect: read the headers of S3 objects; without it only their sizes are judged.
     :param dry_run: change nothing, upload nothing.
+    :param folder: an empty one on the local disk, for the listing; memory holds a portion of it.
     :raises sources.SourceError: the source is not readable; s3.S3Error: S3 is not.
     """
     tally = Tally()
-    table = pa.Table.from_batches(source.batches(settings, s3, tally, dry_run=dry_run), schema=SCHEMA)
-    candidates = len(table)
-    table = _without_duplicates(table)
-    found = Discovery(table, tally.listed, tally.ignored + candidates - len(table))
-    log.info("%s: %d listed, %d of them may be pictures", source.uri, found.listed, len(table))
+    rows, mentioned_again = distinct(source.batches(settings, s3, tally, dry_run=dry_run), folder)
+    found = Discovery(rows, tally.listed, tally.ignored + mentioned_again)
+    log.info("%s: %d listed, %d of them may be pictures", source.uri, found.listed, rows.rows)
     if not inspect or source.checks_headers:
         return found
     if published is not None:
-        found.leave_out_published(settings, published, question)
-    log.info("reading the headers of %d pictures", inspection.count_due(found.table))
-    found.table = inspection.inspect(s3, found.table, threads=settings.inspect_threads)
+        found.change(
+            lambda portion: found.without_published(portion, settings, published, question), "new.arrow"
+        )
+    due = sum(map(inspection.count_due, found.rows.portions()))
+    log.info("reading the headers of %d pictures", due)
+    if due:
+        found.change(
+            lambda portion: inspection.inspect(s3, portion, threads=settings.inspect_threads),
+            "inspected.arrow",
+        )
     return found
-
-
-def _without_duplicates(table: pa.Table) -> pa.Table:
-    """Sorted by ``source_ref``, and of the same ``source_ref`` the newest row only."""
-    table = table.sort_by([("source_ref", "ascending"), ("last_modified", "descending")])
-    if len(table) < 2:
-        return table
-    refs = table["source_ref"]
-    repeated = pc.equal(refs.slice(1), refs.slice(0, len(refs) - 1)).combine_chunks()
-    if not pc.any(repeated).as_py():
-        return table
-    return table.filter(pa.concat_arrays([pa.array([True]), pc.invert(repeated)]))

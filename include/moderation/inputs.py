@@ -1,18 +1,47 @@
-"""A plan's inputs, one manifest at a time, so that a plan of any size is read in little memory."""
+"""A plan's inputs, written in portions and read by manifest, so that memory is little whatever the plan."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from moderation.plan_files import PlanError
+from moderation.row_file import RowFile
 from moderation.schema import INPUTS_SCHEMA
 
 _BATCH_ROWS = 32_768
+
+
+def numbered(accepted: RowFile, lines: list[int], rejected: RowFile) -> Iterator[pa.Table]:
+    """The rows of all inputs (`moderation.schema.INPUTS_SCHEMA`): the manifests' in order, then the rejected.
+
+    :param accepted: rows of `moderation.listing.SCHEMA`; what is beyond the last manifest is left out.
+    :param lines: how many of them each manifest has.
+    """
+    ends = np.cumsum(lines, dtype=np.int64)
+    start, total = 0, sum(lines)
+    for portion in accepted.portions():
+        rows = portion.slice(0, total - start)
+        place = np.arange(start, start + len(rows))
+        manifest = np.searchsorted(ends, place, side="right")
+        number = place - np.concatenate([[0], ends])[manifest] + 1
+        yield _as_inputs(rows, pa.array(manifest, pa.int32()), pa.array(number, pa.int64()))
+        start += len(rows)
+        if start == total:
+            break
+    for portion in rejected.portions():
+        size = len(portion)
+        yield _as_inputs(portion, pa.nulls(size, pa.int32()), pa.nulls(size, pa.int64()))
+
+
+def _as_inputs(rows: pa.Table, manifest: pa.Array, line_number: pa.Array) -> pa.Table:
+    numbered = rows.append_column("manifest", manifest).append_column("line_number", line_number)
+    return numbered.select(INPUTS_SCHEMA.names).cast(INPUTS_SCHEMA)
 
 
 def iter_manifests(path: Path, *, manifests: int, where: str) -> Iterator[tuple[int | None, pa.Table]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,10 +15,20 @@ from moderation.settings import Settings
 COLUMNS = ("source_ref", "etag", "status", "error_code", "model_version", "adapter", "min_confidence")
 """What the ledger reads of each published row."""
 
-PublishedReader = Callable[[Settings, Sequence[str]], "pa.Table | Iterable[pa.RecordBatch]"]
-"""Gives the rows of all published loads, of these columns, as a table or a stream of batches."""
+_ROWS_AT_ONCE = 100_000
 
-_ROWS_AT_ONCE = 1_000_000
+
+class PublishedReader(Protocol):
+    """Gives the rows of all published loads."""
+
+    def __call__(
+        self, settings: Settings, columns: Sequence[str], *, between: tuple[str, str] | None = None
+    ) -> pa.Table | Iterable[pa.RecordBatch]:
+        """These columns, as a table or a stream of batches.
+
+        :param between: rows whose ``source_ref`` is not from the one to the other are not needed.
+        """
+        ...
 
 
 def already_moderated(
@@ -29,7 +40,7 @@ def already_moderated(
     ``question``, or failed for a reason that lies in the picture itself (:func:`codes.is_permanent`), by
     the same family of models. A failure that may pass and a picture that was not attempted are not done.
 
-    Memory holds the listing and a million published rows at a time.
+    Memory holds the listing and a hundred thousand published rows at a time.
 
     :param listing: at least ``source_ref`` and ``etag``; without etag a row is never done.
     :param published: rows of :data:`COLUMNS`.
@@ -82,7 +93,7 @@ def _settles(table: pa.Table, question: Question) -> pa.ChunkedArray:
 
 
 def _portions(published: pa.Table | Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Tables of about a million rows: each costs one look at the whole listing."""
+    """Tables of about a hundred thousand rows: each costs one look at the whole listing."""
     batches = published.to_batches() if isinstance(published, pa.Table) else published
     held: list[pa.RecordBatch] = []
     rows = 0

@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 import math
 import re
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import takewhile
+from itertools import islice, takewhile
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,11 +27,13 @@ from moderation import claims, ledger, limits, manifests
 from moderation import lease as leases
 from moderation import s3 as s3_objects
 from moderation.coverage import Question
-from moderation.discovery import Discovery, discover
+from moderation.discovery import Discovery, discover, leave_out
 from moderation.estimate import estimate
+from moderation.inputs import numbered
 from moderation.ledger import PublishedReader
-from moderation.listing import chunked
+from moderation.listing import SCHEMA, chunked
 from moderation.manifests import Manifest
+from moderation.name_ranges import range_of
 from moderation.plan_files import (
     ManifestRef,
     Plan,
@@ -41,6 +45,7 @@ from moderation.plan_files import (
     latest_plan,
     load_id,
     load_plan,
+    open_inputs,
     plan_uri,
     read_inputs,
     read_manifest,
@@ -48,7 +53,7 @@ from moderation.plan_files import (
     write_inputs,
 )
 from moderation.redo import FailedOfLoad
-from moderation.schema import INPUTS_SCHEMA
+from moderation.row_file import PORTION_ROWS, RowFile
 from moderation.settings import Settings
 from moderation.sources import Source, SourceError, open_source
 
@@ -193,17 +198,22 @@ class _Planner:
     def plan(self, *, dry_run: bool) -> Plan:
         if not dry_run and (existing := self._resume()):
             return existing
-        found = discover(
-            self.settings,
-            self.s3,
-            self.source,
-            question=self.question,
-            published=None if self.request.force else self.published,
-            inspect=self.request.inspect,
-            dry_run=dry_run,
-        )
-        if dry_run:
-            return _Draft(self, found, number=0, writer=None).finish()
+        with tempfile.TemporaryDirectory(prefix="moderation-plan-") as name:
+            found = discover(
+                self.settings,
+                self.s3,
+                self.source,
+                question=self.question,
+                published=None if self.request.force else self.published,
+                inspect=self.request.inspect,
+                dry_run=dry_run,
+                folder=Path(name),
+            )
+            if dry_run:
+                return _Draft(self, found, number=0, writer=None).finish()
+            return self._store(found)
+
+    def _store(self, found: Discovery) -> Plan:
         with self._lock() as lease:
             # Another attempt of this very run may have planned while this one was listing.
             if existing := find_open_plan(self.settings, self.request.run_key, s3=self.s3):
@@ -247,17 +257,20 @@ class _Planner:
     def _still_owns(self, plan: Plan) -> bool:
         if claims.is_held(self.s3, self.settings, plan):
             return True
-        inputs = read_inputs(plan, s3=self.s3)
-        taken = self.claimed_by_others(inputs)
-        if not self.request.force:
-            rows = self.published(self.settings, ledger.COLUMNS)
-            taken = pc.or_(taken, ledger.already_moderated(inputs, rows, question=self.question))
-        return not pc.any(taken, min_count=0).as_py()
+        with open_inputs(plan, s3=self.s3) as file, self.claimed_by_others() as is_claimed:
+            for batch in file.iter_batches(PORTION_ROWS, columns=["source_ref", "etag"]):
+                portion = pa.Table.from_batches([batch])
+                taken = is_claimed(portion)
+                between = range_of(portion["source_ref"])
+                if not self.request.force:
+                    rows = self.published(self.settings, ledger.COLUMNS, between=between)
+                    taken = pc.or_(taken, ledger.already_moderated(portion, rows, question=self.question))
+                if pc.any(taken, min_count=0).as_py():
+                    return False
+        return True
 
-    def claimed_by_others(self, table: pa.Table) -> pa.BooleanArray:
-        return claims.claimed_by_others(
-            self.s3, self.settings, table, run_key=self.request.run_key, question=self.question
-        )
+    def claimed_by_others(self) -> AbstractContextManager[Callable[[pa.Table], pa.BooleanArray]]:
+        return claims.of_others(self.s3, self.settings, run_key=self.request.run_key, question=self.question)
 
     def _lock(self) -> Any:
         uri = s3_objects.join_uri(self.settings.work_uri, "locks", "plan.json")
@@ -277,9 +290,12 @@ class _Writer:
                 self.keep_lock()
                 yield from some
 
-    def inputs(self, folder: str, table: pa.Table) -> tuple[str, str]:
+    def inputs(self, folder: str, tables: Iterator[pa.Table]) -> tuple[str, str]:
+        return write_inputs(self._s3, folder, map(self._kept, tables))
+
+    def _kept(self, table: pa.Table) -> pa.Table:
         self.keep_lock()
-        return write_inputs(self._s3, folder, table)
+        return table
 
     def keep_lock(self) -> None:
         if time.monotonic() - self._renewed > self._lease.ttl / 4:
@@ -298,15 +314,19 @@ class _Draft:
         self.request, self.settings = planner.request, planner.settings
         self.uri = plan_uri(self.settings, self.request.run_key, number)
         self.folder = self.uri.rpartition("/")[0]
+        spool = found.rows.path.parent
+        self.accepted = RowFile(spool / "accepted.arrow", SCHEMA)
+        self.rejected = RowFile(spool / "rejected.arrow", SCHEMA)
 
     def finish(self) -> Plan:
         claimed = self._leave_out()
-        rejected = self.found.table.filter(pc.is_valid(self.found.table["error_code"]))
-        accepted = self.found.table.filter(pc.is_null(self.found.table["error_code"]))
-        chosen = self._cut(accepted)
+        chosen = self._cut()
         lines = [manifest.lines for manifest in chosen]
-        inputs = _inputs(accepted.slice(0, sum(lines)), lines, rejected)
-        inputs_uri, digest = self.writer.inputs(self.folder, inputs) if self.writer else ("", "")
+        inputs_uri, digest = "", ""
+        if self.writer:
+            inputs_uri, digest = self.writer.inputs(
+                self.folder, numbered(self.accepted, lines, self.rejected)
+            )
         expected = estimate(self.settings, manifest_lines=lines, adapter=self.request.adapter)
         return Plan(
             uri=self.uri,
@@ -328,8 +348,8 @@ class _Draft:
                 ignored=self.found.ignored,
                 already_moderated=self.found.already_moderated,
                 claimed_elsewhere=claimed,
-                postponed=len(accepted) - sum(lines),
-                rejected=len(rejected),
+                postponed=self.accepted.rows - sum(lines),
+                rejected=self.rejected.rows,
                 to_analyse=sum(lines),
             ),
             expected_cost_usd=float(expected.cost_usd),
@@ -338,24 +358,35 @@ class _Draft:
         )
 
     def _leave_out(self) -> int:
-        """Leave out what others do or did. Claims first: what leaves them in between is published by then."""
-        claimed = self.planner.claimed_by_others(self.found.table)
-        if self.writer:
-            self.writer.keep_lock()
-        count = self.found.leave_out(claimed)
-        if not self.request.force:
-            self.found.leave_out_published(self.settings, self.planner.published, self.planner.question)
-        return count
+        """Leave out what others do or did, part what can be sent from what cannot; returns what is claimed.
 
-    def _cut(self, accepted: pa.Table) -> list[ManifestRef]:
+        Claims first: what leaves them in between is published by then.
+        """
+        claimed = 0
+        published = None if self.request.force else self.planner.published
+        with (
+            self.planner.claimed_by_others() as is_claimed,
+            self.accepted.writing(),
+            self.rejected.writing(),
+        ):
+            for portion in self.found.rows.portions():
+                if self.writer:
+                    self.writer.keep_lock()
+                left = leave_out(portion, is_claimed(portion))
+                claimed += len(portion) - len(left)
+                if published:
+                    left = self.found.without_published(left, self.settings, published, self.planner.question)
+                can_be_sent = pc.is_null(left["error_code"])
+                self.accepted.write(left.filter(can_be_sent))
+                self.rejected.write(left.filter(pc.invert(can_be_sent)))
+        self.found.rows.delete()
+        return claimed
+
+    def _cut(self) -> list[ManifestRef]:
         most = MAX_MANIFESTS * self.request.max_lines
-        total = min(len(accepted), self.request.max_images or most, most)
-        refs = (
-            ref
-            for batch in accepted.slice(0, total).select(["source_ref"]).to_batches(max_chunksize=10_000)
-            for ref in batch["source_ref"].to_pylist()
-        )
-        cut = manifests.cut(refs, total=total, max_lines=self.request.max_lines)
+        total = min(self.accepted.rows, self.request.max_images or most, most)
+        refs = (ref for batch in self.accepted.batches() for ref in batch["source_ref"].to_pylist())
+        cut = manifests.cut(islice(refs, total), total=total, max_lines=self.request.max_lines)
         first = takewhile(lambda manifest: manifest.index < MAX_MANIFESTS, cut)
         written = self.writer.manifests(self.folder, first) if self.writer else first
         return [self._reference(manifest) for manifest in written]
@@ -376,14 +407,3 @@ class _Draft:
 
 def _manifest_uri(folder: str, manifest: Manifest) -> str:
     return f"{folder}/manifests/{manifest.manifest_id}.jsonl"
-
-
-def _inputs(accepted: pa.Table, lines: list[int], rejected: pa.Table) -> pa.Table:
-    """The rows of all inputs: those of the manifests in order, then the rejected."""
-    manifest = np.repeat(np.arange(len(lines), dtype=np.int32), lines)
-    number = np.concatenate([np.arange(1, count + 1) for count in [*lines, 0]])
-    accepted = accepted.append_column("manifest", pa.array(manifest, pa.int32()))
-    accepted = accepted.append_column("line_number", pa.array(number, pa.int64()))
-    rejected = rejected.append_column("manifest", pa.nulls(len(rejected), pa.int32()))
-    rejected = rejected.append_column("line_number", pa.nulls(len(rejected), pa.int64()))
-    return pa.concat_tables([accepted, rejected]).select(INPUTS_SCHEMA.names).cast(INPUTS_SCHEMA)

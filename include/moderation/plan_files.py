@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -27,10 +27,13 @@ import pyarrow.parquet as pq
 from moderation import s3 as s3_objects
 from moderation.errors import NeedsAPersonError
 from moderation.manifests import parse, verify
+from moderation.row_file import rebatched
+from moderation.schema import INPUTS_SCHEMA
 from moderation.sealed import SealBroken, seal, unseal
 from moderation.settings import Settings
 
 _CLOSING = ("published.json", "abandoned.json")
+_ROW_GROUP_ROWS = 10_000
 
 
 class PlanError(NeedsAPersonError):
@@ -204,10 +207,21 @@ def read_inputs(plan: Plan, *, settings: Settings | None = None, s3: Any = None)
 
     :raises PlanError: the file is not the one that was planned.
     """
-    with _using(settings, s3) as client, tempfile.TemporaryFile() as file:
-        s3_objects.download(client, plan.inputs_uri, file)
-        _check_inputs(plan, file)
-        return pq.read_table(file)
+    with _using(settings, s3) as client, open_inputs(plan, s3=client) as file:
+        return file.read()
+
+
+@contextmanager
+def open_inputs(plan: Plan, *, s3: Any) -> Iterator[pq.ParquetFile]:
+    """A local copy of the plan's inputs, to be read in portions.
+
+    :raises PlanError: the file is not the one that was planned.
+    """
+    with tempfile.TemporaryFile() as copy:
+        s3_objects.download(s3, plan.inputs_uri, copy)
+        _check_inputs(plan, copy)
+        with pq.ParquetFile(copy) as file:
+            yield file
 
 
 def read_manifest(
@@ -242,10 +256,17 @@ def check_inputs(plan: Plan, path: Path) -> None:
         _check_inputs(plan, file)
 
 
-def write_inputs(s3: Any, folder_uri: str, table: pa.Table) -> tuple[str, str]:
-    """Store the inputs under a name that holds their digest; returns URI and SHA-256."""
+def write_inputs(s3: Any, folder_uri: str, tables: Iterable[pa.Table]) -> tuple[str, str]:
+    """Store the inputs under a name that holds their digest; returns URI and SHA-256.
+
+    :param tables: :data:`moderation.schema.INPUTS_SCHEMA`; the same rows give the same file however they
+        are divided.
+    """
     with tempfile.TemporaryFile() as file:
-        pq.write_table(table, file, compression="zstd", compression_level=1, row_group_size=10_000)
+        options = {"compression": "zstd", "compression_level": 1}
+        with pq.ParquetWriter(file, INPUTS_SCHEMA, **options) as writer:
+            for group in rebatched(tables, _ROW_GROUP_ROWS):
+                writer.write_table(group, row_group_size=_ROW_GROUP_ROWS)
         digest = _sha256(file)
         uri = f"{folder_uri}/inputs-{digest[:12]}.parquet"
         s3_objects.put(s3, uri, file)

@@ -11,12 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from moderation.catalog import load_table, open_catalog
+from moderation.name_ranges import NAME, batches_between
 from moderation.schema import IMAGES, LOADS, TableSpec, physical_schema
 from moderation.settings import Settings
 
@@ -36,16 +39,26 @@ def loads_in(catalog: Catalog) -> pa.Table:
     return loads.sort_by([("published_at", "ascending"), ("load_id", "ascending")])
 
 
-def published_images(settings: Settings, columns: Sequence[str]) -> pa.Table:
-    """Rows of `images` of all published loads.
+def published_images(
+    settings: Settings, columns: Sequence[str], *, between: tuple[str, str] | None = None
+) -> pa.Table:
+    """Rows of `images` of all published loads, in memory.
 
     :param columns: of `schema.IMAGES`, in the order wanted.
+    :param between: only rows with a ``source_ref`` from the one to the other, both included.
     :returns: no rows when nothing was published yet.
     """
+    batches = stream_images(settings, columns, between=between)
+    return pa.Table.from_batches(batches, _selected(IMAGES, columns))
+
+
+def stream_images(
+    settings: Settings, columns: Sequence[str], *, between: tuple[str, str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """`published_images` as a stream, however many there are."""
     with open_catalog(settings) as catalog:
-        known = loads_in(catalog).column("load_id").to_pylist()
-        batches = scan(load_table(catalog, IMAGES), IMAGES, columns, load_ids=set(known))
-        return pa.Table.from_batches(batches, _selected(IMAGES, columns))
+        known = set(loads_in(catalog).column("load_id").to_pylist())
+        yield from scan(load_table(catalog, IMAGES), IMAGES, columns, load_ids=known, between=between)
 
 
 def read_load(catalog: Catalog, table: TableSpec, load: dict[str, Any]) -> Iterator[pa.RecordBatch]:
@@ -69,27 +82,47 @@ def scan(
     *,
     load_ids: Collection[str] | None = None,
     where: str | None = None,
+    between: tuple[str, str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Stream columns of a table in the types of `schema`, whatever release wrote the files.
 
+    Memory holds a part of one file: pyiceberg's own reader holds whole files, several at once.
+
     :param table: None for one that does not exist yet: no rows.
     :param load_ids: only rows of these loads; None for all.
-    :param where: an Iceberg row filter, by which files are left out.
+    :param where: an Iceberg row filter on columns of the partition, by which files are left out.
+    :param between: only rows with a ``source_ref`` from the one to the other, both included.
     """
     if table is None:
         return
     wanted = pa.array(sorted(load_ids), pa.string()) if load_ids is not None else None
-    present = {entry.name for entry in table.schema().fields}
-    asked = tuple(dict.fromkeys(name for name in (*columns, "load_id") if name in present))
-    reader = table.scan(row_filter=where or AlwaysTrue(), selected_fields=asked).to_arrow_batch_reader()
+    needed = [*columns, *(["load_id"] if wanted is not None else []), *([NAME] if between else [])]
     types = _selected(spec, columns)
-    with reader:
-        for batch in reader:
-            rows = batch
-            if wanted is not None:
-                rows = batch.filter(pc.is_in(batch.column("load_id").cast(pa.string()), value_set=wanted))
-            if rows.num_rows:
-                yield in_types(rows, types)
+    for batch in _batches(table, where, list(dict.fromkeys(needed)), between):
+        rows = batch
+        if wanted is not None:
+            rows = batch.filter(pc.is_in(batch.column("load_id").cast(pa.string()), value_set=wanted))
+        if rows.num_rows:
+            yield in_types(rows, types)
+
+
+def _batches(
+    table: Table, where: str | None, columns: Sequence[str], between: tuple[str, str] | None
+) -> Iterator[pa.RecordBatch]:
+    present = {entry.name for entry in table.schema().fields}
+    asked = [name for name in columns if name in present]
+    found = table.scan(row_filter=where or AlwaysTrue(), selected_fields=tuple(asked))
+    for task in found.plan_files():
+        if task.delete_files:  # of another writer: rows that are deleted in place are pyiceberg's to know
+            reader = ArrowScan(table.metadata, table.io, found.projection(), found.row_filter)
+            yield from reader.to_record_batches([task])
+            continue
+        with (
+            table.io.new_input(task.file.file_path).open() as stream,
+            pq.ParquetFile(stream, pre_buffer=True) as file,
+        ):
+            there = [name for name in asked if name in file.schema_arrow.names]
+            yield from batches_between(file, there, between)
 
 
 def in_types(rows: pa.RecordBatch, types: pa.Schema) -> pa.RecordBatch:

@@ -23,8 +23,9 @@ from moderation.plan import (
     run_key,
 )
 from moderation.plan_files import check_manifests, dry_run_uri
-from moderation.publish import PublishedLoad, published_images
+from moderation.publish import PublishedLoad
 from moderation.publish import publish as publish_load
+from moderation.published import stream_images
 from moderation.settings import Settings
 from moderation.sources import SourceError
 from moderation.spending import OverBudgetError, Spending
@@ -107,7 +108,7 @@ def discover(
         force=force,
         backend=backend,
     )
-    plan = make_plan(settings, request, published=published_images, dry_run=dry_run)
+    plan = make_plan(settings, request, published=stream_images, dry_run=dry_run)
     if dry_run:
         plan = replace(plan, uri=dry_run_uri(settings, run.key()))
         with s3.open_client(settings) as client:

@@ -36,7 +36,7 @@ def aws(monkeypatch):
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_order_of_a_plan_is_that_of_the_keys_bytes_whatever_order_they_are_listed_in(
-    aws, order, monkeypatch
+    aws, order, monkeypatch, tmp_path
 ):
     for key in KEYS:
         aws.put_object(Bucket="photos", Key=key, Body=b"x" * 100)
@@ -56,7 +56,9 @@ def test_the_order_of_a_plan_is_that_of_the_keys_bytes_whatever_order_they_are_l
         published=None,
         inspect=False,
         dry_run=True,
+        folder=tmp_path,
     )
 
-    assert found.table["key"].to_pylist() == sorted(KEYS, key=lambda key: key.encode())
-    assert all(at <= datetime.now(UTC) for at in found.table["last_modified"].to_pylist())
+    (table,) = found.rows.portions()
+    assert table["key"].to_pylist() == sorted(KEYS, key=lambda key: key.encode())
+    assert all(at <= datetime.now(UTC) for at in table["last_modified"].to_pylist())

@@ -172,7 +172,7 @@ def test_release_lets_other_runs_have_the_pictures(run, put, bucket, settings):
         request = PlanRequest(
             run_key=run_key("dag", name), source=f"s3://{bucket}/photos", logical_time=datetime.now(UTC)
         )
-        return make_plan(settings, request, published=lambda *_: [])
+        return make_plan(settings, request, published=lambda *_, **__: [])
 
     dead = make("dead")
     assert make("waits").totals.claimed_elsewhere == 1
