@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +13,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 import botocore.exceptions as boto_errors
+import botocore.loaders
+import botocore.session
 from botocore.config import Config
 
 if TYPE_CHECKING:
@@ -112,6 +115,21 @@ def join_uri(base: str, *parts: str) -> str:
     return uri
 
 
+def session() -> boto3.Session:
+    """A boto3 session of its own: the default one may not make clients in two threads at once.
+
+    AWS's service descriptions, 0.1 s to read, are shared by all sessions of the process.
+    """
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _descriptions(core.get_config_variable("data_path")))
+    return boto3.Session(botocore_session=core)
+
+
+@functools.cache
+def _descriptions(data_path: str | None) -> botocore.loaders.Loader:
+    return botocore.loaders.create_loader(data_path)
+
+
 def client(settings: Settings, *, connections: int = 10) -> Any:
     """A boto3 S3 client for the settings' region; close it after use.
 
@@ -124,8 +142,7 @@ def client(settings: Settings, *, connections: int = 10) -> Any:
     chosen = {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys()
     retries = None if chosen else {"max_attempts": 5, "mode": "standard"}
     own_endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    # A session of its own: boto3's default session may not make clients in two threads at once.
-    return boto3.Session().client(
+    return session().client(
         "s3",
         region_name=settings.region,
         config=Config(
