@@ -3,14 +3,14 @@
 Files are written to a local folder first and moved to their place whole: so a reader never meets half a file,
 a full disk is noticed before anything is published, and each file's checksum is that of what was written.
 Same rows, same bytes: row groups are cut by rows alone, and nothing in a file depends on time or machine.
-Encoding has a thread of its own, so that the next manifest is flattened meanwhile.
+Files are encoded in threads of their own, two at a time, so that the next manifest is flattened meanwhile.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,10 @@ ROW_GROUP_ROWS = 125_000
 MAX_FILE_ROWS = 32 * ROW_GROUP_ROWS
 """Four million rows are 60 to 200 MB: files of the size that query engines like."""
 
+
+_PAGE_ROWS = 20_000
+"""Rows of a page, and how many values the encoder takes at once: statistics of dictionaries are worked out
+for each batch anew, which with batches of 1,024 is a seventh of all time."""
 
 _MOST_PIECES = 16
 """Slices of manifests that may wait in a partition before they are copied together."""
@@ -90,46 +94,63 @@ class LoadWriter:
             folders = [f"{name}={value}" for name, value in zip(table.partition_by, values, strict=True)]
             folder = "/".join([table.name, *folders])
             self._partitions[key] = _PartitionWriter(table, self._spool, folder, self._stem)
-        for group in self._partitions[key].add(rows):
-            self._encoder.run(self._partitions[key].encode, group)
+        partition = self._partitions[key]
+        for group in partition.add(rows):
+            self._encoder.run(partition, group)
 
     def finish(self) -> list[DataFile]:
         """Close all files; they are listed in the order of `schema.TABLES` and their paths."""
         for partition in self._partitions.values():
             for group in partition.rest():
-                self._encoder.run(partition.encode, group)
-        self._encoder.drain()
-        files = [file for partition in self._partitions.values() for file in partition.finish()]
+                self._encoder.run(partition, group)
+        files = self._encoder.finish(self._partitions.values())
         order = {name: index for index, name in enumerate(TABLES)}
         return sorted(files, key=lambda file: (order[file.table], file.relative_path))
 
 
 class _Encoder:
-    """Runs tasks one after the other in a thread; whoever adds one waits while too many are ahead of it."""
+    """Encodes row groups in threads, those of one partition one after the other.
 
-    _MOST_WAITING = 2
+    Whoever adds one waits while too many are ahead of it.
+    """
+
+    _THREADS = 2
+    _MOST_WAITING = 3
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="parquet")
+        self._pool = ThreadPoolExecutor(self._THREADS, thread_name_prefix="parquet")
         self._waiting: deque[Future[None]] = deque()
+        self._last: dict[_PartitionWriter, Future[None]] = {}
 
-    def run(self, task: Callable[[pa.Table], None], rows: pa.Table) -> None:
-        self.drain(leave=self._MOST_WAITING - 1)
-        self._waiting.append(self._pool.submit(task, rows))
+    def run(self, partition: _PartitionWriter, rows: pa.Table) -> None:
+        self._drain(leave=self._MOST_WAITING - 1)
+        task = self._pool.submit(_encode_after, self._last.get(partition), partition, rows)
+        self._last[partition] = task
+        self._waiting.append(task)
 
-    def drain(self, *, leave: int = 0) -> None:
-        while len(self._waiting) > leave:
-            self._waiting.popleft().result()
+    def finish(self, partitions: Iterable[_PartitionWriter]) -> list[DataFile]:
+        self._drain()
+        return [file for files in self._pool.map(_PartitionWriter.finish, partitions) for file in files]
 
     def stop(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _drain(self, *, leave: int = 0) -> None:
+        while len(self._waiting) > leave:
+            self._waiting.popleft().result()
+
+
+def _encode_after(before: Future[None] | None, partition: _PartitionWriter, rows: pa.Table) -> None:
+    if before is not None:
+        before.result()
+    partition.encode(rows)
 
 
 class _PartitionWriter:
     """Cuts the rows of one partition into row groups and writes its files.
 
-    `add` and `rest` belong to the caller's thread, `encode` to the encoder's, the others to whoever comes
-    after both are done.
+    `add` and `rest` belong to the caller's thread, `encode` to one of the encoder's at a time, the others to
+    whoever comes after both are done.
     """
 
     def __init__(self, table: TableSpec, spool: Path, folder: str, stem: str) -> None:
@@ -175,9 +196,12 @@ class _PartitionWriter:
         if self._file_rows >= MAX_FILE_ROWS:
             self._close_file()
 
-    def finish(self) -> Iterator[DataFile]:
+    def finish(self) -> list[DataFile]:
         """Close the last file and describe all."""
         self._close_file()
+        return list(self._described())
+
+    def _described(self) -> Iterator[DataFile]:
         for relative_path, rows in self._finished:
             path = self._spool / relative_path
             with path.open("rb") as file:
@@ -212,6 +236,8 @@ class _PartitionWriter:
             compression_level=1,
             use_dictionary=list(self._table.dictionary),
             store_schema=False,
+            write_batch_size=_PAGE_ROWS,
+            max_rows_per_page=_PAGE_ROWS,
         )
 
     def _close_file(self) -> None:
