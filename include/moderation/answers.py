@@ -11,14 +11,10 @@ import pyarrow as pa
 
 from moderation import arrays
 from moderation.chains import Link, Place, resolve
-from moderation.parse import ParsedBlock, parse_block
+from moderation.parse import CHAIN_LINKS, ParsedBlock, parse_block
 
 _Ints = np.ndarray
 """One-dimensional array of int32 or int64."""
-
-_FURTHEST = 4
-"""Links of a chain that are looked at: three levels, and one more to notice that it goes on."""
-
 
 _Key = TypeVar("_Key")
 
@@ -142,7 +138,7 @@ class _Labels:
         line = arrays.to_numpy(labels.column("line"))
         return cls(
             line=line.astype(np.int64) + line_base,
-            place=_place_labels(parsed, line, places),
+            place=_place_labels(parsed, places),
             ambiguous=arrays.to_numpy(labels.column("ambiguous")),
             confidence=arrays.to_numpy(labels.column("confidence")),
         )
@@ -155,45 +151,38 @@ def _sorted(numbers: _Ints, texts: tuple[str, ...]) -> pa.DictionaryArray:
     return arrays.pick(rank[numbers], in_order)
 
 
-def _place_labels(parsed: ParsedBlock, line: _Ints, places: _Numbers[Place]) -> _Ints:
-    """Number of each label's place.
-
-    A label's place depends on itself, its ancestors and the model version. These are numbered step by step
-    (link, then link with parent, then with grandparent …), so that Python sees each distinct chain once.
-    """
+def _place_labels(parsed: ParsedBlock, places: _Numbers[Place]) -> _Ints:
+    """Number of each label's place, worked out once for each distinct chain."""
     labels = parsed.labels
     if labels.num_rows == 0:
-        return np.empty(0, dtype=np.int64)
-    name, parent_name, level = (arrays.codes(labels.column(key)) for key in ("name", "parent_name", "level"))
-    parent = arrays.codes(labels.column("parent"))
-    version = arrays.codes(parsed.lines.column("model_version"))[line]
-    link = _number_pairs(_number_pairs(name, parent_name), level)
-    chain = _number_pairs(link, version)
-    ancestor = np.arange(labels.num_rows)
-    ancestors = [ancestor]
-    for _ in range(_FURTHEST - 1):
-        ancestor = np.where(ancestor >= 0, parent[ancestor], -1)
-        if (ancestor < 0).all():
-            break
-        ancestors.append(ancestor)
-        chain = _number_pairs(chain, np.where(ancestor >= 0, link[ancestor], -1))
-    rows = np.arange(len(chain))
-    first_seen = np.empty(int(chain.max()) + 1, dtype=np.int64)
+        return np.empty(0, dtype=np.int32)
+    chain = arrays.to_numpy(labels.column("chain"))
+    rows = np.arange(len(chain), dtype=np.int32)
+    first_seen = np.empty(int(chain.max()) + 1, dtype=np.int32)
     first_seen[chain[::-1]] = rows[::-1]  # the last assignment stays: the first row
-    strings = [*parsed.strings.to_pylist(), None]  # index -1 is None
-    numbers = np.empty(len(first_seen), dtype=np.int64)
-    for row in first_seen:
-        links = tuple(
-            Link(strings[name[at]], strings[parent_name[at]], int(level[at]) if level[at] > 0 else None)
-            for at in (int(step[row]) for step in ancestors)
-            if at >= 0
+    reader = _ChainReader(parsed)
+    return np.array([places.number(reader.place(row)) for row in first_seen.tolist()], dtype=np.int32)[chain]
+
+
+class _ChainReader:
+    """Reads chains of a block, one at a time: there are few distinct ones."""
+
+    def __init__(self, parsed: ParsedBlock) -> None:
+        labels = parsed.labels
+        self._texts = [*parsed.strings.to_pylist(), None]  # index -1 is None
+        self._name, self._parent_name, self._level, self._parent = (
+            arrays.codes(labels.column(key)) for key in ("name", "parent_name", "level", "parent")
         )
-        numbers[chain[row]] = places.number(resolve(links, strings[version[row]]))
-    return numbers[chain]
+        self._line = arrays.to_numpy(labels.column("line"))
+        self._version = arrays.codes(parsed.lines.column("model_version"))
 
-
-def _number_pairs(left: _Ints, right: _Ints) -> _Ints:
-    """Number the distinct pairs of two columns (values from -1 up) in order of first appearance."""
-    packed = (left + 1) * (int(right.max()) + 2) + right + 1
-    encoded = arrays.kernels.call_function("dictionary_encode", [arrays.from_numpy(packed)])
-    return arrays.to_numpy(encoded.indices).astype(np.int64)
+    def place(self, row: int) -> Place:
+        """Of the label in this row."""
+        version = self._texts[self._version[self._line[row]]]
+        links: list[Link] = []
+        while row >= 0 and len(links) < CHAIN_LINKS:
+            name, parent_name = self._texts[self._name[row]], self._texts[self._parent_name[row]]
+            level = int(self._level[row])
+            links.append(Link(name, parent_name, level if level > 0 else None))
+            row = int(self._parent[row])
+        return resolve(tuple(links), version)

@@ -29,6 +29,7 @@ ANSWERED       everything else, whatever further keys the line or the answer hol
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -41,6 +42,9 @@ MAX_LINE_BYTES = 4 * 1024 * 1024
 
 MAX_LABELS = 1_000
 """An answer with more is malformed: the taxonomy has 52, and finding parents takes time quadratic in them."""
+
+CHAIN_LINKS = 4
+"""Labels of a chain that count: three levels, and one more to notice that it goes on."""
 
 MAX_RAW_CHARS = 2_000
 """How much of a line that gave no answer is kept."""
@@ -111,6 +115,10 @@ LABELS_SCHEMA = pa.schema(
         # True when there were several candidates and their parent names differ (ASCII case ignored):
         # the same L2 name under two L1s.
         pa.field("ambiguous", pa.bool_(), nullable=False),
+        # Number of the label's chain in this block, counted in order of first appearance. A chain is the
+        # line's model_version and the name, parent_name and level of the label, of its parent, of that one's
+        # parent and so on, `CHAIN_LINKS` labels at most.
+        pa.field("chain", pa.int32(), nullable=False),
     ]
 )
 
@@ -165,6 +173,7 @@ class _Builder:
         self.lines: list[tuple[Any, ...]] = []
         self.labels: list[tuple[Any, ...]] = []
         self.strings: dict[str, int] = {}
+        self.chains: dict[tuple[Any, ...], int] = {}
 
     def add(self, line: bytes, line_number: int) -> None:
         """Append the rows of one line that is not blank."""
@@ -183,7 +192,7 @@ class _Builder:
         model_version = self._index_of(answer.get("ModerationModelVersion"))
         adapter = self._index_of(answer.get("ProjectVersion"))
         content_types = _read_content_types(answer.get("ContentTypes"))
-        top = self._add_labels(labels) if labels else None
+        top = self._add_labels(labels, model_version) if labels else None
         self.lines.append(
             (line_number, 0, source_ref, model_version, adapter, *content_types, len(labels), top, None)
         )
@@ -196,11 +205,14 @@ class _Builder:
             strings=pa.array(list(self.strings), pa.string()),
         )
 
-    def _add_labels(self, labels: list[_Label]) -> int:
+    def _add_labels(self, labels: list[_Label], model_version: int | None) -> int:
         base, line = len(self.labels), len(self.lines)
+        found = [_find_parent(labels, position) for position in range(len(labels))]
+        parents = [parent for parent, _ in found]
         top = 0
         for position, label in enumerate(labels):
-            parent, ambiguous = _find_parent(labels, position)
+            parent, ambiguous = found[position]
+            links = [labels[at][:_LINK_FIELDS] for at in _lineage(parents, position)]
             self.labels.append(
                 (
                     line,
@@ -210,6 +222,7 @@ class _Builder:
                     label.confidence,
                     None if parent is None else base + parent,
                     ambiguous,
+                    self.chains.setdefault((model_version, *links), len(self.chains)),
                 )
             )
             if label.confidence > labels[top].confidence:
@@ -270,11 +283,15 @@ def _salvage_source_ref(line: bytes) -> str | None:
 
 class _Label(NamedTuple):
     name: str
-    folded: str
     parent_name: str | None
-    folded_parent: str | None
     level: int | None
     confidence: float
+    folded: str
+    folded_parent: str | None
+
+
+_LINK_FIELDS = 3
+"""The first fields of `_Label` are what a chain says of a label."""
 
 
 def _read_label(item: Any) -> _Label:
@@ -298,6 +315,16 @@ def _read_label(item: Any) -> _Label:
         level=level if level in (1, 2, 3) else None,
         confidence=confidence,
     )
+
+
+def _lineage(parents: list[int | None], position: int) -> Iterator[int]:
+    """A label and its ancestors by their positions, `CHAIN_LINKS` at most."""
+    at: int | None = position
+    for _ in range(CHAIN_LINKS):
+        if at is None:
+            return
+        yield at
+        at = parents[at]
 
 
 def _number(value: Any) -> float | None:

@@ -1,6 +1,7 @@
 // Growing columns in Arrow's memory layout, and the dictionary that gives each distinct string a number.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -160,10 +161,11 @@ struct Block {
   Fixed<double> confidence;
   Fixed<int32_t> parent;
   Bools ambiguous;
+  Fixed<int32_t> chain;
 
   Strings strings;
 
-  View views[20];
+  View views[21];
 
   void reserve(size_t lines) {
     line_number.reserve(lines);
@@ -187,8 +189,53 @@ struct Block {
           content_types.finish(), illustrated.finish(), animated.finish(), other_content_types.finish(),
           label_count.finish(), top_label.finish(), raw.finish(), label_line.finish(), name.finish(),
           parent_name.finish(), level.finish(), confidence.finish(), parent.finish(), ambiguous.finish(),
-          strings.finish()}) {
+          chain.finish(), strings.finish()}) {
       *next++ = view;
+    }
+  }
+};
+
+inline uint64_t mix(uint64_t value) {
+  value *= 0x9E3779B97F4A7C15u;
+  return value ^ value >> 32;
+}
+
+// Gives distinct keys of N integers the numbers 0, 1, 2 … in order of first appearance.
+template <size_t N>
+class Numbers {
+ public:
+  using Key = std::array<int32_t, N>;
+
+  int32_t number_of(const Key& key) {
+    uint64_t hash = 0;
+    for (size_t i = 0; i < N; ++i) hash = mix(hash ^ static_cast<uint32_t>(key[i]));
+    for (size_t slot = hash & (slots_.size() - 1);; slot = (slot + 1) & (slots_.size() - 1)) {
+      const int32_t number = slots_[slot];
+      if (number == kEmpty) return insert(slot, key, hash);
+      if (keys_[static_cast<size_t>(number)] == key) return number;
+    }
+  }
+
+ private:
+  static constexpr int32_t kEmpty = -1;
+
+  std::vector<int32_t> slots_ = std::vector<int32_t>(256, kEmpty);  // a power of two, at most half full
+  std::vector<Key> keys_;
+  std::vector<uint64_t> hashes_;
+
+  int32_t insert(size_t slot, const Key& key, uint64_t hash) {
+    slots_[slot] = static_cast<int32_t>(keys_.size());
+    keys_.push_back(key);
+    hashes_.push_back(hash);
+    if (keys_.size() * 2 > slots_.size()) grow();
+    return static_cast<int32_t>(keys_.size()) - 1;
+  }
+  void grow() {
+    slots_.assign(slots_.size() * 4, kEmpty);
+    for (size_t number = 0; number < keys_.size(); ++number) {
+      size_t slot = hashes_[number] & (slots_.size() - 1);
+      while (slots_[slot] != kEmpty) slot = (slot + 1) & (slots_.size() - 1);
+      slots_[slot] = static_cast<int32_t>(number);
     }
   }
 };
@@ -222,10 +269,6 @@ class Dictionary {
   std::vector<int32_t> slots_;  // a power of two, at most half full
   std::vector<Entry> entries_;
 
-  static uint64_t mix(uint64_t value) {
-    value *= 0x9E3779B97F4A7C15u;
-    return value ^ value >> 32;
-  }
   static uint64_t hash_of(std::string_view string) {
     uint64_t hash = string.size();
     for (; string.size() >= 8; string.remove_prefix(8)) {

@@ -22,6 +22,7 @@ using json::Value;
 constexpr size_t kMaxLineBytes = 4 * 1024 * 1024;
 constexpr size_t kMaxRawChars = 2000;
 constexpr size_t kMaxLabels = 1000;
+constexpr size_t kChainLinks = 4;
 constexpr int32_t kNone = -1;
 
 enum Outcome : int8_t { kAnswered, kNoAnswer, kNotJson, kNotAnObject, kNoSourceRef, kBadAnswer };
@@ -205,6 +206,10 @@ Parent find_parent(const std::vector<Node>& nodes, int32_t position) {
   return {after == kNone ? first : after, differ};
 }
 
+// What a chain says of a label: its name, its parent's name and its level (0 for none).
+constexpr size_t kLinkParts = 3, kChainKey = 1 + kChainLinks * kLinkParts;
+using Link = std::array<int32_t, kLinkParts>;
+
 // Collects the rows of one block column by column.
 class Builder {
  public:
@@ -230,6 +235,9 @@ class Builder {
   columns::Dictionary names_, folded_;
   std::vector<int32_t> folded_of_;  // id in `folded_` of each string
   std::vector<Node> nodes_;
+  std::vector<Link> links_;
+  std::vector<int32_t> parents_;
+  columns::Numbers<kChainKey> chains_;
   std::string buffer_;
 
   void add_unanswered(Outcome outcome, const char* begin, const char* end) {
@@ -257,14 +265,15 @@ class Builder {
     const ContentTypes& types = answer.content_types;
     block.outcome.push(kAnswered);
     block.source_ref.push(reader_.source_ref.text.decoded(buffer_));
-    block.model_version.push_or_null(index_of(answer.model_version));
+    const int32_t model_version = index_of(answer.model_version);
+    block.model_version.push_or_null(model_version);
     block.adapter.push_or_null(index_of(answer.adapter));
     types.is_list ? block.content_types.push(types.count) : block.content_types.push_null();
     push_highest(block.illustrated, types.illustrated);
     push_highest(block.animated, types.animated);
     block.other_content_types.push(types.other);
     block.label_count.push(static_cast<int32_t>(answer.labels.size()));
-    add_labels(answer.labels);
+    add_labels(answer.labels, model_version);
     block.raw.push_null();
   }
 
@@ -272,29 +281,47 @@ class Builder {
     highest.found ? column.push(highest.confidence) : column.push_null();
   }
 
-  void add_labels(const std::vector<Label>& labels) {
+  void add_labels(const std::vector<Label>& labels, int32_t model_version) {
     if (labels.empty()) return block.top_label.push_null();
     const auto line = static_cast<int32_t>(block.label_count.size() - 1);
     const auto base = static_cast<int32_t>(block.label_line.size());
-    int32_t top = 0;
+    size_t top = 0;
     nodes_.clear();
+    links_.clear();
     for (const Label& label : labels) {
       const int32_t name = index_of(label.name), parent_name = index_of(label.parent_name);
       nodes_.push_back({fold(name), fold(parent_name), label.level.level});
+      links_.push_back({name, parent_name, label.level.level});
       block.label_line.push(line);
       block.name.push(name);
       block.parent_name.push_or_null(parent_name);
       label.level.level ? block.level.push(label.level.level) : block.level.push_null();
       block.confidence.push(label.confidence.number);
-      const auto position = static_cast<int32_t>(nodes_.size() - 1);
-      if (label.confidence.number > labels[static_cast<size_t>(top)].confidence.number) top = position;
+      if (label.confidence.number > labels[top].confidence.number) top = nodes_.size() - 1;
     }
-    for (int32_t position = 0; position < static_cast<int32_t>(labels.size()); ++position) {
-      const Parent parent = find_parent(nodes_, position);
+    parents_.clear();
+    for (size_t position = 0; position < labels.size(); ++position) {
+      const Parent parent = find_parent(nodes_, static_cast<int32_t>(position));
+      parents_.push_back(parent.position);
       block.parent.push_or_null(parent.position == kNone ? kNone : base + parent.position);
       block.ambiguous.push(parent.ambiguous);
     }
-    block.top_label.push(base + top);
+    for (size_t position = 0; position < labels.size(); ++position) {
+      block.chain.push(chain_of(static_cast<int32_t>(position), model_version));
+    }
+    block.top_label.push(base + static_cast<int32_t>(top));
+  }
+
+  int32_t chain_of(int32_t position, int32_t model_version) {
+    columns::Numbers<kChainKey>::Key key;
+    key.fill(kNone);
+    key[0] = model_version;
+    for (size_t at = 1; at < kChainKey && position != kNone; at += kLinkParts) {
+      const Link& link = links_[static_cast<size_t>(position)];
+      std::copy(link.begin(), link.end(), key.begin() + static_cast<std::ptrdiff_t>(at));
+      position = parents_[static_cast<size_t>(position)];
+    }
+    return chains_.number_of(key);
   }
 
   int32_t index_of(const Value& value) {
