@@ -12,7 +12,7 @@ from moderation.errors import NeedsAPersonError
 from moderation.plan import Plan, PlanError, load_plan, release
 from moderation.reading import WarehouseError
 from moderation.report import build_report
-from moderation.report_page import write_report
+from moderation.report_page.store import write_pages
 from moderation.report_text import to_text
 from moderation.sealed import SealBroken, seal, unseal
 from moderation.settings import Settings
@@ -34,9 +34,13 @@ def note_stop(plan: Plan, reason: str, *, s3: Any) -> None:
     s3_objects.put(s3, _stop_uri(plan), seal({"reason": reason}))
 
 
-def stop_reason(plan: Plan, *, s3: Any) -> str:
+_BEFORE_PAYING = "the run stopped before its first paid call; see the logs of the tasks plan and approve"
+
+
+def stop_reason(plan: Plan, *, s3: Any, otherwise: str = _BEFORE_PAYING) -> str:
     """What :func:`note_stop` kept.
 
+    :param otherwise: what to say when it kept nothing.
     :raises PlanError: the note is damaged.
     """
     try:
@@ -48,7 +52,7 @@ def stop_reason(plan: Plan, *, s3: Any) -> str:
         raise PlanError(
             f"{_stop_uri(plan)} is damaged: {error}; delete it and clear the report task"
         ) from error
-    return "the run stopped before its first paid call; see the logs of the tasks plan and approve"
+    return otherwise
 
 
 def report(
@@ -82,16 +86,23 @@ def report(
         text = "Dry run: nothing was started, nothing was paid.\n\n" + _price(settings, plan)
         return _tell(settings, plan, text, outcome="dry run")
     if approved:
-        outcome = (
-            f"nothing of load {plan.load_id} is published; see the log of the task publish. What is answered "
-            "already is kept and is not paid again: clear what failed with everything after it"
-        )
+        outcome = _why_unpublished(settings, plan)
     else:
         release(plan, settings=settings)
         with s3.open_client(settings) as client:
             outcome = stop_reason(plan, s3=client)
     _tell(settings, plan, f"Not done: {outcome}\n\n{_price(settings, plan)}", outcome=outcome)
     raise RunIncompleteError(outcome)
+
+
+def _why_unpublished(settings: Settings, plan: Plan) -> str:
+    otherwise = f"nothing of load {plan.load_id} is published; see the log of the task publish"
+    with s3_objects.open_client(settings) as client:
+        reason = stop_reason(plan, s3=client, otherwise=otherwise)
+    return (
+        f"{reason}. What is answered already is kept and is not paid again: clear what failed with "
+        "everything after it"
+    )
 
 
 def nothing_new(plan: Plan) -> str:
@@ -144,14 +155,16 @@ def _write(settings: Settings, plan: Plan, text: str, found: dict[str, Any]) -> 
 
 
 def _write_page(settings: Settings, load_id: str) -> str | None:
-    """Write the report page where one is wanted; a run is not failed by its picture."""
-    if settings.report_dir is None:
-        return None
+    """Write the report page; a run is not failed by its picture.
+
+    :returns: its local file, when the settings have a folder for it.
+    """
     try:
-        return str(write_report(settings.warehouse_path, settings.report_dir, load_id=load_id).load)
-    except (WarehouseError, OSError) as error:
+        files = write_pages(settings, load_id)
+    except (WarehouseError, s3_objects.S3Error, OSError) as error:
         log.warning("the report page was not written: %s", error)
         return None
+    return str(files.load) if settings.report_dir else None
 
 
 def _price(settings: Settings, plan: Plan) -> str:

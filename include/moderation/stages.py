@@ -23,7 +23,7 @@ from moderation.plan import (
     run_key,
 )
 from moderation.plan_files import check_manifests, dry_run_uri
-from moderation.publish import PublishedLoad
+from moderation.publish import PublishedLoad, ReconciliationError, ToleranceExceededError
 from moderation.publish import publish as publish_load
 from moderation.published import stream_images
 from moderation.settings import Settings
@@ -272,13 +272,18 @@ def publish(
         )
         for record in records:
             s3.put(client, plan.analysis_record_uri(record.manifest_id), record.to_json())
-    return publish_load(
-        settings,
-        plan,
-        records,
-        stop_on_mismatch=True,
-        tolerated_failure_percentage=tolerated_failure_percentage,
-    )
+    try:
+        return publish_load(
+            settings,
+            plan,
+            records,
+            stop_on_mismatch=True,
+            tolerated_failure_percentage=tolerated_failure_percentage,
+        )
+    except (ReconciliationError, ToleranceExceededError) as error:
+        with s3.open_client(settings) as client:
+            ending.note_stop(plan, str(error), s3=client)
+        raise
 
 
 def event_of(load: PublishedLoad) -> dict[str, Any]:

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from local_aws.rekognition import launch
-from local_aws.rekognition.launch import Rekognition
-from local_aws.rekognition.settings import ServerSettings
-from local_aws.seaweedfs import Credentials, SeaweedFS
 from moderation import stages
 from moderation.detect.eligibility import Memory, Verdict
 from moderation.plan import PlanRequest
@@ -26,55 +19,6 @@ pytestmark = [pytest.mark.usefixtures("airflow_db"), pytest.mark.xdist_group("mo
 
 BACKENDS = ("bulk", "detect")
 INELIGIBLE = {"kind": "ineligible", "operation": "StartMediaAnalysisJob"}
-
-
-@pytest.fixture(scope="session")
-def dag_server(
-    tmp_path_factory: pytest.TempPathFactory, s3_server: SeaweedFS, credentials: Credentials
-) -> Iterator[Rekognition]:
-    folder = tmp_path_factory.mktemp("rekognition-dag")
-    with launch.start(
-        folder, credentials, s3_server.endpoint_url, settings=offline.quick(), python_path=[offline.TESTS]
-    ) as server:
-        yield server
-
-
-@pytest.fixture
-def world(
-    aws_env: pytest.MonkeyPatch, dag_server: Rekognition, s3_client: Any, bucket: str, tmp_path: Path
-) -> World:
-    moderation_runs.environment(aws_env, dag_server, bucket, tmp_path)
-    return World(dag_server, s3_client, bucket, moderation_runs.read_dag())
-
-
-def comparable(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without what names the run, the backend and its jobs."""
-    apart = {"load_id", "dt", "backend", "job_id", "moderated_at"}
-    return {name: value for name, value in row.items() if name not in apart}
-
-
-def of_load(world: World, table: str, load_id: str) -> list[dict[str, Any]]:
-    rows = [comparable(row) for row in world.rows(table) if row["load_id"] == load_id]
-    return sorted(rows, key=lambda row: (row["source_ref"], row.get("name", "")))
-
-
-def test_both_backends_leave_the_same_tables_and_force_pays_again(world: World) -> None:
-    refs = world.upload([*(f"{n}.jpg" for n in range(12)), "odd näme +%20.jpg"])
-    world.s3.put_object(Bucket=world.bucket, Key="images/small.png", Body=pictures.png(8, 8))
-    world.s3.put_object(Bucket=world.bucket, Key="images/notes.txt", Body=b"no picture")
-    loads = []
-    for backend, force in (("bulk", False), ("detect", True)):
-        dag_run = world.run(backend=backend, force=force)
-        assert dag_run.state == "success", world.states(dag_run)
-        other = "detect" if backend == "bulk" else "analyse"
-        assert world.states(dag_run)[other] == {"skipped"}
-        loads += airflow_runs.returned(dag_run, "publish")
-    for table in ("images", "labels_l1", "labels_l2", "labels_l3", "anomalies"):
-        bulk, detect = (of_load(world, table, load_id) for load_id in loads)
-        assert bulk == detect, table
-    assert len(of_load(world, "images", loads[0])) == 14
-    assert {row["backend"] for row in world.rows("jobs")} == set(BACKENDS)
-    assert world.paid() == dict.fromkeys(refs, 2)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -240,16 +184,6 @@ def test_auto_goes_on_with_single_calls_when_the_first_job_is_denied(world: Worl
     assert "Bulk jobs are not open to this account" in world.text(dag_run)
     assert world.statuses() == {"moderated": 4}
     assert world.paid() == dict.fromkeys(refs, 1)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_missing_adapter_is_refused_before_the_start(world: World, backend: str) -> None:
-    world.upload(["a.jpg"])
-    arn = f"arn:aws:rekognition:us-east-1:{ServerSettings().account_id}:project/p/version/v/1700000000000"
-    dag_run = world.run(backend=backend, adapter=arn)
-    assert world.states(dag_run)["plan"] == {"failed"}
-    assert f"there is no adapter {arn}" in world.text(dag_run)
-    assert not world.paid()
 
 
 def test_an_empty_source_is_no_failure_and_a_missing_bucket_is_one(world: World) -> None:

@@ -1,23 +1,130 @@
-"""Custom Moderation adapters, as far as analysis needs to know them."""
+"""Custom Moderation adapters, as far as analysis needs to know them: which exist, and in which state each is.
+
+This endpoint trains none. The ones that exist are set (``adapters`` of the settings, ``/_local/adapters``).
+Answers with one are those of the base model that carry its ARN as ``ProjectVersion``.
+"""
 
 from __future__ import annotations
 
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from local_aws.rekognition.auth import Identity
 from local_aws.rekognition.errors import ApiError
+from local_aws.rekognition.model import service_model
+
+_ARN = re.compile(
+    r"arn:[a-z\d-]+:rekognition:(?P<region>[a-z\d-]+):(?P<account>\d{12})"
+    r":project/(?P<project>[a-zA-Z0-9_.\-]{1,255})/version/(?P<version>[a-zA-Z0-9_.\-]{1,255})/(?P<born>\d+)"
+)
+_ANSWERING = frozenset({"TRAINING_COMPLETED", "DEPRECATED"})
+_IGNORED = "EXPIRED"
+_PROJECT_BORN = 1_600_000_000_000
 
 
-def require_usable(project_version: str, identity: Identity, account_id: str) -> None:
-    """Check that an adapter version can be used in a request.
+@dataclass(frozen=True)
+class Adapter:
+    """One version of a project.
 
-    :param project_version: its ARN, in the form the service model demands.
-    :raises ApiError: InvalidParameterException for an ARN of another account or region,
-        ResourceNotFoundException when there is no such adapter. This endpoint trains none, so there is none.
+    :param status: one of AWS's ProjectVersionStatus values.
     """
-    _, _, _, region, account, _ = project_version.split(":", 5)
-    if region != identity.region or account != account_id:
-        raise ApiError(
-            "InvalidParameterException",
-            f"The project version belongs to account {account} in {region}; "
-            f"requests here are for account {account_id} in {identity.region}.",
-        )
-    raise ApiError("ResourceNotFoundException", f"The resource {project_version} was not found.")
+
+    arn: str
+    status: str
+
+    def part(self, name: str) -> str:
+        """``region``, ``account``, ``project``, ``version`` or ``born`` (milliseconds) of the ARN."""
+        match = _ARN.fullmatch(self.arn)
+        return match[name] if match else ""
+
+    @property
+    def project_arn(self) -> str:
+        """The project's own ARN, which ends with the project's time of creation, not the version's."""
+        return f"{self.arn.partition('/version/')[0]}/{_PROJECT_BORN}"
+
+
+def read_adapters(given: Mapping[str, Any]) -> dict[str, Adapter]:
+    """Read adapters from a mapping of ARN to status.
+
+    :raises ValueError: a key is no version's ARN, or a value none of AWS's states.
+    """
+    states = service_model().shape_for("ProjectVersionStatus").metadata["enum"]
+    for arn, status in given.items():
+        if not _ARN.fullmatch(arn):
+            raise ValueError(f"adapters: {arn!r} is not the ARN of an adapter version")
+        if status not in states:
+            raise ValueError(
+                f"adapters: {arn} cannot be {status!r}; there is {', '.join(states)}. "
+                "An adapter that is to be missing is left out"
+            )
+    return {arn: Adapter(arn, status) for arn, status in given.items()}
+
+
+class AdapterBook:
+    """The adapters that exist; safe to use from many threads.
+
+    :param given: status by ARN.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._lock = threading.Lock()
+        self._known = read_adapters(given)
+
+    def replace(self, given: Mapping[str, Any]) -> None:
+        """Let these exist and no others.
+
+        :raises ValueError: see :func:`read_adapters`.
+        """
+        known = read_adapters(given)
+        with self._lock:
+            self._known = known
+
+    def describe(self) -> dict[str, str]:
+        """Status by ARN."""
+        with self._lock:
+            return {arn: adapter.status for arn, adapter in self._known.items()}
+
+    def of(self, identity: Identity, account_id: str) -> list[Adapter]:
+        """The adapters that a caller can see."""
+        with self._lock:
+            known = list(self._known.values())
+        return [
+            found
+            for found in known
+            if (found.part("region"), found.part("account")) == (identity.region, account_id)
+        ]
+
+    def answering(self, arn: str | None) -> str | None:
+        """What the answers to a request for ``arn`` carry as ProjectVersion; None where the base answers.
+
+        An expired adapter is silently ignored and the base model answers (developer guide, "Custom
+        Moderation": an expired adapter cannot be used, and calls default to the base model).
+        """
+        with self._lock:
+            found = self._known.get(arn or "")
+        return found.arn if found and found.status in _ANSWERING else None
+
+    def require_usable(self, arn: str, identity: Identity, account_id: str) -> None:
+        """Check that an adapter version can be named in a request.
+
+        :param arn: in the form that the service model demands.
+        :raises ApiError: InvalidParameterException for an ARN of another account or region,
+            ResourceNotFoundException when there is no such adapter, ResourceNotReadyException when it is not
+            trained or is being deleted.
+        """
+        _, _, _, region, account, _ = arn.split(":", 5)
+        if region != identity.region or account != account_id:
+            raise ApiError(
+                "InvalidParameterException",
+                f"The project version belongs to account {account} in {region}; "
+                f"requests here are for account {account_id} in {identity.region}.",
+            )
+        with self._lock:
+            found = self._known.get(arn)
+        if found is None:
+            raise ApiError("ResourceNotFoundException", f"The resource {arn} was not found.")
+        if found.status not in _ANSWERING and found.status != _IGNORED:
+            raise ApiError("ResourceNotReadyException", f"The project version {arn} is {found.status}.")

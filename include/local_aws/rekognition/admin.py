@@ -26,12 +26,14 @@ def build(service: Service, *, token: str) -> ASGIApp:
     """Return the application that is mounted at ``/_local``.
 
     ``GET health`` needs no token. All else, unknown paths too, answers 401 without it:
-    ``GET jobs``; ``GET``, ``PUT`` (replace), ``POST`` (add) and ``DELETE faults``; ``GET ledger``.
+    ``GET jobs``; ``GET``, ``PUT`` (replace), ``POST`` (add) and ``DELETE faults``; ``GET`` and
+    ``PUT adapters``; ``GET ledger``.
     """
     routes = [
         Route("/health", _health),
         Route("/jobs", _Endpoint(service).jobs),
         Route("/faults", _Endpoint(service).faults, methods=["GET", "PUT", "POST", "DELETE"]),
+        Route("/adapters", _Endpoint(service).adapters, methods=["GET", "PUT"]),
         Route("/ledger", _Endpoint(service).ledger),
     ]
     return _RequireToken(Starlette(routes=routes), token)
@@ -84,6 +86,19 @@ class _Endpoint:
             else:
                 book.add(rules)
         return JSONResponse({"faults": book.describe(), "kinds": {**REQUEST_KINDS, **JOB_KINDS}})
+
+    async def adapters(self, request: Request) -> Response:
+        """Which adapters exist, as status by ARN; PUT replaces them."""
+        book = self._service.adapters
+        if request.method == "PUT":
+            try:
+                given = json.loads(await request.body())
+                if not isinstance(given, dict):
+                    raise ValueError("the adapters are a JSON object: status by ARN")
+                book.replace(given)
+            except ValueError as error:
+                return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"adapters": book.describe()})
 
     async def ledger(self, request: Request) -> Response:
         """What was started and billed, oldest first, a page at a time; ``next`` goes into ``after``."""

@@ -57,11 +57,14 @@ class Analyzer:
         except (ObjectMissing, ObjectForbidden, StorageRefused) as error:
             raise ApiError("InvalidS3ObjectException", S3_OBJECT_MESSAGE) from error
 
-    def analyse(self, data: bytes, min_confidence: float | None) -> dict[str, Any]:
+    def analyse(
+        self, data: bytes, min_confidence: float | None, *, adapter: str | None = None
+    ) -> dict[str, Any]:
         """Return a DetectModerationLabels answer for an image.
 
         :param data: the encoded image.
         :param min_confidence: 0..100; 50 when None.
+        :param adapter: ARN of the adapter version that is to have answered.
         :raises ApiError: InvalidImageFormatException, ImageTooLargeException or InvalidParameterException.
         """
         threshold = DEFAULT_MIN_CONFIDENCE if min_confidence is None else min_confidence
@@ -69,7 +72,9 @@ class Analyzer:
             found = self.moderator.moderate(data, min_confidence=threshold)
         except ImageRejected as rejected:
             raise ApiError(rejected.code, rejected.message) from rejected
+        by_adapter = {"ProjectVersion": adapter} if adapter else {}
         return {
+            **by_adapter,
             "ModerationLabels": [
                 {
                     "Confidence": label.confidence,

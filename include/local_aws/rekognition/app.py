@@ -107,7 +107,7 @@ class AwsEndpoint:
         service.throttle.take(identity.region, name, service.limits.rate(name, identity.region))
         code = service.settings.constraint_error_code
         parameters = validation.parse_input(shape.input_shape, document, violation_code=code)
-        answer = await OPERATIONS[name](Call(service, identity, parameters, request_id))
+        answer = await OPERATIONS[name](Call(service, identity, parameters, request_id, faults))
         await _delay_by_fault(faults, request)
         return protocol.encode(shape.output_shape, answer)
 

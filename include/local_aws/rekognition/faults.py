@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,12 +22,14 @@ REQUEST_KINDS = {
     "error": "refused with `code` and `message` before any work",
     "drop": "the connection is cut before any work",
     "slow": "the answer comes `seconds` later",
+    "adapter_missing": "the answer lacks the ProjectVersion that was asked for",
     "lost_answer": "the work is done and paid for, then the connection is cut, after `seconds`",
 }
 JOB_KINDS = {
     "job_failed": "the job ends FAILED with `failure_code` once `after_images` images are done",
     "job_slow": "the job takes at least `seconds` more, spread over its images",
     "image_errors": "a `fraction` of the images fail with `code`",
+    "adapter_missing": "a `fraction` of the answers lacks the ProjectVersion that was asked for",
     "results_missing": "a `fraction` of the result lines is missing",
     "results_duplicated": "a `fraction` of the result lines stands there twice",
     "results_malformed": "a `fraction` of the result lines is cut in the middle",
@@ -47,6 +50,7 @@ class FaultRule:
     :param seed: makes the choice of calls, lines and images reproducible.
     :param skip: calls let through first.
     :param count: how often it happens at most; None for no bound.
+    :param for_seconds: holds that long from the first call that it concerns; None for no bound.
     :param code: exception name for ``throttle``, ``error`` and ``image_errors``.
     :param message: text of the error; a plain one when None.
     :param seconds: for ``slow``, ``lost_answer`` and ``job_slow``.
@@ -62,6 +66,7 @@ class FaultRule:
     seed: int = 0
     skip: int = 0
     count: int | None = None
+    for_seconds: float | None = None
     code: str | None = None
     message: str | None = None
     seconds: float = 0.0
@@ -94,14 +99,14 @@ class FaultRule:
         """Return the rule as :meth:`from_dict` reads it."""
         return asdict(self)
 
-    @property
-    def is_job_fault(self) -> bool:
-        """Whether it strikes inside a job, not at a request."""
-        return self.kind in JOB_KINDS
+    def concerns(self, operation: str, job_name: str | None, *, jobs: bool) -> bool:
+        """Whether the rule is about this call at all.
 
-    def concerns(self, operation: str, job_name: str | None) -> bool:
-        """Whether the rule is about this call at all."""
-        if self.is_job_fault and operation != "StartMediaAnalysisJob":
+        :param jobs: whether the faults inside a new job are asked for, not those of a request.
+        """
+        if self.kind not in (JOB_KINDS if jobs else REQUEST_KINDS):
+            return False
+        if self.kind == "adapter_missing" and not jobs and operation != "DetectModerationLabels":
             return False
         return self.operation in {"*", operation} and self.job_name in {None, job_name}
 
@@ -120,8 +125,9 @@ class FaultRule:
             return f"there is no failure code {self.failure_code!r}; known: {', '.join(codes)}"
         if not 0 <= self.probability <= 1 or not 0 <= self.fraction <= 1:
             return "probability and fraction lie between 0 and 1"
-        if self.skip < 0 or self.seconds < 0 or self.after_images < 0 or (self.count or 0) < 0:
-            return "skip, count, seconds and after_images are not negative"
+        numbers = (self.skip, self.seconds, self.after_images, self.count or 0, self.for_seconds or 0)
+        if min(numbers) < 0:
+            return "skip, count, seconds, for_seconds and after_images are not negative"
         return None
 
 
@@ -130,6 +136,12 @@ class _Counted:
     rule: FaultRule
     seen: int = 0
     struck: int = 0
+    since: float | None = None
+
+    def is_over(self, now: float) -> bool:
+        """Whether the rule's time is up; its clock starts with the first look."""
+        self.since = now if self.since is None else self.since
+        return self.rule.for_seconds is not None and now - self.since >= self.rule.for_seconds
 
 
 @dataclass(frozen=True)
@@ -144,10 +156,16 @@ class Struck:
 
 
 class FaultBook:
-    """The rules in force and how often each was met; safe to use from many threads."""
+    """The rules in force and how often each was met; safe to use from many threads.
 
-    def __init__(self, rules: Iterable[FaultRule] = ()) -> None:
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, rules: Iterable[FaultRule] = (), *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._lock = threading.Lock()
+        self._clock = clock
         self._counted = [_Counted(rule) for rule in rules]
 
     def replace(self, rules: Iterable[FaultRule]) -> None:
@@ -176,9 +194,11 @@ class FaultBook:
         with self._lock:
             for item in self._counted:
                 rule = item.rule
-                if rule.is_job_fault != jobs or not rule.concerns(operation, job_name):
+                if not rule.concerns(operation, job_name, jobs=jobs):
                     continue
                 item.seen += 1
+                if item.is_over(self._clock()):
+                    continue
                 if item.seen <= rule.skip or (rule.count is not None and item.struck >= rule.count):
                     continue
                 if random.Random(f"{rule.seed}:{rule.kind}:{item.seen}").random() < rule.probability:  # noqa: S311 - repeatable choice, no secret

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from local_aws.rekognition import manifest
+from local_aws.rekognition.adapters import AdapterBook
 from local_aws.rekognition.analysis import Analyzer
 from local_aws.rekognition.errors import S3_OBJECT_MESSAGE, ApiError, JobFailed, Stopping
 from local_aws.rekognition.faults import FaultRule, Struck, chosen
@@ -49,6 +50,7 @@ class Workshop:
     store: Store
     objects: ObjectStore
     analyzer: Analyzer
+    adapters: AdapterBook
     fetchers: Executor
     pool: FairPool
     spool: Path
@@ -185,14 +187,20 @@ class JobRun:
             held = self._patiently(lambda: analyzer.fetch(objects, self._caller, line.bucket, line.key, None))
         except ApiError as error:
             return _done(_Outcome(error=error))
-        looked = self._shop.pool.submit(("jobs", self._job.job_id), lambda: self._look(held.data))
+        looked = self._shop.pool.submit(
+            ("jobs", self._job.job_id), lambda: self._look(held.data, line.number)
+        )
         looked.add_done_callback(lambda _: held.release())
         return looked
 
-    def _look(self, data: bytes) -> _Outcome:
+    def _look(self, data: bytes, number: int) -> _Outcome:
         config = self._job.request["OperationsConfig"]["DetectModerationLabels"]
+        adapter = self._shop.adapters.answering(config.get("ProjectVersion"))
+        if (rule := self._faults.of("adapter_missing")) and chosen(rule, number):
+            adapter = None
         try:
-            return _Outcome(answer=self._shop.analyzer.analyse(data, config.get("MinConfidence")))
+            answer = self._shop.analyzer.analyse(data, config.get("MinConfidence"), adapter=adapter)
+            return _Outcome(answer=answer)
         except ApiError as error:
             return _Outcome(error=error)
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
+from local_aws.rekognition.adapters import AdapterBook
 from local_aws.rekognition.analysis import Analyzer, Moderates, load_moderator
 from local_aws.rekognition.faults import FaultBook, FaultRule
 from local_aws.rekognition.job_run import Workshop
@@ -54,6 +55,7 @@ class Service:
         self.secrets = secrets
         self.limits = settings.effective_limits()
         self.faults = FaultBook(FaultRule.from_dict(rule) for rule in settings.faults)
+        self.adapters = AdapterBook(settings.adapters)
         self.throttle = Throttle()
         if moderator is None:
             moderator, model_version = load_moderator(
@@ -72,6 +74,7 @@ class Service:
             self.store,
             self.objects,
             self.analyzer,
+            self.adapters,
             self._fetchers,
             self.pool,
             state_dir / "jobs",

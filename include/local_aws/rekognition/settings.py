@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from local_aws.rekognition.adapters import read_adapters
 from local_aws.rekognition.limits import Limits
 
 
@@ -40,6 +41,8 @@ class ServerSettings:
     :param failed_image_lines: what a failed image leaves in the results file, which AWS does not publish:
         ``omit`` nothing, or ``bare`` a line with the source-ref only.
     :param kms_keys: the KMS keys that exist; a job that names another fails with INVALID_KMS_KEY.
+    :param adapters: the Custom Moderation adapters that exist: status by ARN of the version, see
+        ``adapters.AdapterBook``.
     :param limits: changes to the published quotas, see :meth:`Limits.overridden`.
     :param faults: rules of misbehaviour from the first request on, see ``faults.FaultRule``.
     :param moderator: ``module:factory`` of what looks at an image; the offline model by default.
@@ -64,6 +67,7 @@ class ServerSettings:
     summary_line_key: str = "line-numer"
     failed_image_lines: str = "omit"
     kms_keys: tuple[str, ...] = ()
+    adapters: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Mapping[str, Any], ...] = ()
     moderator: str = "local_aws.inference:Moderator"
@@ -86,6 +90,7 @@ class ServerSettings:
             raise SettingsError("summary_line_key must be line-numer or line-number")
         try:
             Limits().overridden(self.limits)
+            read_adapters(self.adapters)
         except ValueError as error:
             raise SettingsError(str(error)) from error
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from local_aws.rekognition.auth import Identity
+from local_aws.rekognition.faults import Struck
 from local_aws.rekognition.objects import Caller
 from local_aws.rekognition.service import Service
 
@@ -19,12 +20,14 @@ class Call:
     """What a handler gets.
 
     :param parameters: validated input by member name; blobs as bytes.
+    :param faults: the misbehaviour that this call meets.
     """
 
     service: Service
     identity: Identity
     parameters: dict[str, Any]
     request_id: str
+    faults: Struck = field(default_factory=Struck)
 
     @property
     def caller(self) -> Caller:

@@ -10,7 +10,6 @@ import secrets
 import time
 from typing import Any
 
-from local_aws.rekognition import adapters
 from local_aws.rekognition.errors import S3_OBJECT_MESSAGE, ApiError
 from local_aws.rekognition.objects import ObjectForbidden, ObjectMissing, StorageRefused, StorageUnavailable
 from local_aws.rekognition.operations.call import Call
@@ -121,7 +120,8 @@ def _check_operation(call: Call, request: dict[str, Any]) -> None:
     if config is None:
         raise ApiError("InvalidParameterException", "OperationsConfig must name an operation.")
     if "ProjectVersion" in config:
-        adapters.require_usable(config["ProjectVersion"], call.identity, call.service.settings.account_id)
+        service = call.service
+        service.adapters.require_usable(config["ProjectVersion"], call.identity, service.settings.account_id)
 
 
 def _check_manifest(call: Call, source: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 from typing import Any
 
-from local_aws.rekognition import adapters
 from local_aws.rekognition.errors import ApiError
 from local_aws.rekognition.objects import StorageUnavailable
 from local_aws.rekognition.operations.call import Call
@@ -17,7 +16,8 @@ async def detect_moderation_labels(call: Call) -> dict[str, Any]:
     """Look at one image; it is billed before the answer leaves."""
     parameters, service = call.parameters, call.service
     if "ProjectVersion" in parameters:
-        adapters.require_usable(parameters["ProjectVersion"], call.identity, service.settings.account_id)
+        arn = parameters["ProjectVersion"]
+        service.adapters.require_usable(arn, call.identity, service.settings.account_id)
     if "HumanLoopConfig" in parameters:
         flow = parameters["HumanLoopConfig"]["FlowDefinitionArn"]
         raise ApiError("ResourceNotFoundException", f"The flow definition {flow} was not found.")
@@ -72,6 +72,9 @@ async def _look_in_s3(call: Call, source: dict[str, Any]) -> dict[str, Any]:
 async def _look(call: Call, data: bytes) -> dict[str, Any]:
     service, threshold = call.service, call.parameters.get("MinConfidence")
     lane = ("calls", call.identity.access_key)
+    adapter = service.adapters.answering(call.parameters.get("ProjectVersion"))
+    if call.faults.of("adapter_missing"):
+        adapter = None
     return await asyncio.wrap_future(
-        service.pool.submit(lane, lambda: service.analyzer.analyse(data, threshold))
+        service.pool.submit(lane, lambda: service.analyzer.analyse(data, threshold, adapter=adapter))
     )

@@ -1,0 +1,113 @@
+"""Bulk jobs and single calls through the whole Dag: the same tables, the same refusals, told by one suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from local_aws.rekognition.settings import ServerSettings
+from support import airflow_runs, pictures
+from support import rekognition_server as offline
+from support.moderation_runs import World
+
+pytestmark = [pytest.mark.usefixtures("airflow_db"), pytest.mark.xdist_group("moderate_images")]
+
+BACKENDS = ("bulk", "detect")
+TABLES = ("images", "labels_l1", "labels_l2", "labels_l3", "anomalies")
+ADAPTER = f"arn:aws:rekognition:us-east-1:{ServerSettings().account_id}:project/p/version/v/1700000000000"
+
+
+@contextmanager
+def adapters(world: World, **states: str) -> Iterator[None]:
+    """Let adapters exist for the length of a block: state by ARN."""
+    status, answer = offline.local(world.server, "/adapters", method="PUT", body=states)
+    assert status == 200, answer
+    try:
+        yield
+    finally:
+        offline.local(world.server, "/adapters", method="PUT", body={})
+
+
+def comparable(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without what names the run, the backend and its jobs."""
+    apart = {"load_id", "dt", "backend", "job_id", "moderated_at"}
+    return {name: value for name, value in row.items() if name not in apart}
+
+
+def of_load(world: World, table: str, load_id: str) -> list[dict[str, Any]]:
+    rows = [comparable(row) for row in world.rows(table) if row["load_id"] == load_id]
+    return sorted(rows, key=lambda row: (row["source_ref"], row.get("name", "")))
+
+
+def upload_all_kinds(world: World) -> list[str]:
+    """Pictures that are answered, refused by the plan, refused by AWS, and no pictures; returns the first."""
+    refs = world.upload([*(f"{n}.jpg" for n in range(12)), "odd näme +%20.jpg"])
+    whole = pictures.jpeg(400, 300)
+    for name, body in {
+        "small.png": pictures.png(8, 8),
+        "cut off.jpg": whole[: len(whole) // 2],
+        "notes.txt": b"no picture",
+        "empty.jpg": b"",
+    }.items():
+        world.s3.put_object(Bucket=world.bucket, Key=f"images/{name}", Body=body)
+    return refs
+
+
+@pytest.mark.parametrize("adapter", [None, ADAPTER], ids=["base model", "adapter"])
+def test_both_backends_leave_the_same_tables_and_force_pays_again(world: World, adapter: str | None) -> None:
+    refs = upload_all_kinds(world)
+    loads = []
+    with adapters(world, **{ADAPTER: "TRAINING_COMPLETED"}):
+        for backend, force in (("bulk", False), ("detect", True)):
+            dag_run = world.run(backend=backend, force=force, adapter=adapter)
+            assert dag_run.state == "success", world.states(dag_run)
+            other = "detect" if backend == "bulk" else "analyse"
+            assert world.states(dag_run)[other] == {"skipped"}
+            loads += airflow_runs.returned(dag_run, "publish")
+    for table in TABLES:
+        bulk, detect = (of_load(world, table, load_id) for load_id in loads)
+        assert bulk == detect, table
+    images = of_load(world, "images", loads[0])
+    assert {row["error_code"] for row in images} == {
+        None, "InvalidParameter", "InvalidImageFormat", "EmptyFile",
+    }  # fmt: skip
+    assert len(images) == len(refs) + 3
+    assert {row["adapter"] for row in images if row["status"] == "moderated"} == {adapter}
+    assert of_load(world, "labels_l1", loads[0])
+    jobs = world.rows("jobs")
+    assert {row["backend"] for row in jobs} == set(BACKENDS)
+    assert {row["billed"] for row in jobs} == {len(refs)}
+    price = 0.0012 if adapter else 0.0010
+    assert [row["cost_usd"] for row in jobs] == pytest.approx([len(refs) * price] * 2)
+    assert world.paid() == dict.fromkeys(refs, 2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("state", [None, "EXPIRED", "DELETING"])
+def test_an_adapter_that_cannot_answer_is_refused_before_the_start(
+    world: World, backend: str, state: str | None
+) -> None:
+    world.upload(["a.jpg"])
+    with adapters(world, **({ADAPTER: state} if state else {})):
+        dag_run = world.run(backend=backend, adapter=ADAPTER)
+    assert str(dag_run.state) == "failed"
+    assert world.states(dag_run)["plan"] == {"failed"}
+    said = f"the adapter {ADAPTER} is {state}" if state else f"there is no adapter {ADAPTER}"
+    assert said in world.text(dag_run)
+    assert not [entry for entry in offline.ledger(world.server) if world.bucket in str(entry)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_answers_of_the_base_model_in_an_adapters_place_are_not_published(world: World, backend: str) -> None:
+    """The adapter expires between the check and the calls; AWS then answers with the base model, unasked."""
+    world.upload(f"{n}.jpg" for n in range(4))
+    missing = {"kind": "adapter_missing"}
+    with adapters(world, **{ADAPTER: "TRAINING_COMPLETED"}), offline.faults(world.server, missing):
+        dag_run = world.run(backend=backend, adapter=ADAPTER)
+    assert str(dag_run.state) == "failed"
+    assert world.states(dag_run)["publish"] == {"failed"}
+    assert not world.rows("images")
+    assert f"4 of 4 answers do not come from {ADAPTER}" in world.text(dag_run)
