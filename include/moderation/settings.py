@@ -49,7 +49,8 @@ class Settings:
     :param adapter_price_tiers: price list for answers of an adapter.
     :param claim_hours: how long an unfinished plan keeps its images from other runs.
     :param inspect_threads: image headers read at once while planning.
-    :param detect_tps: DetectModerationLabels calls a second; None for the region's default quota.
+    :param detect_tps: DetectModerationLabels calls a second; None for what Service Quotas says of the
+        account, else the region's default.
     :param bulk_concurrent_jobs: jobs at once; None for the region's default quota.
     :param bulk_job_images_per_second: assumed speed of one bulk job, for expected times only: AWS
         publishes none.

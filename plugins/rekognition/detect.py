@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -64,7 +65,8 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
     :param force_new_job: Taken so that both operators can be mapped over the same arguments. Here an
         ``output_uri`` is analysed once; to analyse anew, give another. (templated)
     :param calls_per_second: Quota of the account and region, the same for all tasks. Default:
-        ``MODERATION_DETECT_TPS``, else AWS's published one (50 or 5). (templated)
+        ``MODERATION_DETECT_TPS``, else what Service Quotas says of the account, else AWS's published one
+        (50 or 5). (templated)
     :param max_in_flight: Calls under way at once, and so the most that a kill can cost. Default: three
         seconds' worth of the quota.
     :param image_timeout: How long one image is tried again after throttling and disturbances.
@@ -130,13 +132,12 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
         """Moderate the manifest, or what earlier tries have left of it."""
         # Here and not above: a Dag file that names this operator must parse without aiobotocore's second.
         from moderation.detect import DetectOptions, DetectRequest  # noqa: PLC0415
-        from moderation.detect.run import quota_of, run_manifest  # noqa: PLC0415
+        from moderation.detect.run import run_manifest  # noqa: PLC0415
         from moderation.settings import Settings  # noqa: PLC0415
 
         parameters = self._checked_parameters()
         region = self.hook.conn_region_name or Settings.from_env().region
         settings = dataclasses.replace(Settings.from_env(), region=region)
-        quota = self._quota() or quota_of(settings)
         options = DetectOptions(
             max_in_flight=self.max_in_flight,
             image_seconds=self.image_timeout,
@@ -149,8 +150,9 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
             min_confidence=parameters.get("MinConfidence"),
             project_version=parameters.get("ProjectVersion"),
         )
-        self.log.info("Moderating %s at up to %g calls a second", self.job_name or self.input_uri, quota)
         with _named_errors(), self._s3_client() as s3:
+            quota = self._quota() or self._quota_of_account(settings, s3)
+            self.log.info("Moderating %s at up to %g calls a second", self.job_name or self.input_uri, quota)
             outcome = run_manifest(
                 request,
                 settings=settings,
@@ -197,6 +199,22 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
         if not 0 < quota < float("inf"):
             raise RekognitionArgumentError(f"calls_per_second must be above 0, not {self.calls_per_second!r}")
         return quota
+
+    def _quota_of_account(self, settings: Any, s3: Any) -> float:
+        """What is set, what Service Quotas says of the account, or AWS's default."""
+        from moderation.detect.quota import CLIENT_CONFIG, detect_tps, is_aws  # noqa: PLC0415 - as in execute
+
+        def open_client() -> Any:
+            return AwsBaseHook(
+                aws_conn_id=self.aws_conn_id,
+                client_type="service-quotas",
+                region_name=settings.region,
+                verify=self.verify,
+                config=CLIENT_CONFIG,
+            ).get_conn()
+
+        asks = is_aws(self.hook.conn_client_meta.endpoint_url)
+        return detect_tps(settings, s3=s3, open_client=open_client if asks else None)
 
     @contextmanager
     def _s3_client(self) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from typing import Any
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from moderation import lease, limits
+from moderation import lease
 from moderation import s3 as s3_api
 from moderation.detect import checkpoint, output
 from moderation.detect.analysis import Analysis, raise_unless_useful
@@ -27,6 +27,7 @@ from moderation.detect.errors import DetectUnavailable, OwnedElsewhere
 from moderation.detect.manifest import ManifestFile, read
 from moderation.detect.output import Place
 from moderation.detect.pacing import Pacer, ShareControl
+from moderation.detect.quota import detect_tps
 from moderation.detect.request import (
     UTILISATION,
     DetectOptions,
@@ -54,11 +55,6 @@ def client_config(in_flight: int) -> dict[str, Any]:
     }
 
 
-def quota_of(settings: Settings) -> float:
-    """Calls a second of account and region: ``MODERATION_DETECT_TPS``, else AWS's published default."""
-    return settings.detect_tps or limits.quotas(settings.region).detect_tps
-
-
 def rates_folder(settings: Settings) -> str:
     """Where the tasks of account and region agree on their shares."""
     return s3_api.join_uri(settings.work_uri, "rates", settings.region)
@@ -82,13 +78,13 @@ def run_manifest(
     :param s3: a boto3 S3 client; one from the settings when None.
     :param connect: opens an aiobotocore Rekognition client made with :func:`client_config`.
     :param budget: the rate; when None, the quota is shared with all other tasks through S3.
-    :param quota: calls a second of all tasks together; :func:`quota_of` the settings when None.
+    :param quota: calls a second of all tasks together; what is set, or AWS's default, when None.
     :raises DetectError: see its subclasses; only DetectUnavailable and OwnedElsewhere are worth a retry.
     :raises S3Error: S3 does not do its part.
     """
     settings = settings or Settings.from_env()
     options = options or DetectOptions()
-    rate = quota or quota_of(settings)
+    rate = quota or detect_tps(settings)
     in_flight = options.in_flight(rate)
     opened = nullcontext(s3) if s3 is not None else s3_api.open_client(settings)
     with opened as store:
