@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from moderation_airflow import alerts
 from moderation_airflow.approval import SpendApprovalOperator
+from moderation_airflow.report import ModerationReportOperator
 from moderation_airflow.retry_policy import moderation_retry_policy
 from rekognition.detect import RekognitionDetectModerationLabelsOperator
 from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
@@ -236,28 +237,6 @@ def moderate_images() -> None:
 
         return stages.load(load_id, connection_uri=uri_of_connection)
 
-    @task(
-        trigger_rule="all_done",
-        on_failure_callback=alerts.failure_notifiers(),
-        doc_md="Says what was found, what it cost and what is owed; fails when the run did not end well.",
-    )
-    def report(
-        plan_uri: str | None,
-        approved: str | None,
-        published: str | None,
-        loaded: str | None,
-        params: dict[str, Any] | None = None,
-    ) -> str:
-        from moderation import stages  # noqa: PLC0415
-
-        return stages.report(
-            plan_uri,
-            published,
-            loaded=loaded is not None,
-            approved=approved is not None,
-            dry_run=(params or {})["dry_run"],
-        )
-
     plan_uri = discover()
     jobs = plan(plan_uri)
     approve = SpendApprovalOperator(
@@ -281,7 +260,16 @@ def moderate_images() -> None:
     ).expand_kwargs(single_calls(approve.output, analyse.output))
     jobs >> approve >> analyse
     published = publish(approve.output, analyse.output, detect.output)
-    report(plan_uri, approve.output, published, load(published))
+    ModerationReportOperator(
+        task_id="report",
+        plan_uri=plan_uri,
+        approved=approve.output,
+        published=published,
+        loaded=load(published),
+        trigger_rule="all_done",
+        on_failure_callback=alerts.failure_notifiers(),
+        doc_md="Says what was found, what it cost and what is owed; fails when the run did not end well.",
+    )
 
 
 moderate_images()

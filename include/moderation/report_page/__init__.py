@@ -11,6 +11,7 @@ import hashlib
 import re
 import sys
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,7 @@ def write_report(
     folder: Path | str,
     *,
     load_id: str | None = None,
+    stored: Collection[str] = (),
     wait_seconds: float = DEFAULT_WAIT_SECONDS,
     now: datetime | None = None,
 ) -> ReportFiles:
@@ -52,6 +54,7 @@ def write_report(
 
     :param warehouse: the DuckDB file.
     :param folder: where the pages go; made if need be.
+    :param stored: names of loads' pages that lie elsewhere and will stand beside the index.
     :param wait_seconds: how long to wait while another process writes to the warehouse.
     :param now: the time that the pages name; the present by default.
     :raises WarehouseError: the warehouse cannot be read, or has no such load.
@@ -66,7 +69,7 @@ def write_report(
     links = {
         load["load_id"]: f"loads/{load_file(load['load_id'])}"
         for load in report.loads
-        if (folder / "loads" / load_file(load["load_id"])).is_file()
+        if load_file(load["load_id"]) in stored or (folder / "loads" / load_file(load["load_id"])).is_file()
     }
     index = folder / "index.html"
     _write(index, render(report, load=None, links=links, written=written))

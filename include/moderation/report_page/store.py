@@ -1,0 +1,61 @@
+"""The report pages below ``work_uri``, where every worker and the web server find them."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from moderation import s3
+from moderation.report_page import ReportFiles, write_report
+from moderation.settings import Settings
+
+_PAGE = re.compile(r"index\.html|loads/[A-Za-z0-9][A-Za-z0-9._-]{0,124}\.html")
+
+
+class NoSuchPageError(LookupError):
+    """There is no such page, or the name is none of a page."""
+
+
+def write_pages(settings: Settings, load_id: str) -> ReportFiles:
+    """Write a load's page and the one over all loads, and put both below ``work_uri``.
+
+    :returns: the local files, in the settings' folder of report pages if they name one.
+    :raises moderation.reading.WarehouseError: the warehouse cannot be read.
+    :raises moderation.s3.S3Error: the pages cannot be stored.
+    """
+    with tempfile.TemporaryDirectory(prefix="report-") as temporary, s3.open_client(settings) as client:
+        folder = settings.report_dir or Path(temporary)
+        prefix = f"{_root(settings)}/loads/"
+        bucket = s3.split_uri(prefix).bucket
+        stored = {
+            s3.join_uri(f"s3://{bucket}", entry["Key"]).removeprefix(prefix)
+            for entry in s3.list_objects(client, prefix)
+        }
+        files = write_report(settings.warehouse_path, folder, load_id=load_id, stored=stored)
+        pages = {"index.html": files.index} | ({f"loads/{files.load.name}": files.load} if files.load else {})
+        # The index last: what it links is there.
+        for name, path in sorted(pages.items(), reverse=True):
+            s3.put(client, f"{_root(settings)}/{name}", path.read_bytes(), content_type="text/html")
+        return files
+
+
+def read_page(settings: Settings, name: str) -> bytes:
+    """A page's HTML.
+
+    :param name: ``index.html`` or ``loads/….html``; nothing else is ever looked up.
+    :raises NoSuchPageError: see there.
+    """
+    if not _PAGE.fullmatch(name) or ".." in name:
+        raise NoSuchPageError(name)
+    try:
+        with s3.open_client(settings) as client:
+            return s3.read(client, f"{_root(settings)}/{name}").body
+    except s3.S3Error as error:
+        if error.is_missing:
+            raise NoSuchPageError(name) from error
+        raise
+
+
+def _root(settings: Settings) -> str:
+    return f"{settings.work_uri}/report"

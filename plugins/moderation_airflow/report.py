@@ -1,0 +1,65 @@
+"""The last task of a run, and its link to the report page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from airflow.configuration import conf
+from airflow.sdk import BaseOperator, BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+URL_PREFIX = "/moderation-report"
+"""Where `moderation_report` serves the pages."""
+
+
+class ModerationReportLink(BaseOperatorLink):
+    """Link to the page of the load that the run published; without one, to the page over all loads."""
+
+    name = "Moderation report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """Address of the page, below the web server's own."""
+        from moderation.report_page import load_file  # noqa: PLC0415 - keeps parsing fast
+
+        load_id = getattr(operator, "published", None)
+        page = f"loads/{load_file(load_id)}" if isinstance(load_id, str) else "index.html"
+        return conf.get("api", "base_url", fallback="").rstrip("/") + f"{URL_PREFIX}/{page}"
+
+
+class ModerationReportOperator(BaseOperator):
+    """
+    Say what a run found, what it cost and what is owed; fail when it did not end well.
+
+    Returns the URI of the report's text. Reads the Dag's param ``dry_run``.
+
+    :param plan_uri: URI of the plan; None when it was not made. (templated)
+    :param approved: what the task approve returned, None when the run stopped before. (templated)
+    :param published: id of the load, None when nothing was published. (templated)
+    :param loaded: what the task load returned, None when not every warehouse has the load. (templated)
+    """
+
+    template_fields: Collection[str] = ("plan_uri", "approved", "published", "loaded")
+    operator_extra_links = (ModerationReportLink(),)
+    ui_color = "#e8f0f7"
+
+    def __init__(self, *, plan_uri: Any, approved: Any, published: Any, loaded: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plan_uri = plan_uri
+        self.approved = approved
+        self.published = published
+        self.loaded = loaded
+
+    def execute(self, context: Context) -> str:
+        """Write the report and the page."""
+        from moderation import stages  # noqa: PLC0415 - keeps parsing fast
+
+        return stages.report(
+            self.plan_uri,
+            self.published,
+            loaded=self.loaded is not None,
+            approved=self.approved is not None,
+            dry_run=context["params"]["dry_run"],
+        )

@@ -1,0 +1,91 @@
+"""The report pages in Airflow's web server. The application itself demands a login, whatever the route."""
+
+from __future__ import annotations
+
+import html
+import logging
+
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag, requires_access_view
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlalchemy import select
+
+from moderation import s3
+from moderation.report_page import load_file
+from moderation.report_page.store import NoSuchPageError, read_page
+from moderation.settings import Settings
+
+# Pages are files written by tasks: whatever may once stand in one, it runs no script. It keeps its origin,
+# for a browser sends the login of the same site alone when a link of the page is followed.
+_HEADERS = {
+    "Content-Security-Policy": "sandbox allow-same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-cache",
+}
+_log = logging.getLogger(__name__)
+
+app = FastAPI(
+    title="Moderation report",
+    # The default pages would stand outside of the login.
+    openapi_url=None,
+    docs_url=None,
+    redoc_url=None,
+    dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
+)
+
+
+@app.get("/")
+def overview(request: Request) -> Response:
+    """The page over all loads, under the address that its links are relative to."""
+    return RedirectResponse(str(request.url_for("page_over_all").path))
+
+
+@app.get("/index.html")
+def page_over_all() -> Response:
+    """The page over all loads."""
+    return _page("index.html")
+
+
+@app.get("/loads/{name}")
+def page_of_load(name: str) -> Response:
+    """A load's page."""
+    return _page(f"loads/{name}")
+
+
+@app.get(
+    "/dags/{dag_id}/runs/{run_id:path}",
+    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM))],
+)
+def page_of_run(request: Request, dag_id: str, run_id: str) -> Response:
+    """The page of the load that a run published."""
+    found = select(XComModel.value).where(
+        XComModel.dag_id == dag_id,
+        XComModel.run_id == run_id,
+        XComModel.task_id == "publish",
+        XComModel.key == "return_value",
+        XComModel.map_index == -1,
+    )
+    with create_session() as session:
+        row = session.execute(found).first()
+    load_id = XComModel.deserialize_value(row) if row else None
+    if not isinstance(load_id, str):
+        return _say(404, "This run has published nothing, so it has no report page.")
+    return RedirectResponse(str(request.url_for("page_of_load", name=load_file(load_id)).path))
+
+
+def _page(name: str) -> Response:
+    try:
+        return HTMLResponse(read_page(Settings.from_env(), name), headers=_HEADERS)
+    except NoSuchPageError:
+        return _say(404, "There is no such report page. Pages are written by the task report of each run.")
+    except s3.S3Error as error:
+        _log.error("the report page %s cannot be read: %s", name, error)
+        return _say(502, f"The report page cannot be read: {error}")
+
+
+def _say(status: int, text: str) -> Response:
+    body = f'<!doctype html><meta charset="utf-8"><title>Moderation report</title><p>{html.escape(text)}</p>'
+    return HTMLResponse(body, status_code=status, headers=_HEADERS)

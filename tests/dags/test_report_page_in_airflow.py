@@ -1,0 +1,174 @@
+"""The report pages in Airflow's own web application: behind its login, linked from the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+from sqlalchemy import delete, select
+
+from moderation import s3
+from moderation.report_page import load_file
+from moderation.report_page.store import write_pages
+from moderation.settings import Settings
+from moderation_airflow.report import URL_PREFIX, ModerationReportLink
+from support import small_warehouse
+from support.small_warehouse import FIRST_LOAD, SECOND_LOAD
+
+PAGES = (
+    "/",
+    "/index.html",
+    f"/loads/{SECOND_LOAD}.html",
+    "/loads/none.html",
+    "/dags/moderate_images/runs/manual__1",
+)
+
+
+@pytest.fixture(scope="module")
+def application(airflow_db: None) -> Iterator[Any]:
+    # Imported late, here and below: Airflow warns while it imports, which a test may and collection may not.
+    from airflow.api_fastapi.app import create_app, purge_cached_app  # noqa: PLC0415
+
+    purge_cached_app()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a-secret-of-no-value-" * 4)
+        yield create_app(apps="core")
+    purge_cached_app()
+
+
+@pytest.fixture
+def settings(aws_env: pytest.MonkeyPatch, bucket: str, tmp_path: Any) -> Settings:
+    """Two loads whose pages were written by two workers that share no disk."""
+    aws_env.setenv("MODERATION_WORK_URI", f"s3://{bucket}/work")
+    aws_env.setenv("MODERATION_WAREHOUSE", str(small_warehouse.small(tmp_path / "warehouse.duckdb")))
+    made = Settings.from_env()
+    for number, load_id in enumerate((FIRST_LOAD, SECOND_LOAD)):
+        write_pages(replace(made, report_dir=tmp_path / f"worker-{number}"), load_id)
+    return made
+
+
+def client(application: Any, role: str | None) -> Any:
+    from airflow.api_fastapi.app import get_auth_manager  # noqa: PLC0415
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser  # noqa: PLC0415
+    from fastapi.testclient import TestClient  # noqa: PLC0415
+
+    made = TestClient(application, follow_redirects=False)
+    if role is not None:
+        user = SimpleAuthManagerUser(username="somebody", role=role or None)
+        made.headers["Authorization"] = f"Bearer {get_auth_manager().generate_jwt(user)}"
+    return made
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_is_seen_without_a_login(application, settings, page):
+    assert client(application, None).get(URL_PREFIX + page).status_code == 401
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc", "/openapi.json"])
+def test_fastapis_own_pages_which_no_login_guards_are_not_there(application, page):
+    assert client(application, None).get(URL_PREFIX + page).status_code == 404
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_is_seen_by_a_user_without_rights(application, settings, page):
+    assert client(application, "").get(URL_PREFIX + page).status_code == 403
+
+
+def test_a_forged_login_is_refused(application, settings):
+    made = client(application, "ADMIN")
+    made.headers["Authorization"] += "x"
+    assert made.get(f"{URL_PREFIX}/index.html").status_code == 403
+
+
+def test_who_is_logged_in_sees_the_pages_and_their_links_lead_on(application, settings):
+    made = client(application, "ADMIN")
+    assert made.get(f"{URL_PREFIX}/").headers["location"] == f"{URL_PREFIX}/index.html"
+    index = made.get(f"{URL_PREFIX}/index.html")
+    assert index.status_code == 200
+    for load_id in (FIRST_LOAD, SECOND_LOAD):
+        assert f'href="loads/{load_id}.html"' in index.text
+        page = made.get(f"{URL_PREFIX}/loads/{load_id}.html")
+        assert (page.status_code, load_id in page.text) == (200, True)
+        assert 'href="../index.html"' in page.text
+        assert page.headers["content-security-policy"].startswith("sandbox")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "loads/none.html",
+        "loads/..%2Findex.html",
+        "loads/%2E%2E%2F%2E%2E%2Fplans%2Fplan.json",
+        "loads/..html",
+        "loads/a.json",
+        "loads/%00.html",
+        "..%2F..%2Fplans%2Fplan.json",
+    ],
+)
+def test_nothing_but_pages_is_served(application, settings, s3_client, bucket, name):
+    for key in ("work/plans/plan.json", "work/report/loads/a.json", "work/report/loads/..html"):
+        s3_client.put_object(Bucket=bucket, Key=key, Body=b"secret")
+    answer = client(application, "ADMIN").get(f"{URL_PREFIX}/{name}")
+    assert answer.status_code == 404
+    assert "secret" not in answer.text
+
+
+def test_a_run_leads_to_the_page_of_its_load(application, settings):
+    made = client(application, "ADMIN")
+    run_id = "scheduled__2026-11-22T02:00:00+00:00"
+    address = f"{URL_PREFIX}/dags/moderate_images/runs/{run_id}"
+    assert made.get(address).status_code == 404
+    row = XComModel(
+        dag_run_id=1,
+        key="return_value",
+        value=SECOND_LOAD,
+        task_id="publish",
+        dag_id="moderate_images",
+        run_id=run_id,
+        map_index=-1,
+    )
+    with create_session() as session:
+        session.connection().exec_driver_sql("PRAGMA foreign_keys = OFF")
+        session.add(row)
+    try:
+        assert made.get(address).headers["location"] == f"{URL_PREFIX}/loads/{load_file(SECOND_LOAD)}"
+    finally:
+        with create_session() as session:
+            session.execute(delete(XComModel).where(XComModel.run_id == run_id))
+            assert not session.scalars(select(XComModel).where(XComModel.run_id == run_id)).all()
+
+
+def test_storage_that_does_not_answer_is_said_and_not_a_crash(application, settings, aws_env):
+    aws_env.setenv("MODERATION_WORK_URI", "s3://no-such-bucket-anywhere/work")
+    answer = client(application, "ADMIN").get(f"{URL_PREFIX}/index.html")
+    assert answer.status_code in {404, 502}
+
+
+def test_the_menu_and_each_run_show_the_report(application, settings):
+    plugins = client(application, "ADMIN").get("/api/v2/plugins").json()
+    (ours,) = (plugin for plugin in plugins["plugins"] if plugin["name"] == "moderation_report")
+    assert {view["destination"] for view in ours["external_views"]} == {"nav", "dag_run"}
+    assert [app["url_prefix"] for app in ours["fastapi_apps"]] == [URL_PREFIX]
+
+
+class _Report:
+    def __init__(self, published: Any) -> None:
+        self.published = published
+
+
+@pytest.mark.parametrize(
+    ("published", "page"), [(SECOND_LOAD, f"loads/{SECOND_LOAD}.html"), (None, "index.html")]
+)
+def test_the_report_task_links_its_page(published, page):
+    link = ModerationReportLink().get_link(_Report(published), ti_key=None)
+    assert link.endswith(f"{URL_PREFIX}/{page}")
+
+
+def test_pages_that_another_worker_wrote_stay_linked(settings, s3_client, bucket):
+    with s3.open_client(settings) as opened:
+        index = s3.read_text(opened, f"s3://{bucket}/work/report/index.html")
+    assert index.count('href="loads/') == 2
