@@ -13,6 +13,7 @@ from botocore.stub import Stubber
 from rekognition import exceptions, hooks, patience
 from rekognition.hooks import RekognitionHook
 from rekognition.states import WAITERS_FILE
+from support import statsd_listener
 from support.fake_rekognition import LOST, FakeRekognition
 
 WAITERS = json.loads(WAITERS_FILE.read_text())["waiters"]["media_analysis_job_complete"]["acceptors"]
@@ -165,6 +166,27 @@ def test_a_full_job_quota_is_waited_for(
     hook.start_media_analysis_job(REQUEST, timeout=600, limit_interval=30)
     assert all(15 <= nap <= 45 for nap in clock.naps)
     assert len(clock.naps) == 4
+
+
+@both_modes
+async def test_what_the_quotas_refuse_is_counted(
+    hook: RekognitionHook,
+    fake_rekognition: FakeRekognition,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+) -> None:
+    throttles = ["ThrottlingException", "ProvisionedThroughputExceededException"]
+    fake_rekognition.fail_next("StartMediaAnalysisJob", *throttles, *["LimitExceededException"] * 3, LOST)
+    fake_rekognition.fail_next("GetMediaAnalysisJob", "ThrottlingException", "InternalServerError")
+    with statsd_listener.counting(monkeypatch) as listener:
+        job_id = hook.start_media_analysis_job(REQUEST, timeout=600, limit_interval=1)
+        await wait(hook, job_id, mode=mode, interval=0.01, timeout=30)
+        listener.wait_for("airflow.moderation.throttles", 3)
+        assert listener.totals() == {
+            "airflow.moderation.throttles": 3,
+            "airflow.moderation.job_limit_waits": 3,
+        }
 
 
 @pytest.mark.parametrize("code", ["LimitExceededException", "ThrottlingException", "InternalServerError"])
