@@ -67,6 +67,11 @@ def build_completion(settings: Settings, plan: Plan, load_id: str | None, *, out
             return report | _published(plan, load, catalog, storage)
 
 
+def page_uri(plan: Plan) -> str:
+    """Where the report is as a page, beside the JSON."""
+    return f"{plan.folder_uri}/report.html"
+
+
 def encode(report: dict[str, Any]) -> bytes:
     """The report as JSON."""
     return orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
@@ -75,7 +80,7 @@ def encode(report: dict[str, Any]) -> bytes:
 def to_text(report: dict[str, Any], *, uri: str, redo_command: str) -> str:
     """The part of the report that a terminal shows below the load's own.
 
-    :param uri: where the JSON is.
+    :param uri: where the page is; the JSON lies beside it.
     :param redo_command: does again what failed.
     """
     lines = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from moderation import completion, s3
+from moderation import completion, completion_page, s3
 from moderation import s3 as s3_objects
 from moderation.backends import read_choice
 from moderation.errors import NeedsAPersonError
@@ -122,7 +122,7 @@ def _report_load(settings: Settings, plan: Plan, load_id: str, *, loaded: bool) 
     page = _write_page(settings, load_id) if loaded else None
     found = completion.build_completion(settings, plan, load_id, outcome="published")
     counts = found["counts"]
-    redo = f"{settings.command} redo {load_id}"
+    redo = _redo_command(settings, load_id)
     problem: RunIncompleteError | None = None
     if counts["owed"] or not found["is_reconciled"]:
         problem = ImagesOwedError(
@@ -135,11 +135,15 @@ def _report_load(settings: Settings, plan: Plan, load_id: str, *, loaded: bool) 
         )
     found["outcome"] = str(problem) if problem else "published"
     text = to_text(build_report(settings, load_id, page=page), query_command=f"{settings.command} query")
-    text += "\n" + completion.to_text(found, uri=plan.completion_uri, redo_command=redo)
+    text += "\n" + completion.to_text(found, uri=completion.page_uri(plan), redo_command=redo)
     uri = _write(settings, plan, text, found)
     if problem:
         raise problem
     return uri
+
+
+def _redo_command(settings: Settings, load_id: str | None) -> str:
+    return f"{settings.command} redo {load_id}"
 
 
 def _tell(settings: Settings, plan: Plan, text: str, *, outcome: str) -> str:
@@ -147,9 +151,12 @@ def _tell(settings: Settings, plan: Plan, text: str, *, outcome: str) -> str:
 
 
 def _write(settings: Settings, plan: Plan, text: str, found: dict[str, Any]) -> str:
+    redo = _redo_command(settings, found["load_id"])
+    page = completion_page.render(found, json_name=plan.completion_uri.rpartition("/")[2], redo_command=redo)
     with s3.open_client(settings) as client:
-        s3.put(client, plan.completion_uri, completion.encode(found))
-        s3.put(client, plan.report_uri, text.encode())
+        s3.put(client, plan.completion_uri, completion.encode(found), content_type="application/json")
+        s3.put(client, completion.page_uri(plan), page.encode(), content_type="text/html; charset=utf-8")
+        s3.put(client, plan.report_uri, text.encode(), content_type="text/plain; charset=utf-8")
     log.info("%s\n%s", plan.report_uri, text)
     return plan.report_uri
 

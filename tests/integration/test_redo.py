@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from moderation import cli, completion, ending
+from moderation import s3 as s3_objects
 from moderation.publish import ToleranceExceededError, publish
 from moderation.settings import Settings
 from moderation.stages import ImagesOwedError, RunIncompleteError
@@ -89,6 +90,11 @@ def test_the_completion_report_accounts_for_every_image_and_proves_its_files(
     assert completion.encode(found)
     with pytest.raises(ImagesOwedError, match=rf"2 images of load {load_id} are still owed.*redo {load_id}"):
         ending.report(plan.uri, load_id, loaded=False)
+    page = s3_objects.read(s3_client, completion.page_uri(plan)).body.decode()
+    for entry in found["files"]:
+        assert entry["sha256"] in page
+    assert "4 inputs = 1 moderated + 2 failed + 1 not attempted" in page
+    assert f"redo {load_id}" in page
 
 
 def test_more_owed_images_than_tolerated_are_not_published(settings: Settings, run: Run) -> None:

@@ -62,12 +62,13 @@ def render(
         values |= {"inputs": _inputs(load), "facts": _facts(load), "digits": _digits(load["listed"])}
     elif report.periods:
         values |= {"volume": _volume(report), "rate": _rate(report), "cost": _cost(report)}
-    return _environment().get_template("page.html.j2").render(values)
+    return environment().get_template("page.html.j2").render(values)
 
 
 @lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """The templates of this package, autoescaped, with the filters that they use."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("moderation.report_page"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -75,17 +76,18 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(
+    made.filters.update(
         count=wording.count,
         percent=wording.percent,
         dollars=wording.dollars,
+        size=wording.size,
         moment=wording.moment,
         foreign=wording.foreign,
         remedy=codes.remedy,
         short=lambda text: text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…",
         content_type=lambda kind: _CONTENT_TYPES.get(kind, str(kind)),
     )
-    return environment
+    return made
 
 
 def _lede(report: Report, load: Mapping[str, Any] | None) -> str:
