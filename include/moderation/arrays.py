@@ -9,6 +9,7 @@ is what these functions call.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -96,22 +97,31 @@ def texts(values: Sequence[str | None]) -> pa.Array:
 
 def pick(numbers: np.ndarray, values: Sequence[str]) -> pa.DictionaryArray:
     """The text of each number as an Arrow dictionary; null for -1."""
-    indices = from_numpy(numbers.astype(np.int32), null=numbers < 0)
-    return pa.DictionaryArray.from_arrays(indices, texts(values))
+    return dictionary(from_numpy(numbers.astype(np.int32), null=numbers < 0), values)
+
+
+def dictionary(codes: pa.Array, values: Sequence[str]) -> pa.DictionaryArray:
+    """The text of each code; codes are int32, below the number of values, and not checked."""
+    return pa.DictionaryArray.from_arrays(codes, texts(values), safe=False)
 
 
 def encoded(column: pa.Array) -> pa.DictionaryArray:
     """Text as a dictionary."""
     if column.null_count == len(column):
-        return pick(np.full(len(column), -1), [])
+        return dictionary(pa.nulls(len(column), pa.int32()), [])
     return kernels.call_function("dictionary_encode", [column])
 
 
 def constant(value: str | None, size: int) -> pa.Array:
-    """One text in every row."""
+    """One text in every row, as an Arrow dictionary; None for null."""
     if value is None:
-        return pa.nulls(size, pa.string())
-    return pick(np.zeros(size, dtype=np.int32), [value])
+        return dictionary(pa.nulls(size, pa.int32()), [])
+    return dictionary(_zeros(size), [value])
+
+
+@lru_cache(maxsize=2)
+def _zeros(size: int) -> pa.Array:
+    return from_numpy(np.zeros(size, dtype=np.int32))
 
 
 _NUMPY = {

@@ -27,7 +27,7 @@ from moderation.reconcile import (
     report_lines,
 )
 from moderation.results import AnalysisRecord, ManifestSummary
-from moderation.rows import LoadContext, Manifest, image_rows, label_rows, rejected_rows
+from moderation.rows import LoadContext, Manifest, Places, image_rows, label_rows, rejected_rows
 from moderation.schema import INPUTS_SCHEMA
 
 
@@ -97,11 +97,12 @@ def flatten_manifest(
 
 def _flattened(manifest: Manifest, keep: np.ndarray) -> Flattened:
     state = manifest.state
-    images = image_rows(manifest)
+    places = Places.of(manifest.answers.places)
+    images = image_rows(manifest, places)
     lines_outcome = arrays.to_numpy(manifest.answers.lines.column("outcome"))
     return Flattened(
         images=images if keep.all() else arrays.take(images, np.flatnonzero(keep)),
-        labels=label_rows(manifest, keep),
+        labels=label_rows(manifest, places, keep),
         anomalies=tuple(state.anomalies),
         counts=Counts(
             images=len(keep),

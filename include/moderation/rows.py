@@ -7,6 +7,7 @@ as plain strings.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -20,6 +21,16 @@ from moderation.chains import Place
 from moderation.parse import Outcome
 from moderation.reconcile import OUTCOME_TEXT, Reconciliation
 from moderation.results import AnalysisRecord, JobStatus, SummaryError
+from moderation.row_columns import (
+    LEVELS,
+    PLACE_FLAGS,
+    PLACE_TEXTS,
+    ImageRequest,
+    LabelRequest,
+    PlaceCodes,
+    image_columns,
+    label_columns,
+)
 
 NOT_STARTED = "NotStarted"
 """Code of images whose manifest has no job and no other reason."""
@@ -74,101 +85,71 @@ def rejected_rows(context: LoadContext, inputs: pa.Table) -> pa.Table:
     return _table(schema.IMAGES, columns, size)
 
 
-def image_rows(manifest: Manifest) -> pa.Table:
+def image_rows(manifest: Manifest, places: Places) -> pa.Table:
     """`schema.IMAGES`, one row an input, in the order of the inputs."""
-    context, record, inputs = manifest.context, manifest.record, manifest.inputs
-    answers, state = manifest.answers, manifest.state
-    size = inputs.num_rows
-    unanswered = ~state.moderated
-    lines = _answering_lines(answers, state)
+    context, record = manifest.context, manifest.record
+    size = manifest.inputs.num_rows
+    versions, instead_of_version = _model_versions(manifest)
+    adapters, instead_of_adapter = _with(_dictionary(manifest, "adapter"), record.adapter or context.adapter)
+    varying = image_columns(
+        ImageRequest(
+            answers=manifest.answers,
+            places=places.codes,
+            state=manifest.state,
+            instead_of_version=instead_of_version,
+            instead_of_adapter=instead_of_adapter,
+            moderated_at=_microseconds(record.completed_at),
+        )
+    )
     error_code, error_message = _errors(manifest)
-    label_count = arrays.to_numpy(lines.column("label_count"))
-    columns = _input_columns(context, inputs) | {
-        "status": arrays.pick(
-            np.where(state.moderated, 0, np.where(state.failed, 1, 2)),
-            [schema.MODERATED, schema.FAILED, schema.NOT_ATTEMPTED],
-        ),
-        "error_code": error_code,
-        "error_message": error_message,
-        "content_type": arrays.pick(np.where(unanswered, -1, _content_type(lines)), schema.CONTENT_TYPES),
-        "illustrated_confidence": lines.column("illustrated"),
-        "animated_confidence": lines.column("animated"),
-        "label_count": arrays.from_numpy(np.where(unanswered, 0, label_count)),
-        "top_l1": _top_l1(answers, lines),
-        "max_confidence": _max_confidence(answers, lines),
-        "backend": arrays.constant(None if record.status is JobStatus.NOT_STARTED else record.backend, size),
-        "model_version": _model_version(manifest, lines),
-        "adapter": _adapter(manifest, lines),
-        "job_id": arrays.constant(record.job_id, size),
-        "moderated_at": _time(record.completed_at, null=unanswered & ~state.failed),
-        "manifest_id": arrays.constant(record.manifest_id, size),
-        "content_types_answered": arrays.from_numpy(
-            arrays.is_valid(lines.column("content_types")), null=unanswered
-        ),
-        "other_content_types": lines.column("other_content_types"),
-        "unknown_labels": _unknown_labels(answers, state),
-    }
+    columns = (
+        _input_columns(context, manifest.inputs)
+        | varying._asdict()
+        | {
+            "status": arrays.dictionary(
+                varying.status, [schema.MODERATED, schema.FAILED, schema.NOT_ATTEMPTED]
+            ),
+            "error_code": error_code,
+            "error_message": error_message,
+            "content_type": arrays.dictionary(varying.content_type, schema.CONTENT_TYPES),
+            "top_l1": arrays.dictionary(varying.top_l1, places.texts["l1"]),
+            "backend": arrays.constant(
+                None if record.status is JobStatus.NOT_STARTED else record.backend, size
+            ),
+            "model_version": arrays.dictionary(varying.model_version, versions),
+            "adapter": arrays.dictionary(varying.adapter, adapters),
+            "job_id": arrays.constant(record.job_id, size),
+            "manifest_id": arrays.constant(record.manifest_id, size),
+        }
+    )
     if record.min_confidence is not None:
         columns["min_confidence"] = _number(record.min_confidence, size)
     return _table(schema.IMAGES, columns, size)
 
 
-_LINE_COLUMNS = (
-    "model_version",
-    "adapter",
-    "content_types",
-    "illustrated",
-    "animated",
-    "other_content_types",
-    "label_count",
-    "top_label",
-)
-
-
-def _answering_lines(answers: Answers, state: Reconciliation) -> pa.Table:
-    """The line that answers each input, null where there is none; only the columns needed here."""
-    lines = answers.lines.select(_LINE_COLUMNS)
-    if len(state.answer) == lines.num_rows and np.array_equal(state.answer, np.arange(lines.num_rows)):
-        return lines
-    return arrays.take(lines, state.answer, null=state.answer < 0)
-
-
-def _model_version(manifest: Manifest, lines: pa.Table) -> pa.Array:
-    """As answered, else as the job or the plan says."""
+def _model_versions(manifest: Manifest) -> tuple[list[str], int]:
+    """The versions, and the number of the one that stands where no answer names one."""
     known = manifest.record.model_version or manifest.context.model_version
-    answered, versions = _numbered(lines.column("model_version"))
-    return _or_else(answered, versions, known, where=answered < 0)
+    return _with(_dictionary(manifest, "model_version"), known)
 
 
-def _adapter(manifest: Manifest, lines: pa.Table) -> pa.Array:
-    """As answered; without an answer the one that was asked for."""
-    asked = manifest.record.adapter or manifest.context.adapter
-    answered, adapters = _numbered(lines.column("adapter"))
-    return _or_else(answered, adapters, asked, where=~manifest.state.moderated)
+def _dictionary(manifest: Manifest, name: str) -> list[str]:
+    texts: list[str] = arrays.joined(manifest.answers.lines.column(name)).dictionary.to_pylist()
+    return texts
 
 
-def _or_else(
-    numbers: np.ndarray, texts: list[str], instead: str | None, *, where: np.ndarray
-) -> pa.DictionaryArray:
-    """The text of each number, and ``instead`` in the rows of the mask ``where``."""
-    if instead is not None and where.any():
-        texts = texts if instead in texts else [*texts, instead]
-        numbers = np.where(where, texts.index(instead), numbers)
-    return arrays.pick(numbers, texts)
+def _with(texts: list[str], text: str | None) -> tuple[list[str], int]:
+    """The texts with this one among them, and its number; -1 for None."""
+    if text is None:
+        return texts, -1
+    texts = texts if text in texts else [*texts, text]
+    return texts, texts.index(text)
 
 
-def _numbered(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
-    """Numbers and texts of a dictionary column, -1 for null."""
-    array = arrays.joined(column)
-    return arrays.codes(array.indices), array.dictionary.to_pylist()
-
-
-def _time(moment: dt.datetime | None, *, null: np.ndarray) -> pa.Array:
-    kind = pa.timestamp("us", "UTC")
+def _microseconds(moment: dt.datetime | None) -> int | None:
     if moment is None:
-        return pa.nulls(len(null), kind)
-    microseconds = (moment - dt.datetime.fromtimestamp(0, dt.UTC)) // dt.timedelta(microseconds=1)
-    return arrays.from_numpy(np.full(len(null), microseconds, dtype=np.int64), kind, null=null)
+        return None
+    return (moment - dt.datetime.fromtimestamp(0, dt.UTC)) // dt.timedelta(microseconds=1)
 
 
 def _number(value: float | None, size: int) -> pa.Array:
@@ -207,110 +188,86 @@ def _missing_reason(record: AnalysisRecord) -> tuple[str, str | None]:
     return code, record.failure_message or text
 
 
-def _content_type(lines: pa.Table) -> np.ndarray:
-    """Index into `schema.CONTENT_TYPES` of each line."""
-    return arrays.is_valid(lines.column("illustrated")) + 2 * arrays.is_valid(lines.column("animated"))
+@dataclass(frozen=True, slots=True)
+class Places:
+    """`Answers.places` by columns.
+
+    :param texts: what the codes of each text column stand for.
+    """
+
+    codes: PlaceCodes
+    texts: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, places: Sequence[Place]) -> Places:
+        """Of these places."""
+        by_name = dict(zip(Place._fields, zip(*places, strict=True), strict=True)) if places else {}
+        numbered = {name: _distinct(by_name.get(name, ())) for name in PLACE_TEXTS}
+        return cls(
+            PlaceCodes(
+                level=np.array(by_name.get("level", ()), dtype=np.int8),
+                texts=np.array([numbers for numbers, _ in numbered.values()], dtype=np.int32),
+                flags=np.array([by_name.get(name, ()) for name in PLACE_FLAGS], dtype=bool),
+            ),
+            {name: texts for name, (_, texts) in numbered.items()},
+        )
 
 
-def _top_l1(answers: Answers, lines: pa.Table) -> pa.Array:
-    top = arrays.codes(lines.column("top_label"))
-    numbers = np.full(len(top), -1)
-    labelled = top >= 0
-    l1, texts = _distinct([place.l1 for place in answers.places])
-    numbers[labelled] = l1[answers.label_place[top[labelled]]]
-    return arrays.pick(numbers, texts)
-
-
-def _max_confidence(answers: Answers, lines: pa.Table) -> pa.Array:
-    top = arrays.codes(lines.column("top_label"))
-    highest = np.zeros(len(top))
-    highest[top >= 0] = answers.confidence[top[top >= 0]]
-    return arrays.from_numpy(highest, null=top < 0)
-
-
-def _unknown_labels(answers: Answers, state: Reconciliation) -> pa.Array:
-    unknown = np.array([place.unknown_label for place in answers.places], dtype=bool)
-    if not unknown.any():
-        return _zeros(len(state.answer))
-    strange = answers.label_line[unknown[answers.label_place]]
-    per_line = np.bincount(strange, minlength=answers.lines.num_rows + 1)
-    return arrays.from_numpy((per_line[state.answer] * state.moderated).astype(np.int32))
-
-
-def label_rows(manifest: Manifest, keep: np.ndarray) -> dict[tuple[int, str], pa.Table]:
+def label_rows(manifest: Manifest, places: Places, keep: np.ndarray) -> dict[tuple[int, str], pa.Table]:
     """`schema.LABELS` by level and content type, in the order of the inputs and, within one, of the answer.
 
     :param keep: mask of the inputs that get rows.
     """
-    answers, answer = manifest.answers, manifest.state.answer
+    answer = manifest.state.answer
     image = np.flatnonzero((answer >= 0) & keep)
-    line = answer[image]
-    counts = answers.label_start[line + 1] - answers.label_start[line]
-    total = int(counts.sum())
-    if total == 0:
+    if not manifest.answers.places or not len(image):
         return {}
-    first = np.repeat(answers.label_start[line] - (np.cumsum(counts) - counts), counts)
-    label = first + np.arange(total)
-    level = np.array([place.level for place in answers.places])[answers.label_place[label]]
-    content_type = np.repeat(_content_type(answers.lines)[line], counts)
-    kinds = len(schema.CONTENT_TYPES)
-    group = (level - 1) * kinds + content_type
-    order = np.argsort(group, kind="stable")
-    bounds = np.searchsorted(group[order], np.arange(3 * kinds + 1)).tolist()
-    labels = _label_columns(manifest, label[order], np.repeat(image, counts)[order], content_type[order])
-    tables = {}
-    for number, (start, end) in enumerate(pairwise(bounds)):
-        if start < end:
-            level_number = number // kinds + 1
-            columns = labels.select(schema.LABELS[level_number].schema.names)
-            tables[level_number, schema.CONTENT_TYPES[number % kinds]] = columns.slice(start, end - start)
-    return tables
-
-
-def _label_columns(
-    manifest: Manifest, label: np.ndarray, owner: np.ndarray, content_type: np.ndarray
-) -> pa.Table:
-    """Labels of any level with the columns of the deepest, which are those of all."""
-    context, record, answers = manifest.context, manifest.record, manifest.answers
-    size = len(label)
-    place = answers.label_place[label]
-    owners = arrays.take(manifest.inputs.select(["source_ref", "line_number"]), owner)
-    versions = arrays.take(answers.lines.select(["model_version"]), answers.label_line[label])
-    columns = {
+    versions, instead_of_version = _model_versions(manifest)
+    bounds, varying = label_columns(
+        LabelRequest(
+            answers=manifest.answers,
+            places=places.codes,
+            image=image,
+            line=answer[image],
+            source_refs=arrays.joined(manifest.inputs.column("source_ref")),
+            line_numbers=arrays.to_numpy(manifest.inputs.column("line_number")),
+            instead_of_version=instead_of_version,
+        )
+    )
+    texts = places.texts | {"content_type": list(schema.CONTENT_TYPES), "model_version": versions}
+    for name, values in texts.items():
+        varying[name] = arrays.dictionary(varying[name], values)
+    context, record, size = manifest.context, manifest.record, bounds[-1]
+    labels = varying | {
         "load_id": arrays.constant(context.load_id, size),
         "dt": _day(context.dt, size),
-        "content_type": arrays.pick(content_type, schema.CONTENT_TYPES),
-        "source_ref": owners.column("source_ref"),
         "job_id": arrays.constant(record.job_id, size),
         "manifest_id": arrays.constant(record.manifest_id, size),
-        "line_number": owners.column("line_number"),
-        "confidence": arrays.from_numpy(answers.confidence[label]),
-        "ambiguous_parent": arrays.from_numpy(answers.label_ambiguous[label]),
-        "model_version": _model_version(manifest, versions),
     }
-    deepest = schema.LABELS[3]
-    for name in Place._fields:
-        if name in deepest.schema.names:
-            columns[name] = _spread([getattr(entry, name) for entry in answers.places], place)
-    return _table(deepest, columns, size)
+    return _by_group(_table(schema.LABELS[LEVELS], labels, size), bounds)
 
 
-def _spread(values: list[Any], place: np.ndarray) -> pa.Array:
-    """One value a place, to one a label."""
-    if isinstance(values[0], bool):
-        return arrays.from_numpy(np.array(values)[place])
-    numbers, texts = _distinct(values)
-    return arrays.pick(numbers[place], texts)
+def _by_group(labels: pa.Table, bounds: list[int]) -> dict[tuple[int, str], pa.Table]:
+    """The labels of each group with the columns of its table; those of the deepest are the columns of all."""
+    kinds = len(schema.CONTENT_TYPES)
+    columns = {level: labels.select(table.schema.names) for level, table in schema.LABELS.items()}
+    return {
+        (number // kinds + 1, schema.CONTENT_TYPES[number % kinds]): columns[number // kinds + 1].slice(
+            start, end - start
+        )
+        for number, (start, end) in enumerate(pairwise(bounds))
+        if start < end
+    }
 
 
-def _distinct(values: list[str | None]) -> tuple[np.ndarray, list[str]]:
+def _distinct(values: Sequence[str | None]) -> tuple[list[int], list[str]]:
     """Numbers of the distinct texts, -1 for None, and the texts.
 
     Sorted, so that the bytes of a file do not depend on the order of the answers.
     """
     texts = sorted({value for value in values if value is not None})
     number = {value: index for index, value in enumerate(texts)} | {None: -1}
-    return np.array([number[value] for value in values], dtype=np.int64), texts
+    return [number[value] for value in values], texts
 
 
 def _day(day: dt.date, size: int) -> pa.Array:
@@ -337,11 +294,11 @@ def _table(table: schema.TableSpec, columns: dict[str, Any], size: int) -> pa.Ta
     """The columns in the table's order and types, text of few values as dictionaries; absent ones null."""
     built = []
     for entry in table.schema:
+        as_dictionary = pa.types.is_string(entry.type) and entry.name in table.dictionary
         column = columns.get(entry.name)
         if column is None:
-            column = pa.nulls(size, entry.type)
+            column = arrays.constant(None, size) if as_dictionary else pa.nulls(size, entry.type)
         column = arrays.joined(column)
-        as_dictionary = pa.types.is_string(entry.type) and entry.name in table.dictionary
         if as_dictionary and not pa.types.is_dictionary(column.type):
             column = arrays.encoded(column)
         elif not as_dictionary and column.type != entry.type:

@@ -1,7 +1,8 @@
-"""Compiled twin of `moderation.parse.parse_block`: the same columns, about twenty times as fast.
+"""Compiled twins of `moderation.parse.parse_block` and `moderation.row_columns`: the same values, many times
+as fast.
 
 It is built once per machine from the C++ beside this file by whatever compiler the system has, is loaded
-through ctypes (no Python headers, no wheel, any Python version), and releases the GIL while it parses.
+through ctypes (no Python headers, no wheel, any Python version), and releases the GIL while it works.
 Without a compiler, or with ``MODERATION_NATIVE=0``, everything works the same through Python.
 """
 
@@ -13,7 +14,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,7 +23,8 @@ import pyarrow as pa
 from moderation.parse import LABELS_SCHEMA, LINES_SCHEMA, ParsedBlock, parse_block_in_python
 
 _HERE = Path(__file__).parent
-_SOURCES = ("parse.cpp", "columns.hpp", "json.hpp", "text.hpp")
+_UNITS = ("parse.cpp", "rows.cpp")
+_SOURCES = (*_UNITS, "columns.hpp", "json.hpp", "text.hpp")
 _FLAGS = ("-std=c++17", "-O3", "-DNDEBUG", "-fPIC", "-shared")
 _COMPILE_TIMEOUT = 300
 
@@ -51,15 +53,15 @@ class _View(ctypes.Structure):
     )
 
 
-class _Owned:
-    """The memory behind the columns of one block; every buffer keeps it alive."""
+class Owned:
+    """Memory behind columns that the library made; every buffer keeps it alive."""
 
-    def __init__(self, library: ctypes.CDLL, address: int) -> None:
-        self._library = library
-        self.address = address
+    def __init__(self, free: Callable[[int], None], address: int) -> None:
+        self._free = free
+        self._address = address
 
     def __del__(self) -> None:
-        self._library.moderation_free(self.address)
+        self._free(self._address)
 
 
 def is_enabled() -> bool:
@@ -121,7 +123,7 @@ def build() -> Path:
 def _compile(compiler: str, target: Path) -> None:
     import subprocess  # noqa: PLC0415 - as above
 
-    command = [compiler, *_FLAGS, "-o", str(target), str(_HERE / "parse.cpp")]
+    command = [compiler, *_FLAGS, "-o", str(target), *(str(_HERE / unit) for unit in _UNITS)]
     try:
         result = subprocess.run(
             command, capture_output=True, text=True, timeout=_COMPILE_TIMEOUT, check=False
@@ -147,8 +149,14 @@ def load() -> ctypes.CDLL | None:
     library.moderation_parse.restype = ctypes.c_void_p
     library.moderation_columns.argtypes = (ctypes.c_void_p,)
     library.moderation_columns.restype = ctypes.POINTER(_View)
-    library.moderation_free.argtypes = (ctypes.c_void_p,)
-    library.moderation_free.restype = None
+    for name in ("moderation_image_columns", "moderation_label_columns"):
+        getattr(library, name).argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+        getattr(library, name).restype = ctypes.c_void_p
+    library.moderation_row_views.argtypes = (ctypes.c_void_p,)
+    library.moderation_row_views.restype = ctypes.POINTER(_View)
+    for name in ("moderation_free", "moderation_free_rows"):
+        getattr(library, name).argtypes = (ctypes.c_void_p,)
+        getattr(library, name).restype = None
     return library
 
 
@@ -160,23 +168,24 @@ def parse_block(block: bytes, first_line: int) -> ParsedBlock:
     address = library.moderation_parse(block, len(block), first_line)
     if not address:
         raise MemoryError(f"no memory to parse a block of {len(block)} bytes")
-    owned = _Owned(library, address)
+    owned = Owned(library.moderation_free, address)
     views = iter(library.moderation_columns(address)[: len(LINES_SCHEMA) + len(LABELS_SCHEMA) + 1])
     return ParsedBlock(
         lines=_to_batch(LINES_SCHEMA, views, owned),
         labels=_to_batch(LABELS_SCHEMA, views, owned),
-        strings=_to_array(pa.string(), next(views), owned),
+        strings=to_array(pa.string(), next(views), owned),
     )
 
 
-def _to_batch(schema: pa.Schema, views: Iterator[_View], owned: _Owned) -> pa.RecordBatch:
+def _to_batch(schema: pa.Schema, views: Iterator[_View], owned: Owned) -> pa.RecordBatch:
     fields: Iterable[pa.Field] = schema
     return pa.RecordBatch.from_arrays(
-        [_to_array(field.type, next(views), owned) for field in fields], schema=schema
+        [to_array(field.type, next(views), owned) for field in fields], schema=schema
     )
 
 
-def _to_array(kind: pa.DataType, view: _View, owned: _Owned) -> pa.Array:
+def to_array(kind: pa.DataType, view: _View, owned: Owned) -> pa.Array:
+    """The column of a view."""
     buffers = [
         _to_buffer(view.validity, view.validity_bytes, owned) if view.null_count else None,
         _to_buffer(view.values, view.values_bytes, owned),
@@ -186,5 +195,5 @@ def _to_array(kind: pa.DataType, view: _View, owned: _Owned) -> pa.Array:
     return pa.Array.from_buffers(kind, view.length, buffers, view.null_count)
 
 
-def _to_buffer(address: int | None, size: int, owned: _Owned) -> pa.Buffer:
+def _to_buffer(address: int | None, size: int, owned: Owned) -> pa.Buffer:
     return pa.foreign_buffer(address, size, owned) if size else pa.py_buffer(b"")
