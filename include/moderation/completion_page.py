@@ -14,6 +14,7 @@ from markupsafe import Markup
 from moderation import codes, report_page
 from moderation.report_page import view, wording
 from moderation.spending import duration
+from moderation.spent import Spent
 
 MOST_FAILURES = 500
 MOST_JOBS = 100
@@ -121,11 +122,16 @@ def _facts(report: Mapping[str, Any]) -> list[dict[str, str]]:
         "Adapter": report["adapter"],
         "MinConfidence": f"{report['min_confidence']:g}",
         "Expected price": f"at most {wording.dollars(report['expected_cost_usd'])}",
+        "Spent so far": _spent(report.get("spent")),
         "Expected time": f"about {duration(seconds)}",
         "Published": str(report["published_at"])[:16] + " UTC" if report.get("published_at") else None,
         "Plan": report["plan"],
     }
     return [{"name": name, "value": str(value)} for name, value in rows.items() if value is not None]
+
+
+def _spent(spent: Mapping[str, Any] | None) -> str | None:
+    return Spent(**spent).text() if spent else None
 
 
 def _by_code(failures: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from typing import Any
 
 from moderation import completion, completion_page, s3
@@ -17,6 +18,7 @@ from moderation.report_text import to_text
 from moderation.sealed import SealBroken, seal, unseal
 from moderation.settings import Settings
 from moderation.spending import Spending
+from moderation.spent import Spent, spent_so_far
 
 log = logging.getLogger(__name__)
 
@@ -87,11 +89,14 @@ def report(
         return _tell(settings, plan, text, outcome="dry run")
     if approved:
         outcome = _why_unpublished(settings, plan)
+        spent = _spent(settings, plan)
     else:
         release(plan, settings=settings)
         with s3.open_client(settings) as client:
             outcome = stop_reason(plan, s3=client)
-    _tell(settings, plan, f"Not done: {outcome}\n\n{_price(settings, plan)}", outcome=outcome)
+        spent = Spent(0, 0.0, 0)
+    text = f"Not done: {outcome}\n\n{_price(settings, plan)}{'spent so far':<22}{spent.text()}\n"
+    _tell(settings, plan, text, outcome=outcome, spent=spent)
     raise RunIncompleteError(outcome)
 
 
@@ -146,8 +151,14 @@ def _redo_command(settings: Settings, load_id: str | None) -> str:
     return f"{settings.command} redo {load_id}"
 
 
-def _tell(settings: Settings, plan: Plan, text: str, *, outcome: str) -> str:
-    return _write(settings, plan, text, completion.build_completion(settings, plan, None, outcome=outcome))
+def _tell(settings: Settings, plan: Plan, text: str, *, outcome: str, spent: Spent | None = None) -> str:
+    found = completion.build_completion(settings, plan, None, outcome=outcome)
+    return _write(settings, plan, text, found | ({"spent": asdict(spent)} if spent else {}))
+
+
+def _spent(settings: Settings, plan: Plan) -> Spent:
+    with s3_objects.open_client(settings) as client:
+        return spent_so_far(settings, plan, s3=client)
 
 
 def _write(settings: Settings, plan: Plan, text: str, found: dict[str, Any]) -> str:
@@ -178,9 +189,7 @@ def _price(settings: Settings, plan: Plan) -> str:
     with s3.open_client(settings) as client:
         choice = read_choice(plan, s3=client)
     backend = choice.backend if choice else plan.backend
-    seconds = plan.expected_seconds.get(backend)
-    cost = plan.expected_cost_usd
-    return Spending(plan=plan, backend=backend, cost_usd=cost, seconds=seconds, limit_usd=None).text()
+    return Spending(plan=plan, backend=backend, cost_usd=plan.expected_cost_usd, limit_usd=None).text()
 
 
 def _stop_uri(plan: Plan) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from moderation.errors import NeedsAPersonError
-from moderation.plan_files import Plan
+from moderation.plan_files import Plan, PlanError
 
 
 class OverBudgetError(NeedsAPersonError):
@@ -17,15 +18,19 @@ class Spending:
     """A plan before it is paid for.
 
     :param cost_usd: if every image is analysed.
-    :param seconds: expected under the quotas; None where it cannot be told.
-    :param limit_usd: what the run may spend; None for no limit.
+    :param limit_usd: what the run may spend; None for no limit. A plan that costs exactly that may go on.
+    :raises PlanError: the limit is no number of US dollars, which would limit nothing.
     """
 
     plan: Plan
     backend: str
     cost_usd: float
-    seconds: float | None
     limit_usd: float | None
+
+    def __post_init__(self) -> None:
+        limit = self.limit_usd
+        if limit is not None and not (math.isfinite(limit) and limit >= 0):
+            raise PlanError(f"max_cost_usd={limit}: expected US dollars, 0 or more, or nothing for no limit")
 
     @property
     def is_over(self) -> bool:
@@ -54,10 +59,17 @@ class Spending:
             "to analyse": f"{totals.to_analyse:,}, by {calls} (backend {self.backend})",
             "price at most": f"{self.cost_usd:,.4f} USD at the set prices",
             "price limit": limit,
-            "time about": duration(self.seconds) + " under the quotas",
+            "time by bulk jobs": self._time("bulk"),
+            "time by single calls": self._time("detect"),
             "load": plan.load_id,
         }
         return "\n".join(f"{name:<22}{value}" for name, value in rows.items()) + "\n"
+
+    def _time(self, backend: str) -> str:
+        chosen = " (chosen)" if backend == self.backend else ""
+        if backend in self.plan.expected_seconds and self.plan.expected_seconds[backend] is None:
+            return "not offered in this region"
+        return f"about {duration(self.plan.expected_seconds.get(backend))} under the quotas{chosen}"
 
     def refusal(self) -> str:
         """Why the run stops, and what to do."""

@@ -161,12 +161,17 @@ def spending(plan_uri: str, *, max_cost_usd: float | None, settings: Settings | 
     """Tell what the plan costs and whether the run may spend that; for a decision before the first paid call.
 
     :param max_cost_usd: None for no limit.
+    :raises moderation.plan.PlanError: the limit is no number of US dollars.
     """
     settings = settings or Settings.from_env()
     with s3.open_client(settings) as client:
         plan = load_plan(plan_uri, s3=client)
         choice = backends.read_choice(plan, s3=client)
-    return _spending(plan, choice.backend if choice else plan.backend, max_cost_usd)
+        try:
+            return _spending(plan, choice.backend if choice else plan.backend, max_cost_usd)
+        except PlanError as error:
+            ending.note_stop(plan, str(error), s3=client)
+            raise
 
 
 def refuse(plan_uri: str, reason: str, *, settings: Settings | None = None) -> None:
@@ -234,7 +239,6 @@ def _spending(plan: Plan, backend: str, limit: float | None) -> Spending:
         plan=plan,
         backend=backend,
         cost_usd=plan.expected_cost_usd,
-        seconds=plan.expected_seconds.get(backend),
         limit_usd=limit,
     )
 

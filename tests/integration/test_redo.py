@@ -97,12 +97,24 @@ def test_the_completion_report_accounts_for_every_image_and_proves_its_files(
     assert f"redo {load_id}" in page
 
 
-def test_more_owed_images_than_tolerated_are_not_published(settings: Settings, run: Run) -> None:
+def test_more_owed_images_than_tolerated_are_not_published_and_what_was_paid_is_told(
+    settings: Settings, run: Run, s3_client: Any
+) -> None:
     plan = run.store()
     with pytest.raises(ToleranceExceededError, match=r"2 of 4 images \(50.0 %\).*49 % are tolerated"):
         publish(settings, plan, run.records, tolerated_failure_percentage=49)
     with pytest.raises(RunIncompleteError, match="nothing of load"):
         ending.report(plan.uri, None)
+    text = s3_objects.read_text(s3_client, plan.report_uri)
+    assert "1 manifests have no record yet" in text
+    for record in run.records:  # as the stage publish does before it publishes
+        s3_objects.put(s3_client, plan.analysis_record_uri(record.manifest_id), record.to_json())
+    with pytest.raises(RunIncompleteError, match="nothing of load"):
+        ending.report(plan.uri, None)
+    text = s3_objects.read_text(s3_client, plan.report_uri)
+    assert "spent so far          0.0010 USD for 1 answered images, which are kept\n" in text
+    page = s3_objects.read_text(s3_client, completion.page_uri(plan))
+    assert "0.0010 USD for 1 answered images" in page
     assert publish(settings, plan, run.records, tolerated_failure_percentage=50).row["moderated"] == 1
 
 
