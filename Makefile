@@ -8,6 +8,8 @@ UV_VERSION := 0.13.9
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 STACK = PYTHONPATH=include $(BIN)/python -m local_aws.stack
+# Without compiled modules each of Airflow's processes would compile thousands of them anew.
+unexport PYTHONDONTWRITEBYTECODE
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
 .PHONY: help install query run up down services status test test-long chaos bench lint format lock
