@@ -49,7 +49,7 @@ class _Numbers(dict[_Key, int], Generic[_Key]):
         return self.setdefault(key, len(self))
 
 
-def read_answers(blocks: Iterable[tuple[bytes, int]]) -> Answers:
+def read_answers(blocks: Iterable[tuple[bytes | memoryview, int]]) -> Answers:
     """Parse and join the blocks of one results file.
 
     Memory grows with the file, which AWS limits to the 10,000 lines of its manifest; see

@@ -73,7 +73,7 @@ def flatten_manifest(
     record: AnalysisRecord,
     inputs: pa.Table,
     *,
-    blocks: Iterable[tuple[bytes, int]] = (),
+    blocks: Iterable[tuple[bytes | memoryview, int]] = (),
     summary: ManifestSummary | None = None,
     superseded: pa.Array | None = None,
 ) -> Flattened:
@@ -127,7 +127,7 @@ def flatten_rejected(context: LoadContext, inputs: pa.Table) -> Flattened:
 
 
 def flatten_unplanned(
-    context: LoadContext, record: AnalysisRecord, blocks: Iterable[tuple[bytes, int]]
+    context: LoadContext, record: AnalysisRecord, blocks: Iterable[tuple[bytes | memoryview, int]]
 ) -> Iterator[Flattened]:
     """Rows of a results file without a plan, block by block: of a job that somebody else started.
 

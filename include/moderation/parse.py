@@ -143,7 +143,7 @@ class _BadAnswer(Exception):
     """The answer of one line cannot be read as a whole."""
 
 
-def parse_block(block: bytes, first_line: int) -> ParsedBlock:
+def parse_block(block: bytes | memoryview, first_line: int) -> ParsedBlock:
     """Parse whole lines of a results file; never fails, whatever the bytes are.
 
     Compiled code does it where it can be had, `parse_block_in_python` elsewhere, with equal results.
@@ -156,10 +156,10 @@ def parse_block(block: bytes, first_line: int) -> ParsedBlock:
     return native.parse_block(block, first_line)
 
 
-def parse_block_in_python(block: bytes, first_line: int) -> ParsedBlock:
+def parse_block_in_python(block: bytes | memoryview, first_line: int) -> ParsedBlock:
     """`parse_block` as this module defines it."""
     builder = _Builder()
-    for offset, raw in enumerate(block.split(b"\n")):
+    for offset, raw in enumerate(bytes(block).split(b"\n")):
         line = raw.strip(_SPACE)
         if line:
             builder.add(line, first_line + offset)

@@ -238,6 +238,16 @@ def test_a_byte_order_mark_is_dropped():
     assert only(parse_block(*block))["outcome"] == Outcome.ANSWERED
 
 
+def test_files_read_at_the_same_time_do_not_disturb_each_other():
+    files = [b"".join(line(f"s3://{name}/{n}", answer()) + b"\n" for n in range(9)) for name in "ab"]
+    iterators = [iter_blocks(io.BytesIO(data), block_bytes=100) for data in files]
+    found: list[bytes] = [b"", b""]
+    for pair in zip(*iterators, strict=True):
+        for number, (block, _) in enumerate(pair):
+            found[number] += block
+    assert found == files
+
+
 def test_an_empty_file_has_no_block():
     assert list(iter_blocks(io.BytesIO(b""))) == []
 

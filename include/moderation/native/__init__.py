@@ -145,7 +145,7 @@ def load() -> ctypes.CDLL | None:
     except (BuildError, OSError, RuntimeError) as error:  # RuntimeError: no home directory
         _log.info("parsing results in Python, several times slower: %s", error)
         return None
-    library.moderation_parse.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64)
+    library.moderation_parse.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
     library.moderation_parse.restype = ctypes.c_void_p
     library.moderation_columns.argtypes = (ctypes.c_void_p,)
     library.moderation_columns.restype = ctypes.POINTER(_View)
@@ -160,12 +160,13 @@ def load() -> ctypes.CDLL | None:
     return library
 
 
-def parse_block(block: bytes, first_line: int) -> ParsedBlock:
+def parse_block(block: bytes | memoryview, first_line: int) -> ParsedBlock:
     """As `moderation.parse.parse_block`, in compiled code if possible, else in Python."""
     library = load()
     if library is None or len(block) > MAX_BLOCK_BYTES:
         return parse_block_in_python(block, first_line)
-    address = library.moderation_parse(block, len(block), first_line)
+    data = pa.py_buffer(block)
+    address = library.moderation_parse(data.address, data.size, first_line)
     if not address:
         raise MemoryError(f"no memory to parse a block of {len(block)} bytes")
     owned = Owned(library.moderation_free, address)
