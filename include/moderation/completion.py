@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from pyiceberg.catalog import Catalog
 
-from moderation import backends, schema
+from moderation import backends, codes, schema
 from moderation.build import count_owed
 from moderation.catalog import load_table, open_catalog
 from moderation.plan_files import Plan
@@ -104,8 +104,11 @@ def to_text(report: dict[str, Any], *, uri: str, redo_command: str) -> str:
         )
     lines.append(f"Completion    {len(report['files']):,} files with SHA-256, every failure with its line")
     lines.append(f"              {uri}")
-    if report["failures"]:
+    refused = [codes.is_permanent(failure["error_code"] or "") for failure in report["failures"]]
+    if not all(refused):
         lines.append(f"Redo          {redo_command}")
+    if any(refused):
+        lines.append(f"  once mended {redo_command} --permanent")
     return "\n".join(lines) + "\n"
 
 

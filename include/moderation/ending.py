@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from moderation import completion, completion_page, s3
@@ -140,7 +141,7 @@ def _report_load(settings: Settings, plan: Plan, load_id: str, *, loaded: bool) 
         )
     found["outcome"] = str(problem) if problem else "published"
     text = to_text(build_report(settings, load_id, page=page), query_command=f"{settings.command} query")
-    text += "\n" + completion.to_text(found, uri=completion.page_uri(plan), redo_command=redo)
+    text += "\n" + completion.to_text(found, uri=_page_place(settings, plan), redo_command=redo)
     uri = _write(settings, plan, text, found)
     if problem:
         raise problem
@@ -164,12 +165,33 @@ def _spent(settings: Settings, plan: Plan) -> Spent:
 def _write(settings: Settings, plan: Plan, text: str, found: dict[str, Any]) -> str:
     redo = _redo_command(settings, found["load_id"])
     page = completion_page.render(found, json_name=plan.completion_uri.rpartition("/")[2], redo_command=redo)
+    data = completion.encode(found)
     with s3.open_client(settings) as client:
-        s3.put(client, plan.completion_uri, completion.encode(found), content_type="application/json")
+        s3.put(client, plan.completion_uri, data, content_type="application/json")
         s3.put(client, completion.page_uri(plan), page.encode(), content_type="text/html; charset=utf-8")
         s3.put(client, plan.report_uri, text.encode(), content_type="text/plain; charset=utf-8")
+    if settings.report_dir:
+        _keep_here(_local_page(settings.report_dir, plan), page, data)
     log.info("%s\n%s", plan.report_uri, text)
     return plan.report_uri
+
+
+def _page_place(settings: Settings, plan: Plan) -> str:
+    return str(_local_page(settings.report_dir, plan)) if settings.report_dir else completion.page_uri(plan)
+
+
+def _local_page(report_dir: Path, plan: Plan) -> Path:
+    return report_dir / "completion" / plan.load_id / "report.html"
+
+
+def _keep_here(page: Path, text: str, data: bytes) -> None:
+    """Keep the page, and the JSON that it links to, on this machine too; a run is not failed by that."""
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.with_suffix(".json").write_bytes(data)
+        page.write_text(text, encoding="utf-8")
+    except OSError as error:
+        log.warning("the completion report was not kept in %s: %s", page.parent, error)
 
 
 def _write_page(settings: Settings, load_id: str) -> str | None:

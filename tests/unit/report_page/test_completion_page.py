@@ -90,12 +90,13 @@ def page(given: dict[str, Any]) -> str:
 
 def test_it_tells_counts_failures_with_line_and_remedy_checksums_and_both_costs() -> None:
     words = Seen(page(report(3))).words
+    words = " ".join(words.split())
     for said in (
         "93 inputs = 90 moderated + 3 failed + 0 not attempted",
         "s3://archive/1.jpg",
         "m00001-0123456789ab",
         "Convert the picture to PNG or JPEG",
-        "Redone only with --permanent",
+        "Once mended, also what was refused for its own sake: moderation redo L --permanent",
         "Run again, or lower the calls a second.",
         SHA,
         "$0.0900",
@@ -104,6 +105,18 @@ def test_it_tells_counts_failures_with_line_and_remedy_checksums_and_both_costs(
         "All 3.",
     ):
         assert said in words, said
+
+
+def test_what_is_refused_for_its_own_sake_is_not_offered_as_a_plain_redo() -> None:
+    given = report(2)
+    given["failures"] = [given["failures"][0]]
+    words = Seen(page(given)).words
+    assert "nothing else" not in words
+    assert "--permanent" in words
+    given["failures"] = [failure(1)]
+    words = Seen(page(given)).words
+    assert "nothing else" in words
+    assert "--permanent" not in words
 
 
 def test_inputs_that_do_not_add_up_are_told() -> None:
