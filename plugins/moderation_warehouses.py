@@ -149,17 +149,15 @@ def athena_setup(
     *,
     output_location: str | None = None,
     workgroup: str = "primary",
-    external: athena.ExternalTables | None = None,
     aws_conn_id: str | None = "aws_default",
     region_name: str | None = None,
     group_id: str = "athena",
 ) -> TaskGroup:
-    """Tasks that make the views in Athena, and before them the external tables if these are asked for.
+    """Tasks that make the views in Athena, over the Iceberg tables of the Glue catalog.
 
     Loads need no task: what is published is there. Run it once, and after a release that adds columns.
 
     :param output_location: ``s3://…`` for query results; None when the workgroup has one.
-    :param external: tables over the Parquet folders; None reads the Iceberg tables of the Glue catalog.
     """
     common: dict[str, Any] = {
         "database": "default",
@@ -168,13 +166,10 @@ def athena_setup(
         "aws_conn_id": aws_conn_id,
         "region_name": region_name,
     }
-    stages = {"views": athena.views_over_files() if external else athena.views_over_iceberg()}
-    if external:
-        stages = {"tables": external.statements(), **stages}
+    database, *views = athena.views_over_iceberg()
     with TaskGroup(group_id, tooltip="Shows the published tables in Athena") as group:
-        tasks = []
-        for name, (database, *others) in stages.items():
-            tasks.append(AthenaOperator(task_id=f"{name}_database", query=database, **common))
-            tasks.append(AthenaOperator.partial(task_id=name, **common).expand(query=others))
-        chain(*tasks)
+        chain(
+            AthenaOperator(task_id="views_database", query=database, **common),
+            AthenaOperator.partial(task_id="views", **common).expand(query=views),
+        )
     return group

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ def query(
     *,
     warehouse: Path | str | None = None,
     load_id: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    published: bool = False,
     wait_seconds: float = DEFAULT_WAIT_SECONDS,
 ) -> pd.DataFrame:
     """The answer as a data frame. The file is open only while the query runs. Times are UTC.
@@ -34,11 +38,22 @@ def query(
     :param parameters: values for the question marks of SQL.
     :param warehouse: the DuckDB file; ``MODERATION_WAREHOUSE`` by default.
     :param load_id: look at one load only.
+    :param since: only days (``dt``) from this one on.
+    :param until: only days up to this one.
+    :param published: read the published files themselves, wherever ``MODERATION_TABLES_URI`` is.
     :param wait_seconds: how long to wait while a load writes, at most.
     :raises QueryError: the name means nothing, or the SQL is wrong.
     :raises moderation.reading.WarehouseError: the file is missing, busy or not readable.
     """
-    with open_warehouse(_file(warehouse), wait_seconds=wait_seconds, load_id=load_id) as connection:
+    shown: dict[str, Any] = {"load_id": load_id, "since": since, "until": until}
+    if published:
+        # Iceberg is slow to import.
+        from moderation.published_views import open_published  # noqa: PLC0415
+
+        opened = open_published(Settings.from_env(), **shown)
+    else:
+        opened = open_warehouse(_file(warehouse), wait_seconds=wait_seconds, **shown)
+    with opened as connection:
         names = [name for name, _ in tables(connection)]
         try:
             relation = connection.sql(resolve(text, names), params=list(parameters))

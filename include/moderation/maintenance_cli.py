@@ -1,4 +1,4 @@
-"""``moderation compact`` and ``moderation rebuild``; what they do is in the modules of these names."""
+"""``moderation compact``, ``rebuild`` and ``files``; what they do is in modules of their own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
+from moderation.query import day
+from moderation.reading import WarehouseError
+from moderation.schema import TABLES
 from moderation.settings import Settings
 
 _TARGET_MB = 256
@@ -16,7 +19,7 @@ _KEEP_DAYS = 7.0
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Add both to a program's commands."""
+    """Add them to a program's commands."""
     compact = subparsers.add_parser(
         "compact", help="merge small files of the tables, expire snapshots, remove what nothing needs"
     )
@@ -29,7 +32,12 @@ def add_parsers(subparsers: Any) -> None:
     rebuild.add_argument("--into", metavar="TABLES_URI", help="other tables; default: in place")
     rebuild.add_argument("--catalog", metavar="URI", help="catalog of the other tables")
     rebuild.set_defaults(run=_rebuild)
-    for parser in (compact, rebuild):
+    files = subparsers.add_parser("files", help="list the Parquet files that hold a table's published rows")
+    files.add_argument("table", choices=list(TABLES))
+    files.add_argument("--since", type=day, metavar="DAY", help="only days from this one on, 2026-11-22")
+    files.add_argument("--until", type=day, metavar="DAY", help="only days up to this one")
+    files.set_defaults(run=_files)
+    for parser in (compact, rebuild, files):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -78,6 +86,21 @@ def _rebuild(settings: Settings, args: argparse.Namespace) -> int:
         sys.stdout.write(f"{load.load_id}  {load.rows:,} rows in {load.files:,} files  {proof}\n")
     place = target or settings
     sys.stdout.write(f"{len(done):,} loads in {place.tables_uri}\n")
+    return 0
+
+
+def _files(settings: Settings, args: argparse.Namespace) -> int:
+    from moderation.catalog import open_catalog  # noqa: PLC0415 - as above
+    from moderation.published_views import published_files  # noqa: PLC0415 - as above
+
+    try:
+        with open_catalog(settings) as catalog:
+            found = published_files(catalog, since=args.since, until=args.until)[args.table]
+    except WarehouseError as error:
+        return _fail("files", error)
+    if args.json:
+        return _print_json(found)
+    sys.stdout.writelines(f"{uri}\n" for uri in found)
     return 0
 
 

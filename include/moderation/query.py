@@ -8,7 +8,9 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,14 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("query", nargs="?", help="SQL, a ready query, a table, or - for SQL from stdin")
     parser.add_argument("--warehouse", type=Path, metavar="FILE", help="default: MODERATION_WAREHOUSE")
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="read the published files themselves (MODERATION_TABLES_URI), not the DuckDB file",
+    )
     parser.add_argument("--load", metavar="LOAD_ID", help="look at one load only")
+    parser.add_argument("--since", type=day, metavar="DAY", help="only days from this one on, 2026-11-22")
+    parser.add_argument("--until", type=day, metavar="DAY", help="only days up to this one")
     parser.add_argument(
         "--output", "-o", type=Path, metavar="FILE", help="write all rows to FILE.csv or FILE.parquet"
     )
@@ -73,8 +82,7 @@ def main(args: argparse.Namespace, settings: Settings | None = None) -> int:
         if args.sql:
             _print_text(args.query, args.dialect)
             return 0
-        warehouse = args.warehouse or (settings or Settings.from_env()).warehouse_path
-        with open_warehouse(warehouse, wait_seconds=args.wait, load_id=args.load) as connection:
+        with _open(args, settings or Settings.from_env()) as connection:
             _answer(connection, args)
     except (WarehouseError, QueryError, SettingsError, analytics.DialectError) as error:
         sys.stderr.write(f"moderation query: {error}\n")
@@ -82,6 +90,21 @@ def main(args: argparse.Namespace, settings: Settings | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+@contextmanager
+def _open(args: argparse.Namespace, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    shown = {"load_id": args.load, "since": args.since, "until": args.until}
+    if args.published:
+        # Iceberg is slow to import.
+        from moderation.published_views import open_published  # noqa: PLC0415
+
+        with open_published(settings, **shown) as connection:
+            yield connection
+    else:
+        warehouse = args.warehouse or settings.warehouse_path
+        with open_warehouse(warehouse, wait_seconds=args.wait, **shown) as connection:
+            yield connection
 
 
 def resolve(text: str, table_names: Sequence[str] = ()) -> str:
@@ -168,6 +191,14 @@ def _rows(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows")
     return int(text)
+
+
+def day(text: str) -> date:
+    """A day of the command line."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2026-11-22") from None
 
 
 def _seconds(text: str) -> float:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -29,7 +30,12 @@ class WarehouseBusyError(WarehouseError):
 
 @contextmanager
 def open_warehouse(
-    path: Path | str, *, wait_seconds: float = DEFAULT_WAIT_SECONDS, load_id: str | None = None
+    path: Path | str,
+    *,
+    wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    load_id: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the DuckDB file, closed at the end of the block. Times are UTC.
 
@@ -38,6 +44,8 @@ def open_warehouse(
     :param path: the file.
     :param wait_seconds: how long to wait for a writer, at most; 0 tries once.
     :param load_id: show only this load: every table then holds its rows alone.
+    :param since: show only days (``dt``) from this one on.
+    :param until: show only days up to this one.
     :raises WarehouseMissingError: there is no file.
     :raises WarehouseBusyError: a writer kept it longer than the wait.
     :raises WarehouseError: it is no DuckDB file, not readable, open for writing in this process, or has no
@@ -45,9 +53,8 @@ def open_warehouse(
     """
     connection = _connect(Path(path), wait_seconds)
     try:
-        connection.execute("SET TimeZone = 'UTC'")
-        if load_id is not None:
-            _show_only(connection, load_id, Path(path))
+        quiet(connection)
+        show_only(connection, path, load_id=load_id, since=since, until=until)
         yield connection
     finally:
         connection.close()
@@ -98,21 +105,52 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _show_only(connection: duckdb.DuckDBPyConnection, load_id: str, path: Path) -> None:
-    """Temporary views come before the tables of the same name, so every query sees the one load."""
+def quiet(connection: duckdb.DuckDBPyConnection) -> None:
+    """Times in UTC, and no progress bar: it would stand among the rows of an answer that goes to a file."""
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
+
+
+def days_condition(since: date | None, until: date | None) -> str:
+    """SQL, also Iceberg's, for days from one to another; empty when neither is given."""
+    parts = [f"dt >= '{since.isoformat()}'"] if since else []
+    parts += [f"dt <= '{until.isoformat()}'"] if until else []
+    return " AND ".join(parts)
+
+
+def show_only(
+    connection: duckdb.DuckDBPyConnection,
+    place: Path | str,
+    *,
+    load_id: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+) -> None:
+    """Temporary views come before the tables of the same name, so every query sees these rows alone.
+
+    :param place: the file, for messages.
+    :raises WarehouseError: there is no such load.
+    """
+    condition = days_condition(since, until)
     names = {name for name, _ in tables(connection)}
-    known = (
-        "loads" in names
-        and connection.execute("SELECT 1 FROM loads WHERE load_id = ? LIMIT 1", [load_id]).fetchone()
-    )
-    if not known:
-        raise WarehouseError(f"{path}: there is no load {load_id!r}; `moderation query loads` lists them")
+    if load_id is not None:
+        known = (
+            "loads" in names
+            and connection.execute("SELECT 1 FROM loads WHERE load_id = ? LIMIT 1", [load_id]).fetchone()
+        )
+        if not known:
+            raise WarehouseError(
+                f"{place}: there is no load {load_id!r}; `moderation query loads` lists them"
+            )
+        wanted = load_id.replace("'", "''")
+        condition = " AND ".join(part for part in (condition, f"load_id = '{wanted}'") if part)
+    if not condition:
+        return
     (catalog,) = connection.execute("SELECT current_catalog()").fetchone() or ("",)
-    wanted = load_id.replace("'", "''")
     source = catalog.replace('"', '""')
     for name in _SCOPED:
         if name in names:
             connection.execute(
-                f'CREATE TEMP VIEW "{name}" AS '  # noqa: S608 - a view takes no parameters; both are quoted
-                f'SELECT * FROM "{source}".main."{name}" WHERE load_id = \'{wanted}\''
+                f'CREATE TEMP VIEW "{name}" AS '  # noqa: S608 - a view takes no parameters; all is quoted
+                f'SELECT * FROM "{source}".main."{name}" WHERE {condition}'
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,20 +100,14 @@ def test_a_target_is_one_workgroup_or_one_cluster(both):
         RedshiftTarget(database="dev", **both)
 
 
-EXTERNAL = athena.ExternalTables(tables_uri="s3://bucket/tables", first_day=date(2026, 1, 1))
-
-
-@pytest.mark.parametrize("external", [None, EXTERNAL])
-def test_athena_gets_every_statement_databases_first(external):
+def test_athena_gets_every_statement_databases_first():
     with DAG("athena", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
-        moderation_warehouses.athena_setup(output_location="s3://bucket/athena", external=external)
+        moderation_warehouses.athena_setup(output_location="s3://bucket/athena")
     texts = []
     for task in dag.topological_sort():
         mapped = getattr(task, "expand_input", None)
         texts += mapped.value["query"] if mapped else [task.query]
-    tables = external.statements() if external else []
-    views = athena.views_over_files() if external else athena.views_over_iceberg()
-    assert texts == [*tables, *views]
+    assert texts == athena.views_over_iceberg()
 
 
 def test_an_airflow_connection_becomes_a_uri_that_postgresql_takes(

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from moderation import schema
 from moderation.publish import publish
 from moderation.reading import WarehouseBusyError, WarehouseError, open_warehouse
+from moderation.schema import TABLES
 from moderation.settings import Settings
 from moderation.warehouses import duckdb as duckdb_warehouse
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
-from support import planned_runs
+from support import planned_runs, published_loads
 from support.planned_runs import Run, answer, content_types, line, weapon_violence
 
 
@@ -160,6 +163,38 @@ def test_the_mirror_has_the_published_files_and_nothing_else(settings, s3_client
         assert connection.execute(f"SELECT count(*) FROM {images} WHERE load_id IN ({known})").fetchone() == (
             8,
         )
+
+
+def test_pandas_and_pyarrow_read_the_mirror_without_being_told_anything(settings, s3_client):
+    load_ids = [published(settings, s3_client, name) for name in ("run-a", "run-b")]
+    mirror = FolderMirror(settings)
+    for load_id in load_ids:
+        mirror.load(load_id)
+    truth = published_loads.expected(settings)
+    for name in ("images", "labels_l1", "labels_l2", "labels_l3", "jobs", "loads"):
+        folder = settings.parquet_mirror / name
+        assert published_loads.rows(pq.read_table(folder)) == published_loads.rows(truth[name])
+        frame = pd.read_parquet(folder, dtype_backend="pyarrow")
+        assert list(frame.columns) == TABLES[name].schema.names
+        assert sorted(frame["load_id"].unique()) == sorted(load_ids)
+
+
+def test_the_mirror_shows_a_load_of_a_table_at_once_or_not_at_all(settings, s3_client, monkeypatch):
+    load_id = published(settings, s3_client)
+    mirror = FolderMirror(settings)
+    seen = []
+    replace_file = Path.replace
+
+    def look_first(path: Path, target: Path) -> Path:
+        seen.append([found.name for found in target.parent.glob("*.parquet")])
+        return replace_file(path, target)
+
+    monkeypatch.setattr(Path, "replace", look_first)
+    mirror.load(load_id)
+    assert seen == [[]] * len(seen)
+    folders = [folder for folder in settings.parquet_mirror.iterdir() if any(folder.iterdir())]
+    assert len(seen) == len(folders) > 3
+    assert all(len(list(folder.iterdir())) == 1 for folder in folders)
 
 
 def test_the_mirror_completes_a_copy_that_was_cut_off(settings, s3_client):

@@ -22,6 +22,7 @@ import s3fs
 from pyarrow.fs import S3FileSystem
 
 from moderation.catalog import NAMESPACE, open_catalog
+from moderation.published_views import open_published
 from moderation.settings import Settings
 from moderation.warehouses.duckdb import DuckDBWarehouse
 
@@ -71,6 +72,11 @@ def duckdb_warehouse(place: Place, name: str) -> pa.Table:
         warehouse.load(load_id)
     with duckdb.connect(str(place.settings.warehouse_path), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        return connection.table(name).to_arrow_table()
+
+
+def duckdb_published(place: Place, name: str) -> pa.Table:
+    with open_published(place.settings) as connection:
         return connection.table(name).to_arrow_table()
 
 
@@ -161,6 +167,7 @@ READERS: dict[str, Reader] = {
     for reader in (
         duckdb_over_files,
         duckdb_warehouse,
+        duckdb_published,
         pyarrow_dataset,
         polars_over_files,
         polars_over_iceberg,

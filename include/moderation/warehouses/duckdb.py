@@ -24,7 +24,7 @@ from moderation.warehouses.load_files import read_load
 DEFAULT_WAIT_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
-_TYPES = {
+TYPES = {
     pa.string(): "VARCHAR",
     pa.int32(): "INTEGER",
     pa.int64(): "BIGINT",
@@ -33,6 +33,7 @@ _TYPES = {
     pa.date32(): "DATE",
     pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
 }
+"""DuckDB's name of each type of `moderation.schema`."""
 
 
 class DuckDBWarehouse:
@@ -146,12 +147,12 @@ def _prepare(connection: duckdb.DuckDBPyConnection, table: TableSpec) -> None:
         ).fetchall()
     }
     if not known:
-        body = ", ".join(f'"{name}" {_TYPES[entry.type]}' for name, entry in columns.items())
+        body = ", ".join(f'"{name}" {TYPES[entry.type]}' for name, entry in columns.items())
         connection.execute(f"CREATE TABLE {table.name} ({body})")
         connection.execute(f"COMMENT ON TABLE {table.name} IS {_quoted(table.doc)}")
     for name, entry in columns.items():
         if known and name not in known:
-            connection.execute(f'ALTER TABLE {table.name} ADD COLUMN "{name}" {_TYPES[entry.type]}')
+            connection.execute(f'ALTER TABLE {table.name} ADD COLUMN "{name}" {TYPES[entry.type]}')
         if name not in known:
             doc = entry.metadata[b"doc"].decode()
             connection.execute(f'COMMENT ON COLUMN {table.name}."{name}" IS {_quoted(doc)}')

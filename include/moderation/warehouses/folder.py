@@ -1,8 +1,15 @@
-"""A plain folder with a copy of the published Parquet files, for tools that read nothing else."""
+"""A plain folder of Parquet files, for tools that read nothing else: ``pd.read_parquet("…/labels_l2")``.
+
+One file a load and table, right in the table's folder: so a load's rows of a table appear by one rename, a
+compaction of the published files changes nothing here, and no folder's name stands for a column that the
+files have themselves, which pandas and pyarrow refuse to read.
+"""
 
 from __future__ import annotations
 
-import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +17,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
-from moderation.catalog import load_table, open_catalog
-from moderation.published import files_of_load, load_named
+from moderation.catalog import open_catalog
+from moderation.published import in_types
 from moderation.reading import WarehouseError
 from moderation.s3 import S3Error
-from moderation.schema import JOBS, LOADS, TABLES, TableSpec
+from moderation.schema import JOBS, LOADS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
-from moderation.storage import Storage, absolute
-from moderation.tables import LoadWriter
+from moderation.tables import ROW_GROUP_ROWS
 from moderation.warehouses.base import published_load
 from moderation.warehouses.load_files import read_load
 
 
 class FolderMirror:
-    """Copies loads into ``settings.parquet_mirror``, in the same folders as the published tables.
-
-    Each file appears whole, by rename; those of `loads` come last, so a reader that keeps to the loads listed
-    there never meets part of one.
+    """Copies loads into ``settings.parquet_mirror``; the file of `loads` comes last.
 
     :raises WarehouseError: no folder is set.
     """
@@ -38,72 +41,77 @@ class FolderMirror:
         self._folder = Path(settings.parquet_mirror)
 
     def load(self, load_id: str) -> dict[str, int]:
-        """Copy the load's files that are not there yet.
+        """Copy the load's rows that are not there yet; files that lack a later release's columns get them.
 
-        :returns: files of the load by table.
+        :returns: files of the load by table: one where it has rows.
         :raises WarehouseError: no such published load, or the copy failed.
         """
-        root = absolute(self._settings.tables_uri) + "/"
-        counts = {}
-        with open_catalog(self._settings) as catalog, Storage(self._settings) as storage:
+        with open_catalog(self._settings) as catalog:
             load = published_load(catalog, load_id)
-            day = load["dt"].isoformat()
-            for table in TABLES.values():
-                files = files_of_load(load_table(catalog, table), load_id, day)
-                if any(load_named(file.file_path) is None for file in files):
-                    counts[table.name] = self._extract(catalog, table, load)
-                    continue
-                wanted = {file.file_path.removeprefix(root): file for file in files}
-                counts[table.name] = len(wanted)
-                for name, file in wanted.items():
-                    self._copy(storage, file.file_path, self._folder / name, file.file_size_in_bytes)
-                self._drop_others(table.name, load_id, {self._folder / name for name in wanted})
-        return counts
+            try:
+                return {table.name: self._copy(catalog, table, load) for table in TABLES.values()}
+            except (OSError, S3Error, pa.ArrowException) as error:
+                raise WarehouseError(
+                    f"load {load_id} is not whole in {self._folder}: {error}; run the load task again"
+                ) from error
 
-    def _extract(self, catalog: Catalog, table: TableSpec, load: dict[str, Any]) -> int:
-        """Files of the load alone, where the published ones are compacted and hold other loads too."""
-        load_id = load["load_id"]
-        there = list((self._folder / table.name).rglob(f"{load_id}-*.parquet"))
-        rows = sum(pq.read_metadata(path).num_rows for path in there)
-        if there and rows == _rows_of(load, table):  # copied before they were compacted
-            return len(there)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".extract-", dir=self._folder) as name:
-                with LoadWriter(Path(name), f"{load_id}-{load['digest']}") as writer:
-                    for batch in read_load(catalog, table, load):
-                        writer.write(table, pa.Table.from_batches([batch]))
-                    files = writer.finish()
-                for file in files:
-                    target = self._folder / file.relative_path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    file.path.replace(target)
-        except OSError as error:
-            raise WarehouseError(
-                f"cannot write load {load_id} to {self._folder}: {error}; run the load task again"
-            ) from error
-        self._drop_others(table.name, load_id, {self._folder / file.relative_path for file in files})
-        return len(files)
-
-    def _copy(self, storage: Storage, uri: str, target: Path, size: int) -> None:
-        if target.is_file() and target.stat().st_size == size:
-            return
-        unfinished = target.with_name(f".{target.name}.tmp")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            storage.copy_to(uri, unfinished)
-            unfinished.replace(target)
-        except (OSError, S3Error) as error:
-            unfinished.unlink(missing_ok=True)
-            raise WarehouseError(
-                f"cannot copy {uri} to {target}: {error}; run the load task again"
-            ) from error
-
-    def _drop_others(self, table: str, load_id: str, wanted: set[Path]) -> None:
-        """Files of an earlier state of the load, if there are any."""
-        for path in (self._folder / table).rglob(f"{load_id}-*.parquet"):
-            if path not in wanted:
+    def _copy(self, catalog: Catalog, table: TableSpec, load: dict[str, Any]) -> int:
+        folder = self._folder / table.name
+        target = folder / f"{load['load_id']}-{load['digest']}.parquet"
+        wanted = _rows_of(load, table)
+        self._widen(table)
+        if _rows_in(target) != wanted:
+            written = _write(table, target, read_load(catalog, table, load)) if wanted else 0
+            if written != wanted:
+                target.unlink(missing_ok=True)
+                raise WarehouseError(
+                    f"{table.name} has {written:,} rows of load {load['load_id']} where loads says "
+                    f"{wanted:,}; mend the tables by `moderation rebuild`"
+                )
+        for path in folder.rglob(f"{load['load_id']}-*.parquet"):
+            if path != target:
                 path.unlink()
+        return 1 if wanted else 0
+
+    def _widen(self, table: TableSpec) -> None:
+        """Add missing columns: readers of a folder take the columns of whichever file they open first."""
+        for path in sorted((self._folder / table.name).glob("*.parquet")):
+            with suppress(pa.ArrowInvalid):  # a copy that was cut off is written again by its own load
+                if set(table.schema.names) - set(pq.read_schema(path).names):
+                    with pq.ParquetFile(path) as file:
+                        _write(table, path, file.iter_batches(ROW_GROUP_ROWS))
+
+
+def _write(table: TableSpec, target: Path, batches: Iterator[pa.RecordBatch]) -> int:
+    """Write a file that appears whole or not at all; returns its rows."""
+    types = physical_schema(table)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    rows = 0
+    try:
+        with pq.ParquetWriter(
+            unfinished,
+            types,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=list(table.dictionary),
+            store_schema=False,
+        ) as writer:
+            for batch in batches:
+                writer.write_batch(in_types(batch, types), row_group_size=ROW_GROUP_ROWS)
+                rows += batch.num_rows
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return rows
+
+
+def _rows_in(path: Path) -> int:
+    """Rows of a file; 0 when it is not there or was cut off."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return 0
 
 
 def _rows_of(load: dict[str, Any], table: TableSpec) -> int:

@@ -10,9 +10,11 @@ insert. Run a list through the Data API's BatchExecuteStatement, which is one tr
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -24,16 +26,18 @@ from moderation.catalog import NAMESPACE, load_table, open_catalog
 from moderation.reading import WarehouseError
 from moderation.schema import LABELS, TABLES, TableSpec
 from moderation.settings import Settings
-from moderation.storage import is_s3
+from moderation.storage import Storage, is_s3
 from moderation.warehouses import sql
 from moderation.warehouses.base import published_load
 from moderation.warehouses.load_files import files_holding
+from moderation.warehouses.redshift_fit import fitting
 
 MAX_BATCH = 40
 """Statements in one BatchExecuteStatement (AWS's service model, ``SqlList``)."""
 
+_WIDTH = 1024
 _TYPES = {
-    pa.string(): "VARCHAR(1024)",
+    pa.string(): f"VARCHAR({_WIDTH})",
     pa.int32(): "INTEGER",
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE PRECISION",
@@ -42,8 +46,8 @@ _TYPES = {
     pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
 }
 
-# In bytes of UTF-8. COPY of Parquet can neither truncate nor skip, so widths are generous where people or
-# other services choose the text: the longest local path, error messages, raw answers.
+# In bytes of UTF-8; generous where people or other services choose the text: the longest local path, error
+# messages, raw answers.
 _WIDTHS = {
     "load_id": 64,
     "manifest_id": 64,
@@ -189,16 +193,26 @@ def transaction(statements: Sequence[str]) -> list[str]:
 
 def column_type(entry: pa.Field) -> str:
     """The column's type in its table."""
-    if pa.types.is_string(entry.type) and entry.name in _WIDTHS:
-        return f"VARCHAR({_WIDTHS[entry.name]})"
+    if pa.types.is_string(entry.type):
+        return f"VARCHAR({_WIDTHS.get(entry.name, _WIDTH)})"
     return _TYPES[entry.type]
+
+
+def column_widths(table: TableSpec) -> dict[str, int]:
+    """Room in each text column, in bytes of UTF-8."""
+    return {
+        entry.name: _WIDTHS.get(entry.name, _WIDTH)
+        for entry in table.schema
+        if pa.types.is_string(entry.type)
+    }
 
 
 def write_manifests(settings: Settings, load_id: str) -> tuple[date, list[Copy]]:
     """Write the COPY manifests of a published load below ``work_uri``; return its day and what to copy.
 
     Repeated, it writes the same files. Sizes are given because COPY of Parquet needs them; every file is
-    mandatory, so one that is missing fails the load instead of leaving rows out.
+    mandatory, so one that is missing fails the load instead of leaving rows out. In place of a file with
+    texts wider than their columns stands a copy in which they fit (`redshift_fit`).
 
     :raises WarehouseError: no such load, or the tables are not in S3.
     """
@@ -207,30 +221,46 @@ def write_manifests(settings: Settings, load_id: str) -> tuple[date, list[Copy]]
             f"Redshift copies from S3 only and the tables are in {settings.tables_uri}; "
             "set MODERATION_TABLES_URI=s3://…"
         )
-    with open_catalog(settings) as catalog, s3.open_client(settings) as client:
+    folder = f"{settings.work_uri}/redshift/{load_id}"
+    with (
+        open_catalog(settings) as catalog,
+        Storage(settings) as storage,
+        tempfile.TemporaryDirectory(prefix="redshift-") as spool,
+    ):
         load = published_load(catalog, load_id)
         copies = []
         for table in TABLES.values():
-            body = manifest(catalog, table, load)
+            body = manifest(catalog, table, load, storage=storage, folder=folder, spool=Path(spool))
             if body is not None:
                 digest = hashlib.sha256(body).hexdigest()[:12]
-                uri = f"{settings.work_uri}/redshift/{load_id}/{table.name}-{digest}.manifest"
-                s3.put(client, uri, body)
+                uri = f"{folder}/{table.name}-{digest}.manifest"
+                s3.put(storage.s3_client, uri, body)
                 copies.append(Copy(table.name, uri))
     return load["dt"], copies
 
 
-def manifest(catalog: Catalog, table: TableSpec, load: dict[str, Any]) -> bytes | None:
-    """The COPY manifest of a load's files of one table; None when it has none there."""
-    files = files_holding(load_table(catalog, table), load)
-    entries = [
-        {
-            "url": file.file_path,
-            "mandatory": True,
-            "meta": {"content_length": file.file_size_in_bytes},
-        }
-        for file in files
-    ]
+def manifest(
+    catalog: Catalog, table: TableSpec, load: dict[str, Any], *, storage: Storage, folder: str, spool: Path
+) -> bytes | None:
+    """The COPY manifest of a load's files of one table; None when it has none there.
+
+    :param folder: URI below which copies of files go that do not fit.
+    :param spool: local folder for these.
+    """
+    opened = load_table(catalog, table)
+    entries = []
+    for file in files_holding(opened, load):
+        assert opened is not None  # noqa: S101 - without a table there are no files
+        uri, size = fitting(
+            table,
+            opened,
+            file,
+            widths=column_widths(table),
+            storage=storage,
+            target_uri=folder,
+            spool=spool,
+        )
+        entries.append({"url": uri, "mandatory": True, "meta": {"content_length": size}})
     return orjson.dumps({"entries": entries}, option=orjson.OPT_INDENT_2) if entries else None
 
 

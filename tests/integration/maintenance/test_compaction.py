@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +22,8 @@ from moderation.compaction import CompactionError, compact
 from moderation.file_swap import data_files
 from moderation.publish import publish
 from moderation.published import files_of_load, published_images, read_loads
+from moderation.published_views import open_published
+from moderation.reading import WarehouseError
 from moderation.settings import Settings
 from moderation.storage import Storage, local_path
 from moderation.warehouses.duckdb import DuckDBWarehouse
@@ -357,6 +359,39 @@ def test_a_load_is_found_in_compacted_files_and_others_are_not(local_settings, s
     assert found[first] == found[second]
     assert len(found[first]) == 1
     assert [f"/{third}-" in uri for uri in found[third] if "compacted" not in uri] == [True]
+
+
+@pytest.mark.parametrize("cleaned", [False, True], ids=["old files still there", "old files gone"])
+def test_readers_of_the_published_files_see_each_row_once_after_a_compaction(settings, s3_client, cleaned):
+    load_ids = [publish_plain(settings, s3_client, f"plain-{number}") for number in range(3)]
+    with open_published(settings) as before:
+        compact(settings, keep=AT_ONCE if cleaned else compaction.KEEP, orphan_age=AT_ONCE)
+        if not cleaned:  # who began before goes on with the files of then
+            assert before.execute("SELECT count(*) FROM images").fetchone() == (18,)
+    publish_plain(settings, s3_client, "later")
+    truth = expected(settings)
+    with open_published(settings) as connection:
+        for name in DATA_TABLES:
+            found = connection.table(name).to_arrow_table()
+            assert rows(found.cast(truth[name].schema)) == rows(truth[name]), name
+    with open_published(settings, load_id=load_ids[1]) as connection:
+        assert connection.execute("SELECT count(*) FROM images").fetchone() == (6,)
+    with open_published(settings, since=date(2026, 11, 23)) as connection:
+        assert connection.execute("SELECT count(*) FROM images").fetchone() == (0,)
+    with open_published(settings, since=date(2026, 11, 22), until=date(2026, 11, 22)) as connection:
+        assert connection.execute("SELECT count(*) FROM images").fetchone() == (24,)
+
+
+def test_a_publish_that_died_is_not_among_the_published_files(settings, s3_client, monkeypatch):
+    publish_plain(settings, s3_client, "plain")
+    unfinished_run(settings, s3_client, monkeypatch, "added anomalies")
+    with open_published(settings) as connection:
+        assert connection.execute("SELECT count(*) FROM images").fetchone() == (6,)
+
+
+def test_before_the_first_publish_the_published_files_are_said_to_be_none(local_settings):
+    with pytest.raises(WarehouseError, match="nothing was published yet"), open_published(local_settings):
+        pass
 
 
 def test_a_damaged_file_stops_the_compaction_and_names_the_remedy(local_settings, s3_client):

@@ -8,14 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 import duckdb
+import pandas as pd
+import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
 from moderation import schema
-from moderation.catalog import load_table, open_catalog
+from moderation.catalog import NAMESPACE, load_table, open_catalog
 from moderation.compaction import compact
 from moderation.published import published_images
+from moderation.published_views import open_published
 from moderation.schema import TableSpec
 from moderation.settings import Settings
 from moderation.warehouses import load_files
@@ -73,8 +76,42 @@ def test_a_new_column_leaves_old_files_readable_and_new_ones_loadable(
         sql = f"SELECT count(*), count(DISTINCT load_id), count({NEW}) FROM images"
         assert connection.execute(sql).fetchone() == (12, 2, 0)
     assert settings.parquet_mirror is not None
-    files = ds.dataset(settings.parquet_mirror / "images", format="parquet", schema=images.schema)
-    assert files.to_table(columns=["load_id", NEW]).num_rows == 12
+    folder = settings.parquet_mirror / "images"
+    plain = {
+        "pyarrow": pq.read_table(folder),
+        "pandas": pa.Table.from_pandas(pd.read_parquet(folder, dtype_backend="pyarrow")),
+        "polars": pl.read_parquet(f"{folder}/*.parquet").to_arrow(),
+        "duckdb": duckdb.sql(f"FROM '{folder}/*.parquet'").to_arrow_table(),
+    }
+    for engine, found in plain.items():
+        assert found.schema.names == images.schema.names, engine
+        assert (found.num_rows, found.column(NEW).null_count) == (12, 12), engine
+
+
+@pytest.mark.parametrize("compacted", [False, True], ids=["as published", "compacted"])
+def test_readers_of_the_published_tables_find_a_new_column_in_old_and_new_files(
+    settings, s3_client, monkeypatch, compacted
+):
+    old = publish_plain(settings, s3_client, "old")
+    with later_release(monkeypatch) as images:
+        new = publish_plain(settings, s3_client, "new")
+        if compacted:
+            compact(settings)
+        with open_published(settings) as connection:
+            views = connection.table("images").to_arrow_table()
+            one_load = connection.execute("SELECT count(*) FROM labels").fetchone()
+        with open_catalog(settings) as catalog:
+            table = catalog.load_table((NAMESPACE, "images"))
+            found = {
+                "views": views,
+                "pyiceberg": table.scan().to_arrow(),
+                "polars": pl.scan_iceberg(table, reader_override="pyiceberg").collect().to_arrow(),
+            }
+        assert one_load == (36,)
+        for engine, rows in found.items():
+            assert rows.schema.names == images.schema.names, engine
+            assert (rows.num_rows, rows.column(NEW).null_count) == (12, 12), engine
+            assert set(rows.column("load_id").to_pylist()) == {old, new}, engine
 
 
 def test_the_earlier_release_still_reads_what_a_later_one_wrote(local_settings, s3_client, monkeypatch):

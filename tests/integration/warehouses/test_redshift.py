@@ -14,12 +14,14 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from moderation.publish import publish
 from moderation.reading import WarehouseError
 from moderation.schema import TABLES, physical_schema
 from moderation.settings import Settings
 from moderation.warehouses import redshift
 from moderation.warehouses.redshift import RedshiftSql
 from support import published_loads
+from support.planned_runs import Run, answer, label, line
 from support.published_loads import publish_odd, publish_plain
 from support.redshift_on_postgres import RedshiftOnPostgres
 
@@ -108,6 +110,28 @@ def test_the_manifest_names_every_file_with_its_size_and_is_the_same_each_time(c
                 "mandatory": True,
                 "meta": {"content_length": head["ContentLength"]},
             }
+
+
+def test_a_text_that_is_too_wide_costs_no_row_and_is_cut_between_characters(
+    cluster, settings, s3_client, caplog
+):
+    wide, fits = "é" * 513, "é" * 512  # 1,026 and 1,024 bytes
+    run = Run(settings, s3_client, name="wide")
+    refs = [f"s3://archive/wide/{number}.jpg" for number in range(3)]
+    names = (wide, fits, "plain")
+    bodies = [answer([label(name, "", 1, 77.7)]) for name in names]
+    run.manifest(refs, b"\n".join(line(ref, body) for ref, body in zip(refs, bodies, strict=True)))
+    load_id = publish(settings, run.store(), run.records).load_id
+    assert redshift.write_manifests(settings, load_id) == redshift.write_manifests(settings, load_id)
+    assert "labels_l1.name: 1 rows have a text of more than 1,024 bytes" in caplog.text
+    for _ in range(2):
+        assert cluster.load(load_id) == "FINISHED"
+    with psycopg.connect(cluster.uri) as connection:
+        found = connection.execute(
+            "SELECT name, octet_length(name) FROM moderation.labels_l1 ORDER BY line_number"
+        ).fetchall()
+    assert found == [("é" * 510 + "…", 1023), (fits, 1024), ("plain", 5)]
+    assert wide in published_loads.expected(settings)["labels_l1"].column("name").to_pylist()
 
 
 def test_columns_of_a_later_release_are_found_and_added(cluster):

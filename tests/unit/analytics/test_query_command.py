@@ -18,7 +18,7 @@ from moderation import query
 from moderation.reading import WarehouseError, open_warehouse
 from moderation.settings import Settings
 from support import small_warehouse
-from support.small_warehouse import FIRST_LOAD, SECOND_LOAD, image
+from support.small_warehouse import DAYS, FIRST_LOAD, SECOND_LOAD, image
 
 Command = Callable[..., int]
 
@@ -100,6 +100,45 @@ def test_no_line_is_wider_than_the_terminal(
 def test_one_load_alone_can_be_asked(run: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("images", "--load", SECOND_LOAD) == 0
     assert "5 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("days", "rows"),
+    [
+        (["--since", "2026-11-23"], 5),
+        (["--until", "2026-11-22"], 8),
+        (["--since", "2026-11-16", "--until", "2026-11-23"], 13),
+        (["--since", "2026-11-17", "--until", "2026-11-22"], 0),
+        (["--since", "2026-11-16", "--load", SECOND_LOAD], 5),
+    ],
+)
+def test_days_can_be_asked_alone(
+    days: list[str], rows: int, run: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("select count(*) as n from images", *days) == 0
+    assert f" {rows} " in capsys.readouterr().out
+
+
+def test_ready_queries_keep_to_the_days_asked_for(run: Command, tmp_path: Path) -> None:
+    target = tmp_path / "days.csv"
+    assert run("images_by_day_and_status", "--since", "2026-11-23", "-o", str(target)) == 0
+    assert pyarrow.csv.read_csv(target).column("dt").to_pylist() == [DAYS[SECOND_LOAD]]
+
+
+@pytest.mark.parametrize("day", ["yesterday", "2026-13-01", "23.11.2026", "2026-11-23' OR 1=1"])
+def test_a_day_that_is_none_is_refused(day: str, run: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("images", "--since", day)
+    assert "is not a day such as 2026-11-22" in capsys.readouterr().err
+
+
+def test_no_progress_bar_stands_among_the_rows_of_a_slow_answer(
+    run: Command, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run("select count(*) as n from range(15000) a, range(100000) b where hash(a.range, b.range) = 7") == 0
+    )
+    assert not {"▕", "%"} & set(capfd.readouterr().out)
 
 
 def test_a_load_id_is_never_run_as_sql(run: Command, capsys: pytest.CaptureFixture[str]) -> None:

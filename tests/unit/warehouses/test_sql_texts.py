@@ -22,7 +22,6 @@ from support.redshift_on_postgres import COPY, LOCK
 LOAD_ID = "20261122T020000Z-4f1c0a9b77de"
 DAY = date(2026, 11, 22)
 ODD = "we\"ird'; DROP TABLE x; --"
-EXTERNAL = athena.ExternalTables(tables_uri="s3://bucket/tables", first_day=date(2026, 1, 1))
 
 
 def redshift_load(sql: RedshiftSql) -> list[str]:
@@ -52,7 +51,7 @@ def postgres_texts() -> list[str]:
 TEXTS = {
     "redshift": redshift_texts(),
     "postgres": postgres_texts(),
-    "athena": [*EXTERNAL.statements(), *athena.views_over_files(), *athena.views_over_iceberg()],
+    "athena": athena.views_over_iceberg(),
     "duckdb": [duckdb.labels_view()],
 }
 
@@ -127,18 +126,12 @@ def test_redshift_texts_are_wide_enough_for_the_longest_key_and_message():
     assert widths["images", "error_message"] == 65535
 
 
-def test_external_tables_find_partitions_by_rule_and_keep_file_columns_apart():
-    for table, text in zip(TABLES.values(), EXTERNAL.statements()[1:], strict=True):
-        tree = sqlglot.parse_one(text, read="athena")
-        location = f"s3://bucket/tables/{table.name}/"
-        template = "/".join(f"{name}=${{{name}}}" for name in table.partition_by)
-        assert f"'storage.location.template' = '{location}{template}/'" in text
-        columns = [column.name for column in tree.this.expressions]
-        assert columns == [name for name in table.schema.names if name not in table.partition_by]
-        (partitions,) = tree.find_all(exp.PartitionedByProperty)
-        assert [column.name for column in partitions.this.expressions] == list(table.partition_by)
-
-
-def test_external_tables_of_a_local_folder_are_refused():
-    with pytest.raises(ValueError, match="S3 only"):
-        athena.ExternalTables(tables_uri="/data", first_day=DAY).statements()
+def test_every_view_of_athena_leaves_out_what_no_load_has_committed():
+    _, *views = athena.views_over_iceberg()
+    assert len(views) == len(TABLES) + 1
+    for view in views:
+        tree = sqlglot.parse_one(view, read="athena")
+        if '"moderation_published"."loads" AS' in view:
+            continue
+        sources = [table.name for table in tree.expression.find_all(exp.Table) if table.name != "loads"]
+        assert view.count('WHERE "load_id" IN (SELECT "load_id" FROM "moderation"."loads")') == len(sources)

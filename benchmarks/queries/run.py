@@ -1,0 +1,98 @@
+"""Time of each ready query over the rows that generate.py made, published and plain.
+
+``PYTHONPATH=include python benchmarks/queries/run.py FOLDER --labels 100000000 [--week] [--seconds 150]``
+
+Each query runs in a process of its own, three times (once when it takes longer than 20 s) with the files in
+the page cache; the least time counts. Opening is part of it: reading the catalog and planning the files on
+one side, listing the folder on the other. Results are kept in FOLDER/results.json, and a run goes on where
+the last one stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import Any
+
+import duckdb
+from generate import FIRST_DAY, Data, add_arguments, data_from
+
+from moderation import analytics
+from moderation.published_views import open_published
+from moderation.reading import quiet, show_only
+from moderation.schema import TABLES
+from moderation.warehouses.duckdb import labels_view
+
+SOURCES = ("published", "plain")
+
+
+@contextmanager
+def opened(data: Data, source: str, since: date | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    if source == "published":
+        with open_published(data.settings, since=since) as connection:
+            yield connection
+        return
+    with duckdb.connect() as connection:
+        quiet(connection)
+        for name in TABLES:
+            if (data.plain / name).is_dir():
+                files = f"read_parquet('{data.plain / name}/*.parquet')"
+                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {files}")
+        connection.execute(labels_view())
+        show_only(connection, data.plain, since=since)
+        yield connection
+
+
+def measure(data: Data, name: str, source: str, since: date | None) -> tuple[float, list[Any]]:
+    times: list[float] = []
+    while len(times) < 3 and sum(times) < 20:
+        start = time.perf_counter()
+        with opened(data, source, since) as connection:
+            limits = f"SET memory_limit = '10GB'; SET temp_directory = '{data.folder / 'spill'}'"
+            connection.execute(limits)
+            answer = connection.execute(analytics.query(name).sql).fetchall()
+        times.append(time.perf_counter() - start)
+    return min(times), answer
+
+
+def _in_process(arguments: tuple[Data, str, str, date | None]) -> tuple[float, str, int]:
+    seconds, answer = measure(*arguments)
+    return seconds, json.dumps(answer, default=str), len(answer)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_arguments(parser)
+    parser.add_argument("--week", action="store_true", help="the last seven days alone, as --since asks")
+    parser.add_argument("--seconds", type=float, default=1e9, help="start no query after that time")
+    parser.add_argument("--table", action="store_true", help="only print what is known")
+    args = parser.parse_args()
+    data = data_from(args)
+    since = FIRST_DAY + timedelta(days=data.days - 7) if args.week else None
+    kept = data.folder / f"results-{'week' if args.week else 'all'}.json"
+    results = json.loads(kept.read_text()) if kept.exists() else {}
+    end = time.monotonic() + args.seconds
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for query in analytics.queries():
+            for source in SOURCES:
+                key = f"{query.name} {source}"
+                if key not in results and not args.table and time.monotonic() < end:
+                    (results[key],) = pool.map(_in_process, [(data, query.name, source, since)])
+                    kept.write_text(json.dumps(results))
+    print("| query | published, s | plain, s | plain ÷ published | rows | same answer |")
+    print("|---|---:|---:|---:|---:|---|")
+    for query in analytics.queries():
+        both = [results.get(f"{query.name} {source}") for source in SOURCES]
+        if both[0] and both[1]:
+            (ours, mine, count), (plain, theirs, _) = both
+            same = "yes" if mine == theirs else "NO"
+            print(f"| `{query.name}` | {ours:.2f} | {plain:.2f} | {plain / ours:.1f} | {count:,} | {same} |")
+
+
+if __name__ == "__main__":
+    main()
