@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import random
 import shutil
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +33,9 @@ from moderation import ledger, plan_files, schema, spools
 from moderation.build import BuiltLoad, build_load, complete_records
 from moderation.catalog import ensure_tables, load_table, open_catalog
 from moderation.errors import NeedsAPersonError
-from moderation.leftovers import drop_uncommitted
+from moderation.file_swap import give_way
+from moderation.lease import LeaseBusy, LeaseLost
+from moderation.leftovers import Turn, drop_strays, turn
 from moderation.plan import mark_published
 from moderation.plan_files import Plan
 from moderation.published import files_named, loads_in, published_images, scan
@@ -116,7 +116,11 @@ def publish(
     with Storage(settings) as storage:
         if isinstance(plan, str):
             plan = plan_files.load_plan(plan, s3=storage.s3_client)
-        with _named_errors(plan.load_id), open_catalog(settings) as catalog:
+        with (
+            _named_errors(plan.load_id),
+            turn(storage, plan) as mine,
+            open_catalog(settings) as catalog,
+        ):
             publisher = _Publisher(
                 settings,
                 plan,
@@ -125,6 +129,7 @@ def publish(
                 catalog,
                 stop_on_mismatch,
                 tolerated_failure_percentage,
+                mine,
             )
             load = publisher.run(spool_dir)
             mark_published(plan, settings=settings)
@@ -175,19 +180,21 @@ class _Publisher:
     catalog: Catalog
     stop_on_mismatch: bool
     tolerated: float
+    turn: Turn
 
     def run(self, spool_dir: Path | None) -> PublishedLoad:
-        with self._spool(spool_dir) as spool:
+        name = self.plan.load_id
+        with spools.folder(spool_dir, name) if spool_dir else spool(self.settings, name) as folder:
             for attempt in range(_ATTEMPTS):
                 base = loads_in(self.catalog)
                 if found := _row_of(base, self.plan.load_id):
                     return PublishedLoad(load_id=self.plan.load_id, row=found, repeated=True)
-                folder = spool / f"attempt-{attempt}"
-                folder.mkdir()
-                load = self._attempt(base, folder)
+                own = folder / f"attempt-{attempt}"
+                own.mkdir()
+                load = self._attempt(base, own)
                 if load is not None:
                     return load
-                shutil.rmtree(folder)
+                shutil.rmtree(own)
         raise PublishError(
             f"load {self.plan.load_id} gave way to others {_ATTEMPTS} times; it is not published, run again"
         )
@@ -195,6 +202,8 @@ class _Publisher:
     def _attempt(self, loads: pa.Table, spool: Path) -> PublishedLoad | None:
         """Publish against the ``loads`` that was read; None when it has changed in a way that matters."""
         tables = ensure_tables(self.catalog, self.settings)
+        # First: while a row of loads lies there, a reader of plain files counts on the rest.
+        self._drop_strays(schema.LOADS, tables)
         inputs_path = spool / "inputs.parquet"
         self.storage.copy_to(self.plan.inputs_uri, inputs_path)
         plan_files.check_inputs(self.plan, inputs_path)
@@ -223,7 +232,6 @@ class _Publisher:
                 return None
         else:
             return None
-        drop_uncommitted(tables[schema.LOADS.name], self.plan, self.storage, self._uri(schema.LOADS.name))
         reached("committed")
         files = tuple(
             (file.table, self._uri(file.relative_path), file.rows, file.bytes, file.sha256)
@@ -277,6 +285,7 @@ class _Publisher:
 
     def _upload(self, files: Sequence[DataFile]) -> None:
         for file in files:
+            self.turn.keep()
             self.storage.put_file(file.path, self._uri(file.relative_path))
             reached(f"uploaded {file.table}")
 
@@ -285,13 +294,17 @@ class _Publisher:
             if name == schema.LOADS.name:
                 continue
             wanted = {self._uri(file.relative_path) for file in built.files if file.table == name}
-            stale = self._replace_files(table, wanted)
+            self.turn.keep()
+            self._replace_files(table, wanted)
             reached(f"added {name}")
-            for uri in stale:
-                self.storage.delete(uri)
+            self._drop_strays(schema.TABLES[name], tables)
 
-    def _replace_files(self, table: Table, wanted: set[str]) -> list[str]:
-        """Make ``wanted`` the load's only files in the table; returns those of an attempt that differed.
+    def _drop_strays(self, spec: schema.TableSpec, tables: dict[str, Table]) -> None:
+        self.turn.keep()
+        drop_strays(tables[spec.name], spec, self.plan, self.storage, self._uri(spec.name))
+
+    def _replace_files(self, table: Table, wanted: set[str]) -> None:
+        """Make ``wanted`` the load's only files in the table, in place of those of an attempt that differed.
 
         Once another attempt has committed the load, a compaction may have moved its rows into a file of
         another name; so ``loads`` is asked after the table, and the commit holds only for that table.
@@ -299,7 +312,7 @@ class _Publisher:
         for attempt in range(_ATTEMPTS):
             table.refresh()
             if self._is_committed():
-                return []
+                return
             present = files_named(table, self.plan.load_id, self.plan.dt)
             stale = [file for file in present if file.file_path not in wanted]
             missing = sorted(wanted - {file.file_path for file in present})
@@ -314,12 +327,11 @@ class _Publisher:
                                 snapshot.delete_data_file(file)
                     if missing:
                         transaction.add_files(missing, properties, check_duplicate_files=False)
-                return [file.file_path for file in stale]
+                return
             except CommitFailedException:
                 if attempt == _ATTEMPTS - 1:
                     raise
-                _give_way(attempt)
-        return []
+                give_way(attempt)
 
     def _is_committed(self) -> bool:
         load_id, loads = self.plan.load_id, schema.LOADS
@@ -342,34 +354,24 @@ class _Publisher:
         known = set(loads_in(self.catalog).column("load_id").to_pylist())
         if known != set(loads.column("load_id").to_pylist()):
             return False
+        self.turn.prove()
         self.storage.put_file(path, uri)
         reached("uploaded loads")
         try:
             table.add_files([uri], {"load_id": self.plan.load_id}, check_duplicate_files=False)
         except CommitFailedException:
             self.storage.delete(uri)
-            _give_way(1)
+            give_way(1)
             return False
         return True
 
     def _uri(self, relative_path: str) -> str:
         return f"{absolute(self.settings.tables_uri)}/{relative_path}"
 
-    @contextmanager
-    def _spool(self, folder: Path | None) -> Iterator[Path]:
-        name = self.plan.load_id
-        with spools.folder(folder, name) if folder else spool(self.settings, name) as path:
-            yield path
-
 
 def _place(found: Anomaly) -> str:
     line = "" if found.line_number is None else f"line {found.line_number}"
     return f"{line} ({found.source_ref})" if found.source_ref else line
-
-
-def _give_way(attempt: int) -> None:
-    """Let the other publisher finish; the wait is random so that two do not keep step."""
-    time.sleep(random.uniform(0.01, 0.05 * 2 ** min(attempt, 5)))  # noqa: S311 - no secret
 
 
 def _keys(rows: pa.Table | None) -> list[str]:
@@ -389,6 +391,8 @@ def _named_errors(load_id: str) -> Iterator[None]:
         yield
     except S3Error as error:
         raise PublishError(f"load {load_id}: {error}; {advice}") from error
+    except (LeaseBusy, LeaseLost) as error:
+        raise PublishError(f"load {load_id}: another attempt publishes it: {error}; {advice}") from error
     except (OSError, pa.ArrowException, CommitFailedException) as error:
         raise PublishError(f"load {load_id}: {type(error).__name__}: {error}; {advice}") from error
     except SQLAlchemyError as error:

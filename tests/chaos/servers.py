@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,7 @@ class Servers:
         self._s3_port = ports.find_free(companion_offset=_GRPC_OFFSET)
         self._rekognition_port = ports.find_free()
         self.restarts = 0
+        self._guard = threading.Lock()
         self._s3 = self._start_s3()
         self._rekognition = self._start_rekognition()
         self._environment = mock.patch.dict(os.environ, self.environment())
@@ -60,6 +62,10 @@ class Servers:
 
     def revive(self) -> None:
         """Start again whatever was killed."""
+        with self._guard:
+            self._revive()
+
+    def _revive(self) -> None:
         if self._s3.process.popen.poll() is not None:
             self._s3.stop()
             self._s3 = self._start_s3()

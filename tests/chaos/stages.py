@@ -9,8 +9,9 @@ from typing import Any
 import tenacity
 
 from chaos.attempt import LOGICAL_TIME, context
+from moderation import bulk, leftovers, stages
 from moderation import plan as planning
-from moderation import stages
+from moderation import publish as publishing
 from moderation.detect import DetectOptions, FixedBudget, run_manifest
 from moderation.detect import records as detect_records
 from moderation.plan import PlanRequest, load_plan
@@ -26,12 +27,16 @@ IN_FLIGHT = 4
 """Calls of the detect backend under way at once: what one kill may cost there."""
 
 
-def plan(*, source: str, run_id: str, backend: str) -> str:
+SLOW_RATE = 0.5
+"""Calls a second where a run is to last as long as a storm."""
+
+
+def plan(*, source: str, run_id: str, backend: str, redo: str | None = None) -> str:
     """The first task of the Dag."""
     _shorten_waits()
     stages.PlanRequest = functools.partial(PlanRequest, max_lines=LINES)  # type: ignore[misc, assignment]
     run = stages.Run("moderate_images", run_id, LOGICAL_TIME)
-    return stages.discover(run, source=source, backend=backend)
+    return stages.discover(run, source=source, backend=backend, redo_load_id=redo)
 
 
 def arguments(*, plan_uri: str) -> list[dict[str, Any]]:
@@ -53,15 +58,16 @@ def submit(*, arguments: dict[str, Any], folder: str, map_index: int, try_number
     return operator.execute(context(Path(folder), map_index=map_index, try_number=try_number, tries=3))
 
 
-def detect(*, plan_uri: str, index: int, folder: str) -> str:
+def detect(*, plan_uri: str, index: int, folder: str, slowly: bool = False) -> str:
     """One mapped task of the detect backend."""
+    rate = SLOW_RATE if slowly else 200.0
     settings = Settings.from_env()
     plan = load_plan(plan_uri, settings=settings)
     outcome = run_manifest(
         detect_records.request_of(plan, plan.manifests[index]),
         settings=settings,
-        budget=FixedBudget(200.0),
-        quota=200.0,
+        budget=FixedBudget(rate),
+        quota=rate,
         options=DetectOptions(
             max_in_flight=IN_FLIGHT,
             part_seconds=0.05,
@@ -82,6 +88,17 @@ def publish(*, plan_uri: str, job_ids: list[str]) -> str | None:
     return load.load_id if load else None
 
 
+def publish_part(*, plan_uri: str, left_out: int) -> str:
+    """A publish that knows the answers to all manifests but so many."""
+    _shorten_waits()
+    settings = Settings.from_env()
+    plan = load_plan(plan_uri, settings=settings)
+    hook = RekognitionHook()
+    records = bulk.collect_records(plan, [], describe_job=hook.describe_job, list_jobs=hook.list_jobs)
+    known = records[: len(records) - left_out]
+    return publishing.publish(settings, plan, known, stop_on_mismatch=True).load_id
+
+
 def load(*, load_id: str | None) -> str | None:
     """The load task: the DuckDB file and the mirror."""
     return stages.load(load_id)
@@ -94,5 +111,5 @@ def report(*, plan_uri: str, load_id: str | None) -> str:
 
 def _shorten_waits() -> None:
     """A refused call is repeated after hundredths of a second; the bounds stay."""
-    planning._OWN_LOCK_SECONDS = 0.5
+    planning._OWN_LOCK_SECONDS = leftovers._OWN_LOCK_SECONDS = 0.5
     patience._BACKOFF = tenacity.wait_random_exponential(multiplier=0.02, max=0.5)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.nemesis import Outcome
+from chaos.outcome import Outcome
+from chaos.publishes import Tally
 
 _BEGIN, _END = "<!-- table: begin -->", "<!-- table: end -->"
 
@@ -29,8 +30,8 @@ def line(outcome: Outcome) -> str:
     return f"seed {outcome.seed}: {verdict} in {took} [{faults}]{unnamed}"
 
 
-def markdown(outcomes: Sequence[Outcome]) -> str:
-    """The table of all seeds, by fault."""
+def markdown(outcomes: Sequence[Outcome], tally: Tally | None) -> str:
+    """The table of all seeds, by fault, and what came of the killed publishes."""
     rows: dict[str, _Row] = defaultdict(_Row)
     for outcome in outcomes:
         for name, count in outcome.faults.items():
@@ -53,6 +54,7 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
             f"{sum(outcome.looks for outcome in outcomes)} looks of a reader at all tables; "
             f"{sum(outcome.paid_in_flight for outcome in outcomes)} single calls of the detect backend, in "
             "flight when it was killed, were paid again.",
+            *(["", tally.text()] if tally else []),
             "",
             "| fault | tried | survived | images lost | duplicate paid calls |",
             "|---|---:|---:|---:|---:|",

@@ -17,6 +17,7 @@ _STAGE = {
     "manifest torn": ("arguments", "ManifestError"),
     "inputs torn": ("publish", "PlanError"),
     "claim torn": ("arguments", "PlanError"),
+    "backend.json torn": ("publish", "PlanError"),
     "checkpoint part torn": ("detect", "CheckpointDamaged"),
     "outcome marker torn": ("publish", "CheckpointDamaged"),
     "spool torn": ("detect", None),
@@ -89,20 +90,20 @@ class _Tearing:
         manifest = plan.manifests[0]
         output = f"s3://{manifest.output_bucket}/{manifest.output_prefix}"
         match self.what:
-            case "plan.json torn":
-                return plan_uri
-            case "manifest torn":
-                return manifest.uri
-            case "inputs torn":
-                return plan.inputs_uri
-            case "claim torn":
-                return claims.uri_of(self.run.settings, plan)
+            case "outcome marker torn":
+                return self._only(client, output, "/outcome.ckpt")
             case "checkpoint part torn":
                 self._kill_in_detect("detect: before the results", plan_uri)
                 for spool in (self.run.folder / "nemesis" / "spool").glob("*.spool"):
                     spool.unlink()  # another machine goes on
                 return self._only(client, output, "/part-")
-        return self._only(client, output, "/outcome.ckpt")
+        return {
+            "plan.json torn": plan_uri,
+            "manifest torn": manifest.uri,
+            "inputs torn": plan.inputs_uri,
+            "backend.json torn": f"{plan.folder_uri}/backend.json",
+            "claim torn": claims.uri_of(self.run.settings, plan),
+        }[self.what]
 
     def _only(self, client: Any, folder: str, name: str) -> str:
         bucket, _ = s3.split_uri(folder)

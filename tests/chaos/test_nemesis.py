@@ -1,4 +1,4 @@
-"""A dozen seeds of the nemesis; ``make chaos`` runs two hundred."""
+"""A dozen seeds of the nemesis and a dozen killed publishes; ``make chaos`` runs two hundred of each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from support import airflow_home
 airflow_home.prepare()
 
 from chaos.nemesis import Nemesis  # noqa: E402 - airflow must not be imported before its home is set
+from chaos.publishes import Publishes  # noqa: E402
 from chaos.scenarios import scenario  # noqa: E402
 from chaos.servers import Servers  # noqa: E402
 
@@ -30,3 +31,9 @@ def test_killed_and_disturbed_a_run_ends_with_the_same_tables_paid_once(nemesis:
     assert outcome.broken is None
     assert outcome.faults, "a seed without a fault proves nothing"
     assert (outcome.lost, outcome.paid_twice, outcome.unnamed) == (0, 0, [])
+
+
+def test_no_reader_sees_a_partial_or_mixed_load_while_publishes_are_killed(nemesis: Nemesis) -> None:
+    tally = Publishes(nemesis).kill(12)
+    assert tally.killed == 12
+    assert tally.looks > tally.loads

@@ -128,3 +128,14 @@ def test_an_empty_results_file_can_be_damaged_too(tmp_path: Path) -> None:
     empty.touch()
     rules = [rule(kind=kind) for kind in JOB_KINDS if kind.startswith("results_")]
     assert damaged(empty, rules).read_bytes() == b""
+
+
+def test_a_storm_begins_with_the_first_call_and_ends_when_its_time_is_up() -> None:
+    now = 100.0
+    book = FaultBook([rule(kind="throttle", for_seconds=60.0)], clock=lambda: now)
+    now = 500.0
+    assert strikes(book, 2) == [True, True]
+    now = 559.9
+    assert strikes(book, 1) == [True]
+    now = 560.0
+    assert strikes(book, 2) == [False, False]

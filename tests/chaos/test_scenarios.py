@@ -1,0 +1,27 @@
+"""The seeds by themselves: nothing is run."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from chaos.scenarios import everything, scenario
+
+
+def test_two_hundred_seeds_are_meant_to_meet_every_fault_several_times() -> None:
+    met = Counter(name for seed in range(200) for name in scenario(seed).faults())
+    assert {name: met[name] for name in everything() if met[name] < 3} == {}
+
+
+def test_a_seed_always_means_the_same() -> None:
+    assert [scenario(seed) for seed in range(20)] == [scenario(seed) for seed in range(20)]
+
+
+def test_the_twelve_seeds_of_the_suite_meet_every_kind_of_fault() -> None:
+    some = [scenario(seed) for seed in range(12)]
+    assert all(entry.kills for entry in some)
+    assert {entry.backend for entry in some} == {"bulk", "detect"}
+    assert {entry.tables for entry in some} == {"s3", "local"}
+    assert len({victim for entry in some for _, victim in entry.servers}) == 2
+    assert len({entry.company for entry in some if entry.company}) == 2
+    assert any(entry.service for entry in some)
+    assert any(entry.torn for entry in some)
