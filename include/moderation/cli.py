@@ -246,8 +246,18 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
     plan = plans.make_plan(settings, request, published=stream_images, dry_run=True)
     conf = {"redo_load_id": options.load_id} | ({"redo_permanent": True} if options.permanent else {})
     command = f"airflow dags trigger moderate_images --conf '{json.dumps(conf)}'"
-    lines = [*_plan_lines(plan), ("to start it", command)]
-    _show(_summary(plan) | {"conf": conf, "command": command}, options, lines)
+    lines = _plan_lines(plan)
+    if plan.totals.ignored:
+        lines.append(("never in S3", f"{plan.totals.ignored}: mend the files, then run their folder again"))
+    if not plan.is_empty:
+        lines.append(("to start it", command))
+    elif options.permanent:
+        lines.append(("nothing to do", "none of it is left to be asked about"))
+    else:
+        lines.append(
+            ("nothing to do", "--permanent adds what was refused for its own sake, once it is mended")
+        )
+    _show(_summary(plan) | {"conf": conf, "command": None if plan.is_empty else command}, options, lines)
     return 0
 
 

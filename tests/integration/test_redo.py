@@ -57,6 +57,22 @@ def test_redo_takes_what_failed_and_leaves_out_what_is_permanent_unless_asked(
     assert f'--conf \'{{"redo_load_id": "{load_id}"}}\'' in capsys.readouterr().out
 
 
+def test_redo_of_what_was_only_refused_for_its_own_sake_offers_no_run(
+    settings: Settings, s3_client: Any, bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ref = f"s3://{bucket}/large.jpg"
+    s3_client.put_object(Bucket=bucket, Key="large.jpg", Body=pictures.jpeg(80, 80))
+    run = Run(settings, s3_client)
+    run.manifest([ref], b"", summary={"errors": [{"source-ref": ref, "code": "ImageTooLargeException"}]})
+    load_id = published(settings, run)
+    assert cli.main(["redo", load_id]) == 0
+    told = capsys.readouterr().out
+    assert "--permanent adds what was refused" in told
+    assert "airflow" not in told
+    assert cli.main(["redo", load_id, "--permanent"]) == 0
+    assert '"redo_permanent": true' in capsys.readouterr().out
+
+
 def test_redo_of_a_load_that_is_not_there_is_one_line(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
