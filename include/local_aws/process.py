@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 
 class ServiceError(RuntimeError):
     """A local service could not be started or ended before it was ready; the text names its log."""
@@ -101,8 +103,39 @@ def group_alive(group: int) -> bool:
 def stop_group(group: int, *, grace: float = 10.0, reap: Callable[[], object] = lambda: None) -> None:
     """Send SIGTERM to a process group and SIGKILL to what is left after ``grace`` seconds.
 
+    Children that have left the group, as a task of Airflow does, get SIGKILL once the group is gone: who
+    watched over them no longer does.
+
     :param reap: called while waiting, so that a child of this process does not stay a zombie.
     """
+    outside = _children_elsewhere(group)
+    _end_group(group, grace, reap)
+    for process in outside:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(outside, timeout=5.0)
+
+
+def members(group: int) -> list[psutil.Process]:
+    """The living processes of a group."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def _children_elsewhere(group: int) -> list[psutil.Process]:
+    inside = members(group)
+    children = set()
+    for process in inside:
+        with contextlib.suppress(psutil.Error):
+            children.update(process.children(recursive=True))
+    return list(children - set(inside))
+
+
+def _end_group(group: int, grace: float, reap: Callable[[], object]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGTERM)
     deadline = time.monotonic() + grace

@@ -6,6 +6,7 @@ never signalled.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -71,6 +72,7 @@ class Registry:
         :param grace: seconds between SIGTERM and SIGKILL.
         :return: names of what was stopped.
         """
+        self.stop_remnants()
         chosen = [entry for entry in self.entries().values() if owner is None or entry.owner == owner]
         users = [entry for entry in chosen if entry.name != "s3"]
         with ThreadPoolExecutor(max_workers=8) as pool:
@@ -89,6 +91,27 @@ class Registry:
             if entry.owner != KEPT and not _owner_alive(entry.owner)
         }
         return [name for owner in orphaned for name in self.stop(owner=owner)]
+
+    def stop_remnants(self) -> list[str]:
+        """Stop what is left of services whose first process was killed.
+
+        Its children know nothing of it: the workers of a killed scheduler would wait for work for ever.
+        """
+        left = [entry for entry in self._read().values() if not entry.alive() and self._has_remnants(entry)]
+        for entry in left:
+            _stop_entry(entry, grace=5.0)
+        return [entry.name for entry in left]
+
+    def _has_remnants(self, entry: Entry) -> bool:
+        """Whether its group lives on; one that works in another folder has merely got the same id."""
+        if _start_time(entry.pid) is not None:
+            return False
+        here = self._path.parent.resolve()
+        for process_left in process.members(entry.pid):
+            with contextlib.suppress(psutil.Error, OSError):
+                if Path(process_left.cwd()).is_relative_to(here):
+                    return True
+        return False
 
     def _read(self) -> dict[str, Entry]:
         try:

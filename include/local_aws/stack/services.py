@@ -49,6 +49,7 @@ class Stack:
         :raises StackError: a port is taken.
         :raises process.ServiceError: a service did not become ready.
         """
+        self.registry.stop_remnants()
         running = self.registry.entries()
         if "s3" not in running:
             port = self._port("S3_PORT", S3_GRPC_OFFSET)

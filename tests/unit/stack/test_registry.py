@@ -15,8 +15,8 @@ from local_aws.stack.registry import KEPT, Registry, owner_of_this_process
 def sleeper(tmp_path):
     started = []
 
-    def start(code: str = "import signal; print('up', flush=True); signal.pause()"):
-        service = process.start("sleeper", [sys.executable, "-c", code], log_path=tmp_path / "log")
+    def start(code: str = "import signal; print('up', flush=True); signal.pause()", cwd=None):
+        service = process.start("sleeper", [sys.executable, "-c", code], log_path=tmp_path / "log", cwd=cwd)
         service.wait_until(lambda: "up" in service.log_path.read_text(), timeout=20)
         started.append(service)
         return service
@@ -93,6 +93,39 @@ def test_stopping_takes_the_children_along_even_when_they_ignore_sigterm(tmp_pat
 
     assert children
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+PARENT = (
+    "import subprocess, sys, signal;"
+    "subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'], process_group={group});"
+    "print('up', flush=True); signal.pause()"
+)
+
+
+def is_running(child: psutil.Process) -> bool:
+    return child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+
+
+def test_stopping_takes_along_a_child_that_has_left_the_group(sleeper):
+    service = sleeper(PARENT.format(group=0))
+    (child,) = psutil.Process(service.pid).children()
+
+    service.stop(grace=0.5)
+
+    assert not is_running(child)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_what_a_killed_service_left_is_stopped_unless_it_is_somebody_elses(tmp_path, sleeper, here):
+    service = sleeper(PARENT.format(group=None), cwd=tmp_path if here else None)
+    registry = Registry(tmp_path / "r.json")
+    registry.add("scheduler", service.pid, owner=KEPT)
+    (child,) = psutil.Process(service.pid).children()
+    service.popen.kill()
+    service.popen.wait()
+
+    assert registry.stop_remnants() == (["scheduler"] if here else [])
+    assert is_running(child) is not here
 
 
 def test_a_service_that_ends_at_once_is_reported_with_its_log(tmp_path):
