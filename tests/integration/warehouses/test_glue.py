@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import boto3
@@ -14,10 +14,15 @@ from moto.server import ThreadedMotoServer
 from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import CommitFailedException
 
+from moderation import compaction
 from moderation.catalog import NAMESPACE, ensure_tables, open_catalog
+from moderation.compaction import compact
+from moderation.file_swap import data_files
 from moderation.published import loads_in
+from moderation.published_views import open_published
 from moderation.schema import LOADS, TABLES, physical_schema
 from moderation.settings import Settings
+from moderation.storage import Storage
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from support import published_loads
 from support.published_loads import publish_odd, publish_plain
@@ -104,4 +109,60 @@ def test_a_publish_killed_at_a_step_ends_with_the_same_rows_in_glue(step, glue, 
     publish_plain(glue, s3_client, "run-a")
     assert {name: table.num_rows for name, table in published_loads.expected(glue).items()} == {
         "images": 6, "labels_l1": 6, "labels_l2": 6, "labels_l3": 6, "jobs": 1, "anomalies": 0, "loads": 1,
+    }  # fmt: skip
+
+
+def _current_files(settings: Settings) -> dict[str, list[str]]:
+    with open_catalog(settings) as catalog:
+        return {
+            name: [file.file_path for file in data_files(catalog.load_table((NAMESPACE, name)))]
+            for name in TABLES
+        }
+
+
+def test_compaction_in_glue_keeps_every_row_and_every_file_that_a_kept_snapshot_needs(glue, s3_client):
+    load_ids = [publish_plain(glue, s3_client, f"run-{number}") for number in range(3)]
+    truth = {name: published_loads.rows(table) for name, table in published_loads.expected(glue).items()}
+    with open_catalog(glue) as catalog:
+        reader = catalog.load_table((NAMESPACE, "images"))  # a query that began before
+    replaced = _current_files(glue)["images"]
+    done = {table.table: table for table in compact(glue, orphan_age=timedelta(0))}
+    assert (done["images"].merged, done["images"].written) == (3, 1)
+    assert reader.scan().to_arrow().num_rows == 18
+    with open_catalog(glue) as catalog:
+        table = catalog.load_table((NAMESPACE, "images"))
+        before = table.snapshots()[-2].snapshot_id
+        assert table.scan(snapshot_id=before).to_arrow().num_rows == 18
+
+    later = publish_plain(glue, s3_client, "later")
+    done = {table.table: table for table in compact(glue, keep=timedelta(0), orphan_age=timedelta(0))}
+    assert done["images"].expired > 0
+    assert done["images"].removed > 0
+    with Storage(glue) as storage:
+        assert not any(storage.written_at(uri) for uri in replaced)
+        assert all(storage.written_at(uri) for uris in _current_files(glue).values() for uri in uris)
+    found = {name: published_loads.rows(table) for name, table in published_loads.expected(glue).items()}
+    assert all(set(map(repr, truth[name])) <= set(map(repr, found[name])) for name in truth)
+    with open_published(glue) as connection:
+        ids = connection.execute("SELECT DISTINCT load_id FROM images ORDER BY 1").fetchall()
+    assert [load_id for (load_id,) in ids] == sorted([*load_ids, later])
+    assert DuckDBWarehouse(glue).load(load_ids[0])["images"] == 6
+
+
+def test_a_publish_into_glue_during_a_compaction_loses_nothing(glue, s3_client, monkeypatch):
+    for number in range(2):
+        publish_plain(glue, s3_client, f"run-{number}")
+    published: list[str] = []
+
+    def reached(step: str) -> None:
+        if step == "uploaded images" and not published:
+            published.append(publish_plain(glue, s3_client, "meanwhile"))
+
+    monkeypatch.setattr(compaction, "reached", reached)
+    done = {table.table: table for table in compact(glue)}
+    assert published
+    assert done["images"].merged == 2
+    found = published_loads.expected(glue)
+    assert {name: found[name].num_rows for name in ("images", "labels_l3", "loads")} == {
+        "images": 18, "labels_l3": 18, "loads": 3,
     }  # fmt: skip
