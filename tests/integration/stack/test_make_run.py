@@ -37,10 +37,18 @@ def counted(text: str, name: str) -> int:
     return int(found[1].replace(",", ""))
 
 
-def test_a_folder_becomes_tables_once_and_nothing_is_left_running(checkout, folder):
-    first = checkout.run("run", IMAGES=str(folder))
+def test_a_folder_becomes_tables_once_beside_a_refused_second_run_and_nothing_is_left_running(
+    checkout, folder
+):
+    with checkout.start("run", IMAGES=str(folder)) as first:
+        first.stderr.readline()
+        at_once = checkout.run("run", IMAGES=str(folder))
+        stdout, stderr = first.communicate(timeout=300)
 
-    assert first.returncode == 0, first.stderr
+    assert at_once.returncode == 1
+    refusal = r"make run: another make run is in progress here \(process \d+\).*\n"
+    assert re.fullmatch(refusal, at_once.stderr)
+    assert first.returncode == 0, stderr
     assert checkout.left_running() == []
     parquet = checkout.root / "var/parquet"
     with duckdb.connect() as connection:
@@ -55,10 +63,10 @@ def test_a_folder_becomes_tables_once_and_nothing_is_left_running(checkout, fold
             ).fetchall()
         )
     assert status == {"moderated": 2, "failed": 1}
-    assert counted(first.stdout, "moderated") == status["moderated"]
-    assert counted(first.stdout, "failed") == status["failed"]
+    assert counted(stdout, "moderated") == status["moderated"]
+    assert counted(stdout, "failed") == status["failed"]
     assert l2 == {"Weapons": 1, "Alcoholic Beverages": 1}
-    assert all(counted(first.stdout, f"› {name}") == images for name, images in l2.items())
+    assert all(counted(stdout, f"› {name}") == images for name, images in l2.items())
     with duckdb.connect(str(checkout.root / "var/warehouse.duckdb"), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM labels").fetchone() == (4,)
 
@@ -94,22 +102,6 @@ def test_a_run_that_is_interrupted_stops_what_it_started(checkout, folder):
     assert process.returncode == 130
     assert "interrupted" in err
     assert checkout.left_running() == []
-
-
-def test_a_second_run_at_once_is_refused_and_disturbs_nothing(checkout, folder):
-    first = checkout.start("run", IMAGES=str(folder))
-    with first:
-        first.stderr.readline()
-
-        second = checkout.run("run", IMAGES=str(folder))
-
-        assert second.returncode == 1
-        assert re.fullmatch(
-            r"make run: another make run is in progress here \(process \d+\).*\n", second.stderr
-        )
-        out, err = first.communicate(timeout=300)
-    assert first.returncode == 0, err
-    assert counted(out, "moderated") == 2
 
 
 @pytest.mark.parametrize("command", ["services", "up"])
