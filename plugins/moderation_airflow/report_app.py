@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 import logging
 
-from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag, requires_access_view
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from fastapi import Depends, FastAPI, Request
@@ -25,6 +25,9 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, no-cache",
 }
+DAG_ID = "moderate_images"
+"""Whoever may look at this Dag's runs may look at what they found."""
+
 _log = logging.getLogger(__name__)
 
 app = FastAPI(
@@ -33,7 +36,7 @@ app = FastAPI(
     openapi_url=None,
     docs_url=None,
     redoc_url=None,
-    dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
+    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))],
 )
 
 

@@ -84,8 +84,9 @@ def test_a_forged_login_is_refused(application, settings):
     assert made.get(f"{URL_PREFIX}/index.html").status_code == 403
 
 
-def test_who_is_logged_in_sees_the_pages_and_their_links_lead_on(application, settings):
-    made = client(application, "ADMIN")
+@pytest.mark.parametrize("role", ["VIEWER", "ADMIN"])
+def test_who_may_see_the_runs_sees_the_pages_and_their_links_lead_on(application, settings, role):
+    made = client(application, role)
     assert made.get(f"{URL_PREFIX}/").headers["location"] == f"{URL_PREFIX}/index.html"
     index = made.get(f"{URL_PREFIX}/index.html")
     assert index.status_code == 200

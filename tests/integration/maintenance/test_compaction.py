@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import os
 import threading
 from collections import Counter
@@ -12,10 +13,11 @@ from typing import Any
 
 import duckdb
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from pyiceberg.table import Table
 
-from moderation import cleaning, compaction, schema
+from moderation import cleaning, compaction, maintenance_cli, schema
 from moderation import publish as publishing
 from moderation.catalog import load_table, open_catalog
 from moderation.compaction import CompactionError, compact
@@ -380,6 +382,27 @@ def test_readers_of_the_published_files_see_each_row_once_after_a_compaction(set
         assert connection.execute("SELECT count(*) FROM images").fetchone() == (0,)
     with open_published(settings, since=date(2026, 11, 22), until=date(2026, 11, 22)) as connection:
         assert connection.execute("SELECT count(*) FROM images").fetchone() == (24,)
+
+
+def test_the_command_lists_the_files_that_hold_each_row_once(settings, s3_client, capsys):
+    publish_odd(settings, s3_client)
+    publish_plain(settings, s3_client, "plain")
+    compact(settings)
+    publish_plain(settings, s3_client, "later")
+    parser = argparse.ArgumentParser()
+    maintenance_cli.add_parsers(parser.add_subparsers())
+
+    def listed(*arguments: str) -> list[str]:
+        args = parser.parse_args(["files", *arguments])
+        assert args.run(settings, args) == 0
+        return capsys.readouterr().out.split()
+
+    assert sorted(listed("images")) == sorted(files(settings))
+    assert listed("images", "--since", "2026-11-23") == []
+    with open_catalog(settings) as catalog:
+        stored = opened(catalog, "images").io
+        paths = [stored.new_input(uri) for uri in listed("images")]
+        assert sum(pq.read_metadata(path.open()).num_rows for path in paths) == 11 + 6 + 6
 
 
 def test_a_publish_that_died_is_not_among_the_published_files(settings, s3_client, monkeypatch):
