@@ -28,6 +28,7 @@ class ModerationReportPlugin(AirflowPlugin):
             "name": "Moderation report",
             "href": f"{URL_PREFIX.lstrip('/')}/index.html",
             "destination": "nav",
+            "category": "browse",
             "url_route": "moderation-report-view",
         },
         {

@@ -90,5 +90,6 @@ def _page(name: str) -> Response:
 
 
 def _say(status: int, text: str) -> Response:
-    body = f'<!doctype html><meta charset="utf-8"><title>Moderation report</title><p>{html.escape(text)}</p>'
-    return HTMLResponse(body, status_code=status, headers=_HEADERS)
+    style = "<style>:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }</style>"
+    head = f'<!doctype html><meta charset="utf-8"><title>Moderation report</title>{style}'
+    return HTMLResponse(f"{head}<p>{html.escape(text)}</p>", status_code=status, headers=_HEADERS)
