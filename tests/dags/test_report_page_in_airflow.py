@@ -16,7 +16,7 @@ from moderation.report_page import load_file
 from moderation.report_page.store import write_pages
 from moderation.settings import Settings
 from moderation_airflow.report import URL_PREFIX, ModerationReportLink
-from support import small_warehouse
+from support import airflow_runs, small_warehouse
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD
 
 PAGES = (
@@ -173,3 +173,23 @@ def test_pages_that_another_worker_wrote_stay_linked(settings, s3_client, bucket
     with s3.open_client(settings) as opened:
         index = s3.read_text(opened, f"s3://{bucket}/work/report/index.html")
     assert index.count('href="loads/') == 2
+
+
+@pytest.mark.xdist_group("moderate_images")
+def test_a_run_leaves_its_page_and_its_task_links_it(application, world, aws_env):
+    world.upload(["a.jpg"])
+    dag_run = world.run(backend="detect")
+    assert dag_run.state == "success", world.states(dag_run)
+    (load_id,) = airflow_runs.returned(dag_run, "publish")
+    found = select(XComModel).where(
+        XComModel.run_id == dag_run.run_id,
+        XComModel.task_id == "report",
+        XComModel.key == ModerationReportLink().xcom_key,
+    )
+    with create_session() as session:
+        (link,) = [XComModel.deserialize_value(row) for row in session.scalars(found)]
+    assert link.endswith(f"{URL_PREFIX}/loads/{load_id}.html")
+    made = client(application, "VIEWER")
+    address = made.get(f"{URL_PREFIX}/dags/moderate_images/runs/{dag_run.run_id}").headers["location"]
+    assert link.endswith(address)
+    assert load_id in made.get(address).text
