@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -142,6 +143,7 @@ class SharedBudget:
         self._calls_left: Callable[[], int] | None = None
         self._wanted = math.inf
         self._beating: asyncio.Task[None] | None = None
+        self._one_at_a_time = threading.Lock()
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.beat)
@@ -155,7 +157,7 @@ class SharedBudget:
                 await self._beating
         self._allowed = 0.0
         try:
-            await asyncio.to_thread(s3_api.delete, self._s3, self._uri)
+            await asyncio.to_thread(self._leave)
         except s3_api.S3Error as fault:
             _log.warning("could not leave the shared rate (%s); the others go on without in a moment", fault)
 
@@ -175,10 +177,19 @@ class SharedBudget:
         self._calls_left = calls_left
 
     def beat(self) -> None:
-        """One sign of life; adjusts claim and rate. Called from one thread at a time.
+        """One sign of life; adjusts claim and rate.
 
         :raises S3Error: S3 cannot be reached; the rate stays until the fence.
         """
+        with self._one_at_a_time:
+            self._beat()
+
+    def _leave(self) -> None:
+        # A beat that was cancelled goes on in its thread: its claim must not land after this and outlive us.
+        with self._one_at_a_time:
+            s3_api.delete(self._s3, self._uri)
+
+    def _beat(self) -> None:
         self._look()
         self._wanted = self._wish()
         aim = fair_share(self.quota, self._wanted, [peer.wanted for peer in self._peers.values()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -75,3 +76,27 @@ def test_a_throttle_storm_costs_no_image_and_no_second_payment(strict: Workbench
     assert (outcome.billed, outcome.failed) == (4 * TPS, 0)
     assert outcome.throttles > 0
     assert set(strict.paid().values()) == {1}
+
+
+@pytest.mark.slow
+def test_a_storm_of_a_minute_over_three_tasks_loses_nothing_and_leaves_most_of_the_rate(
+    strict: Workbench,
+) -> None:
+    seconds = 110
+    requests = [
+        strict.request(strict.upload(seconds * TPS // 3, prefix=f"part{n}"), name=f"part{n}")
+        for n in range(3)
+    ]
+    storm = {"kind": "throttle", "operation": "DetectModerationLabels", "probability": 0.3, "seed": 9}
+    with ThreadPoolExecutor(3) as tasks:
+        running = [tasks.submit(run_shared, strict, request) for request in requests]
+        time.sleep(15)
+        begun = time.time()
+        with faults(strict.server, storm):
+            time.sleep(60)
+        ended = time.time()
+        outcomes = [task.result(timeout=300) for task in running]
+    assert [(outcome.billed, outcome.failed) for outcome in outcomes] == [(seconds * TPS // 3, 0)] * 3
+    assert set(strict.paid().values()) == {1}
+    at = [entry["at"] for entry in ledger(strict.server) if entry["event"] == "detect_billed"]
+    assert sum(begun < moment < ended for moment in at) >= 60 * TPS * 0.35

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -206,6 +208,29 @@ def test_leaving_frees_the_place_at_once() -> None:
             return budget.rate()
 
     assert asyncio.run(come_and_go()) == QUOTA
+    assert not s3.objects
+
+
+def test_a_beat_under_way_while_leaving_does_not_outlive_it() -> None:
+    """Cancelled in the middle of its write: what it writes must not hold a share that nobody uses."""
+    writing, go_on = threading.Event(), threading.Event()
+    s3 = FakeS3()
+    write = s3.put_object
+
+    def slow(**given: Any) -> Any:
+        if s3.objects:  # not the first, which joins
+            writing.set()
+            assert go_on.wait(10)
+        return write(**given)
+
+    s3.put_object = slow  # type: ignore[method-assign]
+
+    async def come_and_go() -> None:
+        async with SharedBudget(s3, "s3://b/rates", QUOTA, beat_seconds=0.01):
+            await asyncio.to_thread(writing.wait, 10)
+            asyncio.get_running_loop().call_later(0.2, go_on.set)
+
+    asyncio.run(come_and_go())
     assert not s3.objects
 
 

@@ -221,6 +221,24 @@ def test_calls_that_never_answer_end_the_run_within_its_bound(tmp_path: Path) ->
     assert run(main) <= 30.0 + 5.0
 
 
+def test_calls_that_hang_when_the_time_is_up_are_not_waited_for_for_ever(tmp_path: Path) -> None:
+    async def main(loop: VirtualLoop) -> float:
+        account = Account(loop, 5.0)
+        answer = account.call
+
+        async def hang_in_the_end() -> bool:
+            await asyncio.sleep(10_000 if loop.time() > 50 else 0)
+            return await answer()
+
+        account.call = hang_in_the_end  # type: ignore[method-assign]
+        world = World(loop, tmp_path, account)
+        with pytest.raises(DetectUnavailable):
+            await world.task("t", 1000, start=0.0, believed=5.0, total_seconds=60.0, outage_seconds=5000.0)
+        return loop.time()
+
+    assert run(main) <= 60.0 + 90.0 + 5.0
+
+
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_a_storm_without_end_ends_with_the_runs_own_time(tmp_path: Path, share: float) -> None:
     async def main(loop: VirtualLoop) -> float:
