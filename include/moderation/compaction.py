@@ -33,7 +33,7 @@ from moderation.published import in_types, load_named, loads_in
 from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage import Storage, absolute, spool
-from moderation.tables import MAX_FILE_ROWS, ROW_GROUP_ROWS, LoadWriter
+from moderation.tables import ROW_GROUP_ROWS, LoadWriter
 
 TARGET_BYTES = 256 << 20
 """Size that files are merged to; those of at least half of it are left alone."""
@@ -191,12 +191,13 @@ class _Compactor:
         for file in files:
             digest.update(f"{file.file_path}\n{file.file_size_in_bytes}\n".encode())
         with spool(self.settings, "compact") as folder:
-            with LoadWriter(folder, f"{PREFIX}{digest.hexdigest()[:12]}") as writer:
+            expected = sum(file.record_count for file in files)
+            stem = f"{PREFIX}{digest.hexdigest()[:12]}"
+            with LoadWriter(folder, stem, max_file_rows=expected + 1) as writer:
                 for file in files:
                     for rows in self._rows(table, file, known):
                         writer.write(self.spec, rows)
                 (written,) = writer.finish()
-            expected = sum(file.record_count for file in files)
             if written.rows != expected:
                 raise CompactionError(
                     f"{self.spec.name}: {written.rows:,} rows were read where the catalog has {expected:,}; "
@@ -252,14 +253,11 @@ class _Compactor:
 def _pack(files: Sequence[DataFile], target_bytes: int) -> Iterator[list[DataFile]]:
     """Neighbours that together are at most one file."""
     group: list[DataFile] = []
-    size = rows = 0
+    size = 0
     for file in files:
-        if group and (
-            size + file.file_size_in_bytes > target_bytes or rows + file.record_count > MAX_FILE_ROWS
-        ):
+        if group and size + file.file_size_in_bytes > target_bytes:
             yield group
-            group, size, rows = [], 0, 0
+            group, size = [], 0
         group.append(file)
         size += file.file_size_in_bytes
-        rows += file.record_count
     yield group

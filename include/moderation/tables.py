@@ -12,6 +12,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from moderation.row_buffer import RowBuffer
 from moderation.schema import TABLES, TableSpec, physical_schema
 
 ROW_GROUP_ROWS = 125_000
@@ -30,8 +32,8 @@ _PAGE_ROWS = 20_000
 """Rows of a page, and how many values the encoder takes at once: statistics of dictionaries are worked out
 for each batch anew, which with batches of 1,024 is a seventh of all time."""
 
-_MOST_PIECES = 16
-"""Slices of manifests that may wait in a partition before they are copied together."""
+_MOST_HELD_ROWS = 65_536
+"""Rows that wait for their row group in memory; those beyond wait on the disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +59,19 @@ class DataFile:
 class LoadWriter:
     """Writes the files of one load into a spool folder.
 
-    Buffers at most one row group for each of its partitions (the four content types of three label tables,
-    and one for every other table), and a few that wait to be encoded. Use as a context manager; `finish`
+    Memory holds the row groups that are being encoded, and a fixed number of rows that wait for theirs to be
+    full, however many partitions there are; the others wait on the disk. Use as a context manager; `finish`
     inside the block gives the files. What goes wrong while encoding is raised by a later `write` or `finish`.
 
     :param spool: empty local folder on a disk with room for the load's files.
     :param stem: what the file names start with, unique to the load and its content.
+    :param max_file_rows: a file that has them is closed and another begun.
     """
 
-    def __init__(self, spool: Path, stem: str) -> None:
+    def __init__(self, spool: Path, stem: str, *, max_file_rows: int | None = None) -> None:
         self._spool = spool
         self._stem = stem
+        self._max_file_rows = max_file_rows or MAX_FILE_ROWS
         self._partitions: dict[tuple[str, tuple[str, ...]], _PartitionWriter] = {}
         self._encoder = _Encoder()
 
@@ -93,10 +97,14 @@ class LoadWriter:
         if key not in self._partitions:
             folders = [f"{name}={value}" for name, value in zip(table.partition_by, values, strict=True)]
             folder = "/".join([table.name, *folders])
-            self._partitions[key] = _PartitionWriter(table, self._spool, folder, self._stem)
+            self._partitions[key] = _PartitionWriter(
+                table, self._spool, folder, self._stem, self._max_file_rows
+            )
         partition = self._partitions[key]
         for group in partition.add(rows):
             self._encoder.run(partition, group)
+        while sum(partition.waiting.held for partition in self._partitions.values()) > _MOST_HELD_ROWS:
+            max((partition.waiting for partition in self._partitions.values()), key=_held).spill()
 
     def finish(self) -> list[DataFile]:
         """Close all files; they are listed in the order of `schema.TABLES` and their paths."""
@@ -153,47 +161,43 @@ class _PartitionWriter:
     whoever comes after both are done.
     """
 
-    def __init__(self, table: TableSpec, spool: Path, folder: str, stem: str) -> None:
+    def __init__(self, table: TableSpec, spool: Path, folder: str, stem: str, max_file_rows: int) -> None:
+        self._max_file_rows = max_file_rows
         self._table = table
         self._schema = _file_schema(table)
         self._spool = spool
         self._folder = folder
         self._stem = stem
-        self._buffer: list[pa.Table] = []
-        self._buffered = 0
+        self.waiting = RowBuffer(spool / f"{folder}/{stem}.waiting")
         self._writer: pq.ParquetWriter | None = None
         self._file_rows = 0
         self._finished: list[tuple[str, int]] = []
 
     def add(self, rows: pa.Table) -> Iterator[pa.Table]:
         """Take rows over; gives the row groups that are full now."""
-        self._buffer.append(rows)
-        self._buffered += rows.num_rows
-        if self._buffered < ROW_GROUP_ROWS:
-            if len(self._buffer) % _MOST_PIECES == 0:
-                self._buffer = [_compact(self._buffer)]
+        self.waiting.add(rows)
+        if self.waiting.rows < ROW_GROUP_ROWS:
             return
-        joined = pa.concat_tables(self._buffer)
+        joined = self.waiting.take()
         full = joined.num_rows - joined.num_rows % ROW_GROUP_ROWS
-        self._buffered = joined.num_rows - full
-        self._buffer = [joined.slice(full)] if self._buffered else []
+        if full < joined.num_rows:
+            self.waiting.add(joined.slice(full))
         for start in range(0, full, ROW_GROUP_ROWS):
-            yield joined.slice(start, ROW_GROUP_ROWS)
+            yield _compact(joined.slice(start, ROW_GROUP_ROWS))
 
     def rest(self) -> Iterator[pa.Table]:
         """The last row group, if rows are left."""
-        if self._buffered:
-            yield pa.concat_tables(self._buffer)
-            self._buffer, self._buffered = [], 0
+        if self.waiting.rows:
+            yield _compact(self.waiting.take())
 
     def encode(self, rows: pa.Table) -> None:
         """Write a row group."""
         if self._writer is None:
             self._writer = self._open_file()
-        group = pa.Table.from_arrays(_compact([rows]).columns, schema=self._schema)
+        group = pa.Table.from_arrays(rows.columns, schema=self._schema)
         self._writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
         self._file_rows += rows.num_rows
-        if self._file_rows >= MAX_FILE_ROWS:
+        if self._file_rows >= self._max_file_rows:
             self._close_file()
 
     def finish(self) -> list[DataFile]:
@@ -216,7 +220,9 @@ class _PartitionWriter:
             )
 
     def abandon(self) -> None:
-        """Release the open file after a failure; nobody looks at it any more."""
+        """Release the open files after a failure; nobody looks at them any more."""
+        with suppress(OSError):  # as below
+            self.waiting.close()
         if self._writer is not None:
             writer, self._writer = self._writer, None
             try:
@@ -249,9 +255,13 @@ class _PartitionWriter:
         self._file_rows = 0
 
 
-def _compact(tables: list[pa.Table]) -> pa.Table:
+def _held(buffer: RowBuffer) -> int:
+    return buffer.held
+
+
+def _compact(rows: pa.Table) -> pa.Table:
     """The rows in one piece and nothing else: a slice keeps everything alive that it was cut from."""
-    joined = pa.concat_tables(tables).unify_dictionaries()
+    joined = rows.unify_dictionaries()
     return pa.table([column.combine_chunks() for column in joined.columns], names=joined.schema.names)
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.table import Table
 
-from moderation import cleaning, compaction, maintenance_cli, schema
+from moderation import cleaning, compaction, maintenance_cli, schema, tables
 from moderation import publish as publishing
 from moderation.catalog import load_table, open_catalog
 from moderation.compaction import CompactionError, compact
@@ -415,6 +415,20 @@ def test_a_publish_that_died_is_not_among_the_published_files(settings, s3_clien
 def test_before_the_first_publish_the_published_files_are_said_to_be_none(local_settings):
     with pytest.raises(WarehouseError, match="nothing was published yet"), open_published(local_settings):
         pass
+
+
+def test_files_are_merged_to_the_size_asked_for_however_many_rows_that_takes(
+    local_settings, s3_client, monkeypatch
+):
+    """A load's own files end at a number of rows; rows of labels are so small that these would stay small."""
+    settings = local_settings
+    for number in range(3):
+        publish_plain(settings, s3_client, f"plain-{number}")
+    monkeypatch.setattr(tables, "MAX_FILE_ROWS", 4)
+    before = contents(settings)
+    assert {table.table: table.written for table in compact(settings)}["labels_l3"] == 1
+    assert len(files(settings, "labels_l3")) == 1
+    assert contents(settings) == before
 
 
 def test_a_damaged_file_stops_the_compaction_and_names_the_remedy(local_settings, s3_client):
