@@ -102,7 +102,13 @@ def pick(numbers: np.ndarray, values: Sequence[str]) -> pa.DictionaryArray:
 
 def dictionary(codes: pa.Array, values: Sequence[str]) -> pa.DictionaryArray:
     """The text of each code; codes are int32, below the number of values, and not checked."""
-    return pa.DictionaryArray.from_arrays(codes, texts(values), safe=False)
+    return pa.DictionaryArray.from_arrays(codes, _same_texts(tuple(values)), safe=False)
+
+
+@lru_cache(maxsize=128)
+def _same_texts(values: tuple[str, ...]) -> pa.Array:
+    """One manifest after the other has the same few texts, and making them takes longer than using them."""
+    return texts(values)
 
 
 def encoded(column: pa.Array) -> pa.DictionaryArray:

@@ -128,7 +128,10 @@ class Strings {
   }
   // An empty string stands for null where a column has no empty strings.
   void push_or_null(std::string_view value) { value.empty() ? push_null() : push(value); }
-  void reserve(size_t rows) { offsets_.reserve(rows + 1); }
+  void reserve(size_t rows, size_t bytes) {
+    offsets_.reserve(rows + 1);
+    text_.reserve(bytes);
+  }
   View finish() {
     View view;
     view.length = static_cast<int64_t>(offsets_.size()) - 1;
@@ -167,10 +170,13 @@ struct Block {
 
   View views[21];
 
-  void reserve(size_t lines) {
+  // Room for the lines of a block of so many bytes, if they are of the usual kind: an estimate, for memory
+  // that is not used costs nothing and counting lines does.
+  void reserve(size_t bytes) {
+    const size_t lines = bytes / 200 + 1;
     line_number.reserve(lines);
     outcome.reserve(lines);
-    source_ref.reserve(lines);
+    source_ref.reserve(lines, bytes / 3);
     model_version.reserve(lines);
     adapter.reserve(lines);
     content_types.reserve(lines);
@@ -179,7 +185,7 @@ struct Block {
     other_content_types.reserve(lines);
     label_count.reserve(lines);
     top_label.reserve(lines);
-    raw.reserve(lines);
+    raw.reserve(lines, 0);
   }
   // To be called once all rows are in; moving the block afterwards keeps the views valid, copying would not.
   void finish() {

@@ -341,7 +341,7 @@ class Builder {
 columns::Block* parse(const char* data, size_t size, int64_t first_line) {
   auto builder = std::make_unique<Builder>();
   const char* const end = data + size;
-  builder->block.reserve(static_cast<size_t>(std::count(data, end, '\n')) + 1);
+  builder->block.reserve(size);
   int64_t number = first_line;
   for (const char* begin = data; begin != end; ++number) {
     const auto* stop = static_cast<const char*>(std::memchr(begin, '\n', static_cast<size_t>(end - begin)));
