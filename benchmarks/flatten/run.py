@@ -27,7 +27,8 @@ from generate import generate
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-PEERS = ("duckdb_sql", "polars_lazy", "clickhouse_sql", "arrow_json", "pandas_frames", "spark_local")
+SPARK = "spark_local"
+PEERS = ("duckdb_sql", "polars_lazy", "clickhouse_sql", "arrow_json", "pandas_frames", SPARK)
 OURS = "ours"
 TIMEOUT = 1800
 
@@ -143,6 +144,16 @@ def table(runs: dict[str, list[Run]]) -> str:
     return "\n".join(lines)
 
 
+def runnable(engines: list[str]) -> list[str]:
+    """Without those that this machine cannot run, each with a line that says why."""
+    if SPARK in engines and not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        print(
+            f"# {SPARK} is skipped: no java on the path and no JAVA_HOME (apt install openjdk-17-jre-headless)"
+        )
+        return [engine for engine in engines if engine != SPARK]
+    return engines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--lines", type=int, default=400_000)
@@ -159,7 +170,7 @@ def main() -> None:
             generate(data, lines=arguments.lines, files=arguments.files, dense=arguments.dense)
         files = list(data.glob("*.jsonl"))
         size = sum(path.stat().st_size for path in files)
-        runs = benchmark(data, arguments.engines, arguments.rounds, work)
+        runs = benchmark(data, runnable(arguments.engines), arguments.rounds, work)
         print(f"{size / 1e6:,.0f} MB in {len(files)} files, medians of {arguments.rounds} rounds:\n")
         print(table(runs))
 
