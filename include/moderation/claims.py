@@ -73,6 +73,18 @@ def drop(s3: Any, settings: Settings, plan: Plan) -> None:
     s3_objects.delete(s3, uri_of(settings, plan))
 
 
+def drop_expired(s3: Any, settings: Settings) -> None:
+    """Delete the claims that hold no more. Only under the planning lock, as every renewal is."""
+    bucket, prefix = s3_objects.split_uri(_folder(settings) + "/")
+    for page in s3_objects.list_pages(s3, bucket, prefix):
+        now = s3_objects.server_time(page)
+        for entry in page.get("Contents", []):
+            uri = f"s3://{bucket}/{entry['Key']}"
+            old = (now - entry["LastModified"]).total_seconds() >= settings.claim_hours * 3600
+            if old and not _held(s3, settings, uri):
+                s3_objects.delete(s3, uri)
+
+
 def is_held(s3: Any, settings: Settings, plan: Plan) -> bool:
     """Whether the plan's claim is there and has not run out."""
     return any(uri == uri_of(settings, plan) for uri, _ in _open(s3, settings))
@@ -118,15 +130,21 @@ def _open(s3: Any, settings: Settings) -> Iterator[tuple[str, Claim]]:
     for page in s3_objects.list_pages(s3, bucket, prefix):
         for entry in page.get("Contents", []):
             uri = f"s3://{bucket}/{entry['Key']}"
-            try:
-                stored = s3_objects.read(s3, uri)
-            except s3_objects.S3Error as error:
-                if error.is_missing:
-                    continue  # dropped since the listing
-                raise
-            claim = _parse(stored, uri, settings)
-            if claim is not None and stored.age_seconds < claim.hours * 3600:
+            claim = _held(s3, settings, uri)
+            if claim is not None:
                 yield uri, claim
+
+
+def _held(s3: Any, settings: Settings, uri: str) -> Claim | None:
+    """The claim, if it is there and holds."""
+    try:
+        stored = s3_objects.read(s3, uri)
+    except s3_objects.S3Error as error:
+        if error.is_missing:
+            return None  # dropped since the listing
+        raise
+    claim = _parse(stored, uri, settings)
+    return claim if claim is not None and stored.age_seconds < claim.hours * 3600 else None
 
 
 def _parse(stored: s3_objects.StoredObject, uri: str, settings: Settings) -> Claim | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +16,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice, takewhile
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from moderation import claims, ledger, limits, manifests
+from moderation import claims, ledger, limits, manifests, spools
 from moderation import lease as leases
 from moderation import s3 as s3_objects
 from moderation.coverage import Question
@@ -176,10 +174,23 @@ def release(plan: Plan, *, settings: Settings) -> None:
         claims.drop(s3, settings, plan)
 
 
-def renew_claim(plan: Plan, *, settings: Settings) -> None:
-    """Keep the plan's pictures for another ``MODERATION_CLAIM_HOURS``; for runs that take days."""
+def renew_claim(plan: Plan, *, settings: Settings, published: PublishedReader) -> None:
+    """Keep the plan's pictures for another ``MODERATION_CLAIM_HOURS``; for runs that take days.
+
+    :param published: as for :func:`make_plan`.
+    :raises PlanError: the claim ran out, and others took some of the pictures meanwhile;
+        lease.LeaseBusy: another run was planning all the time.
+    """
+    request = PlanRequest(
+        run_key=plan.run_key,
+        source=plan.source,
+        logical_time=datetime.fromisoformat(plan.created_at),
+        min_confidence=plan.min_confidence,
+        adapter=plan.adapter,
+        force=plan.force,
+    )
     with s3_objects.open_client(settings) as s3:
-        claims.write(s3, settings, plan)
+        _Planner(settings, request, open_source(plan.source), published, s3).renew(plan)
 
 
 class _Planner:
@@ -198,7 +209,7 @@ class _Planner:
     def plan(self, *, dry_run: bool) -> Plan:
         if not dry_run and (existing := self._resume()):
             return existing
-        with tempfile.TemporaryDirectory(prefix="moderation-plan-") as name:
+        with spools.folder(None, "moderation-plan") as folder:
             found = discover(
                 self.settings,
                 self.s3,
@@ -207,7 +218,7 @@ class _Planner:
                 published=None if self.request.force else self.published,
                 inspect=self.request.inspect,
                 dry_run=dry_run,
-                folder=Path(name),
+                folder=folder,
             )
             if dry_run:
                 return _Draft(self, found, number=0, writer=None).finish()
@@ -218,6 +229,7 @@ class _Planner:
             # Another attempt of this very run may have planned while this one was listing.
             if existing := find_open_plan(self.settings, self.request.run_key, s3=self.s3):
                 return existing
+            claims.drop_expired(self.s3, self.settings)
             latest = latest_plan(self.settings, self.request.run_key, s3=self.s3)
             number = latest.plan_number + 1 if latest else 1
             plan = _Draft(self, found, number=number, writer=_Writer(self.s3, lease)).finish()
@@ -245,6 +257,15 @@ class _Planner:
             close(plan, "abandoned", s3=self.s3)
             claims.drop(self.s3, self.settings, plan)
         return None
+
+    def renew(self, plan: Plan) -> None:
+        with self._lock():
+            if not self._still_owns(plan):
+                raise PlanError(
+                    f"{plan.uri}: its claim ran out while it waited, and other runs took some of its "
+                    "pictures; clear the task discover with everything after it: it plans what is left"
+                )
+            claims.write(self.s3, self.settings, plan)
 
     def _asks_the_same(self, plan: Plan) -> bool:
         return (plan.source, plan.adapter, plan.min_confidence, plan.model_version) == (

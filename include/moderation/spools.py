@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_OURS = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{12}|loads|compact)-[a-z0-9_]{8}")
+_OURS = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{12}|loads|compact|moderation-plan)-[a-z0-9_]{8}")
 """What :func:`folder` makes, in a place that others may use, too."""
 
 _TRIES = 10
@@ -26,7 +26,7 @@ def folder(parent: Path | None, name: str) -> Iterator[Path]:
     """An empty folder ``<parent>/<name>-…`` during the block; those of dead processes beside it are removed.
 
     :param parent: made when it is missing; the system's folder for temporary files when None.
-    :param name: a load id, ``loads`` or ``compact``.
+    :param name: a load id, ``loads``, ``compact`` or ``moderation-plan``.
     :raises OSError: the disk is full or broken.
     """
     if parent is None:

@@ -186,11 +186,14 @@ def refuse(plan_uri: str, reason: str, *, settings: Settings | None = None) -> N
 
 
 def approve(plan_uri: str, *, settings: Settings | None = None) -> None:
-    """Keep the plan's pictures from other runs anew: an approval may have taken its time."""
+    """Keep the plan's pictures from other runs anew: an approval may have taken its time.
+
+    :raises PlanError: it took so long that others have taken some of the pictures.
+    """
     settings = settings or Settings.from_env()
     plan = load_plan(plan_uri, settings=settings)
     if not plan.is_empty:
-        renew_claim(plan, settings=settings)
+        renew_claim(plan, settings=settings, published=stream_images)
 
 
 def detect_arguments(

@@ -3,7 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,23 @@ def test_a_file_that_somebody_else_has_open_is_a_clear_error_after_a_bounded_wai
         pytest.raises(WarehouseBusyError, match=r"warehouse\.duckdb: process \d+ .*still after 0\.2 s"),
     ):
         DuckDBWarehouse(settings, wait_seconds=0.2).load(load_id)
+    assert DuckDBWarehouse(settings, wait_seconds=0).load(load_id)["images"] == 4
+
+
+def test_a_file_of_no_bytes_that_a_killed_process_left_is_replaced(settings, s3_client):
+    load_id = published(settings, s3_client)
+    settings.warehouse_path.touch()
+    settings.warehouse_path.with_name(".warehouse.duckdb.tmp").write_bytes(b"half a header")
+    assert DuckDBWarehouse(settings, wait_seconds=0).load(load_id)["images"] == 4
+    assert not list(settings.warehouse_path.parent.glob(".warehouse*"))
+
+
+def test_of_many_that_make_the_file_at_once_all_succeed(settings, s3_client):
+    load_id = published(settings, s3_client)
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(DuckDBWarehouse(settings)._make) for _ in range(16)]:
+            with suppress(BlockingIOError):  # another made it, or is about to
+                future.result()
     assert DuckDBWarehouse(settings, wait_seconds=0).load(load_id)["images"] == 4
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -109,10 +111,12 @@ class DuckDBWarehouse:
         pause = _FIRST_PAUSE
         while True:
             try:
+                self._make()
                 return duckdb.connect(str(self._path))
-            except (duckdb.IOException, duckdb.ConnectionException) as error:
-                # Another process holds the lock, or this one has the file open read-only.
-                if "lock on file" not in str(error) and not isinstance(error, duckdb.ConnectionException):
+            except (duckdb.IOException, duckdb.ConnectionException, OSError) as error:
+                # Another process holds a lock, or this one has the file open read-only.
+                busy = isinstance(error, duckdb.ConnectionException | BlockingIOError)
+                if "lock on file" not in str(error) and not busy:
                     raise WarehouseError(f"{self._path}: cannot be opened: {_first_line(error)}") from error
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
@@ -121,6 +125,27 @@ class DuckDBWarehouse:
                 pause = min(2 * pause, _LONGEST_PAUSE)
             except duckdb.Error as error:
                 raise WarehouseError(f"{self._path}: cannot be opened: {_first_line(error)}") from error
+
+    def _make(self) -> None:
+        """Put an empty database in place where there is none, whole from the first moment.
+
+        DuckDB makes the file first and writes its header afterwards: a process that is killed in between, or
+        two that begin at once, leave a file of no bytes that nobody can open any more.
+
+        :raises BlockingIOError: another process does the same.
+        """
+        if self._path.exists() and self._path.stat().st_size:
+            return
+        unfinished = self._path.with_name(f".{self._path.name}.tmp")
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._path.exists() or not self._path.stat().st_size:
+                unfinished.unlink(missing_ok=True)
+                duckdb.connect(str(unfinished)).close()
+                unfinished.replace(self._path)
+        finally:
+            os.close(folder)
 
     def _busy(self, message: str) -> str:
         holder = re.search(r"held in ([^(]+?) \(PID (\d+)\)", message)

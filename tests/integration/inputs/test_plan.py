@@ -304,13 +304,38 @@ def test_a_claim_for_less_does_not_hold_back_who_asks_for_more(put, make):
     assert make("as strict", min_confidence=90).totals.claimed_elsewhere == 1
 
 
-def test_a_renewed_claim_holds(put, make, settings):
+def test_a_renewed_claim_holds(put, make, settings, tables):
     put("photos/a.jpg")
     plan = make("long", settings=replace(settings, claim_hours=-1))
 
-    plans.renew_claim(plan, settings=settings)
+    plans.renew_claim(plan, settings=settings, published=tables)
 
     assert make("other").totals.claimed_elsewhere == 1
+
+
+@pytest.mark.parametrize("how", ["claimed", "published"])
+def test_a_claim_that_others_came_after_is_not_renewed(put, make, settings, tables, how):
+    put("photos/a.jpg")
+    plan = make("waits", settings=replace(settings, claim_hours=-1))
+    other = make("quick")
+    if how == "published":
+        tables.publish(other, settings)
+
+    with pytest.raises(PlanError, match="other runs took some of its pictures; clear the task discover"):
+        plans.renew_claim(plan, settings=settings, published=tables)
+
+
+def test_the_claims_of_runs_that_died_are_deleted_by_the_next_plan(put, make, settings, s3_client):
+    put("photos/a.jpg")
+    held = claims.uri_of(settings, make("alive"))
+    put("photos/b.jpg")
+    dead = claims.uri_of(settings, make("dead", settings=replace(settings, claim_hours=-1)))
+    torn = held.replace("alive", "torn").rpartition("/")[0] + "/torn.json"
+    s3_objects.put(s3_client, torn, b"{")
+
+    make("next", settings=replace(settings, claim_hours=0))
+
+    assert [s3_objects.exists(s3_client, uri) for uri in (held, dead, torn)] == [True, False, False]
 
 
 @pytest.mark.parametrize(
