@@ -29,11 +29,13 @@ class Code:
 
     :param name: as it stands in the tables.
     :param kind: whether another attempt can help.
+    :param meaning: what happened, as one sentence.
     :param remedy: what the reader of the row can do.
     """
 
     name: str
     kind: Kind
+    meaning: str
     remedy: str
 
 
@@ -54,32 +56,54 @@ MALFORMED_RESULT = "MalformedResult"
 DUPLICATE_RESULT = "DuplicateResult"
 ADAPTER_IGNORED = "AdapterIgnored"
 
-_CODES = {
-    code.name: code
-    for code in (
-        Code(INVALID_IMAGE_FORMAT, Kind.PERMANENT, "Convert the picture to PNG or JPEG, or repair it."),
-        Code(IMAGE_TOO_LARGE, Kind.PERMANENT, "Make the file smaller than 15 MB."),
-        Code(INVALID_PARAMETER, Kind.PERMANENT, "Scale the picture to 80 to 10,000 pixels a side."),
-        Code(EMPTY_FILE, Kind.PERMANENT, "The file has no bytes; upload it again."),
-        Code(KEY_TOO_LONG, Kind.PERMANENT, "Shorten the path: S3 keys hold at most 1,024 bytes of UTF-8."),
-        Code(INVALID_KEY, Kind.PERMANENT, "Rename the file: its name is not valid UTF-8."),
-        Code(
-            INVALID_S3_OBJECT, Kind.CIRCUMSTANCE, "Check that the object is there, and its bucket's region."
-        ),
-        Code(ACCESS_DENIED, Kind.CIRCUMSTANCE, "Grant s3:GetObject on the object (and its KMS key)."),
-        Code(UNREADABLE_FILE, Kind.CIRCUMSTANCE, "Make the file readable, then run again."),
-        Code(RESULT_MISSING, Kind.CIRCUMSTANCE, "Run again: the job gave neither a result nor an error."),
-        Code(MALFORMED_RESULT, Kind.CIRCUMSTANCE, "Run again: the job's line for it could not be read."),
-        Code(DUPLICATE_RESULT, Kind.CIRCUMSTANCE, "Run again: the job answered more often than asked."),
-        Code(ADAPTER_IGNORED, Kind.CIRCUMSTANCE, "Check the adapter's status: the base model answered."),
-        Code(THROTTLING, Kind.TRANSIENT, "Run again, or lower the calls a second."),
-        Code(PROVISIONED_THROUGHPUT_EXCEEDED, Kind.TRANSIENT, "Run again, or lower the calls a second."),
-        Code(INTERNAL_SERVER_ERROR, Kind.TRANSIENT, "Run again: AWS had a fault of its own."),
-    )
-}
+NOT_ATTEMPTED = "NotAttempted"
+NOT_STARTED = "NotStarted"
+CONNECTION_FAILED = "ConnectionFailed"
 
+_P, _C, _T = Kind.PERMANENT, Kind.CIRCUMSTANCE, Kind.TRANSIENT
+_SLOW_DOWN = "Run again, or lower the calls a second."
+_RUN_AGAIN = "Run the source again, or redo the load."
+_TABLE = (
+    # Of the picture.
+    (INVALID_IMAGE_FORMAT, _P, "It is no whole PNG or JPEG.", "Convert it to PNG or JPEG, or repair it."),
+    (IMAGE_TOO_LARGE, _P, "The file has more than 15 MB.", "Make the file smaller than 15 MB."),
+    (INVALID_PARAMETER, _P, "A side is too short or too long.", "Scale it to 80 to 10,000 pixels a side."),
+    (EMPTY_FILE, _P, "The file has no bytes.", "Upload the file again."),
+    (KEY_TOO_LONG, _P, "The name is too long for S3.", "Shorten it to 1,024 bytes of UTF-8."),
+    (INVALID_KEY, _P, "The name is not valid UTF-8.", "Rename the file."),
+    # Of rights and places.
+    (INVALID_S3_OBJECT, _C, "S3 did not give it.", "Check that it is there, and its bucket's region."),
+    (ACCESS_DENIED, _C, "The caller may not read it.", "Grant s3:GetObject on it (and on its KMS key)."),
+    (UNREADABLE_FILE, _C, "The file could not be read.", "Make the file readable, then run again."),
+    # Of answers.
+    (RESULT_MISSING, _C, "The job gave neither a result nor an error.", _RUN_AGAIN),
+    (MALFORMED_RESULT, _C, "The job's line for it could not be read.", _RUN_AGAIN),
+    (DUPLICATE_RESULT, _C, "The job answered more often than asked.", _RUN_AGAIN),
+    (ADAPTER_IGNORED, _C, "The base model answered.", "Check the adapter's status, then run again."),
+    # Of work that was not done.
+    (NOT_ATTEMPTED, _C, "The run's time was up.", "Run again: what is answered is not paid again."),
+    (NOT_STARTED, _C, "Its manifest has no job.", "See the log of the analyse task, then run again."),
+    (CONNECTION_FAILED, _T, "No call got an answer.", "Check network and endpoint, then run again."),
+    # Of a whole job.
+    ("InvalidManifest", _C, "AWS could not use it.", "Clear the run from the task discover on."),
+    ("InvalidOutputConfig", _C, "The job could not write.", "Check the work bucket: its region, its policy."),
+    ("InvalidKMSKey", _C, "The key is not usable.", "Grant kms:GenerateDataKey and kms:Decrypt on it."),
+    ("ResourceNotFound", _C, "The adapter is not there.", "Check the ARN of the adapter, then run again."),
+    ("ResourceNotReady", _C, "The adapter is not trained or expired.", "Train it again, or run without it."),
+    ("LimitExceeded", _T, "Too many jobs were open.", "Run again when other jobs have ended."),
+    ("IdempotentParameterMismatch", _C, "The token was used for another job.", "Run again with force."),
+    ("HumanLoopQuotaExceeded", _C, "The quota of human reviews is used up.", "Run again later."),
+    # Of the service.
+    (THROTTLING, _T, "Too many calls a second.", _SLOW_DOWN),
+    (PROVISIONED_THROUGHPUT_EXCEEDED, _T, "More calls a second than the quota.", _SLOW_DOWN),
+    (INTERNAL_SERVER_ERROR, _T, "AWS had a fault of its own.", _RUN_AGAIN),
+    ("RequestTimeout", _T, "The call took too long on its way.", _RUN_AGAIN),
+    ("RequestExpired", _T, "The call's signature is old.", "Set the worker's clock, then run again."),
+    ("Validation", _C, "AWS refuses the call.", "See the error message; check the picture's name."),
+)
+_CODES = {name: Code(name, kind, meaning, remedy) for name, kind, meaning, remedy in _TABLE}
 
-_UNFINISHED = frozenset({"NotAttempted", "NotStarted", "ConnectionFailed", RESULT_MISSING, MALFORMED_RESULT})
+_UNFINISHED = frozenset({NOT_ATTEMPTED, NOT_STARTED, CONNECTION_FAILED, RESULT_MISSING, MALFORMED_RESULT})
 """Codes of work that was broken off, or whose answer was lost."""
 
 
