@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 ASK = "ask"
+ANSWER_KEY = "spend_approval"
 
 
 class SpendApprovalOperator(ApprovalOperator):
@@ -21,7 +22,8 @@ class SpendApprovalOperator(ApprovalOperator):
 
     Reads the Dag's params ``max_cost_usd`` (null: no limit), ``on_over_budget`` (``fail`` or ``ask``) and
     ``dry_run`` (then what follows is skipped). A person who rejects, or who does not answer within
-    ``response_timeout``, fails the task. Returns the plan's URI: what follows may spend.
+    ``response_timeout``, fails the task; clearing it asks anew. Returns the plan's URI: what follows
+    may spend.
 
     :param plan_uri: URI of the plan. (templated)
     """
@@ -51,6 +53,8 @@ class SpendApprovalOperator(ApprovalOperator):
             return self.plan_uri
         if params["on_over_budget"] != ASK:
             stages.refuse(self.plan_uri, spending.refusal())
+        if remembered := self._answer(context):
+            return self._go_on(context, *remembered)
         self.subject = spending.headline
         self.body = f"```\n{spending.text()}```"
         super().execute(context)  # parks the task by raising
@@ -58,14 +62,33 @@ class SpendApprovalOperator(ApprovalOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Go on, or not, as the person said."""
-        from moderation import stages  # noqa: PLC0415
-
         try:
             super().execute_complete(context, event)
         except HITLRejectException:
+            approved = False
+        else:
+            approved = True
+        person = (event.get("responded_by_user") or {}).get("name") or "nobody in time"
+        answer = {"round": context["ti"].max_tries, "approved": approved, "person": person}
+        context["task_state_store"].set(ANSWER_KEY, answer)
+        return self._go_on(context, approved, person)
+
+    def _answer(self, context: Context) -> tuple[bool, str] | None:
+        """Whether a person approved, and who; None if nobody was asked since the task was last cleared.
+
+        A try may end after the answer and before it is carried out: nobody is asked twice for that.
+        """
+        stored = context["task_state_store"].get(ANSWER_KEY)
+        # Clearing a task raises max_tries, retrying it does not: that tells the two apart.
+        if not stored or stored["round"] != context["ti"].max_tries:
+            return None
+        return stored["approved"], stored["person"]
+
+    def _go_on(self, context: Context, approved: bool, person: str) -> str:
+        from moderation import stages  # noqa: PLC0415
+
+        if not approved:
             spending = stages.spending(self.plan_uri, max_cost_usd=context["params"]["max_cost_usd"])
-            person = (event.get("responded_by_user") or {}).get("name") or "nobody in time"
-            answer = f"answered by {person}: rejected"
-            stages.refuse(self.plan_uri, f"{spending.refusal()} ({answer})")
+            stages.refuse(self.plan_uri, f"{spending.refusal()} (answered by {person}: rejected)")
         stages.approve(self.plan_uri)
         return self.plan_uri

@@ -13,7 +13,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.sdk import ResumableJobMixin, timezone
 from airflow.sdk.configuration import conf
 
-from rekognition import arguments, patience
+from rekognition import arguments, metrics, patience
 from rekognition.exceptions import (
     RekognitionAccessDenied,
     RekognitionJobLimitReached,
@@ -27,7 +27,6 @@ from rekognition.links import (
     RekognitionMediaAnalysisOutputLink,
     persist_links,
 )
-from rekognition.metrics import count_refusal
 from rekognition.states import job_states
 from rekognition.submission import JOB_ID_KEY, RETENTION, StateStore, Submission, TaskIdentity, new_submission
 from rekognition.triggers import RekognitionJobSlotTrigger, RekognitionMediaAnalysisJobCompletedTrigger
@@ -155,6 +154,7 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Return the job's id, or raise what the trigger has seen."""
         outcome = validate_execute_complete_event(event)
+        metrics.send(outcome.get("refused"))
         if outcome["status"] != "success":
             raise from_event(outcome)
         self.log.info("Media analysis job %s has succeeded", outcome["job_id"])
@@ -317,7 +317,7 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
             if timezone.utcnow() >= start_by:
                 raise
             pause = min(left, self.poll_interval * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
-            count_refusal(error)
+            metrics.count_refusal(error)
             self.log.info("%s; trying again in %.0f s", error, pause)
         moment = timezone.utcnow() + timedelta(seconds=pause)
         self.defer(

@@ -13,6 +13,7 @@ from airflow.sdk import timezone
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
+from rekognition import metrics
 from rekognition.exceptions import (
     RekognitionMediaAnalysisJobTimeout,
     RekognitionThrottled,
@@ -21,7 +22,6 @@ from rekognition.exceptions import (
     from_failed_job,
 )
 from rekognition.hooks import RekognitionHook
-from rekognition.metrics import count_refusal
 from rekognition.states import job_states
 from rekognition.triggers import RekognitionMediaAnalysisJobCompletedTrigger
 
@@ -89,6 +89,7 @@ class RekognitionMediaAnalysisJobSensor(AwsBaseSensor[RekognitionHook]):
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
         """End well, or raise what the trigger has seen."""
         outcome = validate_execute_complete_event(event)
+        metrics.send(outcome.get("refused"))
         if outcome["status"] == "success":
             return
         error = from_event(outcome)
@@ -101,7 +102,7 @@ class RekognitionMediaAnalysisJobSensor(AwsBaseSensor[RekognitionHook]):
         try:
             job = self.hook.describe_job(self.job_id)
         except (RekognitionThrottled, RekognitionUnavailable) as error:
-            count_refusal(error)
+            metrics.count_refusal(error)
             self.log.warning("%s", error)
             return False
         self.log.info("Media analysis job %s: status %s", self.job_id, job["Status"])

@@ -12,6 +12,7 @@ from airflow.sdk import timezone
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from botocore.exceptions import BotoCoreError
 
+from rekognition import metrics
 from rekognition.exceptions import RekognitionError, from_botocore, to_event
 from rekognition.hooks import RekognitionHook
 from rekognition.states import JOB_COMPLETE_WAITER
@@ -22,7 +23,8 @@ class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
     Trigger when a media analysis job is complete, has failed, or a moment has come.
 
     Its event is ``{"status": "success", "job_id": …}``, or ``{"status": "error", "error": …, "code": …,
-    "message": …, "job_id": …}`` as written by :func:`rekognition.exceptions.to_event`.
+    "message": …, "job_id": …}`` as written by :func:`rekognition.exceptions.to_event`; looks that were
+    throttled are counted in its ``"refused"``.
 
     :param job_id: The id of the media analysis job.
     :param poll_interval: Seconds between two looks at the job.
@@ -76,17 +78,21 @@ class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the job and tell how it ended; every failure becomes an event that names it."""
+        with metrics.collected() as refused:
+            event = await self._wait()
+        yield TriggerEvent({**event, "refused": dict(refused)} if refused else event)
+
+    async def _wait(self) -> dict[str, Any]:
         left = (datetime.fromisoformat(self.deadline) - timezone.utcnow()).total_seconds()
         hook = self.hook()
         try:
             async with await hook.get_async_conn() as client:
                 await hook.async_wait_for_job(client, self.job_id, interval=self.poll_interval, timeout=left)
         except RekognitionError as error:
-            yield TriggerEvent(to_event(error))
+            return to_event(error)
         except BotoCoreError as error:
-            yield TriggerEvent(to_event(from_botocore(error, job_id=self.job_id)))
-        else:
-            yield TriggerEvent({"status": "success", "job_id": self.job_id})
+            return to_event(from_botocore(error, job_id=self.job_id))
+        return {"status": "success", "job_id": self.job_id}
 
 
 class RekognitionJobSlotTrigger(BaseTrigger):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -95,6 +96,29 @@ def test_a_person_approves_or_rejects_what_is_over_the_limit(
     assert sum(world.paid().values()) == paid
     if option == "Reject":
         assert "rejected" in world.text(dag_run)
+
+
+@pytest.mark.parametrize(("option", "state"), [("Approve", "success"), ("Reject", "failed")])
+def test_a_try_that_dies_after_the_answer_does_not_ask_again_but_a_clear_does(
+    world: World, monkeypatch: pytest.MonkeyPatch, option: str, state: str
+) -> None:
+    world.upload(f"{n}.jpg" for n in range(3))
+    approve = world.dag.task_dict["approve"]
+    approve.retries, approve.retry_delay = 1, timedelta(0)
+    carried_out = "approve" if option == "Approve" else "refuse"
+    real = getattr(stages, carried_out)
+
+    def dies_once(*args: Any, **kwargs: Any) -> None:
+        monkeypatch.setattr(stages, carried_out, real)
+        raise ConnectionError("S3 is away")
+
+    monkeypatch.setattr(stages, carried_out, dies_once)
+    with moderation_runs.person(option) as asked:
+        dag_run = world.run(max_cost_usd=0.002, on_over_budget="ask", backend="bulk")
+        assert world.states(dag_run)["approve"] == {state}
+    assert len(asked) == 1
+    airflow_runs.clear_and_run(world.dag, dag_run, "approve")
+    assert world.states(dag_run)["approve"] == {"awaiting_input"}
 
 
 ONE_JOB_FAILS = {

@@ -8,27 +8,28 @@ from pathlib import Path
 import pytest
 
 from support import airflow_stack, smtp_server
+from support.airflow_sources import Source
 from support.airflow_stack import Airflow
-from support.airflow_variants import write_dags
+from support.airflow_variants import PLAIN, write_dags
 from support.smtp_server import Mailbox
 from support.statsd_listener import StatsdListener
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def mailbox() -> Iterator[Mailbox]:
     """What Airflow mails."""
     with smtp_server.serving() as box:
         yield box
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def statsd() -> Iterator[StatsdListener]:
     """What Airflow counts."""
     with StatsdListener() as listener:
         yield listener
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def airflow(
     tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox, statsd: StatsdListener
 ) -> Iterator[Airflow]:
@@ -50,3 +51,16 @@ def in_stack(monkeypatch: pytest.MonkeyPatch, airflow: Airflow) -> None:
     """The environment of this process reaches the stack's S3, tables and catalog."""
     for name, value in airflow.stack.aws_environment().items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def source(airflow: Airflow) -> Source:
+    return Source(airflow)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(airflow: Airflow) -> Source:
+    """A run to which nothing happens; it goes on beside the first test."""
+    source = Source(airflow)
+    source.trigger(PLAIN)
+    return source
