@@ -102,13 +102,12 @@ def report(
 
 
 def _why_unpublished(settings: Settings, plan: Plan) -> str:
-    otherwise = f"nothing of load {plan.load_id} is published; see the log of the task publish"
-    with s3_objects.open_client(settings) as client:
-        reason = stop_reason(plan, s3=client, otherwise=otherwise)
-    return (
-        f"{reason}. What is answered already is kept and is not paid again: clear what failed with "
-        "everything after it"
+    otherwise = (
+        f"nothing of load {plan.load_id} is published; see the log of the task publish. What is answered "
+        "already is kept and is not paid again: clear what failed with everything after it"
     )
+    with s3_objects.open_client(settings) as client:
+        return stop_reason(plan, s3=client, otherwise=otherwise)
 
 
 def nothing_new(plan: Plan) -> str:
