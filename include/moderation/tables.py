@@ -32,7 +32,7 @@ _PAGE_ROWS = 20_000
 """Rows of a page, and how many values the encoder takes at once: statistics of dictionaries are worked out
 for each batch anew, which with batches of 1,024 is a seventh of all time."""
 
-_MOST_HELD_ROWS = 65_536
+_MOST_HELD_ROWS = 32_768
 """Rows that wait for their row group in memory; those beyond wait on the disk."""
 
 
@@ -101,14 +101,18 @@ class LoadWriter:
                 table, self._spool, folder, self._stem, self._max_file_rows
             )
         partition = self._partitions[key]
-        for group in partition.add(rows):
-            self._encoder.run(partition, group)
+        partition.waiting.add(rows)
+        if partition.waiting.rows >= ROW_GROUP_ROWS:
+            self._encoder.make_room()
+            for group in partition.full_groups():
+                self._encoder.run(partition, group)
         while sum(partition.waiting.held for partition in self._partitions.values()) > _MOST_HELD_ROWS:
             max((partition.waiting for partition in self._partitions.values()), key=_held).spill()
 
     def finish(self) -> list[DataFile]:
         """Close all files; they are listed in the order of `schema.TABLES` and their paths."""
         for partition in self._partitions.values():
+            self._encoder.make_room()
             for group in partition.rest():
                 self._encoder.run(partition, group)
         files = self._encoder.finish(self._partitions.values())
@@ -123,7 +127,7 @@ class _Encoder:
     """
 
     _THREADS = 2
-    _MOST_WAITING = 3
+    _MOST_WAITING = 2
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(self._THREADS, thread_name_prefix="parquet")
@@ -131,10 +135,14 @@ class _Encoder:
         self._last: dict[_PartitionWriter, Future[None]] = {}
 
     def run(self, partition: _PartitionWriter, rows: pa.Table) -> None:
-        self._drain(leave=self._MOST_WAITING - 1)
+        self.make_room()
         task = self._pool.submit(_encode_after, self._last.get(partition), partition, rows)
         self._last[partition] = task
         self._waiting.append(task)
+
+    def make_room(self) -> None:
+        """Wait until another one may be added; called before it is put together, it is not in memory yet."""
+        self._drain(leave=self._MOST_WAITING - 1)
 
     def finish(self, partitions: Iterable[_PartitionWriter]) -> list[DataFile]:
         self._drain()
@@ -157,8 +165,8 @@ def _encode_after(before: Future[None] | None, partition: _PartitionWriter, rows
 class _PartitionWriter:
     """Cuts the rows of one partition into row groups and writes its files.
 
-    `add` and `rest` belong to the caller's thread, `encode` to one of the encoder's at a time, the others to
-    whoever comes after both are done.
+    `full_groups` and `rest` belong to the caller's thread, `encode` to one of the encoder's at a time, the
+    others to whoever comes after both are done.
     """
 
     def __init__(self, table: TableSpec, spool: Path, folder: str, stem: str, max_file_rows: int) -> None:
@@ -173,11 +181,8 @@ class _PartitionWriter:
         self._file_rows = 0
         self._finished: list[tuple[str, int]] = []
 
-    def add(self, rows: pa.Table) -> Iterator[pa.Table]:
-        """Take rows over; gives the row groups that are full now."""
-        self.waiting.add(rows)
-        if self.waiting.rows < ROW_GROUP_ROWS:
-            return
+    def full_groups(self) -> Iterator[pa.Table]:
+        """The row groups that are full."""
         joined = self.waiting.take()
         full = joined.num_rows - joined.num_rows % ROW_GROUP_ROWS
         if full < joined.num_rows:
