@@ -57,6 +57,8 @@ def test_a_killed_triggerer_hands_its_waits_to_the_next(
         source.trigger(DEFERRABLE)
         all_submitted(source)
     until(lambda: "deferred" in airflow.states(DEFERRABLE, source.name, "analyse"), what="a task that waits")
+    # A job goes on while nobody but the triggerer waits for it, and so takes up the account's quota.
+    assert airflow.call("GET", "/pools/rekognition_jobs")["deferred_slots"] > 0
     airflow.kill("triggerer")
     airflow.start()
     assert airflow.end(DEFERRABLE, source.name) == "success"
