@@ -148,7 +148,7 @@ def runnable(engines: list[str]) -> list[str]:
     """Without those that this machine cannot run, each with a line that says why."""
     if SPARK in engines and not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         print(
-            f"# {SPARK} is skipped: no java on the path and no JAVA_HOME (apt install openjdk-17-jre-headless)"
+            f"# {SPARK} is skipped: no java on the path and no JAVA_HOME (apt install default-jre-headless)"
         )
         return [engine for engine in engines if engine != SPARK]
     return engines
