@@ -223,8 +223,9 @@ def test_a_publish_that_another_attempt_finished_and_a_compaction_moved_adds_no_
                 waiting.pop()()
 
     monkeypatch.setattr(publishing, "reached", interfere)
-    load = publish(settings, plan, run.records)
-    assert load.repeated
+    with pytest.raises(publishing.PublishError, match="another attempt publishes it"):
+        publish(settings, plan, run.records)
+    assert publish(settings, plan, run.records).repeated
     found = contents(settings)
     assert len(found["images"]) == 6 + 3
     assert len(found["labels_l3"]) == 6 + 3
