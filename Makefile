@@ -80,7 +80,7 @@ chaos: $(VENV)/.installed-dev ## break the real pipeline in 200 seeded ways (SEE
 bench: $(VENV)/.installed-dev .tools/bench/.installed ## measure flattening beside its peers, inference and pacing
 	@cd benchmarks/flatten && ../../.tools/bench/bin/python run.py
 	@PYTHONPATH=include:tests $(BIN)/python benchmarks/inference.py
-	@PYTHONPATH=include:tests $(BIN)/python benchmarks/detect_pacing.py
+	@PYTHONPATH=include:tests $(BIN)/python benchmarks/detect_pacing.py quiet storm death
 
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy include plugins dags

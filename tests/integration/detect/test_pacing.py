@@ -78,7 +78,7 @@ def test_a_throttle_storm_costs_no_image_and_no_second_payment(strict: Workbench
     assert set(strict.paid().values()) == {1}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_storm_of_a_minute_over_three_tasks_loses_nothing_and_leaves_most_of_the_rate(
     strict: Workbench,
 ) -> None:
