@@ -25,6 +25,8 @@ from rekognition.metrics import count_refusal
 _TRANSIENT = (RekognitionThrottled, RekognitionUnavailable)
 # A refused call is repeated after a random time below 1, 2, 4 … seconds, at most this many.
 _LONGEST_BACKOFF = 30.0
+# A day's wait must stay readable: a status is told when it changes, and again after so many seconds.
+_TOLD_AGAIN = 300.0
 _BACKOFF = tenacity.wait_random_exponential(multiplier=1, max=_LONGEST_BACKOFF)
 
 Wait = Callable[[tenacity.RetryCallState], float]
@@ -94,11 +96,22 @@ def _bounded(retried: tuple[type[Exception], ...], wait: Wait, patience: float, 
         left = patience - (state.seconds_since_start or 0.0)
         return max(0.0, min(wait(state), left))
 
+    last_told: tuple[str | None, float] = (None, 0.0)
+
     def tell(state: tenacity.RetryCallState) -> None:
+        nonlocal last_told
         error = state.outcome.exception() if state.outcome else None
         pause = state.next_action.sleep if state.next_action else 0.0
         if isinstance(error, JobStillRunning):
-            log.info("Status of the media analysis job is %s; looking again in %.0f s", error, pause)
+            passed = state.seconds_since_start or 0.0
+            if error.status != last_told[0] or passed - last_told[1] >= _TOLD_AGAIN:
+                last_told = (error.status, passed)
+                log.info(
+                    "Status of the media analysis job is %s after %s; looking about every %.0f s",
+                    error.status,
+                    timedelta(seconds=round(passed)),
+                    pause,
+                )
         elif isinstance(error, RekognitionError):
             count_refusal(error)
             log.warning("%s; trying again in %.1f s", error, pause)

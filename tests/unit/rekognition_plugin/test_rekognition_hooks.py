@@ -168,6 +168,21 @@ def test_a_full_job_quota_is_waited_for(
     assert len(clock.naps) == 4
 
 
+def test_the_log_of_a_long_wait_tells_changes_and_signs_of_life(clock: Clock) -> None:
+    told: list[str] = []
+    log = SimpleNamespace(info=lambda text, *values: told.append(text % values))
+    policy = patience.poll_policy(interval=30, patience=3600, log=log)
+
+    def look() -> None:
+        raise patience.JobStillRunning("QUEUED" if clock.now < 1100 else "IN_PROGRESS")
+
+    with pytest.raises(patience.JobStillRunning):
+        tenacity.Retrying(**policy)(look)
+    assert len(clock.naps) > 95
+    assert [text.split()[7] for text in told[:3]] == ["QUEUED", "IN_PROGRESS", "IN_PROGRESS"]
+    assert 11 <= len(told) <= 14
+
+
 @both_modes
 async def test_what_the_quotas_refuse_is_counted(
     hook: RekognitionHook,
