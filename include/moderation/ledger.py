@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from moderation import codes
 from moderation.coverage import Model, Question
+from moderation.name_ranges import batches_between, range_of
 from moderation.settings import Settings
 
 COLUMNS = ("source_ref", "etag", "status", "error_code", "model_version", "adapter", "min_confidence")
@@ -53,6 +56,27 @@ def already_moderated(
             wanted = keys(listing) if wanted is None else wanted
             done = pc.or_(done, pc.is_in(wanted, value_set=settled.drop_null(), skip_nulls=True))
     return done.combine_chunks() if isinstance(done, pa.ChunkedArray) else done
+
+
+def about_inputs(published: Iterable[pa.RecordBatch], inputs: Path) -> pa.Table | None:
+    """The published rows about pictures that are among a plan's inputs; None for none.
+
+    :param published: rows of :data:`COLUMNS`.
+    :param inputs: a local copy of the plan's inputs.
+    """
+    found = []
+    with pq.ParquetFile(inputs) as file:
+        for batch in published:
+            rows = pa.Table.from_batches([batch])
+            theirs = keys(rows)
+            asked = pa.array([False] * len(rows), pa.bool_())
+            if between := range_of(rows["source_ref"]):
+                for some in batches_between(file, ["source_ref", "etag"], between):
+                    ours = keys(pa.Table.from_batches([some])).drop_null()
+                    asked = pc.or_(asked, pc.is_in(theirs, value_set=ours, skip_nulls=True))
+            found.append(rows.filter(asked))
+    table = pa.concat_tables(found) if found else None
+    return table if table is not None and len(table) else None
 
 
 def keys(table: pa.Table) -> pa.ChunkedArray:

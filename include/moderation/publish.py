@@ -36,6 +36,7 @@ from moderation.errors import NeedsAPersonError
 from moderation.file_swap import give_way
 from moderation.lease import LeaseBusy, LeaseLost
 from moderation.leftovers import Turn, drop_strays, turn
+from moderation.memory import give_back_freed_memory
 from moderation.plan import mark_published
 from moderation.plan_files import Plan
 from moderation.published import files_named, loads_in, published_images, scan
@@ -113,6 +114,7 @@ def publish(
     :raises ReconciliationError: see ``stop_on_mismatch``.
     :raises ToleranceExceededError: see ``tolerated_failure_percentage``.
     """
+    give_back_freed_memory()
     with Storage(settings) as storage:
         if isinstance(plan, str):
             plan = plan_files.load_plan(plan, s3=storage.s3_client)
@@ -250,17 +252,8 @@ class _Publisher:
         later = loads.filter(pc.greater_equal(loads.column("published_at"), pa.scalar(since)))
         names = set(later.column("load_id").to_pylist())
         images = load_table(self.catalog, schema.IMAGES) if names else None
-        batches = list(scan(images, schema.IMAGES, ledger.COLUMNS, load_ids=names))
-        if not batches:
-            return None
-        rows = pa.Table.from_batches(batches)
-        theirs = ledger.keys(rows)
-        asked = []
-        with pq.ParquetFile(inputs_path) as file:
-            for batch in file.iter_batches(columns=["source_ref", "etag"]):
-                ours = ledger.keys(pa.Table.from_batches([batch]))
-                asked.append(ours.filter(pc.is_in(ours, value_set=theirs)).combine_chunks())
-        return rows.filter(pc.is_in(theirs, value_set=pa.concat_arrays(asked)))
+        theirs = scan(images, schema.IMAGES, ledger.COLUMNS, load_ids=names)
+        return ledger.about_inputs(theirs, inputs_path)
 
     def _refuse_what_cannot_stand(self, built: BuiltLoad) -> None:
         load = f"load {self.plan.load_id}: nothing is published,"

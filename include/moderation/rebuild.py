@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
@@ -28,6 +27,8 @@ from moderation import s3 as s3_objects
 from moderation.build import build_load, complete_records
 from moderation.catalog import ensure_table, open_catalog
 from moderation.file_swap import ATTEMPTS, data_files, give_way, swap
+from moderation.memory import give_back_freed_memory
+from moderation.name_ranges import batches_between
 from moderation.plan_files import Plan
 from moderation.publish import load_row, published_since
 from moderation.published import load_named, loads_in
@@ -77,6 +78,7 @@ def rebuild(settings: Settings, *, into: Settings | None = None) -> list[Rebuilt
     :raises RebuildError: something is missing, damaged, or gives other rows than were published.
     :raises lease.LeaseBusy: a compaction or another rebuild is under way.
     """
+    give_back_freed_memory()
     target = into or settings
     with (
         compaction.maintenance(target, "rebuild") as renew,
@@ -195,17 +197,20 @@ class _Rebuild:
         if plan.force:
             return None
         since = published_since(plan)
-        tables = []
-        for row in self.rows:
-            if row["published_at"] >= since:
-                for uri in self.images.get(row["load_id"], []):
-                    body = pa.BufferReader(self.storage.read(uri))
-                    tables.append(pq.read_table(body, columns=list(ledger.COLUMNS)))
-        if not tables:
-            return None
-        rows = pa.concat_tables(tables)
-        asked = ledger.keys(pq.read_table(inputs, columns=["source_ref", "etag"]))
-        return rows.filter(pc.is_in(ledger.keys(rows), value_set=asked.combine_chunks()))
+        earlier = [
+            uri
+            for row in self.rows
+            if row["published_at"] >= since
+            for uri in self.images.get(row["load_id"], [])
+        ]
+        return ledger.about_inputs(self._rows_of(earlier, inputs.with_name("earlier.parquet")), inputs)
+
+    def _rows_of(self, uris: Sequence[str], copy: Path) -> Iterator[pa.RecordBatch]:
+        for uri in uris:
+            self.storage.copy_to(uri, copy)
+            with pq.ParquetFile(copy) as file:
+                yield from batches_between(file, ledger.COLUMNS, None)
+            copy.unlink()
 
     def _place(self, file: BuiltFile, present: set[str]) -> None:
         """Put the file where the table will find it; one that readers may be reading is never overwritten."""
