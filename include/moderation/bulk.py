@@ -12,7 +12,10 @@ from moderation.results import AnalysisRecord, JobStatus
 BACKEND = "bulk"
 _ENDED = {"SUCCEEDED": JobStatus.SUCCEEDED, "FAILED": JobStatus.FAILED}
 
-
+_NO_JOB = (
+    "no job was started; clear the analyse task to start it, or, if bulk jobs are closed to "
+    "the account, run again with backend=auto or backend=detect"
+)
 _CLOCK_SKEW = timedelta(hours=1)
 
 DescribeJob = Callable[[str], Mapping[str, Any]]
@@ -45,7 +48,7 @@ def collect_records(
     return [
         record_of_job(plan, manifest, jobs[manifest.uri])
         if manifest.uri in jobs
-        else record_without_job(plan, manifest, "no job was started; clear the analyse task to start it")
+        else record_without_job(plan, manifest, _NO_JOB)
         for manifest in plan.manifests
     ]
 

@@ -82,7 +82,7 @@ _TABLE = (
     (ADAPTER_IGNORED, _C, "The base model answered.", "Check the adapter's status, then run again."),
     # Of work that was not done.
     (NOT_ATTEMPTED, _C, "The run's time was up.", "Run again: what is answered is not paid again."),
-    (NOT_STARTED, _C, "Its manifest has no job.", "See the log of the analyse task, then run again."),
+    (NOT_STARTED, _C, "Its manifest has no job.", "See the log of the analyse task; bulk may be closed."),
     (CONNECTION_FAILED, _T, "No call got an answer.", "Check network and endpoint, then run again."),
     # Of a whole job.
     ("InvalidManifest", _C, "AWS could not use it.", "Clear the run from the task discover on."),

@@ -1,0 +1,30 @@
+"""``backend=bulk`` on an account to which AWS closed bulk jobs: nothing is paid, every image stays owed."""
+
+from __future__ import annotations
+
+import pytest
+
+from support import rekognition_server as offline
+from support.moderation_runs import World
+
+pytestmark = [pytest.mark.usefixtures("airflow_db"), pytest.mark.xdist_group("moderate_images")]
+
+CLOSED = {"kind": "ineligible", "operation": "StartMediaAnalysisJob"}
+
+
+def test_bulk_asked_for_by_name_pays_nothing_says_what_to_do_and_auto_finishes_it(world: World) -> None:
+    refs = world.upload(f"{n}.jpg" for n in range(3))
+    with offline.faults(world.server, CLOSED):
+        dag_run = world.run(backend="bulk")
+        assert str(dag_run.state) == "failed"
+        assert world.states(dag_run)["analyse"] == {"failed"}
+        assert world.states(dag_run)["detect"] == {"skipped"}
+        assert world.paid() == {}
+        assert world.statuses() == {"not_attempted": 3}
+        assert {row["error_code"] for row in world.rows("images")} == {"NotStarted"}
+        assert all("backend=auto" in row["error_message"] for row in world.rows("images"))
+        assert not world.rows("labels_l1")
+        assert "NotStarted" in world.text(dag_run)
+        again = world.run(backend="auto")
+    assert again.state == "success", world.states(again)
+    assert world.paid() == dict.fromkeys(refs, 1)
