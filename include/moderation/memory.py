@@ -8,7 +8,7 @@ import pyarrow as pa
 def give_back_freed_memory() -> None:
     """Let Arrow take its memory from the system's allocator.
 
-    Arrow's default, mimalloc, keeps a heap for each thread, and in it what was freed: for a publish of a million
-    lines that is 60 MB more at its peak, at the same speed.
+    Arrow's default, mimalloc, keeps a heap for each thread, and in it what was freed: for a publish of a
+    million lines that is 60 MB more at its peak, at the same speed.
     """
     pa.set_memory_pool(pa.system_memory_pool())
