@@ -122,3 +122,11 @@ async def test_the_wait_for_a_slot_survives_serialization_and_hands_its_end_on()
     assert kwargs == given
     events = [event.payload async for event in import_string(path)(**kwargs).run()]
     assert events == [{"start_by": given["start_by"]}]
+
+
+async def test_throttled_looks_are_told_to_the_task_which_counts_them(
+    job_id: str, fake_rekognition: FakeRekognition
+) -> None:
+    fake_rekognition.fail_next("GetMediaAnalysisJob", "ThrottlingException", "InternalServerError")
+    event = await event_of(trigger(job_id))
+    assert event == {"status": "success", "job_id": job_id, "refused": {"moderation.throttles": 1}}
