@@ -61,8 +61,8 @@ def airflow_environment(layout: Layout, secrets: Secrets, *, port: int) -> dict[
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.jwt_secret,
-        # A killed scheduler's tasks are picked up within a minute, not after five. With a shorter threshold, a
-        # scheduler that busy cores held up takes itself for dead and starts its running tasks once more.
+        # A killed scheduler's tasks are picked up within a minute, not after five. With a shorter threshold
+        # a scheduler that busy cores held up takes itself for dead and starts its running tasks once more.
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "30",
         # So is that of a killed worker; longer than an API server takes to be started again.
