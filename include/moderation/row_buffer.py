@@ -13,6 +13,7 @@ class RowBuffer:
     :param path: of a file that is made when rows are moved to the disk.
     :ivar rows: all that wait.
     :ivar held: those of them that are in memory.
+    :ivar added: all that ever came.
     """
 
     def __init__(self, path: Path) -> None:
@@ -20,13 +21,14 @@ class RowBuffer:
         self._tables: list[pa.Table] = []
         self._file: pa.OSFile | None = None
         self._writer: pa.ipc.RecordBatchStreamWriter | None = None
-        self.rows = self.held = 0
+        self.rows = self.held = self.added = 0
 
     def add(self, rows: pa.Table) -> None:
         """Take rows over, in memory."""
         self._tables.append(rows)
         self.rows += rows.num_rows
         self.held += rows.num_rows
+        self.added += rows.num_rows
 
     def spill(self) -> None:
         """Move what is in memory to the disk.

@@ -32,8 +32,9 @@ _PAGE_ROWS = 20_000
 """Rows of a page, and how many values the encoder takes at once: statistics of dictionaries are worked out
 for each batch anew, which with batches of 1,024 is a seventh of all time."""
 
-_MOST_HELD_ROWS = 32_768
-"""Rows that wait for their row group in memory; those beyond wait on the disk."""
+_MOST_HELD_ROWS = 327_680
+"""Rows, of about 200 bytes, that wait for their row group in memory; those beyond wait on the disk. With a
+tenth of it nearly all rows would take that way, which costs as much as parsing them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ class LoadWriter:
             for group in partition.full_groups():
                 self._encoder.run(partition, group)
         while sum(partition.waiting.held for partition in self._partitions.values()) > _MOST_HELD_ROWS:
-            max((partition.waiting for partition in self._partitions.values()), key=_held).spill()
+            max((partition.waiting for partition in self._partitions.values()), key=_relief).spill()
 
     def finish(self) -> list[DataFile]:
         """Close all files; they are listed in the order of `schema.TABLES` and their paths."""
@@ -260,8 +261,9 @@ class _PartitionWriter:
         self._file_rows = 0
 
 
-def _held(buffer: RowBuffer) -> int:
-    return buffer.held
+def _relief(buffer: RowBuffer) -> float:
+    """What spilling the buffer is good for: rows held, times how long they would have to wait."""
+    return buffer.held * (ROW_GROUP_ROWS - buffer.rows) / max(buffer.added, 1)
 
 
 def _compact(rows: pa.Table) -> pa.Table:
