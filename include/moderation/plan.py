@@ -209,7 +209,7 @@ class _Planner:
     def plan(self, *, dry_run: bool) -> Plan:
         if not dry_run and (existing := self._resume()):
             return existing
-        with spools.folder(None, "moderation-plan") as folder:
+        with spools.folder(None, "plan") as folder:
             found = discover(
                 self.settings,
                 self.s3,

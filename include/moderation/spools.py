@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_OURS = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{12}|loads|compact|moderation-plan)-[a-z0-9_]{8}")
+_OURS = re.compile(r"moderation-(\d{8}T\d{6}Z-[0-9a-f]{12}|loads|compact|plan)-[a-z0-9_]{8}")
 """What :func:`folder` makes, in a place that others may use, too."""
 
 _TRIES = 10
@@ -23,10 +23,12 @@ _TRIES = 10
 
 @contextmanager
 def folder(parent: Path | None, name: str) -> Iterator[Path]:
-    """An empty folder ``<parent>/<name>-…`` during the block; those of dead processes beside it are removed.
+    """An empty folder ``<parent>/moderation-<name>-…`` during the block.
+
+    Those of dead processes beside it are removed.
 
     :param parent: made when it is missing; the system's folder for temporary files when None.
-    :param name: a load id, ``loads``, ``compact`` or ``moderation-plan``.
+    :param name: a load id, ``loads``, ``compact`` or ``plan``.
     :raises OSError: the disk is full or broken.
     """
     if parent is None:
@@ -54,7 +56,7 @@ def remove_dead(parent: Path) -> list[Path]:
 
 def _make(parent: Path, name: str) -> tuple[Path, int]:
     for _ in range(_TRIES):
-        path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
+        path = Path(tempfile.mkdtemp(prefix=f"moderation-{name}-", dir=parent))
         lock = _lock(path)
         # Another process may have taken the folder for a dead one's before it was locked.
         if lock is not None and path.exists():

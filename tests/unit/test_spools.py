@@ -38,7 +38,7 @@ def holder(parent: Path) -> tuple[subprocess.Popen[str], Path]:
 def test_the_folder_is_there_during_the_block_and_gone_after_it(tmp_path: Path) -> None:
     with spools.folder(tmp_path / "new", LOAD) as path:
         (path / "file").touch()
-        assert path.name.startswith(f"{LOAD}-")
+        assert path.name.startswith(f"moderation-{LOAD}-")
         assert path.stat().st_mode & 0o777 == 0o700
     assert list((tmp_path / "new").iterdir()) == []
 
@@ -63,7 +63,7 @@ def test_the_folder_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     assert not theirs.exists()
 
 
-@pytest.mark.parametrize("name", ["something-else", "loads", f"{LOAD}", "report-abcdefgh"])
+@pytest.mark.parametrize("name", ["something-else", "loads-abcdefgh", LOAD, "moderation-report-abcdefgh"])
 def test_what_others_keep_in_the_same_place_is_left_alone(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     assert spools.remove_dead(tmp_path) == []
@@ -72,7 +72,7 @@ def test_what_others_keep_in_the_same_place_is_left_alone(tmp_path: Path, name: 
 
 def test_a_link_that_looks_like_a_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
-    (tmp_path / f"{LOAD}-abcdefgh").symlink_to(tmp_path / "precious")
+    (tmp_path / f"moderation-{LOAD}-abcdefgh").symlink_to(tmp_path / "precious")
     assert spools.remove_dead(tmp_path) == []
     assert (tmp_path / "precious").exists()
 
