@@ -12,7 +12,6 @@ import ctypes
 import hashlib
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -85,6 +84,8 @@ def library_paths() -> list[Path]:
 
 def find_compiler() -> str | None:
     """Path of the C++ compiler: ``CXX`` when set, else the first of c++, g++, clang++ on the path."""
+    import shutil  # noqa: PLC0415 - needed once a machine
+
     names = (os.environ["CXX"],) if os.environ.get("CXX") else ("c++", "g++", "clang++")
     return next((found for name in names if (found := shutil.which(name))), None)
 
@@ -104,7 +105,7 @@ def build() -> Path:
     compiler = find_compiler()
     if compiler is None:
         raise BuildError("no C++ compiler found (on Debian or Ubuntu: apt install g++; or set CXX)")
-    import tempfile  # noqa: PLC0415 - built once a machine, loaded in every process
+    import tempfile  # noqa: PLC0415 - as in find_compiler
 
     problems = []
     for path in paths:
