@@ -13,8 +13,8 @@ from support.smtp_server import Mailbox
 from support.statsd_listener import StatsdListener
 
 pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.xdist_group("stack"),
+    pytest.mark.long,
+    pytest.mark.xdist_group("airflow"),
     pytest.mark.timeout(600),
     pytest.mark.usefixtures("in_stack"),
 ]

@@ -13,7 +13,7 @@ from support.airflow_variants import DEFERRABLE, NO_WAIT, PLAIN
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("stack"),
+    pytest.mark.xdist_group("airflow"),
     pytest.mark.timeout(600),
     pytest.mark.usefixtures("in_stack"),
 ]
@@ -66,6 +66,7 @@ def test_a_killed_triggerer_hands_its_waits_to_the_next(
     assert_as_undisturbed(source, undisturbed)
 
 
+@pytest.mark.long
 def test_without_waiting_a_task_killed_before_its_answer_pays_once(
     airflow: Airflow, source: Source, undisturbed: Source
 ) -> None:
@@ -79,6 +80,7 @@ def test_without_waiting_a_task_killed_before_its_answer_pays_once(
     assert_as_undisturbed(source, undisturbed)
 
 
+@pytest.mark.long
 def test_clearing_and_another_backfill_pay_nothing_and_force_pays_on_purpose(airflow: Airflow) -> None:
     source = Source(airflow, folder="/2026-01-05")
     conf = {"source": f"{source.uri}/{{ds}}", "job_name": source.name, "backend": "bulk"}
