@@ -16,6 +16,7 @@ from moderation.coverage import Question
 from moderation.distinct import distinct
 from moderation.ledger import PublishedReader
 from moderation.listing import SCHEMA, Tally
+from moderation.memory import give_back_freed_memory
 from moderation.name_ranges import range_of
 from moderation.row_file import RowFile
 from moderation.settings import Settings
@@ -91,6 +92,7 @@ def discover(
     :param folder: an empty one on the local disk, for the listing; memory holds a portion of it.
     :raises sources.SourceError: the source is not readable; s3.S3Error: S3 is not.
     """
+    give_back_freed_memory()
     tally = Tally()
     rows, mentioned_again = distinct(source.batches(settings, s3, tally, dry_run=dry_run), folder)
     found = Discovery(rows, tally.listed, tally.ignored + mentioned_again)

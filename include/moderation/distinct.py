@@ -1,25 +1,24 @@
 """A listing in order of ``source_ref`` with each object once, whatever order a source lists in.
 
 AWS lists a bucket in that order, and then nothing is sorted. An inventory, or another S3 server, promises
-none: then DuckDB sorts, on the disk beyond a fixed amount of memory.
+none: then sorted parts of the listing are merged on the disk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from moderation.listing import BATCH_ROWS, SCHEMA
+from moderation.listing import SCHEMA
 from moderation.row_file import RowFile
 
-_SORT_MEMORY = "48MB"
-_SORTABLE = SCHEMA.set(SCHEMA.get_field_index("last_modified"), pa.field("last_modified", pa.int64())).append(
-    pa.field("position", pa.int64())
-)
+_RUN_ROWS = 50_000
+_MOST_RUNS = 400
+"""Files that are open at once."""
+_ORDER = [("source_ref", "ascending"), ("last_modified", "descending")]
 
 
 def distinct(batches: Iterable[pa.RecordBatch], folder: Path) -> tuple[RowFile, int]:
@@ -56,36 +55,40 @@ def _ascends(refs: pa.StringArray, last: pa.StringScalar | None) -> bool:
 
 
 def _sorted(listed: RowFile, folder: Path) -> Iterator[pa.RecordBatch]:
-    import duckdb  # noqa: PLC0415 - takes long, and a bucket that AWS lists is in order
-
-    # One thread, for each has buffers of its own.
-    config: dict[str, Any] = {"memory_limit": _SORT_MEMORY, "threads": "1", "temp_directory": str(folder)}
-    with duckdb.connect(config=config) as connection:
-        connection.register("listed", pa.RecordBatchReader.from_batches(_SORTABLE, _sortable(listed)))
-        found = connection.sql(
-            "SELECT * EXCLUDE position FROM listed "
-            "ORDER BY source_ref, last_modified DESC NULLS LAST, position"
-        )
-        for batch in found.to_arrow_reader(BATCH_ROWS):
-            yield pa.RecordBatch.from_arrays(
-                [
-                    batch.column(entry.name).cast(pa.int64()).cast(entry.type)
-                    if entry.name == "last_modified"
-                    else batch.column(entry.name).cast(entry.type)
-                    for entry in SCHEMA
-                ],
-                schema=SCHEMA,
-            )
+    """Sorted parts of the listing, merged: memory holds one part, later a few rows of each."""
+    size = max(_RUN_ROWS, -(-listed.rows // _MOST_RUNS))
+    batch_rows = max(1, size // -(-listed.rows // size))
+    runs = []
+    for number, portion in enumerate(listed.portions(size)):
+        run = RowFile(folder / f"run-{number}.arrow", SCHEMA)
+        with run.writing():
+            for batch in _newest(portion.sort_by(_ORDER).to_batches(max_chunksize=batch_rows)):
+                run.write(batch)
+        runs.append(run)
+    yield from _merged([run.batches() for run in runs])
+    for run in runs:
+        run.delete()
 
 
-def _sortable(listed: RowFile) -> Iterator[pa.RecordBatch]:
-    """The rows with their time as a number, which needs no time zone, and with their place."""
-    start = 0
-    for batch in listed.batches():
-        columns = [column.cast(entry.type) for column, entry in zip(batch, _SORTABLE, strict=False)]
-        position = pa.arange(start, start + batch.num_rows)
-        yield pa.RecordBatch.from_arrays([*columns, position], schema=_SORTABLE)
-        start += batch.num_rows
+def _merged(runs: list[Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+    """Rows of runs in each of which every ``source_ref`` is greater than the one before."""
+    heads = [SCHEMA.empty_table() for _ in runs]
+    while True:
+        for number, run in enumerate(runs):
+            while not len(heads[number]) and (batch := next(run, None)) is not None:
+                heads[number] = pa.Table.from_batches([batch])
+        waiting = [number for number, head in enumerate(heads) if len(head)]
+        if not waiting:
+            return
+        # Up to here every run that goes on has shown all that it has.
+        end = min(heads[number]["source_ref"][-1].as_py() for number in waiting)
+        parts = []
+        for number in waiting:
+            count = pc.sum(pc.less_equal(heads[number]["source_ref"], end)).as_py()
+            parts.append(heads[number].slice(0, count))
+            heads[number] = heads[number].slice(count)
+        # A stable sort: of equal rows that of the earlier run comes first, as it was listed.
+        yield from pa.concat_tables(parts).sort_by(_ORDER).combine_chunks().to_batches()
 
 
 def _newest(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -158,7 +158,7 @@ class Run:
         """Write inputs and ``plan.json``."""
         inputs = pa.concat_tables([INPUTS_SCHEMA.empty_table(), *self.tables])
         file = io.BytesIO()
-        pq.write_table(inputs, file)
+        pq.write_table(inputs, file, row_group_size=10_000)  # as a plan writes it
         rejected = inputs.column("manifest").null_count
         plan = Plan(
             uri=f"{self._folder}/plan.json",

@@ -71,6 +71,25 @@ def test_row_groups_and_bytes_do_not_depend_on_the_portions_written(tmp_path, mo
     assert rows[0].select(columns).equals(rows[1].select(columns))
 
 
+@pytest.mark.parametrize("most_in_memory", [0, 40])
+def test_rows_that_wait_on_the_disk_give_the_same_bytes_as_rows_that_wait_in_memory(
+    tmp_path, monkeypatch, most_in_memory
+):
+    monkeypatch.setattr(tables, "ROW_GROUP_ROWS", 100)
+    portions = [30, 30, 60, 7, 170, 1, 2]
+    in_memory = write(tmp_path / "memory", portions)
+    monkeypatch.setattr(tables, "_MOST_HELD_ROWS", most_in_memory)
+
+    on_disk = write(tmp_path / "disk", portions)
+
+    assert [(file.relative_path, file.sha256) for file in on_disk] == [
+        (file.relative_path, file.sha256) for file in in_memory
+    ]
+    assert not [
+        path for path in (tmp_path / "disk").rglob("*") if path.is_file() and path.suffix != ".parquet"
+    ]
+
+
 def test_the_same_rows_give_the_same_bytes(tmp_path):
     first, second = (write(tmp_path / name, [500, 20]) for name in ("a", "b"))
     assert [(f.relative_path, f.rows, f.sha256) for f in first] == [

@@ -1,0 +1,36 @@
+"""Ten times the lines take at most a fifth more memory; each size in a process of its own.
+
+`benchmarks/memory.py` measures all stages, at a million lines.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from support import memory_stages
+
+MOST = 1.2
+
+
+def peak_megabytes(stage, lines, folder):
+    command = [sys.executable, "-m", memory_stages.__name__, stage, str(lines), str(folder)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, timeout=300, env=environment
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_ten_times_the_listing_takes_at_most_a_fifth_more_memory(tmp_path):
+    lines, peaks = 100_000, []
+    for count in (lines, 10 * lines):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        peaks.append(peak_megabytes("listing", count, folder))
+
+    assert peaks[1] <= MOST * peaks[0], f"{peaks} MB for {lines:,} lines and ten times as many"
