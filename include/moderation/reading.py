@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import duckdb
 
 DEFAULT_WAIT_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_MEMORY_LIMIT, _THREADS = "400MB", 4
 _SCOPED = ("images", "labels_l1", "labels_l2", "labels_l3", "labels", "jobs", "anomalies", "loads")
 
 
@@ -109,6 +111,24 @@ def quiet(connection: duckdb.DuckDBPyConnection) -> None:
     """Times in UTC, and no progress bar: it would stand among the rows of an answer that goes to a file."""
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
+
+
+@contextmanager
+def bounded(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """For the length of the block, queries take some 400 MB at most; what does not fit lies on the disk.
+
+    Left alone, DuckDB takes 80 % of a machine that it shares with other tasks. Each of its threads needs
+    room, so it gets four at most. Rows may come in another order.
+    """
+    with tempfile.TemporaryDirectory(prefix="moderation-duckdb-") as folder:
+        quoted = folder.replace("'", "''")
+        connection.execute(f"SET temp_directory = '{quoted}'")
+        connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute("SELECT current_setting('threads')")
+        (threads,) = connection.fetchone() or (1,)
+        connection.execute(f"SET threads = {min(int(threads), _THREADS)}")
+        yield
 
 
 def days_condition(since: date | None, until: date | None) -> str:

@@ -13,11 +13,18 @@ from pyiceberg.catalog import Catalog
 from moderation import codes
 from moderation.catalog import load_table, open_catalog
 from moderation.published import scan
+from moderation.reading import bounded
 from moderation.schema import ANOMALIES, IMAGES, LABELS, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage import absolute
 from moderation.warehouses.base import published_load
 
+_SEEN = """
+CREATE TEMP TABLE seen AS
+SELECT status, error_code, content_type, coalesce(label_count, 0) > 0 AS flagged, count(*) AS images,
+    min(source_ref) AS example, arg_min(error_message, source_ref) AS message
+FROM images GROUP BY ALL
+"""
 _LABEL_COLUMNS = ("source_ref", "l1", "l2", "l3")
 
 
@@ -90,14 +97,15 @@ def build_report(settings: Settings, load_id: str, *, page: str | None = None) -
 
     :raises WarehouseError: there is no such published load.
     """
-    with open_catalog(settings) as catalog, duckdb.connect() as connection:
+    with open_catalog(settings) as catalog, duckdb.connect() as connection, bounded(connection):
         load = published_load(catalog, load_id)
         _offer(connection, catalog, load, IMAGES, ("source_ref", "status", "error_code", "error_message",
                                                    "content_type", "label_count"))  # fmt: skip
-        connection.execute("CREATE TEMP TABLE seen AS SELECT * FROM images")
-        flagged = _one(connection, "SELECT count(*) FROM seen WHERE label_count > 0")
+        connection.execute(_SEEN)
+        flagged = _one(connection, "SELECT coalesce(sum(images) FILTER (flagged), 0) FROM seen")
         content_types = connection.execute(
-            "SELECT content_type, count(*) FROM seen WHERE status = 'moderated' GROUP BY 1 ORDER BY 2 DESC, 1"
+            "SELECT content_type, sum(images)::BIGINT FROM seen WHERE status = 'moderated' "
+            "GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
         return Report(
             load=load,
@@ -142,11 +150,22 @@ def _count_labels(
         names = [*columns[1:], *("NULL" for _ in range(3 - level))]
         known = [f"coalesce({name}, '(unknown)')" if name != "NULL" else name for name in names]
         selects.append(f"SELECT source_ref, {', '.join(known)} FROM {table.name}")  # noqa: S608 - names of ours
+    # A digest of the name is a third of its size.
+    connection.execute(
+        "CREATE TEMP TABLE found AS SELECT DISTINCT md5_number(source_ref) AS image, l1, l2, l3 FROM ("  # noqa: S608 - names of ours
+        + " UNION ALL ".join(selects)
+        + ") AS rows(source_ref, l1, l2, l3)"
+    )
     rows = connection.execute(
-        "WITH found(source_ref, l1, l2, l3) AS (" + " UNION ALL ".join(selects) + ") "  # noqa: S608 - names of ours
-        "SELECT l1, l2, l3, count(DISTINCT source_ref) FROM found "
-        "GROUP BY GROUPING SETS ((l1), (l1, l2), (l1, l2, l3)) "
-        "HAVING (grouping(l2) = 1 OR l2 IS NOT NULL) AND (grouping(l3) = 1 OR l3 IS NOT NULL)"
+        " UNION ALL ".join(
+            f"SELECT {path}, count(*) FROM (SELECT DISTINCT image, {path} FROM found"  # noqa: S608 - names of ours
+            f" WHERE {last} IS NOT NULL) GROUP BY ALL"
+            for path, last in (
+                ("l1, NULL AS l2, NULL AS l3", "l1"),
+                ("l1, l2, NULL AS l3", "l2"),
+                ("l1, l2, l3", "l3"),
+            )
+        )
     ).fetchall()
     counts = {tuple(name for name in path if name is not None): images for *path, images in rows}
 
@@ -158,7 +177,7 @@ def _count_labels(
 
 def _count_failures(connection: duckdb.DuckDBPyConnection) -> tuple[FailureCount, ...]:
     rows = connection.execute(
-        "SELECT status, error_code, count(*), min(source_ref), arg_min(error_message, source_ref) FROM seen "
+        "SELECT status, error_code, sum(images)::BIGINT, min(example), arg_min(message, example) FROM seen "
         "WHERE status <> 'moderated' GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
     ).fetchall()
     return tuple(

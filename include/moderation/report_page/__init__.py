@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from moderation.reading import DEFAULT_WAIT_SECONDS, WarehouseError, open_warehouse
+from moderation.reading import DEFAULT_WAIT_SECONDS, WarehouseError, bounded, open_warehouse
 from moderation.report_page.data import Report, read
 from moderation.report_page.view import render
 from moderation.settings import Settings, SettingsError
@@ -123,7 +123,8 @@ def main(args: argparse.Namespace, settings: Settings | None = None) -> int:
 
 
 def _read(warehouse: Path | str, wait_seconds: float, load_id: str | None) -> Report:
-    with open_warehouse(warehouse, wait_seconds=wait_seconds, load_id=load_id) as connection:
+    shown = open_warehouse(warehouse, wait_seconds=wait_seconds, load_id=load_id)
+    with shown as connection, bounded(connection):
         try:
             return read(connection)
         except duckdb.CatalogException as error:

@@ -17,7 +17,7 @@ from pyiceberg.catalog import Catalog
 
 from moderation import replay_views
 from moderation.catalog import open_catalog
-from moderation.reading import WarehouseBusyError, WarehouseError
+from moderation.reading import WarehouseBusyError, WarehouseError, bounded, quiet
 from moderation.schema import LABELS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.warehouses.base import published_load
@@ -101,8 +101,9 @@ class DuckDBWarehouse:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = self._open()
         try:
-            connection.execute("SET TimeZone = 'UTC'")
-            yield connection
+            quiet(connection)
+            with bounded(connection):
+                yield connection
         finally:
             connection.close()
 

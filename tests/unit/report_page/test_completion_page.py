@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from moderation import completion_page
+from moderation import codes, completion_page
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{ 7*7 }}</style></title><script>alert(2)</script>\x1b[2J\u202e"
 SHA = "ab" * 32
@@ -95,7 +95,7 @@ def test_it_tells_counts_failures_with_line_and_remedy_checksums_and_both_costs(
         "93 inputs = 90 moderated + 3 failed + 0 not attempted",
         "s3://archive/1.jpg",
         "m00001-0123456789ab",
-        "Convert the picture to PNG or JPEG",
+        codes.remedy("InvalidImageFormat"),
         "Once mended, also what was refused for its own sake: moderation redo L --permanent",
         "Run again, or lower the calls a second.",
         SHA,

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from moderation import report_page
+from moderation import codes, report_page
 from moderation.reading import WarehouseError, open_warehouse
 from moderation.report_page import charts, data, load_file, wording, write_report
 from moderation.report_page.data import Period
@@ -168,9 +168,8 @@ def test_the_tree_shows_three_levels_and_what_is_unknown(pages: dict[str, str]) 
 
 def test_failures_have_a_remedy_and_an_example(pages: dict[str, str]) -> None:
     words = Page(pages["index"]).words
-    assert (
-        "InvalidImageFormat 1 Convert the picture to PNG or JPEG, or repair it. s3://archive/a5.webp" in words
-    )
+    remedy = codes.remedy("InvalidImageFormat")
+    assert f"InvalidImageFormat 1 {remedy} s3://archive/a5.webp" in words
 
 
 def test_each_chart_has_a_table_and_each_mark_its_figure(pages: dict[str, str]) -> None:
