@@ -11,6 +11,7 @@ from moderation import completion, completion_page, s3
 from moderation import s3 as s3_objects
 from moderation.backends import read_choice
 from moderation.errors import NeedsAPersonError
+from moderation.memory import give_back_freed_memory
 from moderation.plan import Plan, PlanError, load_plan, release
 from moderation.reading import WarehouseError
 from moderation.report import build_report
@@ -82,6 +83,7 @@ def report(
     settings = settings or Settings.from_env()
     plan = load_plan(plan_uri, settings=settings)
     if load_id:
+        give_back_freed_memory()
         return _report_load(settings, plan, load_id, loaded=loaded)
     if plan.is_empty:
         return _tell(settings, plan, nothing_new(plan), outcome="nothing new")
