@@ -10,7 +10,9 @@ COPY requirements-image.txt /tmp/requirements.txt
 # Naming the base's own version stops the build when a base of another Airflow is given.
 RUN pip install --no-cache-dir "apache-airflow==${AIRFLOW_VERSION}" -r /tmp/requirements.txt \
     && pip check
+# OpenBLAS would start a thread a core in each process, and nothing here multiplies matrices.
 ENV PYTHONPATH=/opt/airflow/include:/opt/airflow/plugins \
+    OPENBLAS_NUM_THREADS=1 \
     AIRFLOW__CORE__LOAD_EXAMPLES=False
 
 # The compiler stays in this stage.

@@ -45,6 +45,7 @@ def airflow_environment(layout: Layout, secrets: Secrets, *, port: int) -> dict[
     return {
         "AIRFLOW_HOME": str(layout.airflow_home),
         "MODERATION_JOB_POOL": JOB_POOL,
+        "OPENBLAS_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(str(layout.root / folder) for folder in ("include", "plugins")),
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps({"conn_type": "aws", "extra": {"region_name": REGION}}),
         "AIRFLOW__CORE__DAGS_FOLDER": str(layout.root / "dags"),
