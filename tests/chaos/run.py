@@ -52,7 +52,7 @@ class Run:
             "MODERATION_CATALOG_URI": f"sqlite:///{self.folder / 'catalog.db'}",
             "MODERATION_WAREHOUSE": str(self.folder / "warehouse.duckdb"),
             "MODERATION_PARQUET_DIR": str(self.folder / "mirror"),
-            "MODERATION_MODEL": "offline-1",
+            "MODERATION_MODEL": "offline-hash-1",
             "MODERATION_SPOOL_DIR": str(self.folder / "spool"),
             "TMPDIR": str(self.folder),
         }
