@@ -15,7 +15,7 @@ from chaos.publishes import Publishes  # noqa: E402
 from chaos.scenarios import scenario  # noqa: E402
 from chaos.servers import Servers  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nemesis")]
+pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from chaos.readers import PartialLoad
 from moderation import schema
 from moderation.catalog import load_table, open_catalog
+from moderation.s3 import S3Error
 from moderation.settings import Settings
 from moderation.storage import Storage, is_s3, local_path
 
@@ -74,6 +75,10 @@ class Watch:
             found = read(self._settings)
         except _PASSING:
             return
+        except S3Error as error:
+            if error.is_missing:  # a stray file, listed before the next attempt removed it
+                return
+            raise
         if found is None:
             return
         loads, digests = found

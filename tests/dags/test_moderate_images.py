@@ -16,7 +16,7 @@ from support import airflow_runs, moderation_runs, pictures
 from support import rekognition_server as offline
 from support.moderation_runs import World
 
-pytestmark = [pytest.mark.usefixtures("airflow_db"), pytest.mark.xdist_group("moderate_images")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("airflow_db")]
 
 BACKENDS = ("bulk", "detect")
 INELIGIBLE = {"kind": "ineligible", "operation": "StartMediaAnalysisJob"}

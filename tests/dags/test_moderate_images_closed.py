@@ -7,7 +7,7 @@ import pytest
 from support import rekognition_server as offline
 from support.moderation_runs import World
 
-pytestmark = [pytest.mark.usefixtures("airflow_db"), pytest.mark.xdist_group("moderate_images")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("airflow_db")]
 
 CLOSED = {"kind": "ineligible", "operation": "StartMediaAnalysisJob"}
 

@@ -175,7 +175,6 @@ def test_pages_that_another_worker_wrote_stay_linked(settings, s3_client, bucket
     assert index.count('href="loads/') == 2
 
 
-@pytest.mark.xdist_group("moderate_images")
 def test_a_run_leaves_its_page_and_its_task_links_it(application, world, aws_env):
     world.upload(["a.jpg"])
     dag_run = world.run(backend="detect")

@@ -24,6 +24,8 @@ from moderation.storage import Storage, local_path
 from support import planned_runs
 from support.planned_runs import Run, answer, content_types, line, weapon_violence
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["local", "s3"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path, bucket: str, aws_env: Any) -> Settings:

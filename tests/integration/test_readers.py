@@ -60,7 +60,7 @@ def s3(s3_server: SeaweedFS, credentials: Credentials) -> Iterator[Any]:
         patch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint_url)
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             patch.delenv(name, raising=False)
-        client = boto3.client(
+        client = boto3.session.Session().client(
             "s3", endpoint_url=s3_server.endpoint_url, config=Config(s3={"addressing_style": "path"})
         )
         yield client

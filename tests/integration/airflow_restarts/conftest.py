@@ -15,21 +15,21 @@ from support.smtp_server import Mailbox
 from support.statsd_listener import StatsdListener
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mailbox() -> Iterator[Mailbox]:
     """What Airflow mails."""
     with smtp_server.serving() as box:
         yield box
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def statsd() -> Iterator[StatsdListener]:
     """What Airflow counts."""
     with StatsdListener() as listener:
         yield listener
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow(
     tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox, statsd: StatsdListener
 ) -> Iterator[Airflow]:
@@ -58,7 +58,7 @@ def source(airflow: Airflow) -> Source:
     return Source(airflow)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def undisturbed(airflow: Airflow) -> Source:
     """A run to which nothing happens; it goes on beside the first test."""
     source = Source(airflow)

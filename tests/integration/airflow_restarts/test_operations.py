@@ -14,7 +14,6 @@ from support.statsd_listener import StatsdListener
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.xdist_group("airflow"),
     pytest.mark.timeout(600),
     pytest.mark.usefixtures("in_stack"),
 ]

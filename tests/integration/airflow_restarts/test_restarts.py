@@ -13,7 +13,6 @@ from support.airflow_variants import DEFERRABLE, NO_WAIT, PLAIN
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("airflow"),
     pytest.mark.timeout(600),
     pytest.mark.usefixtures("in_stack"),
 ]

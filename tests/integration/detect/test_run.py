@@ -49,7 +49,7 @@ def hostile_lines(bench: Workbench) -> list[Any]:
 def test_leaves_the_very_files_of_a_bulk_job(bench: Workbench) -> None:
     request = bench.request(hostile_lines(bench))
     outcome = bench.run(request)
-    with closing(boto3.client("rekognition")) as rekognition:
+    with closing(boto3.session.Session().client("rekognition")) as rekognition:
         started = rekognition.start_media_analysis_job(**request_for(bench.bucket))
         job = wait_for_job(rekognition, started["JobId"])
 

@@ -33,6 +33,7 @@ from moderation.warehouses.folder import FolderMirror
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected, publish_odd, publish_plain, rows
 
+pytestmark = pytest.mark.slow
 DATA_TABLES = ("images", "labels_l1", "labels_l2", "labels_l3", "jobs")
 AT_ONCE = timedelta(0)
 

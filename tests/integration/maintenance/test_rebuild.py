@@ -21,6 +21,8 @@ from moderation.storage import Storage, local_path
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected, rows
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """Stands for the end of the process: nothing catches it."""

@@ -17,7 +17,7 @@ from support import pictures
 DEMO = Path(__file__).resolve().parents[3] / "include/local_aws/demo_images"
 AWS = Path(__file__).resolve().parents[3] / ".tools/awscli/bin/aws"
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
