@@ -44,7 +44,7 @@ def airflow_environment(layout: Layout, secrets: Secrets, *, port: int) -> dict[
     """Return Airflow's settings for SQLite, LocalExecutor and two cores, all on loopback."""
     return {
         "AIRFLOW_HOME": str(layout.airflow_home),
-        # Airflow's processes write one SQLite file; its default wait for each other, 5 s, is short on a busy disk.
+        # All of Airflow writes one SQLite file; its default wait for a lock, 5 s, fails on a busy disk.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{layout.airflow_home / 'airflow.db'}?timeout=30",
         "MODERATION_JOB_POOL": JOB_POOL,
         "OPENBLAS_NUM_THREADS": "1",
