@@ -6,7 +6,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from local_aws.rekognition.launch import Rekognition
 from moderation import catalog, published, s3, schema
@@ -130,17 +131,19 @@ def person(option: str) -> Iterator[list[str]]:
 
     def answer() -> None:
         while not done.wait(0.2):
-            with create_session() as session:
+            # A lock of SQLite is tried again; so is a task that parked itself after its answer was stored.
+            with suppress(OperationalError), create_session() as session:
                 waiting = select(TaskInstance).where(TaskInstance.state == TaskInstanceState.AWAITING_INPUT)
                 for ti in session.scalars(waiting):
                     detail = session.get(HITLDetail, ti.id)
-                    if detail is None or detail.response_received:
+                    if detail is None:
                         continue
-                    asked.append(detail.subject)
-                    detail.responded_by = {"id": "ops", "name": "ops"}
-                    detail.responded_at = timezone.utcnow()
-                    detail.chosen_options = [option]
-                    detail.params_input = {}
+                    if not detail.response_received:
+                        asked.append(detail.subject)
+                        detail.responded_by = {"id": "ops", "name": "ops"}
+                        detail.responded_at = timezone.utcnow()
+                        detail.chosen_options = [option]
+                        detail.params_input = {}
                     event = TriggerEvent(detail.as_resume_event_payload())
                     handle_event_submit(event, task_instance=ti, session=session)
 
