@@ -19,6 +19,7 @@ from moderation_airflow.report import URL_PREFIX, ModerationReportLink
 from support import airflow_runs, small_warehouse
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD
 
+NO_RUN = 2**40  # further than any run that the database numbered
 PAGES = (
     "/",
     "/index.html",
@@ -124,7 +125,7 @@ def test_a_run_leads_to_the_page_of_its_load(application, settings):
     address = f"{URL_PREFIX}/dags/moderate_images/runs/{run_id}"
     assert made.get(address).status_code == 404
     row = XComModel(
-        dag_run_id=1,
+        dag_run_id=NO_RUN,
         key="return_value",
         value=SECOND_LOAD,
         task_id="publish",
