@@ -13,6 +13,7 @@ RUN pip install --no-cache-dir "apache-airflow==${AIRFLOW_VERSION}" -r /tmp/requ
 # OpenBLAS would start a thread a core in each process, and nothing here multiplies matrices.
 ENV PYTHONPATH=/opt/airflow/include:/opt/airflow/plugins \
     OPENBLAS_NUM_THREADS=1 \
+    ARROW_DEFAULT_MEMORY_POOL=system \
     AIRFLOW__CORE__LOAD_EXAMPLES=False
 
 # The compiler stays in this stage.

@@ -53,7 +53,7 @@ def iter_manifests(path: Path, *, manifests: int, where: str) -> Iterator[tuple[
     :raises PlanError: the file is no list of inputs, or not in the order of manifest and line.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             yield from _grouped(file, manifests, where)
     except pa.ArrowInvalid as error:
         raise PlanError(f"{where} is damaged ({error}); plan the run again") from error

@@ -32,7 +32,7 @@ _PAGE_ROWS = 20_000
 """Rows of a page, and how many values the encoder takes at once: statistics of dictionaries are worked out
 for each batch anew, which with batches of 1,024 is a seventh of all time."""
 
-_MOST_HELD_ROWS = 327_680
+_MOST_HELD_ROWS = 131_072
 """Rows, of about 200 bytes, that wait for their row group in memory; those beyond wait on the disk. With a
 tenth of it nearly all rows would take that way, which costs as much as parsing them."""
 

@@ -26,11 +26,12 @@ def peak_megabytes(stage, lines, folder):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-def test_ten_times_the_listing_takes_at_most_a_fifth_more_memory(tmp_path):
-    lines, peaks = 100_000, []
+@pytest.mark.parametrize(("stage", "lines"), [("listing", 100_000), ("tables", 400_000)])
+def test_ten_times_the_lines_take_at_most_a_fifth_more_memory(tmp_path, stage, lines):
+    peaks = []
     for count in (lines, 10 * lines):
         folder = tmp_path / str(count)
         folder.mkdir()
-        peaks.append(peak_megabytes("listing", count, folder))
+        peaks.append(peak_megabytes(stage, count, folder))
 
     assert peaks[1] <= MOST * peaks[0], f"{peaks} MB for {lines:,} lines and ten times as many"

@@ -8,21 +8,28 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 
 from moderation.distinct import distinct
+from moderation.flatten import flatten_unplanned
 from moderation.listing import ListingBuilder, Tally
 from moderation.memory import give_back_freed_memory
+from moderation.results import AnalysisRecord, JobStatus
+from moderation.rows import LoadContext
+from moderation.schema import IMAGES, LABELS
+from moderation.tables import LoadWriter
+from support.planned_runs import answer, weapon_violence
 
 MANIFEST_LINES = 10_000
 
 
 def main() -> None:
     stage, lines, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    {"listing": listing}[stage](lines, folder)
+    {"listing": listing, "tables": tables}[stage](lines, folder)
     # Not ru_maxrss: Linux counts what the parent had when it started this process.
     print(int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024)
 
@@ -36,6 +43,31 @@ def listing(lines: int, folder: Path) -> None:
     for portion in found.portions():
         assert last < portion["source_ref"][0].as_py()
         last = portion["source_ref"][-1].as_py()
+
+
+def tables(lines: int, folder: Path) -> None:
+    """Results files, every fourth line with labels of three levels, become Parquet files."""
+    give_back_freed_memory()
+    context = LoadContext(
+        load_id="load", dt=date(2026, 1, 1), min_confidence=50.0, adapter=None, model_version=None
+    )
+    with LoadWriter(folder, "load") as writer:
+        for start in range(0, lines, MANIFEST_LINES):
+            record = AnalysisRecord(
+                manifest_id=f"{start}", manifest_uri="", lines=0, backend="bulk", status=JobStatus.SUCCEEDED
+            )
+            for part in flatten_unplanned(context, record, [(_results(start), 1)]):
+                writer.write(IMAGES, part.images)
+                for (level, _), rows in part.labels.items():
+                    writer.write(LABELS[level], rows)
+        assert sum(file.rows for file in writer.finish() if file.table == "images") == lines
+
+
+def _results(start: int) -> bytes:
+    said = [orjson.dumps(answer(())), orjson.dumps(answer(weapon_violence()))]
+    line = b'{"source-ref":"s3://photos/archive/2026/%09d.jpg","detect-moderation-labels":%b}\n'
+    numbers = range(start, start + MANIFEST_LINES)
+    return b"".join(line % (number, said[number % 4 == 0]) for number in numbers)
 
 
 def _objects(lines: int) -> Iterator[pa.RecordBatch]:

@@ -48,6 +48,7 @@ def airflow_environment(layout: Layout, secrets: Secrets, *, port: int) -> dict[
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{layout.airflow_home / 'airflow.db'}?timeout=30",
         "MODERATION_JOB_POOL": JOB_POOL,
         "OPENBLAS_NUM_THREADS": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",  # Airflow may import Arrow before our code can choose
         "PYTHONPATH": os.pathsep.join(str(layout.root / folder) for folder in ("include", "plugins")),
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps({"conn_type": "aws", "extra": {"region_name": REGION}}),
         "AIRFLOW__CORE__DAGS_FOLDER": str(layout.root / "dags"),

@@ -60,12 +60,13 @@ def write_report(
     :raises WarehouseError: the warehouse cannot be read, or has no such load.
     """
     folder, written = Path(folder), now or datetime.now(UTC)
-    load_page = None
-    if load_id is not None:
-        report = _read(warehouse, wait_seconds, load_id)
-        load_page = folder / "loads" / load_file(load_id)
-        _write(load_page, render(report, load=report.loads[0], links={}, written=written))
+    # All is read before the first chart is drawn: what reads and what draws both take much memory.
+    of_load = _read(warehouse, wait_seconds, load_id) if load_id is not None else None
     report = _read(warehouse, wait_seconds, None)
+    load_page = None
+    if load_id is not None and of_load is not None:
+        load_page = folder / "loads" / load_file(load_id)
+        _write(load_page, render(of_load, load=of_load.loads[0], links={}, written=written))
     links = {
         load["load_id"]: f"loads/{load_file(load['load_id'])}"
         for load in report.loads
@@ -129,6 +130,8 @@ def _read(warehouse: Path | str, wait_seconds: float, load_id: str | None) -> Re
             return read(connection)
         except duckdb.CatalogException as error:
             raise WarehouseError(f"{warehouse}: not this pipeline's warehouse: {error}") from error
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise WarehouseError(f"{warehouse}: its figures could not be counted: {error}") from error
 
 
 def _write(path: Path, text: str) -> None:
