@@ -114,6 +114,8 @@ def _squeeze(text: str) -> str:
 _SPELLINGS = {_squeeze(name): name for name in _CODES} | {
     "throttled": THROTTLING,
     "throttlingerror": THROTTLING,
+    "requestthrottled": THROTTLING,
+    "requestlimitexceeded": THROTTLING,
     "slowdown": THROTTLING,
     "toomanyrequests": THROTTLING,
     "internalerror": INTERNAL_SERVER_ERROR,

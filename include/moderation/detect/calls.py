@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+    ParamValidationError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
 from moderation import codes
@@ -16,7 +25,7 @@ from moderation.detect.errors import DetectDenied, DetectRequestRefused
 from moderation.detect.pacing import Pacer, ShareControl
 
 CONNECTION_FAILED = "ConnectionFailed"
-"""Code of an image whose calls got no answer: connections refused or cut, timeouts."""
+"""Code of an image whose calls got no answer of AWS's: connections refused or cut, timeouts, proxies."""
 
 _RAW = "RawBody"
 _PROBE_MEMORY_SECONDS = 30.0
@@ -37,10 +46,28 @@ _DENIED = frozenset(
     }
 )
 _REFUSED = frozenset({"ResourceNotFoundException", "ResourceNotReadyException"})
-# May be about the image or about everything; a probe tells.
-_DOUBTFUL = frozenset({"AccessDeniedException", "InvalidParameterException", "ValidationException"})
+# Certainly about the image. Any other code may be about everything; a probe tells.
+_OF_THE_IMAGE = frozenset(
+    {"ImageTooLargeException", "InvalidImageFormatException", "InvalidS3ObjectException"}
+)
+# Said of parameters and of pictures: only the same words mean the same fault.
+_AMBIGUOUS = frozenset({"InvalidParameterException", "ValidationException"})
 _THROTTLES = frozenset({codes.THROTTLING, codes.PROVISIONED_THROUGHPUT_EXCEEDED})
 _ALSO_TRANSIENT = frozenset({"RequestTimeout", "RequestTimeoutException", "RequestExpired"})
+
+# Nobody answered, or whoever gives the credentials did not: either may pass.
+_NO_ANSWER = (
+    HTTPClientError,
+    BotoConnectionError,
+    IncompleteReadError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+    ResponseParserError,
+    OSError,
+    TimeoutError,
+)
+# What botocore's parser and ours raise about a body that is no answer of AWS's, cut off or a proxy's page.
+_NO_SENSE = (ValueError, TypeError, AttributeError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -117,10 +144,12 @@ class Caller:
             return await self._judge(error)
         except ParamValidationError as error:
             return Refused("InvalidParameterException", str(error))
-        except (HTTPClientError, ResponseParserError, OSError, TimeoutError) as error:
+        except _NO_ANSWER as error:
             return Disturbed(CONNECTION_FAILED, f"{type(error).__name__}: {error}")
         except BotoCoreError as error:
             raise DetectDenied(f"no credentials or no endpoint for Rekognition: {error}") from error
+        except _NO_SENSE as error:
+            return Disturbed(codes.MALFORMED_RESULT, f"The answer cannot be read: {error!r}")
         if not isinstance(answer.get("ModerationLabels"), list):
             return Disturbed(codes.MALFORMED_RESULT, "The answer holds no ModerationLabels.")
         self._counters.answered += 1
@@ -143,13 +172,15 @@ class Caller:
             self._control.throttled()
             return Disturbed(code, message)
         self._control.passed()
-        if codes.is_transient(name) or code in _ALSO_TRANSIENT or status >= 500:
+        if code.isdigit():  # a bare status is a proxy's word, not AWS's
+            return Disturbed(CONNECTION_FAILED, f"HTTP {code}: {message}")
+        if _is_transient(code) or status >= 500:
             return Disturbed(code, message)
         if code in _DENIED:
             raise DetectDenied(f"{code}: {message}; check the credentials or the Airflow connection")
         if code in _REFUSED:
             raise DetectRequestRefused(f"{code}: {message}; check the adapter {self._adapter}")
-        if code in _DOUBTFUL and not await self._is_about_the_image(code, message):
+        if code not in _OF_THE_IMAGE and not await self._is_about_the_image(code, message):
             return Disturbed(code, message)
         return Refused(code, message)
 
@@ -174,8 +205,11 @@ class Caller:
                 f"{message}; every call is denied: grant rekognition:DetectModerationLabels"
                 + (f" on {self._adapter} too" if self._adapter else "")
             )
-        if (code, message) == (found_code, found_message):
-            raise DetectRequestRefused(f"{code}: {message}; this is about the parameters {self._parameters}")
+        if code == found_code and (code not in _AMBIGUOUS or message == found_message):
+            raise DetectRequestRefused(
+                f"{code}: {message}; every call is refused so: see to the account or to the parameters "
+                f"{self._parameters}"
+            )
         return True
 
     async def _probe(self) -> tuple[str, str] | None:
@@ -183,15 +217,19 @@ class Caller:
             await self._call({"Bytes": b"none"})
         except ClientError as error:
             code, message = _read(error)
-            unclear = codes.is_transient(code) or code in _ALSO_TRANSIENT
-            return None if unclear else (code, message)
-        except (BotoCoreError, ResponseParserError, OSError, TimeoutError):
+            return None if _is_transient(code) or code.isdigit() else (code, message)
+        except (BotoCoreError, *_NO_ANSWER, *_NO_SENSE):
             return None
         return "", ""
 
     @property
     def _adapter(self) -> str | None:
         return self._parameters.get("ProjectVersion")
+
+
+def _is_transient(code: str) -> bool:
+    """Whether another try may fare better."""
+    return codes.is_transient(code) or code in _ALSO_TRANSIENT or code.isdigit()
 
 
 def _read(error: ClientError) -> tuple[str, str]:
