@@ -46,7 +46,8 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
     All tasks of the account and region share the quota: mapped tasks, other Dags, other machines. More tasks
     at once therefore do not finish sooner; a few are enough to keep the quota busy. Progress is kept, here
     and in S3: a retry, a cleared task and a killed worker go on where the last try was, and pay again for the
-    calls that were under way at most. A manifest that is finished calls nothing.
+    calls that were under way at most; if the worker's disk is lost with it, for the last ten seconds' calls.
+    A manifest that is finished calls nothing.
 
     Returns what came of it as a small dictionary: ``job_id``, ``results_uri``, ``summary_uri``, counts and
     rates; see :class:`moderation.detect.DetectOutcome`. Images that AWS refuses are entries of the summary
@@ -127,6 +128,7 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
         self.image_timeout = patience.seconds(image_timeout, name="image_timeout")
         self.outage_timeout = patience.seconds(outage_timeout, name="outage_timeout")
         self.timeout = patience.seconds(timeout, name="timeout")
+        self._told_to_end = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Moderate the manifest, or what earlier tries have left of it."""
@@ -143,6 +145,7 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
             image_seconds=self.image_timeout,
             outage_seconds=self.outage_timeout,
             total_seconds=self.timeout,
+            stopped=lambda: self._told_to_end,
         )
         request = DetectRequest(
             manifest_uri=self.input_uri,
@@ -172,6 +175,11 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
             outcome.results_uri,
         )
         return outcome.to_dict()
+
+    def on_kill(self) -> None:
+        """Send no call any more: what is under way is paid for, and copied to S3 before the process ends."""
+        self.log.warning("Told to end: no further call goes out; a later try goes on from here")
+        self._told_to_end = True
 
     def _checked_parameters(self) -> dict[str, Any]:
         """Check the arguments against AWS's constraints; what all calls have in common is returned."""

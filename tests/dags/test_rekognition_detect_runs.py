@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,11 +71,17 @@ def manifests(s3_client: Any, bucket: str) -> list[dict[str, Any]]:
     return made
 
 
-def make_dag(manifests: list[dict[str, Any]], errors: list[BaseException], **kwargs: Any) -> DAG:
+def make_dag(
+    manifests: list[dict[str, Any]],
+    errors: list[BaseException],
+    *,
+    operator: type[RekognitionDetectModerationLabelsOperator] = RekognitionDetectModerationLabelsOperator,
+    **kwargs: Any,
+) -> DAG:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     params = {"confidence": 50.0, "adapter": None}
     with DAG(f"detect_{next(_numbers)}", schedule=None, start_date=start, params=params) as dag:
-        RekognitionDetectModerationLabelsOperator.partial(
+        operator.partial(
             **{
                 "task_id": "analyse",
                 "min_confidence": "{{ params.confidence }}",
@@ -119,6 +126,46 @@ def test_a_cleared_task_pays_nothing_again(
     assert airflow_runs.returned(dag_run, "analyse") == before
     assert paid(server, bucket) == 10
     assert not errors
+
+
+class ToldToEnd(RekognitionDetectModerationLabelsOperator):
+    """Its first try gets what Airflow sends to a task that is cleared, or whose pod is evicted."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        if context["ti"].try_number == 1:
+            threading.Timer(2.0, self.on_kill).start()
+        return super().execute(context)
+
+
+def test_a_task_that_is_told_to_end_loses_no_answer_even_with_its_disk(
+    server: Rekognition,
+    bucket: str,
+    manifests: list[dict[str, Any]],
+    tmp_path: Path,
+    aws_env: pytest.MonkeyPatch,
+) -> None:
+    errors: list[BaseException] = []
+
+    def another_disk(context: Any) -> None:
+        errors.append(context["exception"])
+        assert 0 < paid(server, bucket) < 5
+        aws_env.setenv("MODERATION_SPOOL_DIR", str(tmp_path / "another disk"))
+
+    dag = make_dag(
+        manifests[:1],
+        errors,
+        operator=ToldToEnd,
+        calls_per_second=1.0,
+        max_in_flight=2,
+        on_retry_callback=another_disk,
+    )
+    dag_run = airflow_runs.run(dag)
+    (error,) = errors
+    assert isinstance(error, exceptions.RekognitionUnavailable)
+    assert "told to end" in str(error)
+    (outcome,) = airflow_runs.returned(dag_run, "analyse")
+    assert (outcome["billed"], outcome["failed"]) == (5, 1)
+    assert paid(server, bucket) == 5
 
 
 @pytest.mark.parametrize(

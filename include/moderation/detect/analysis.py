@@ -37,6 +37,7 @@ class Analysis:
 
     :param in_flight: calls under way at once.
     :param keep_safe: copies new records to S3; called every few seconds.
+    :param stop_calls: called once the run has failed; calls that still wait for their turn then raise.
     :param given_up: what the last try of an image met, by line number; filled by :meth:`run`.
     """
 
@@ -46,6 +47,7 @@ class Analysis:
     in_flight: int
     counters: Counters
     keep_safe: Callable[[], Awaitable[None]]
+    stop_calls: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     given_up: dict[int, Disturbed] = field(default_factory=dict)
@@ -62,7 +64,7 @@ class Analysis:
         """Ask about ``lines``; each then has a record, or stands in ``given_up``, or time was up before it.
 
         :raises DetectDenied, DetectRequestRefused: no call can succeed.
-        :raises DetectUnavailable: no call succeeded for too long.
+        :raises DetectUnavailable: no call succeeded for too long, or the run was told to end.
         """
         helpers = [asyncio.create_task(self._copy(lines)), asyncio.create_task(self._watch())]
         self.unasked = len(lines)
@@ -99,7 +101,9 @@ class Analysis:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        self._fatal = self._fatal or error
+        if not self._fatal:
+            self._fatal = error
+            self.stop_calls()
 
     async def _finish(self, line: Line) -> None:
         """Ask about one image until it has an outcome, its time is up, or the run has failed."""
@@ -154,18 +158,26 @@ class Analysis:
                 )
 
     async def _watch(self) -> None:
-        """End the run when nothing has succeeded for too long, whatever the calls are waiting for."""
-        limit = self.options.outage_seconds
+        """End the run that is told to end, or in which nothing succeeds, whatever the calls wait for."""
+        limit, hopeless = self.options.outage_seconds, False
         while not self._fatal:
             await self.sleep(min(1.0, limit / 4))
-            if self._time_left() <= -_DRAIN_SECONDS or self.clock() - self._useful_at > limit:
+            if self.options.stopped():
+                self._fail(DetectUnavailable("the run was told to end; a later one goes on from here"))
+            elif self.clock() - self._useful_at > limit:
                 last = next(reversed(self.given_up.values()), None)
                 told = f"; last answer: {last.code}: {last.message}" if last else ""
                 self._fail(
                     DetectUnavailable(f"no call had an outcome for {limit:g} s{told}; run again later")
                 )
-                for task in list(self._under_way):
-                    task.cancel()
+                hopeless = True
+            elif self._time_left() <= -_DRAIN_SECONDS:
+                self._fail(DetectUnavailable("the run's time was up, and calls still hang; run again later"))
+                hopeless = True
+        if not hopeless:
+            await self.sleep(_DRAIN_SECONDS)
+        for task in list(self._under_way):
+            task.cancel()
 
 
 def raise_unless_useful(analysis: Analysis, records: int) -> None:

@@ -26,6 +26,10 @@ _SETTLE_SECONDS = 3.0
 _MEMORY_SECONDS = 30.0
 
 
+class PacerClosed(Exception):
+    """The run has failed: no call goes out any more."""
+
+
 class Pacer:
     """Hands out permissions to call, first come, first served.
 
@@ -48,11 +52,19 @@ class Pacer:
         self._turn = asyncio.Lock()
         self._due: float | None = None
         self._sent: deque[float] = deque()
+        self._closed = False
         self.waiting = 0
         """Callers that wait for their turn."""
 
+    def close(self) -> None:
+        """Hand out nothing more; those who wait are told soon."""
+        self._closed = True
+
     async def acquire(self) -> None:
-        """Wait until one more call may go out."""
+        """Wait until one more call may go out.
+
+        :raises PacerClosed: none may.
+        """
         self.waiting += 1
         try:
             async with self._turn:
@@ -62,6 +74,8 @@ class Pacer:
 
     async def _wait_for_turn(self) -> None:
         while True:
+            if self._closed:
+                raise PacerClosed
             rate, now = self._rate(), self._clock()
             if rate <= 0:
                 self._due = None  # time without any rate is no debt to make good

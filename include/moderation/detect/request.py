@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,6 +72,7 @@ class DetectOptions:
     :param part_seconds: how often new answers are copied to S3, for another machine to go on from.
     :param owner_seconds: age at which a silent owner of the manifest counts as dead.
     :param spool_dir: local folder for answers; None for the default.
+    :param stopped: tells whether the run is to end early, keeping what is answered; asked every second.
     """
 
     max_in_flight: int | None = None
@@ -80,6 +82,7 @@ class DetectOptions:
     part_seconds: float = 10.0
     owner_seconds: float = 30.0
     spool_dir: Path | None = None
+    stopped: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
         if self.max_in_flight is not None and self.max_in_flight < 1:

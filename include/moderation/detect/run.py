@@ -207,7 +207,9 @@ class _Run:
             caller = Caller(
                 client, self.request.parameters(), pacer=pacer, control=control, counters=self.counters
             )
-            analysis = Analysis(caller, self.spool, self.options, in_flight, self.counters, self.keep_safe)
+            analysis = Analysis(
+                caller, self.spool, self.options, in_flight, self.counters, self.keep_safe, pacer.close
+            )
             budget.needs(lambda: analysis.unasked + pacer.waiting)
             try:
                 await analysis.run(pending)

@@ -10,12 +10,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local_aws.rekognition.errors import ApiError
 from local_aws.rekognition.throttle import Throttle
-from moderation.detect import DetectOptions, DetectUnavailable, SharedBudget
+from moderation.detect import DetectOptions, DetectUnavailable, OwnedElsewhere, SharedBudget
 from moderation.detect.analysis import Analysis
 from moderation.detect.calls import Answered, Counters, Disturbed
 from moderation.detect.checkpoint import Spool
@@ -85,11 +86,12 @@ class World:
         self.loop, self.folder, self.account = loop, folder, account
         self.s3 = FakeS3()
 
-    async def task(self, name: str, images: int, *, start: float, believed: float, **bounds: float) -> None:
+    async def task(self, name: str, images: int, *, start: float, believed: float, **bounds: Any) -> None:
         await asyncio.sleep(start)
         lines = [Line(n, f"s3://bucket/{n}.jpg") for n in range(1, images + 1)]
         budget = SharedBudget(self.s3, "s3://b/rates", believed, clock=self._clock)
-        options = DetectOptions(**bounds)  # type: ignore[arg-type]
+        keep_safe = bounds.pop("keep_safe", _nothing)
+        options = DetectOptions(**bounds)
         control = ShareControl(clock=self.loop.time)
         with Spool(self.folder / name, name, {line.number: line.source_ref or "" for line in lines}) as spool:
             async with budget:
@@ -100,7 +102,8 @@ class World:
                     options,
                     options.in_flight(believed),
                     Counters(),
-                    _nothing,
+                    keep_safe,
+                    pacer.close,
                     clock=self.loop.time,
                 )
                 budget.needs(lambda: analysis.unasked + pacer.waiting)
@@ -183,19 +186,20 @@ def test_a_quota_that_is_a_third_of_the_believed_one_is_found_and_used(tmp_path:
     assert account.throttled <= 0.5 * len(account.paid)
 
 
+async def _greedy(world: World) -> None:
+    while True:
+        world.s3.now = world.loop.time()
+        world.s3.put_object(Key="rates/other.json", Body=b'{"calls_per_second": 5.0}')
+        await asyncio.sleep(1.0)
+
+
 def test_a_rate_that_never_comes_ends_the_run_within_its_bound(tmp_path: Path) -> None:
     """Somebody holds the whole quota, for ever: no call goes out, and nothing waits for ever."""
 
     async def main(loop: VirtualLoop) -> float:
         world = World(loop, tmp_path, Account(loop, 5.0))
 
-        async def greedy() -> None:
-            while True:
-                world.s3.now = loop.time()
-                world.s3.put_object(Key="rates/other.json", Body=b'{"calls_per_second": 5.0}')
-                await asyncio.sleep(1.0)
-
-        other = asyncio.create_task(greedy())
+        other = asyncio.create_task(_greedy(world))
         with pytest.raises(DetectUnavailable, match="for 30 s"):
             await world.task("t", 20, start=0.1, believed=5.0, outage_seconds=30.0)
         other.cancel()
@@ -248,3 +252,58 @@ def test_a_storm_without_end_ends_with_the_runs_own_time(tmp_path: Path, share: 
         return loop.time()
 
     assert run(main) <= 120.0 + 90.0 + 5.0
+
+
+async def _taken_over() -> None:
+    raise OwnedElsewhere("taken over")
+
+
+def test_no_call_goes_out_for_a_manifest_that_another_process_has_taken_over(tmp_path: Path) -> None:
+    """Calls that wait for their turn would be paid for beside those of the new owner."""
+
+    async def main(loop: VirtualLoop) -> None:
+        account = Account(loop, 5.0)
+        world = World(loop, tmp_path, account)
+        with pytest.raises(OwnedElsewhere):
+            await world.task("t", 100, start=0.0, believed=5.0, keep_safe=_taken_over)
+        assert account.paid[-1] <= 10.0 + 2 * LATENCY
+
+    run(main)
+
+
+@pytest.mark.parametrize("nobody_answers", [False, True])
+def test_a_lost_manifest_ends_the_run_though_calls_hang_or_no_rate_ever_comes(
+    tmp_path: Path, nobody_answers: bool
+) -> None:
+    async def main(loop: VirtualLoop) -> float:
+        account = Account(loop, 5.0)
+
+        async def hang() -> bool:
+            await asyncio.sleep(10_000)
+            return True
+
+        world = World(loop, tmp_path, account)
+        other = asyncio.create_task(asyncio.sleep(0) if nobody_answers else _greedy(world))
+        if nobody_answers:
+            account.call = hang  # type: ignore[method-assign]
+        with pytest.raises(OwnedElsewhere):
+            await world.task("t", 100, start=0.1, believed=5.0, keep_safe=_taken_over)
+        other.cancel()
+        return loop.time()
+
+    assert run(main) <= 10.0 + 90.0 + 5.0
+
+
+def test_a_run_that_is_told_to_end_keeps_its_answers_and_pays_for_no_more(tmp_path: Path) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        account = Account(loop, 5.0)
+        world = World(loop, tmp_path, account)
+        with pytest.raises(DetectUnavailable, match="told to end"):
+            await world.task("t", 100, start=0.0, believed=5.0, stopped=lambda: loop.time() > 8.0)
+        assert account.paid[-1] <= 8.0 + 1.0 + 2 * LATENCY
+        assert loop.time() <= 8.0 + 2.0
+        images = {n: f"s3://bucket/{n}.jpg" for n in range(1, 101)}
+        with Spool(tmp_path / "t", "t", images) as spool:
+            assert len(spool) == len(account.paid)
+
+    run(main)
