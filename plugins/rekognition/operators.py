@@ -323,5 +323,6 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
         self.defer(
             trigger=RekognitionJobSlotTrigger(moment=moment.isoformat(), start_by=start_by.isoformat()),
             method_name="start_again",
+            timeout=timedelta(seconds=left) + _TRIGGERER_GRACE,
         )
         raise AssertionError("defer() does not return")

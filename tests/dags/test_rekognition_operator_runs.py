@@ -116,6 +116,30 @@ def test_the_wait_for_a_job_slot_ends(mode: str, fake_rekognition: FakeRekogniti
     assert [type(error) for error in watched.errors] == [exceptions.RekognitionJobLimitReached]
 
 
+def test_every_wait_in_the_triggerer_ends_even_if_the_triggerer_never_comes_back(
+    fake_rekognition: FakeRekognition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: dict[str, timedelta | None] = {}
+    defer = RekognitionStartMediaAnalysisJobOperator.defer
+
+    def noted(self: Any, *, method_name: str, timeout: timedelta | None = None, **kwargs: Any) -> None:
+        waits[method_name] = timeout
+        defer(self, method_name=method_name, timeout=timeout, **kwargs)
+
+    monkeypatch.setattr(RekognitionStartMediaAnalysisJobOperator, "defer", noted)
+    fake_rekognition.fail_next("StartMediaAnalysisJob", "LimitExceededException")
+    watched = Watched("deferrable", start_timeout=600, wait_timeout=900)
+    watched.run()
+    assert watched.states == ["success"]
+    slack = timedelta(minutes=5)
+    assert waits["execute_complete"] == timedelta(seconds=900) + slack
+    assert (
+        timedelta(seconds=590) + slack
+        < (waits["start_again"] or timedelta(0))
+        <= timedelta(seconds=600) + slack
+    )
+
+
 @each_mode
 def test_without_durability_each_try_is_a_job_of_its_own(
     mode: str, monkeypatch: pytest.MonkeyPatch, fake_rekognition: FakeRekognition
