@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
+from moderation import codes
 from moderation import s3 as s3_api
 from moderation.sealed import SealBroken, seal, unseal
 
@@ -25,9 +26,12 @@ _BACKENDS: dict[str, Backend] = {"bulk": "bulk", "detect": "detect"}
 
 REMEMBERED_FOR = timedelta(days=7)
 _CLOSED = re.compile(
-    r"new customers|no longer (available|open)|not eligible|ineligible|not available", re.IGNORECASE
+    r"new customers|no longer (available|open)|not eligible|ineligible|(not|n't) (available|supported)",
+    re.IGNORECASE,
 )
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied"})
+# A region without bulk jobs may not know the operation.
+_UNKNOWN = frozenset({"UnknownOperationException", "UnknownOperation", "InvalidAction"})
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,13 @@ class Verdict:
 
 
 def means_ineligible(code: str | None, message: str | None) -> bool:
-    """Whether a refusal of StartMediaAnalysisJob says that the account may start none at all."""
-    return (code or "") in _DENIED or bool(_CLOSED.search(message or ""))
+    """Whether a refusal of StartMediaAnalysisJob says that the account may start none at all.
+
+    "Service not available" of a service that is disturbed says nothing, whatever its words.
+    """
+    if codes.is_transient(code or ""):
+        return False
+    return (code or "") in _DENIED | _UNKNOWN or bool(_CLOSED.search(message or ""))
 
 
 class Memory:

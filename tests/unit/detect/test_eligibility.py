@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from moderation.detect.eligibility import Memory, Verdict, ask, choose_backend, means_ineligible
@@ -81,6 +82,8 @@ def test_an_unknown_backend_is_named() -> None:
         ("AccessDeniedException", CLOSED, False),
         ("AccessDeniedException", "User x is not authorized to perform: rekognition:Start…", False),
         ("InvalidParameterException", CLOSED, False),
+        ("InvalidParameterException", "Bulk analysis isn't supported in this region", False),
+        ("UnknownOperationException", "", False),
         ("InvalidS3ObjectException", "Unable to get object metadata from S3.", True),
         ("InvalidManifestException", "empty", True),
         ("LimitExceededException", "too many open jobs", True),
@@ -94,10 +97,23 @@ def test_what_aws_answers_is_read(
     assert ask(client, bucket="bucket").eligible is eligible
 
 
-def test_an_answer_that_says_nothing_is_an_error(stubbed: tuple[Any, Stubber]) -> None:
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("ThrottlingException", "slow down"),
+        ("InternalServerError", "The service is not available"),
+        ("ServiceUnavailableException", "Service not available, please retry"),
+        ("ProvisionedThroughputExceededException", "capacity not available"),
+        ("ExpiredTokenException", "the token is expired"),
+    ],
+)
+def test_an_answer_that_says_nothing_is_an_error(
+    stubbed: tuple[Any, Stubber], code: str, message: str
+) -> None:
+    """Else a moment's disturbance kept the account off bulk jobs for a week."""
     client, stubber = stubbed
-    stubber.add_client_error("start_media_analysis_job", "ThrottlingException", "slow down")
-    with pytest.raises(client.exceptions.ThrottlingException):
+    stubber.add_client_error("start_media_analysis_job", code, message)
+    with pytest.raises(ClientError, match=code):
         ask(client, bucket="bucket")
 
 
