@@ -13,6 +13,7 @@ from moderation_airflow import alerts
 from moderation_airflow.approval import SpendApprovalOperator
 from moderation_airflow.report import ModerationReportOperator
 from moderation_airflow.retry_policy import moderation_retry_policy
+from moderation_airflow.taken_over import skip_if_taken_over
 from rekognition.detect import RekognitionDetectModerationLabelsOperator
 from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
 from rekognition.retry_policy import rekognition_retry_policy
@@ -249,6 +250,7 @@ def moderate_images() -> None:
         task_id="analyse",
         poll_interval=POLL_INTERVAL,
         pool=JOB_POOL,
+        pre_execute=skip_if_taken_over,
         retry_policy=rekognition_retry_policy(),
         doc_md="One media analysis job a manifest; found again, not paid again, by a retry or a clear.",
     ).expand_kwargs(jobs)

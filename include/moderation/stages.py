@@ -38,6 +38,7 @@ __all__ = [
     "detect_arguments",
     "discover",
     "event_of",
+    "goes_to_single_calls",
     "job_arguments",
     "load",
     "publish",
@@ -223,6 +224,16 @@ def detect_arguments(
             describe_job=describe_job,
         )
     return [_arguments(plan, manifest) for manifest in left]
+
+
+def goes_to_single_calls(plan_uri: str, manifest_uri: str, *, settings: Settings | None = None) -> bool:
+    """Whether DetectModerationLabels took a manifest over: a bulk job would be paid beside its calls."""
+    settings = settings or Settings.from_env()
+    with s3.open_client(settings) as client:
+        plan = load_plan(plan_uri, s3=client)
+        choice = backends.read_choice(plan, s3=client)
+    taken = [manifest.uri for manifest in plan.manifests if choice and choice.uses_detect(manifest)]
+    return manifest_uri in taken
 
 
 def _arguments(plan: Plan, manifest: ManifestRef) -> dict[str, Any]:

@@ -208,6 +208,9 @@ def test_auto_goes_on_with_single_calls_when_the_first_job_is_denied(world: Worl
     assert "Bulk jobs are not open to this account" in world.text(dag_run)
     assert world.statuses() == {"moderated": 4}
     assert world.paid() == dict.fromkeys(refs, 1)
+    airflow_runs.clear_and_run(world.dag, dag_run, "analyse")  # now that it is open, as a person would
+    assert world.states(dag_run)["analyse"] == {"skipped"}
+    assert world.paid() == dict.fromkeys(refs, 1)
 
 
 def test_an_empty_source_is_no_failure_and_a_missing_bucket_is_one(world: World) -> None:
