@@ -14,9 +14,11 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback  # type: ignore[attr-defined] # not in its stub
+from airflow.sdk import DeadlineAlert, SyncCallback  # type: ignore[attr-defined] # not in its stub
 from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.configuration import conf
+
+from moderation_airflow.late import RunQueued
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,11 @@ LATE_SUBJECT = "Moderation run is late"
 LATE = (
     "{dag_id}, run {run_id}: not finished after {hours:g} hours. Open the run in Airflow: a task that waits "
     "for an approval, for a job slot or for AWS says so in its log. Nothing is paid twice when it is cleared"
+)
+# Airflow drops the deadline of a run that succeeds, not of one that fails.
+STILL_FAILED = (
+    "{dag_id}, run {run_id}: failed, and not mended {hours:g} hours after it began. The log of its task "
+    "report says what to do"
 )
 
 
@@ -56,7 +63,7 @@ def deadline(environ: Mapping[str, str] = os.environ) -> DeadlineAlert:
     if not 0 < hours < float("inf"):
         raise ValueError(f"MODERATION_DEADLINE_HOURS={text}: expected a number above 0")
     return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=RunQueued(),
         interval=timedelta(hours=hours),
         callback=SyncCallback(run_is_late, kwargs={"hours": hours}),
         name="moderation run is late",
@@ -73,7 +80,8 @@ def run_is_late(context: Mapping[str, Any] | None = None, *, hours: float, **_: 
     dag_id = str(known.get("dag_id", "moderate_images"))
     run_id = str(known.get("dag_run_id") or known.get("run_id"))
     page = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
-    message = LATE.format(dag_id=dag_id, run_id=run_id, hours=hours)
+    says = STILL_FAILED if str(known.get("state")) == "failed" else LATE
+    message = says.format(dag_id=dag_id, run_id=run_id, hours=hours)
     text = _text(message, page, "Run")
     log.error("%s", text)
     failure: Exception | None = None

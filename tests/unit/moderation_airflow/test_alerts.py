@@ -157,3 +157,8 @@ def test_the_deadline_is_configured_in_hours() -> None:
     assert alerts.deadline({"MODERATION_DEADLINE_HOURS": "1.5"}).interval == timedelta(hours=1.5)
     with pytest.raises(ValueError, match="MODERATION_DEADLINE_HOURS=0"):
         alerts.deadline({"MODERATION_DEADLINE_HOURS": "0"})
+
+
+def test_a_run_that_failed_and_was_not_mended_in_time_is_not_called_unfinished(inbox: Any) -> None:
+    alerts.run_is_late(context={"dag_run": {**LATE["dag_run"], "state": "failed"}}, hours=6)
+    assert "nightly+2: failed, and not mended 6 hours after it began" in inbox()["Message"]
