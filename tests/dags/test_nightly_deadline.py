@@ -34,9 +34,15 @@ def nightly_run() -> str:
         found = SerializedDagModel.get(moderation_runs.DAG_ID, session=session)
         assert found is not None
         found.dag.create_dagrun(
-            run_id=run_id, logical_date=now, data_interval=(now, now), run_after=now, state=DagRunState.QUEUED,
-            run_type=DagRunType.SCHEDULED, triggered_by=DagRunTriggeredByType.TIMETABLE, session=session,
-        )  # fmt: skip
+            run_id=run_id,
+            logical_date=now,
+            data_interval=(now, now),
+            run_after=now,
+            state=DagRunState.QUEUED,
+            run_type=DagRunType.SCHEDULED,
+            triggered_by=DagRunTriggeredByType.TIMETABLE,
+            session=session,
+        )
     return run_id
 
 

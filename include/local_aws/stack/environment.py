@@ -80,6 +80,22 @@ def airflow_environment(layout: Layout, secrets: Secrets, *, port: int) -> dict[
     }
 
 
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what Airflow's processes take over from the person who starts them.
+
+    The Airflow and the AWS account that a person's shell is set to stay out; settings of the pipeline, and
+    what alerts and metrics need of Airflow, come in, unless the stack sets them itself.
+    """
+    wanted = ("AIRFLOW_CONN_", "AIRFLOW__METRICS__")
+    foreign = ("AIRFLOW", "AWS_")
+    return {
+        name: value
+        for name, value in environ.items()
+        # A single run has no schedule: who keeps the stack running sets the nightly source.
+        if name != "MODERATION_SOURCE" and (name.startswith(wanted) or not name.startswith(foreign))
+    }
+
+
 def write_env_file(path: Path, environment: Mapping[str, str]) -> None:
     """Write ``environment`` so that ``set -a; . ./.env`` takes it over; readable by the owner only."""
     staged = path.with_name(f"{path.name}.{os.getpid()}")

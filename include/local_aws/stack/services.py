@@ -112,13 +112,8 @@ class Stack:
 
     def airflow_environment(self, port: int) -> dict[str, str]:
         """Return the whole environment of an Airflow process of this stack."""
-        inherited = {
-            name: value
-            for name, value in self._environ.items()
-            if not name.startswith(("AIRFLOW", "AWS_", "MODERATION_"))
-        }
         return {
-            **inherited,
+            **environment.inherited(self._environ),
             **self.aws_environment(),
             **environment.airflow_environment(self.layout, self.secrets, port=port),
             **({"MODERATION_SOURCE": self._nightly_source()} if self._owner == KEPT else {}),
