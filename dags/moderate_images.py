@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import Asset, BaseHook, Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from moderation_airflow import alerts
+from moderation_airflow import alerts, why
 from moderation_airflow.approval import SpendApprovalOperator
 from moderation_airflow.report import ModerationReportOperator
 from moderation_airflow.retry_policy import moderation_retry_policy
@@ -122,7 +122,8 @@ PARAMS = {
         minimum=0,
         maximum=100,
         title="Tolerated failures",
-        description="Publish nothing when more of the images than that (percent) have no answer yet.",
+        description="Percent of the images. Publish nothing when more have no answer yet; end failed when "
+        "more could not be read.",
     ),
     "redo_load_id": Param(
         None,
@@ -174,14 +175,16 @@ def moderate_images() -> None:
         from moderation import stages  # noqa: PLC0415 - keeps parsing fast
 
         run = stages.Run(dag_run.dag_id, dag_run.run_id, dag_run.logical_date or dag_run.run_after)
-        return stages.discover(run, **{name: (params or {})[name] for name in DISCOVERY})
+        with why.kept():
+            return stages.discover(run, **{name: (params or {})[name] for name in DISCOVERY})
 
     @task(doc_md="Prices the run, checks the adapter, chooses the backend; returns the bulk jobs' arguments.")
     def plan(plan_uri: str) -> list[dict[str, Any]]:
         from moderation import stages  # noqa: PLC0415
         from rekognition.hooks import RekognitionHook  # noqa: PLC0415
 
-        return stages.job_arguments(plan_uri, rekognition=RekognitionHook().conn)
+        with why.kept():
+            return stages.job_arguments(plan_uri, rekognition=RekognitionHook().conn)
 
     @task(
         trigger_rule="all_done",
@@ -217,13 +220,14 @@ def moderate_images() -> None:
         if approved is None:
             raise AirflowSkipException("the run stopped before its first paid call")
         hook = RekognitionHook()
-        load = stages.publish(
-            approved,
-            job_ids or (),
-            describe_job=hook.describe_job,
-            list_jobs=hook.list_jobs,
-            tolerated_failure_percentage=(params or {})["tolerated_failure_percentage"],
-        )
+        with why.kept():
+            load = stages.publish(
+                approved,
+                job_ids or (),
+                describe_job=hook.describe_job,
+                list_jobs=hook.list_jobs,
+                tolerated_failure_percentage=(params or {})["tolerated_failure_percentage"],
+            )
         if load is None:
             raise AirflowSkipException("nothing new")
         outlet_events[MODERATED_IMAGES].extra = stages.event_of(load)
@@ -236,7 +240,8 @@ def moderate_images() -> None:
     def load(load_id: str) -> str | None:
         from moderation import stages  # noqa: PLC0415
 
-        return stages.load(load_id, connection_uri=uri_of_connection)
+        with why.kept():
+            return stages.load(load_id, connection_uri=uri_of_connection)
 
     plan_uri = discover()
     jobs = plan(plan_uri)

@@ -96,14 +96,32 @@ def count_owed(images: pa.Table | pa.RecordBatch) -> int:
     Those not attempted, and those that failed for a reason that passes by itself. A picture that is refused
     for its own sake, and one that is not there or not readable, is settled: a person must act first.
     """
+    return sum(
+        images
+        for status, code, images in _outcomes(images)
+        if status == schema.NOT_ATTEMPTED or (status == schema.FAILED and codes.is_owed(code))
+    )
+
+
+def count_blocked(images: pa.Table | pa.RecordBatch) -> Counter[str]:
+    """How many of these rows, by code, failed for rights or places that a person can mend.
+
+    They are not owed, for no run mends that by itself; a person must know of them all the same.
+    """
+    return Counter(
+        {
+            code: images
+            for status, code, images in _outcomes(images)
+            if status == schema.FAILED and not codes.is_permanent(code) and not codes.is_owed(code)
+        }
+    )
+
+
+def _outcomes(images: pa.Table | pa.RecordBatch) -> list[tuple[str, str, int]]:
+    """Status, error code and number of images, of each pair that occurs."""
     rows = pa.Table.from_batches([images]) if isinstance(images, pa.RecordBatch) else images
     counts = rows.group_by(["status", "error_code"]).aggregate([([], "count_all")]).to_pylist()
-    return sum(
-        row["count_all"]
-        for row in counts
-        if row["status"] == schema.NOT_ATTEMPTED
-        or (row["status"] == schema.FAILED and codes.is_owed(row["error_code"] or ""))
-    )
+    return [(row["status"], row["error_code"] or "", row["count_all"]) for row in counts]
 
 
 def build_load(

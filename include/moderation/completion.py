@@ -7,6 +7,7 @@ SHA-256 of every file that went in or came out, and the cost.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -17,7 +18,7 @@ import orjson
 from pyiceberg.catalog import Catalog
 
 from moderation import backends, codes, schema
-from moderation.build import count_owed
+from moderation.build import count_blocked, count_owed
 from moderation.catalog import load_table, open_catalog
 from moderation.plan_files import Plan
 from moderation.published import files_of_load, read_load, scan
@@ -114,7 +115,7 @@ def to_text(report: dict[str, Any], *, uri: str, redo_command: str) -> str:
 
 def _published(plan: Plan, load: dict[str, Any], catalog: Catalog, storage: Storage) -> dict[str, Any]:
     jobs = [row for batch in read_load(catalog, schema.JOBS, load) for row in batch.to_pylist()]
-    failures, owed = _failures(catalog, load)
+    failures, owed, blocked = _failures(catalog, load)
     names = ("moderated", "failed", "not_attempted", "superseded", "billed", "anomalies")
     counts = {name: load[name] for name in names}
     inputs = plan.totals.to_analyse + plan.totals.rejected
@@ -122,6 +123,7 @@ def _published(plan: Plan, load: dict[str, Any], catalog: Catalog, storage: Stor
     return {
         "counts": {"inputs": inputs, **counts, "owed": owed},
         "is_reconciled": inputs == accounted,
+        "blocked": blocked,
         "cost_usd": load["cost_usd"],
         "published_at": load["published_at"],
         "failures": failures,
@@ -135,17 +137,20 @@ def _published(plan: Plan, load: dict[str, Any], catalog: Catalog, storage: Stor
     }  # fmt: skip
 
 
-def _failures(catalog: Catalog, load: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+def _failures(catalog: Catalog, load: dict[str, Any]) -> tuple[list[dict[str, Any]], int, dict[str, int]]:
+    """The first failed images; how many images are owed; how many a person can bring, by code."""
     where = f"dt = '{load['dt'].isoformat()}' and load_id = '{load['load_id']}'"
     table = load_table(catalog, schema.IMAGES)
     found: list[dict[str, Any]] = []
     owed = 0
+    blocked: Counter[str] = Counter()
     for batch in scan(table, schema.IMAGES, _FAILURE, load_ids={load["load_id"]}, where=where):
         owed += count_owed(batch.select(["status", "error_code"]))
+        blocked += count_blocked(batch.select(["status", "error_code"]))
         rows = (row for row in batch.to_pylist() if row["status"] != schema.MODERATED)
         found += [row for row, _ in zip(rows, range(MAX_FAILURES - len(found)), strict=False)]
     found.sort(key=lambda row: (row["manifest_id"] or "", row["line_number"] or 0, row["source_ref"]))
-    return found, owed
+    return found, owed, dict(blocked)
 
 
 def _files(

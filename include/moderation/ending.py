@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from moderation import completion, completion_page, s3
+from moderation import codes, completion, completion_page, s3
 from moderation import s3 as s3_objects
 from moderation.backends import read_choice
 from moderation.errors import NeedsAPersonError
@@ -38,10 +39,12 @@ def note_stop(plan: Plan, reason: str, *, s3: Any) -> None:
     s3_objects.put(s3, _stop_uri(plan), seal({"reason": reason}))
 
 
-_BEFORE_PAYING = "the run stopped before its first paid call; see the logs of the tasks plan and approve"
+def forget_stop(plan: Plan, *, s3: Any) -> None:
+    """The plan is gone on with: what stopped it before is no reason any more."""
+    s3_objects.delete(s3, _stop_uri(plan))
 
 
-def stop_reason(plan: Plan, *, s3: Any, otherwise: str = _BEFORE_PAYING) -> str:
+def stop_reason(plan: Plan, *, s3: Any, otherwise: str = "") -> str:
     """What :func:`note_stop` kept.
 
     :param otherwise: what to say when it kept nothing.
@@ -66,6 +69,9 @@ def report(
     loaded: bool = True,
     approved: bool = True,
     dry_run: bool = False,
+    max_cost_usd: float | None = None,
+    tolerated_failure_percentage: float = 100.0,
+    why: str | None = None,
     settings: Settings | None = None,
 ) -> str:
     """Write the run's reports beside its plan, as text and as JSON; return the URI of the text.
@@ -75,38 +81,57 @@ def report(
     :param loaded: whether the load reached the warehouses.
     :param approved: whether the run went on after its plan was priced.
     :param dry_run: whether it was to end there.
+    :param max_cost_usd: what the run was allowed to spend.
+    :param tolerated_failure_percentage: the run ends badly when more of its images than that got no answer
+        for a reason that a person can mend.
+    :param why: the error of the task that failed, when one did and its error is known.
     :raises RunIncompleteError: the run did not do what it was asked for; the reports are written anyway.
     :raises ImagesOwedError: an image is still owed.
     """
     if plan_uri is None:
-        raise RunIncompleteError("nothing was planned; see the log of the task discover, then clear it")
+        raise RunIncompleteError(
+            f"nothing was planned: {why or 'see the log of the task discover'}. Mend it, then clear the task "
+            "discover with everything after it; trigger a new run if a param was wrong"
+        )
     settings = settings or Settings.from_env()
     plan = load_plan(plan_uri, settings=settings)
     if load_id:
         give_back_freed_memory()
-        return _report_load(settings, plan, load_id, loaded=loaded)
+        return _report_load(
+            settings, plan, load_id, loaded=loaded, tolerated=tolerated_failure_percentage, why=why
+        )
     if plan.is_empty:
         return _tell(settings, plan, nothing_new(plan), outcome="nothing new")
     if dry_run:
-        text = "Dry run: nothing was started, nothing was paid.\n\n" + _price(settings, plan)
+        price = _price(settings, plan, max_cost_usd)
+        text = "Dry run: nothing was started, nothing was paid.\n\n" + price
         return _tell(settings, plan, text, outcome="dry run")
     if approved:
-        outcome = _why_unpublished(settings, plan)
+        outcome = _why_unpublished(settings, plan, why)
         spent = _spent(settings, plan)
     else:
         release(plan, settings=settings)
-        with s3.open_client(settings) as client:
-            outcome = stop_reason(plan, s3=client)
+        outcome = _why_unpaid(settings, plan, why)
         spent = Spent(0, 0.0, 0)
-    text = f"Not done: {outcome}\n\n{_price(settings, plan)}{'spent so far':<22}{spent.text()}\n"
+    price = _price(settings, plan, max_cost_usd)
+    text = f"Not done: {outcome}\n\n{price}{'spent so far':<22}{spent.text()}\n"
     _tell(settings, plan, text, outcome=outcome, spent=spent)
     raise RunIncompleteError(outcome)
 
 
-def _why_unpublished(settings: Settings, plan: Plan) -> str:
+def _why_unpaid(settings: Settings, plan: Plan, why: str | None) -> str:
     otherwise = (
-        f"nothing of load {plan.load_id} is published; see the log of the task publish. What is answered "
-        "already is kept and is not paid again: clear what failed with everything after it"
+        "the run stopped before its first paid call: "
+        f"{why or 'see the logs of the tasks plan and approve'}. Clear what failed with everything after it"
+    )
+    with s3_objects.open_client(settings) as client:
+        return stop_reason(plan, s3=client, otherwise=otherwise)
+
+
+def _why_unpublished(settings: Settings, plan: Plan, why: str | None) -> str:
+    otherwise = (
+        f"nothing of load {plan.load_id} is published: {why or 'see the log of the task publish'}. What is "
+        "answered already is kept and is not paid again: clear what failed with everything after it"
     )
     with s3_objects.open_client(settings) as client:
         return stop_reason(plan, s3=client, otherwise=otherwise)
@@ -125,20 +150,18 @@ def nothing_new(plan: Plan) -> str:
     return f"Nothing new in {plan.source}\n{found}\nNo job was started, nothing was paid.\n"
 
 
-def _report_load(settings: Settings, plan: Plan, load_id: str, *, loaded: bool) -> str:
+def _report_load(
+    settings: Settings, plan: Plan, load_id: str, *, loaded: bool, tolerated: float, why: str | None
+) -> str:
     page = _write_page(settings, load_id) if loaded else None
     found = completion.build_completion(settings, plan, load_id, outcome="published")
-    counts = found["counts"]
     redo = _redo_command(settings, load_id)
-    problem: RunIncompleteError | None = None
-    if counts["owed"] or not found["is_reconciled"]:
-        problem = ImagesOwedError(
-            f"{counts['owed']:,} images of load {load_id} are still owed; see {plan.report_uri}, mend the "
-            f"cause, then run the source again or `{redo}`: only what is owed is sent"
-        )
-    elif not loaded:
+    problem = _problem(plan, found, redo=redo, tolerated=tolerated)
+    if problem is None and not loaded:
         problem = RunIncompleteError(
-            f"load {load_id} is published and has not reached every warehouse; clear the task load"
+            f"load {load_id} is published and has not reached every warehouse"
+            + (f": {why}" if why else "")
+            + "; clear the task load with everything after it"
         )
     found["outcome"] = str(problem) if problem else "published"
     text = to_text(build_report(settings, load_id, page=page), query_command=f"{settings.command} query")
@@ -147,6 +170,25 @@ def _report_load(settings: Settings, plan: Plan, load_id: str, *, loaded: bool) 
     if problem:
         raise problem
     return uri
+
+
+def _problem(plan: Plan, found: dict[str, Any], *, redo: str, tolerated: float) -> RunIncompleteError | None:
+    """What of a published load a person has to see to; None for nothing."""
+    counts, blocked = found["counts"], found["blocked"]
+    then = f"then run the source again or do what `{redo}` says: only these are sent"
+    if counts["owed"] or not found["is_reconciled"]:
+        return ImagesOwedError(
+            f"{counts['owed']:,} images of load {plan.load_id} are still owed; see {plan.report_uri}, mend "
+            f"the cause, {then}"
+        )
+    number = sum(blocked.values())
+    if number and (not counts["moderated"] or 100 * number > tolerated * counts["inputs"]):
+        code = max(blocked, key=lambda name: blocked[name])
+        return RunIncompleteError(
+            f"{number:,} of {counts['inputs']:,} images of load {plan.load_id} got no answer, most of them "
+            f"for {code}: {codes.remedy(code)} See {plan.report_uri}, {then}"
+        )
+    return None
 
 
 def _redo_command(settings: Settings, load_id: str | None) -> str:
@@ -208,11 +250,13 @@ def _write_page(settings: Settings, load_id: str) -> str | None:
     return str(files.load) if settings.report_dir else None
 
 
-def _price(settings: Settings, plan: Plan) -> str:
+def _price(settings: Settings, plan: Plan, limit: float | None) -> str:
     with s3.open_client(settings) as client:
         choice = read_choice(plan, s3=client)
     backend = choice.backend if choice else plan.backend
-    return Spending(plan=plan, backend=backend, cost_usd=plan.expected_cost_usd, limit_usd=None).text()
+    # A limit that is none was refused before; the report must come all the same.
+    limit = limit if limit is not None and 0 <= limit < math.inf else None
+    return Spending(plan=plan, backend=backend, cost_usd=plan.expected_cost_usd, limit_usd=limit).text()
 
 
 def _stop_uri(plan: Plan) -> str:

@@ -46,8 +46,11 @@ class Spending:
     def text(self) -> str:
         """Everything that is known before the first paid call."""
         plan, totals = self.plan, self.plan.totals
-        calls = f"{len(plan.manifests):,} jobs" if self.backend == "bulk" else "single calls"
+        jobs = f"{len(plan.manifests):,} jobs"
+        # "auto" stands here only until the task plan has chosen.
+        calls = {"bulk": jobs, "detect": "single calls"}.get(self.backend, f"{jobs} or single calls")
         limit = "none" if self.limit_usd is None else f"{self.limit_usd:,.4f} USD (max_cost_usd)"
+        limit += ", exceeded" if self.is_over else ""
         rows = {
             "source": plan.source,
             "found": f"{totals.listed:,}",
@@ -71,11 +74,21 @@ class Spending:
             return "not offered in this region"
         return f"about {duration(self.plan.expected_seconds.get(backend))} under the quotas{chosen}"
 
-    def refusal(self) -> str:
-        """Why the run stops, and what to do."""
+    def refusal(self, *, answer: str | None = None) -> str:
+        """Why the run stops, and what to do.
+
+        :param answer: what became of the question, when a person was asked.
+        """
+        asked = f"; {answer}" if answer else ""
+        then = (
+            "Clear the task approve with everything after it to be asked again, or trigger the run again "
+            "with a higher max_cost_usd or a smaller source"
+            if answer
+            else "Trigger the run again with a higher max_cost_usd, a smaller source, or on_over_budget=ask"
+        )
         return (
-            f"{self.headline}; max_cost_usd allows {self.limit_usd:,.4f}. Nothing was sent and nothing was "
-            "paid. Trigger the run again with a higher max_cost_usd, a smaller source, or on_over_budget=ask"
+            f"{self.headline}; max_cost_usd allows {self.limit_usd:,.4f}{asked}. Nothing was sent and "
+            f"nothing was paid. {then}"
         )
 
 

@@ -167,6 +167,7 @@ def spending(plan_uri: str, *, max_cost_usd: float | None, settings: Settings | 
     settings = settings or Settings.from_env()
     with s3.open_client(settings) as client:
         plan = load_plan(plan_uri, s3=client)
+        ending.forget_stop(plan, s3=client)
         choice = backends.read_choice(plan, s3=client)
         try:
             return _spending(plan, choice.backend if choice else plan.backend, max_cost_usd)
@@ -281,6 +282,7 @@ def publish(
         log.info("nothing to publish: %s holds nothing new", plan.source)
         return None
     with s3.open_client(settings) as client:
+        ending.forget_stop(plan, s3=client)
         records = backends.collect_records(
             plan,
             [job_id for job_id in job_ids if job_id],

@@ -68,7 +68,7 @@ class SpendApprovalOperator(ApprovalOperator):
             approved = False
         else:
             approved = True
-        person = (event.get("responded_by_user") or {}).get("name") or "nobody in time"
+        person = (event.get("responded_by_user") or {}).get("name") or ""
         answer = {"round": context["ti"].max_tries, "approved": approved, "person": person}
         context["task_state_store"].set(ANSWER_KEY, answer)
         return self._go_on(context, approved, person)
@@ -89,6 +89,7 @@ class SpendApprovalOperator(ApprovalOperator):
 
         if not approved:
             spending = stages.spending(self.plan_uri, max_cost_usd=context["params"]["max_cost_usd"])
-            stages.refuse(self.plan_uri, f"{spending.refusal()} (answered by {person}: rejected)")
+            answer = f"{person} rejected it" if person else "nobody approved it in time"
+            stages.refuse(self.plan_uri, spending.refusal(answer=answer))
         stages.approve(self.plan_uri)
         return self.plan_uri

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
+from moderation_airflow import why
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+TASKS = ("discover", "plan", "publish", "load")
+"""Those before it whose errors it tells."""
 
 URL_PREFIX = "/moderation-report"
 """Where `moderation_report` serves the pages."""
@@ -33,7 +38,8 @@ class ModerationReportOperator(BaseOperator):
     """
     Say what a run found, what it cost and what is owed; fail when it did not end well.
 
-    Returns the URI of the report's text. Reads the Dag's param ``dry_run``.
+    Returns the URI of the report's text. Reads the Dag's params ``dry_run``, ``max_cost_usd`` and
+    ``tolerated_failure_percentage``.
 
     :param plan_uri: URI of the plan; None when it was not made. (templated)
     :param approved: what the task approve returned, None when the run stopped before. (templated)
@@ -56,10 +62,14 @@ class ModerationReportOperator(BaseOperator):
         """Write the report and the page."""
         from moderation import stages  # noqa: PLC0415 - keeps parsing fast
 
+        params = context["params"]
         return stages.report(
             self.plan_uri,
             self.published,
             loaded=self.loaded is not None,
             approved=self.approved is not None,
-            dry_run=context["params"]["dry_run"],
+            dry_run=params["dry_run"],
+            max_cost_usd=params["max_cost_usd"],
+            tolerated_failure_percentage=params["tolerated_failure_percentage"],
+            why=why.of(context["ti"], TASKS),
         )

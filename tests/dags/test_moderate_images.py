@@ -62,12 +62,13 @@ def test_images_in_another_open_run_are_left_to_it(world: World) -> None:
 
 def test_a_dry_run_says_the_price_and_touches_nothing(world: World) -> None:
     world.upload(f"{n}.jpg" for n in range(3))
-    dag_run = world.run(dry_run=True)
+    dag_run = world.run(dry_run=True, max_cost_usd=0.002)
     states = world.states(dag_run)
     assert dag_run.state == "success", states
     for task_id in ("approve", "analyse", "single_calls", "detect", "publish", "load"):
         assert states[task_id] == {"skipped"}
     assert "Dry run: nothing was started" in world.text(dag_run)
+    assert "price limit           0.0020 USD (max_cost_usd), exceeded\n" in world.text(dag_run)
     assert "0.0030 USD" in world.text(dag_run)
     assert not world.paid()
     assert world.run(backend="bulk", max_cost_usd=1).state == "success"  # nothing was claimed
@@ -80,6 +81,7 @@ def test_a_run_over_its_price_limit_fails_before_the_first_paid_call(world: Worl
     assert (str(dag_run.state), states["approve"], states["report"]) == ("failed", {"failed"}, {"failed"})
     assert states["publish"] == {"skipped"}
     assert "max_cost_usd allows 0.0020" in world.text(dag_run)
+    assert "price limit           0.0020 USD (max_cost_usd), exceeded\n" in world.text(dag_run)
     assert "max_cost_usd allows 0.0020" in world.completion(dag_run)["outcome"]
     assert not world.paid()
 
@@ -217,7 +219,12 @@ def test_an_empty_source_is_no_failure_and_a_missing_bucket_is_one(world: World)
     empty = world.run()
     assert empty.state == "success", world.states(empty)
     assert "It holds no images" in world.text(empty)
+    told: list[str] = []
+    world.dag.task_dict["report"].on_failure_callback = [
+        lambda context: told.append(str(context["exception"]))
+    ]
     missing = world.run(source="s3://no-such-bucket-anywhere/images")
     states = world.states(missing)
     assert str(missing.state) == "failed"
     assert (states["discover"], states["publish"], states["report"]) == ({"failed"}, {"skipped"}, {"failed"})
+    assert "nothing was planned: cannot list s3://no-such-bucket-anywhere/images" in told[0]

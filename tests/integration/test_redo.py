@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from moderation import cli, completion, ending
+from moderation import cli, completion, ending, stages
 from moderation import s3 as s3_objects
 from moderation.publish import ToleranceExceededError, publish
 from moderation.settings import Settings
+from moderation.spending import OverBudgetError
 from moderation.stages import ImagesOwedError, RunIncompleteError
 from support import pictures, planned_runs
 from support.planned_runs import Run, answer, line
@@ -134,6 +135,61 @@ def test_more_owed_images_than_tolerated_are_not_published_and_what_was_paid_is_
     assert publish(settings, plan, run.records, tolerated_failure_percentage=50).row["moderated"] == 1
 
 
-def test_a_run_without_a_plan_says_where_to_look() -> None:
-    with pytest.raises(RunIncompleteError, match="task discover"):
-        ending.report(None, None)
+@pytest.mark.parametrize("why", [None, "the bucket does not exist"])
+def test_a_run_without_a_plan_says_why_or_where_to_look(why: str | None) -> None:
+    with pytest.raises(RunIncompleteError, match=why or "see the log of the task discover"):
+        ending.report(None, None, why=why)
+
+
+def test_why_a_run_published_nothing_is_the_newest_reason(settings: Settings, run: Run) -> None:
+    """A person rejected the price, another approved it after a clear; then the disk was full."""
+    plan = run.store()
+    with pytest.raises(OverBudgetError):
+        stages.refuse(plan.uri, "ops rejected it", settings=settings)
+    with pytest.raises(RunIncompleteError, match="ops rejected it"):
+        ending.report(plan.uri, None, approved=False, settings=settings)
+    stages.spending(plan.uri, max_cost_usd=None, settings=settings)
+    with pytest.raises(RunIncompleteError, match=r"nothing of load .* is published: the disk is full"):
+        ending.report(plan.uri, None, why="the disk is full", settings=settings)
+
+
+@pytest.fixture
+def forbidden(settings: Settings, s3_client: Any, bucket: str) -> Run:
+    """Three images: one moderated, two that the caller may not read."""
+    refs = [f"s3://{bucket}/{name}.jpg" for name in ("fine", "secret", "hidden")]
+    run = Run(settings, s3_client)
+    errors = [{"source-ref": ref, "code": "AccessDeniedException"} for ref in refs[1:]]
+    run.manifest(refs, line(refs[0], answer()), summary={"errors": errors})
+    s3_client.put_object(
+        Bucket=bucket, Key=run.records[0].manifest_uri.removeprefix(f"s3://{bucket}/"), Body=b"m"
+    )
+    return run
+
+
+def test_images_that_nobody_may_read_end_the_run_badly_above_the_tolerated_share(
+    settings: Settings, forbidden: Run
+) -> None:
+    load_id = published(settings, forbidden)
+    plan = forbidden.store()
+    assert ending.report(plan.uri, load_id, tolerated_failure_percentage=67)
+    with pytest.raises(
+        RunIncompleteError, match=rf"2 of 3 images .* for AccessDenied: Grant s3:GetObject.*redo {load_id}"
+    ):
+        ending.report(plan.uri, load_id, tolerated_failure_percentage=66)
+
+
+def test_a_run_that_could_moderate_nothing_ends_badly_whatever_is_tolerated(
+    settings: Settings, s3_client: Any, bucket: str
+) -> None:
+    refs = [f"s3://{bucket}/{name}.jpg" for name in ("secret", "hidden")]
+    run = Run(settings, s3_client)
+    errors = [{"source-ref": ref, "code": "InvalidS3ObjectException"} for ref in refs]
+    run.manifest(refs, b"", summary={"errors": errors})
+    s3_client.put_object(
+        Bucket=bucket, Key=run.records[0].manifest_uri.removeprefix(f"s3://{bucket}/"), Body=b"m"
+    )
+    load_id = published(settings, run)
+    with pytest.raises(
+        RunIncompleteError, match=r"2 of 2 images .* for InvalidS3Object: Check that it is there"
+    ):
+        ending.report(run.store().uri, load_id)

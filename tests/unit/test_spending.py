@@ -83,3 +83,19 @@ def test_a_region_without_bulk_jobs_is_told() -> None:
     text = spending(None, backend="detect", bulk=None, detect=3.0).text()
     assert "time by bulk jobs     not offered in this region" in text
     assert "(chosen)" in text
+
+
+def test_a_limit_that_the_plan_exceeds_is_told_as_exceeded() -> None:
+    assert "price limit           0.0010 USD (max_cost_usd), exceeded\n" in spending(0.001).text()
+
+
+def test_before_the_backend_is_chosen_none_is_told() -> None:
+    assert "3, by 1 jobs or single calls (backend auto)" in spending(None, backend="auto").text()
+
+
+def test_who_was_asked_is_not_told_to_ask() -> None:
+    assert "or on_over_budget=ask" in spending(0.001).refusal()
+    asked = spending(0.001).refusal(answer="nobody approved it in time")
+    assert "allows 0.0010; nobody approved it in time. Nothing was sent" in asked
+    assert "Clear the task approve" in asked
+    assert "on_over_budget" not in asked
