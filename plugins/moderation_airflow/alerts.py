@@ -42,6 +42,13 @@ STILL_FAILED = (
 )
 
 
+WAITS_SUBJECT = "Moderation run waits for approval"
+WAITS = (
+    "{dag_id}, run {run_id}: {headline}, and max_cost_usd allows {limit_usd:,.4f}. Nothing is sent before "
+    "somebody approves it; nobody answering within {hours:g} hours means no"
+)
+
+
 def failure_notifiers(environ: Mapping[str, str] = os.environ) -> list[BaseNotifier]:
     """Build the ``on_failure_callback`` of a run's last task, which knows why the run failed."""
     return _notifiers(
@@ -79,21 +86,46 @@ def run_is_late(context: Mapping[str, Any] | None = None, *, hours: float, **_: 
     known = run if isinstance(run, Mapping) else vars(run)
     dag_id = str(known.get("dag_id", "moderate_images"))
     run_id = str(known.get("dag_run_id") or known.get("run_id"))
-    page = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
     says = STILL_FAILED if str(known.get("state")) == "failed" else LATE
     message = says.format(dag_id=dag_id, run_id=run_id, hours=hours)
-    text = _text(message, page, "Run")
-    log.error("%s", text)
+    log.error("%s", message)
+    if failure := _tell(context or {}, LATE_SUBJECT, message, _page(dag_id, run_id), "Run"):
+        raise failure
+
+
+def approval_is_awaited(context: Mapping[str, Any], *, headline: str, limit_usd: float, hours: float) -> None:
+    """
+    Tell everybody who is told of failures that a run waits for a person; whoever cannot be told is logged.
+
+    :param headline: what it would spend, and on what.
+    :param limit_usd: what it may spend.
+    :param hours: how long it waits.
+    """
+    ti = context["ti"]
+    message = WAITS.format(
+        dag_id=ti.dag_id, run_id=ti.run_id, headline=headline, limit_usd=limit_usd, hours=hours
+    )
+    page = f"{_page(ti.dag_id, ti.run_id)}/tasks/{quote(ti.task_id)}/required_actions?map_index=-1"
+    _tell(context, WAITS_SUBJECT, message, page, "Answer")
+
+
+def _page(dag_id: str, run_id: str) -> str:
+    """The run's page in Airflow."""
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    return f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+
+
+def _tell(context: Mapping[str, Any], subject: str, message: str, link: str, name: str) -> Exception | None:
+    """Tell everybody who can be told; returns what the last of the others raised."""
     failure: Exception | None = None
-    mail = _html(html.escape(message), page, "Run")
-    for notifier in _notifiers(os.environ, LATE_SUBJECT, text=text, html=mail):
+    text, mail = _text(message, link, name), _html(html.escape(message), html.escape(link), name)
+    for notifier in _notifiers(os.environ, subject, text=text, html=mail):
         try:
-            notifier.notify(context or {})
+            notifier.notify(context)
         except Exception as error:
             log.exception("%s could not be told", type(notifier).__name__)
             failure = error
-    if failure:
-        raise failure
+    return failure
 
 
 def _text(message: str, link: str, name: str) -> str:

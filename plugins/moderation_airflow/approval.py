@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowSkipException
+
+from moderation_airflow import alerts
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -57,6 +60,13 @@ class SpendApprovalOperator(ApprovalOperator):
             return self._go_on(context, *remembered)
         self.subject = spending.headline
         self.body = f"```\n{spending.text()}```"
+        wait = self.response_timeout
+        alerts.approval_is_awaited(
+            context,
+            headline=spending.headline,
+            limit_usd=params["max_cost_usd"],
+            hours=wait.total_seconds() / 3600 if wait else math.inf,
+        )
         super().execute(context)  # parks the task by raising
         return self.plan_uri
 

@@ -12,7 +12,7 @@ from moderation import stages
 from moderation.detect.eligibility import Memory, Verdict
 from moderation.plan import PlanRequest
 from moderation.settings import Settings
-from support import airflow_runs, moderation_runs, pictures
+from support import airflow_runs, moderation_runs, pictures, smtp_server
 from support import rekognition_server as offline
 from support.moderation_runs import World
 
@@ -87,12 +87,15 @@ def test_a_run_over_its_price_limit_fails_before_the_first_paid_call(world: Worl
 
 
 @pytest.mark.parametrize(("option", "state", "paid"), [("Approve", "success", 3), ("Reject", "failed", 0)])
-def test_a_person_approves_or_rejects_what_is_over_the_limit(
-    world: World, option: str, state: str, paid: int
+def test_a_person_is_told_and_approves_or_rejects_what_is_over_the_limit(
+    world: World, monkeypatch: pytest.MonkeyPatch, option: str, state: str, paid: int
 ) -> None:
     world.upload(f"{n}.jpg" for n in range(3))
-    with moderation_runs.person(option) as asked:
+    monkeypatch.setenv("MODERATION_ALERT_EMAIL", "ops@example.com")
+    with smtp_server.serving() as mailbox, moderation_runs.person(option) as asked:
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", mailbox.connection)
         dag_run = world.run(max_cost_usd=0.002, on_over_budget="ask", backend="bulk")
+        assert mailbox.next()["Subject"] == "Moderation run waits for approval"
     assert "3 images of" in asked[0]
     assert str(dag_run.state) == state, world.states(dag_run)
     assert sum(world.paid().values()) == paid

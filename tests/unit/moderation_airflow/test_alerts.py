@@ -162,3 +162,28 @@ def test_the_deadline_is_configured_in_hours() -> None:
 def test_a_run_that_failed_and_was_not_mended_in_time_is_not_called_unfinished(inbox: Any) -> None:
     alerts.run_is_late(context={"dag_run": {**LATE["dag_run"], "state": "failed"}}, hours=6)
     assert "nightly+2: failed, and not mended 6 hours after it began" in inbox()["Message"]
+
+
+class Waiting:
+    """The task instance that asks."""
+
+    dag_id, run_id, task_id = "moderate_images", "nightly+3", "approve"
+
+
+def test_a_run_that_waits_for_a_person_tells_what_it_would_spend_and_where_to_answer(
+    inbox: Any, mailbox: smtp_server.Mailbox
+) -> None:
+    context = {"ti": Waiting}
+    alerts.approval_is_awaited(context, headline="3 images cost up to 9 USD", limit_usd=2, hours=24)
+    page = "/dags/moderate_images/runs/nightly%2B3/tasks/approve/required_actions?map_index=-1"
+    message = inbox()["Message"]
+    assert "nightly+3: 3 images cost up to 9 USD, and max_cost_usd allows 2.0000." in message
+    assert "within 24 hours means no" in message
+    assert message.endswith(f"Answer: {page}")
+    assert f'<a href="{page}">Answer</a>' in smtp_server.text_of(mailbox.next())
+
+
+def test_a_run_waits_for_a_person_though_nobody_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", '{"conn_type": "smtp", "host": "127.0.0.1", "port": 1}')
+    monkeypatch.setenv("MODERATION_ALERT_EMAIL", "ops@example.com")
+    alerts.approval_is_awaited({"ti": Waiting}, headline="3 images", limit_usd=2, hours=24)
