@@ -13,6 +13,12 @@ from typing import Any
 
 import boto3
 import pyarrow as pa
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ProxyConnectionError,
+)
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
@@ -82,6 +88,8 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
     try:
         if isinstance(catalog, SqlCatalog):
             _create_catalog_tables(catalog)
+        if properties["type"] == "glue":
+            _send_commits_once(catalog)
         yield catalog
     finally:
         catalog.close()
@@ -174,6 +182,26 @@ def _create_catalog_tables(catalog: SqlCatalog) -> None:
             if "already exists" not in str(error):
                 raise
     catalog.create_tables()
+
+
+_NEVER_ARRIVED = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
+
+
+def _send_commits_once(catalog: Any) -> None:
+    """Never repeat a commit to Glue whose answer was lost.
+
+    boto3 would, and Glue refuses the repetition of one that landed as a conflict. pyiceberg takes a conflict
+    for proof that nothing landed and removes the commit's files, which the table names by then: nobody could
+    read it any more. What was throttled or never arrived is still repeated.
+    """
+    catalog.glue.meta.events.register_first("needs-retry.glue.UpdateTable", _raise_unless_harmless)
+
+
+def _raise_unless_harmless(response: Any, caught_exception: Exception | None, **_: Any) -> None:
+    if caught_exception is not None and not isinstance(caught_exception, _NEVER_ARRIVED):
+        raise caught_exception
+    if response is not None and response[0].status_code >= 500:
+        raise ClientError(response[1], "UpdateTable")
 
 
 def _database_uri(uri: str) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
@@ -388,5 +389,5 @@ def _named_errors(load_id: str) -> Iterator[None]:
         raise PublishError(f"load {load_id}: another attempt publishes it: {error}; {advice}") from error
     except (OSError, pa.ArrowException, CommitFailedException) as error:
         raise PublishError(f"load {load_id}: {type(error).__name__}: {error}; {advice}") from error
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, BotoCoreError, ClientError) as error:
         raise PublishError(f"load {load_id}: the catalog failed: {error}; {advice}") from error

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
+import botocore.session
 import pyarrow as pa
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectionClosedError
+from botocore.httpsession import URLLib3Session
 from moto.server import ThreadedMotoServer
 from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import CommitFailedException
@@ -18,6 +25,7 @@ from moderation import compaction
 from moderation.catalog import NAMESPACE, ensure_tables, open_catalog
 from moderation.compaction import compact
 from moderation.file_swap import data_files
+from moderation.publish import PublishError
 from moderation.published import loads_in
 from moderation.published_views import open_published
 from moderation.schema import LOADS, TABLES, physical_schema
@@ -109,6 +117,67 @@ def test_a_publish_killed_at_a_step_ends_with_the_same_rows_in_glue(step, glue, 
     publish_plain(glue, s3_client, "run-a")
     assert {name: table.num_rows for name, table in published_loads.expected(glue).items()} == {
         "images": 6, "labels_l1": 6, "labels_l2": 6, "labels_l3": 6, "jobs": 1, "anomalies": 0, "loads": 1,
+    }  # fmt: skip
+
+
+@contextmanager
+def _answer_lost(table: str, status: int | None) -> Iterator[list[str]]:
+    """The first commit to a table lands, and nobody is told.
+
+    moto does not look at VersionId: a repetition gets here what AWS answers to a version that was replaced.
+
+    :param status: of the answer that comes instead; None for a connection that breaks.
+    :returns: what became of each request, in their order.
+    """
+    done: list[str] = []
+    versions: list[str] = []
+
+    def before_send(request: Any, **_: Any) -> AWSResponse | None:
+        body = json.loads(request.body)
+        if body["TableInput"]["Name"] != table:
+            return None
+        if body["VersionId"] in versions:
+            done.append("refused")
+            return _answer(request.url, 400, "ConcurrentModificationException")
+        if done:
+            return None
+        done.append("landed")
+        versions.append(body["VersionId"])
+        URLLib3Session().send(request)
+        if status is None:
+            raise ConnectionClosedError(endpoint_url=request.url)
+        return _answer(request.url, status, "InternalServiceException")
+
+    create = botocore.session.Session.create_client
+
+    def create_client(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        client = create(self, *arguments, **keywords)
+        client.meta.events.register("before-send.glue.UpdateTable", before_send)
+        return client
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session.Session, "create_client", create_client)
+        yield done
+
+
+def _answer(url: str, status: int, code: str) -> AWSResponse:
+    body = json.dumps({"__type": code, "Message": "in a test"}).encode()
+    return AWSResponse(url, status, {}, SimpleNamespace(stream=lambda: iter([body])))
+
+
+@pytest.mark.parametrize(("table", "status"), [("images", 500), ("loads", None)])
+def test_a_commit_whose_answer_is_lost_harms_no_table_and_a_rerun_publishes_once(
+    table, status, glue, s3_client
+):
+    """boto3 repeats requests of its own accord, Glue refuses the repetition of one that landed, and whoever
+    takes that for a failure removes the files that the table names by now."""
+    publish_plain(glue, s3_client, "before")
+    with _answer_lost(table, status) as done, pytest.raises(PublishError, match="run again"):
+        publish_plain(glue, s3_client, "run-a")
+    assert done == ["landed"]
+    publish_plain(glue, s3_client, "run-a")
+    assert {name: rows.num_rows for name, rows in published_loads.expected(glue).items()} == {
+        "images": 12, "labels_l1": 12, "labels_l2": 12, "labels_l3": 12, "jobs": 2, "anomalies": 0, "loads": 2,
     }  # fmt: skip
 
 
