@@ -90,8 +90,7 @@ def resolve(chain: tuple[Link, ...], model_version: str | None) -> Place:
 
 def is_before_7(model_version: str | None) -> bool:
     """True for "6.1" and older; versions of other makers ("offline-1.0") use taxonomy 7.0."""
-    match = re.match(r"(\d+)(\.|$)", model_version or "")
-    return match is not None and int(match[1]) < 7
+    return re.match(r"0*[0-6](\.|$)", model_version or "") is not None
 
 
 def _derive_level(chain: Sequence[Link], tree: _Tree) -> int:

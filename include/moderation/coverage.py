@@ -20,7 +20,7 @@ class Model:
     @classmethod
     def parse(cls, text: str) -> Model:
         """Read ``7.0`` or ``offline-1.0``; any other text is a family of its own, equal to itself only."""
-        match = re.fullmatch(r"(?:(.+)-)?(\d+(?:\.\d+)*)", text.strip())
+        match = re.fullmatch(r"(?:(.+)-)?(\d{1,9}(?:\.\d{1,9})*)", text.strip())
         if match is None:
             return cls(text.strip(), ())
         return cls(match[1] or "", tuple(int(number) for number in match[2].split(".")))

@@ -219,6 +219,9 @@ def test_awss_mapping_is_the_whole_one():
         ("7.0", False),
         ("8.2", False),
         ("10.0", False),
+        ("06.1", True),
+        ("60", False),
+        ("6" * 5000, False),  # more digits than Python makes a number of
         ("offline-1.0", False),
         (None, False),
     ],

@@ -18,6 +18,7 @@ from moderation.coverage import Model, Question
         ("offline-1.1", "offline-1.0", True),
         ("strange", "strange", True),
         ("strange", "7.0", False),
+        ("7" * 5000, "7.0", False),  # more digits than Python makes a number of
     ],
 )
 def test_a_model_is_enough_when_it_is_of_the_family_and_no_older(have, need, enough):

@@ -176,8 +176,10 @@ def test_a_commit_whose_answer_is_lost_harms_no_table_and_a_rerun_publishes_once
         publish_plain(glue, s3_client, "run-a")
     assert done == ["landed"]
     publish_plain(glue, s3_client, "run-a")
-    assert {name: rows.num_rows for name, rows in published_loads.expected(glue).items()} == {
-        "images": 12, "labels_l1": 12, "labels_l2": 12, "labels_l3": 12, "jobs": 2, "anomalies": 0, "loads": 2,
+    found = {name: rows.num_rows for name, rows in published_loads.expected(glue).items()}
+    assert found == {
+        "images": 12, "labels_l1": 12, "labels_l2": 12, "labels_l3": 12,
+        "jobs": 2, "anomalies": 0, "loads": 2,
     }  # fmt: skip
 
 
