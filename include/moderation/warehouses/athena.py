@@ -6,7 +6,9 @@ file that lies there, those of a publish that died and those that a compaction h
 rows twice.
 
 The views have the tables' own names in a database of their own, so that ready queries run there unchanged.
-They show only loads that are in ``loads``: one table's commit alone is no publish.
+They show only loads that are in ``loads``: one table's commit alone is no publish. Times are TIMESTAMP
+there, in UTC: Athena makes no view with a TIMESTAMP WITH TIME ZONE ("Unsupported Hive type"), though it
+reads the tables' own.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from moderation.catalog import NAMESPACE
-from moderation.schema import LABELS, LOADS, TABLES
+from moderation.schema import LABELS, LOADS, TABLES, TableSpec
 from moderation.warehouses import sql
 
 PUBLISHED = "moderation_published"
@@ -36,11 +38,20 @@ def views_over_iceberg(*, source: str = NAMESPACE, database: str = PUBLISHED) ->
     for table in TABLES.values():
         origin = f"FROM {loads}" if table is LOADS else f"FROM {_place(source, table.name)} WHERE {where}"
         statements.append(
-            f"CREATE OR REPLACE VIEW {_place(database, table.name)} AS SELECT {sql.columns(table)} {origin}"
+            f"CREATE OR REPLACE VIEW {_place(database, table.name)} AS SELECT {_columns(table)} {origin}"
         )
     places: Mapping[str, str] = {table.name: _place(source, table.name) for table in LABELS.values()}
     union = sql.labels_select(places, _TRINO_TYPES, where=where)
     return [*statements, f"CREATE OR REPLACE VIEW {_place(database, 'labels')} AS {union}"]
+
+
+def _columns(table: TableSpec) -> str:
+    return ", ".join(
+        f"CAST({sql.name(entry.name)} AT TIME ZONE 'UTC' AS TIMESTAMP(6)) AS {sql.name(entry.name)}"
+        if pa.types.is_timestamp(entry.type)
+        else sql.name(entry.name)
+        for entry in table.schema
+    )
 
 
 def _place(database: str, table: str) -> str:

@@ -10,6 +10,7 @@ import re
 from datetime import date
 
 import botocore.session
+import pyarrow as pa
 import pytest
 import sqlglot
 from sqlglot import exp
@@ -135,3 +136,23 @@ def test_every_view_of_athena_leaves_out_what_no_load_has_committed():
             continue
         sources = [table.name for table in tree.expression.find_all(exp.Table) if table.name != "loads"]
         assert view.count('WHERE "load_id" IN (SELECT "load_id" FROM "moderation"."loads")') == len(sources)
+
+
+def test_no_view_of_athena_has_a_time_with_a_zone_which_it_refuses_to_make():
+    _, *views = athena.views_over_iceberg()
+    found = {}
+    for view in views:
+        tree = sqlglot.parse_one(view, read="athena")
+        if tree.this.name in TABLES:
+            found[tree.this.name] = {
+                chosen.alias_or_name: chosen.find(exp.Cast) for chosen in tree.expression.selects
+            }
+    assert found.keys() == TABLES.keys()
+    for name, table in TABLES.items():
+        assert list(found[name]) == table.schema.names
+        for entry in table.schema:
+            cast = found[name][entry.name]
+            assert (cast is not None) == pa.types.is_timestamp(entry.type), entry.name
+            if cast is not None:
+                assert cast.to.sql("athena") == "TIMESTAMP(6)"
+                assert cast.this.sql("athena") == f"AT_TIMEZONE(\"{entry.name}\", 'UTC')"
