@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Asset, BaseHook, Param, dag, task
+from airflow.sdk import Asset, Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from moderation_airflow import alerts, why
@@ -144,11 +144,6 @@ DISCOVERY = (
 )  # fmt: skip
 
 
-def uri_of_connection(conn_id: str) -> str:
-    """Give a connection's URI to code that knows nothing of Airflow."""
-    return str(BaseHook.get_connection(conn_id).get_uri())
-
-
 @dag(
     dag_id="moderate_images",
     dag_display_name="Moderate images",
@@ -239,9 +234,10 @@ def moderate_images() -> None:
     @task(doc_md="Loads what was published into the warehouses; returns the load's id.")
     def load(load_id: str) -> str | None:
         from moderation import stages  # noqa: PLC0415
+        from moderation_airflow.connections import connection_uri  # noqa: PLC0415
 
         with why.kept():
-            return stages.load(load_id, connection_uri=uri_of_connection)
+            return stages.load(load_id, connection_uri=connection_uri)
 
     plan_uri = discover()
     jobs = plan(plan_uri)

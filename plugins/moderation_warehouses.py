@@ -5,39 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
-from airflow.sdk import BaseHook, TaskGroup, chain, task
+from airflow.sdk import TaskGroup, chain, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from moderation.warehouses import athena
 from moderation.warehouses.redshift import MAX_BATCH, RedshiftSql, write_manifests
+from moderation_airflow.connections import connection_uri
 
-
-def connection_uri(conn_id: str) -> str:
-    """The libpq URI of an Airflow connection of type ``postgres``; its extras become parameters.
-
-    For ``stages.load(…, connection_uri=connection_uri)`` with ``MODERATION_WAREHOUSES=airflow:<conn_id>``.
-
-    :raises ValueError: the connection has another type or no host.
-    """
-    connection = BaseHook.get_connection(conn_id)
-    if connection.conn_type not in {"postgres", "postgresql"} or not connection.host:
-        raise ValueError(
-            f"the connection {conn_id} has type {connection.conn_type!r}; expected postgres and a host"
-        )
-    user = quote(connection.login or "", safe="")
-    password = f":{quote(connection.password, safe='')}" if connection.password else ""
-    place = f"{connection.host}:{connection.port or 5432}/{quote(connection.schema or '', safe='')}"
-    extras = {
-        name: value
-        for name, value in connection.extra_dejson.items()
-        if isinstance(value, str | int) and value
-    }
-    parameters = f"?{urlencode(extras, quote_via=quote)}" if extras else ""
-    return f"postgresql://{user}{password}@{place}{parameters}"
+__all__ = ["RedshiftTarget", "athena_setup", "connection_uri", "redshift_load"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from moderation.settings import Settings
 from moderation.warehouses import athena
 from moderation.warehouses.postgres import PostgresWarehouse
 from moderation_warehouses import RedshiftTarget
-from support import airflow_runs, planned_runs, published_loads
+from support import airflow_runs, moderation_runs, planned_runs, published_loads
 from support.postgres_fixtures import postgres_server, postgres_uri
 from support.redshift_on_postgres import RedshiftOnPostgres
 
@@ -126,6 +127,29 @@ def test_an_airflow_connection_becomes_a_uri_that_postgresql_takes(
     assert uri.endswith("/postgres?connect_timeout=5")
     schema = f"connection_{next(_numbers)}"
     assert PostgresWarehouse(settings, uri, schema=schema).load(load_id)["images"] == 2
+
+
+def test_the_dag_loads_into_the_connection_that_the_settings_name(
+    settings, s3_client, postgres_server, monkeypatch
+):
+    load_id = published_loads.publish_plain(settings, s3_client, "run-a", images=2)
+    schema = f"connection_{next(_numbers)}"
+    connection = {
+        "conn_type": "postgres",
+        "login": "owner",
+        "password": "p@ss:w/ord",
+        "host": "127.0.0.1",
+        "port": postgres_server.port,
+        "schema": "postgres",
+        "extra": {"connect_timeout": 5, "options": "-c statement_timeout=60s", "schema": schema},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+    monkeypatch.setenv("MODERATION_WAREHOUSES", "airflow:warehouse")
+    load = moderation_runs.read_dag().get_task("load")
+    assert load.python_callable(load_id) == load_id
+    uri = moderation_warehouses.connection_uri("warehouse").replace(f"&schema={schema}", "")
+    with psycopg.connect(uri) as session:
+        assert session.execute(f"SELECT count(*) FROM {schema}.images").fetchone() == (2,)
 
 
 def test_a_connection_of_another_kind_is_refused(monkeypatch):
