@@ -22,7 +22,7 @@ from moderation.published import load_named, loads_in
 from moderation.reading import WarehouseError, days_condition, quiet, show_only
 from moderation.schema import TABLES, TableSpec
 from moderation.settings import Settings
-from moderation.storage import is_s3, local_path
+from moderation.storage import absolute, is_s3, local_path
 from moderation.warehouses.duckdb import TYPES, labels_view
 
 
@@ -90,25 +90,33 @@ def _make_views(
         spec = TABLES[name]
         table = load_table(catalog, spec)
         widened = table is not None and len(table.schemas()) > 1
-        source = _source(spec, [_path(uri) for uri in uris], same_columns=not widened)
+        told = not widened and not _is_named_above(spec, settings.tables_uri)
+        source = _source(spec, [_path(uri) for uri in uris], columns_in_folders=told)
         connection.execute(
             f"CREATE VIEW {name} AS SELECT {', '.join(spec.schema.names)} FROM {source}"  # noqa: S608 - names of ours
             + (f" WHERE {where}" if where else "")
         )
 
 
-def _source(spec: TableSpec, paths: list[str], *, same_columns: bool) -> str:
+def _is_named_above(spec: TableSpec, tables_uri: str) -> bool:
+    """Whether a folder above the tables has a column's name, as in ``s3://lake/source=cameras/tables``."""
+    names = [part.partition("=")[0] for part in absolute(tables_uri).split("/") if "=" in part]
+    return any(name in spec.schema.names for name in names)
+
+
+def _source(spec: TableSpec, paths: list[str], *, columns_in_folders: bool) -> str:
     """The rows of the files.
 
-    :param same_columns: every file has all columns; then days and content types are told from the folders'
-        names, and a query for one day opens no file of another. Else columns are looked up by name, and one
-        that a file does not have is null.
+    :param columns_in_folders: days and content types are told from the folders' names, and a query for one
+        day opens no file of another; every file must have all columns, and no other folder be named like
+        one, for DuckDB takes that for the column. Else columns are looked up by name, and one that a file
+        does not have is null.
     """
     if not paths:
         nulls = ", ".join(f"NULL::{TYPES[entry.type]} AS {entry.name}" for entry in spec.schema)
         return f"(SELECT {nulls} WHERE false)"
     listed = ", ".join(_text(path) for path in paths)
-    if same_columns:
+    if columns_in_folders:
         kinds = ", ".join(f"{_text(name)}: {_type(spec, name)}" for name in spec.partition_by)
         return f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{{kinds}}})"
     columns = ", ".join(

@@ -414,6 +414,19 @@ def test_a_publish_that_died_is_not_among_the_published_files(settings, s3_clien
         assert connection.execute("SELECT count(*) FROM images").fetchone() == (6,)
 
 
+@pytest.mark.parametrize("folder", ["env=prod", "source=cameras", "dt=2020-01-01/status=new"])
+def test_folders_above_the_tables_that_are_named_like_a_column_change_no_value(
+    local_settings, s3_client, tmp_path, folder
+):
+    settings = replace(local_settings, tables_uri=f"{tmp_path}/{folder}/tables")
+    publish_plain(settings, s3_client, "run-a")
+    truth = expected(settings)
+    with open_published(settings) as connection:
+        for name, table in truth.items():
+            found = connection.table(name).to_arrow_table().cast(table.schema)
+            assert rows(found) == rows(table), name
+
+
 def test_before_the_first_publish_the_published_files_are_said_to_be_none(local_settings):
     with pytest.raises(WarehouseError, match="nothing was published yet"), open_published(local_settings):
         pass
