@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,7 @@ def build_load(
     inputs_path: Path,
     spool: Path,
     meanwhile: pa.Table | None = None,
+    costs: Mapping[str, float] | None = None,
 ) -> BuiltLoad:
     """Flatten every manifest and write all files of the load but the one of `loads`.
 
@@ -141,8 +142,9 @@ def build_load(
     :param spool: empty local folder.
     :param meanwhile: rows (`ledger.COLUMNS`) of loads published since the plan was made, of images that are
         among the inputs: those that they answer get no row here.
+    :param costs: US dollars that the manifests of these ids cost; the others go by the price list.
     """
-    builder = _Builder(settings, plan, _digest(plan, records, meanwhile), meanwhile)
+    builder = _Builder(settings, plan, _digest(plan, records, meanwhile), meanwhile, costs or {})
     with LoadWriter(spool, f"{plan.load_id}-{builder.digest}") as writer:
         manifests = iter_manifests(inputs_path, manifests=len(records), where=plan.inputs_uri)
         for number, inputs in manifests:
@@ -183,6 +185,7 @@ class _Builder:
     plan: Plan
     digest: str
     meanwhile: pa.Table | None
+    costs: Mapping[str, float]
     totals: Counter[str] = field(default_factory=Counter)
     mismatches: list[tuple[str, Anomaly]] = field(default_factory=list)
     mismatch_count: int = 0
@@ -272,10 +275,12 @@ class _Builder:
             writer.write(schema.ANOMALIES, table)
 
     def _add_job(self, record: AnalysisRecord, flattened: Flattened) -> None:
-        tiers = self.settings.adapter_price_tiers if record.adapter else self.settings.price_tiers
         counts: Counts = flattened.counts
-        before = self.totals["billed"] - counts.billed
-        cost = float(pricing.cost_usd(counts.billed, tiers=tiers, already_this_month=before))
+        cost = self.costs.get(record.manifest_id)
+        if cost is None:
+            tiers = self.settings.adapter_price_tiers if record.adapter else self.settings.price_tiers
+            before = self.totals["billed"] - counts.billed
+            cost = float(pricing.cost_usd(counts.billed, tiers=tiers, already_this_month=before))
         self.cost_usd += cost
         known = asdict(record) | asdict(counts)
         values = {name: known.get(name) for name in schema.JOBS.schema.names}

@@ -3,7 +3,8 @@
 Loads are built aside in the order of their publishes and compared with their row of ``loads``; only when all
 of them agree is anything switched, each table in one snapshot, `loads` last. Until then, and in between, a
 reader finds the rows it found before. Equal answers give equal files, name and bytes, as long as
-`schema.FORMAT_VERSION`, the price list and the Parquet library stay the same.
+`schema.FORMAT_VERSION` and the Parquet library stay the same. What a manifest cost stays what it was: the
+table `jobs` tells, and the price list where that is lost.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from pyiceberg.manifest import DataFile
 from moderation import compaction, ledger, plan_files, schema, storage
 from moderation import s3 as s3_objects
 from moderation.build import build_load, complete_records
-from moderation.catalog import ensure_table, open_catalog
+from moderation.catalog import ensure_table, load_table, open_catalog
 from moderation.file_swap import ATTEMPTS, data_files, give_way, swap
 from moderation.memory import give_back_freed_memory
 from moderation.name_ranges import batches_between
 from moderation.plan_files import Plan
 from moderation.publish import load_row, published_since
-from moderation.published import load_named, loads_in
+from moderation.published import load_named, loads_in, scan
 from moderation.results import AnalysisRecord
-from moderation.schema import LOADS, TABLES, TableSpec, physical_schema
+from moderation.schema import JOBS, LOADS, TABLES, TableSpec, physical_schema
 from moderation.sealed import unseal
 from moderation.settings import Settings
 from moderation.storage import Storage, absolute, spool
@@ -168,6 +169,7 @@ class _Rebuild:
                 inputs_path=inputs,
                 spool=parts,
                 meanwhile=self._meanwhile(plan, inputs),
+                costs=self._costs(load),
             )
             row = load_row(plan, built) | {"published_at": load.published_at}
             _prove(row, load.row)
@@ -191,6 +193,19 @@ class _Rebuild:
             except s3_objects.S3Error as error:
                 if not error.is_missing:
                     raise  # without a record the manifest was not started, and the counts tell
+
+    def _costs(self, load: _Load) -> dict[str, float]:
+        """What the load's manifests cost when it was published; nothing when nobody knows any more."""
+        if load.row is None:
+            return {}
+        columns, where = ["manifest_id", "cost_usd"], f"dt = '{load.plan.dt}'"
+        try:
+            jobs = load_table(self.source, JOBS)
+            found = list(scan(jobs, JOBS, columns, load_ids={load.plan.load_id}, where=where))
+        except (OSError, pa.ArrowException) as error:
+            _log.warning("load %s goes by the price list of today: %s", load.plan.load_id, error)
+            return {}
+        return {row["manifest_id"]: row["cost_usd"] for batch in found for row in batch.to_pylist()}
 
     def _meanwhile(self, plan: Plan, inputs: Path) -> pa.Table | None:
         """What `publish` found published since the plan was made, from the files built here."""
@@ -311,8 +326,8 @@ def _prove(row: dict[str, Any], published: dict[str, Any] | None) -> None:
     if abs(row["cost_usd"] - published["cost_usd"]) > _CENT_OF_A_CENT:
         raise RebuildError(
             f"load {row['load_id']}: the price list makes it {row['cost_usd']:.4f} USD instead of "
-            f"{published['cost_usd']:.4f}; nothing is switched. Set MODERATION_PRICE_TIERS and "
-            "MODERATION_ADAPTER_PRICE_TIERS as they were then"
+            f"{published['cost_usd']:.4f}, and the table jobs does not tell; nothing is switched. Set "
+            "MODERATION_PRICE_TIERS and MODERATION_ADAPTER_PRICE_TIERS as they were then"
         )
 
 

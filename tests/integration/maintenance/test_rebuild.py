@@ -156,6 +156,27 @@ def test_a_load_published_during_the_rebuild_stays(local_settings, s3_client, mo
     assert found["images"].column("load_id").to_pylist().count(late.load_id) == 5
 
 
+def at_twice_the_price(settings: Settings) -> Settings:
+    tiers = [replace(tier, usd_per_image=tier.usd_per_image * 2) for tier in settings.price_tiers]
+    return replace(settings, price_tiers=tuple(tiers))
+
+
+def test_a_price_list_that_changes_over_the_years_leaves_what_loads_have_cost(
+    local_settings, s3_client, tmp_path
+):
+    dearer = at_twice_the_price(local_settings)
+    publish(local_settings, (first := publish_run(local_settings, s3_client, "first")).store(), first.records)
+    publish(dearer, (second := publish_run(dearer, s3_client, "second")).store(), second.records)
+    truth = contents(dearer)
+    target = other_tables(dearer, str(tmp_path / "again"), None)
+    for settings in (dearer, at_twice_the_price(dearer)):
+        assert [load.is_proven for load in rebuild(settings)] == [True, True]
+        assert contents(settings) == truth
+    rebuild(dearer, into=target)
+    assert contents(target) == truth
+    assert bodies(target) == bodies(dearer)
+
+
 @pytest.mark.parametrize("harm", ["answers", "inputs", "plan", "prices"])
 def test_answers_that_changed_since_are_named_and_nothing_is_switched(
     local_settings, s3_client, tmp_path, bucket, harm
@@ -172,12 +193,9 @@ def test_answers_that_changed_since_are_named_and_nothing_is_switched(
     }[harm]
     uri = {"answers": run.records[0].results_uri, "inputs": plan.inputs_uri, "plan": plan.uri}.get(harm)
     if harm == "prices":
-        settings = replace(
-            settings,
-            price_tiers=tuple(
-                replace(tier, usd_per_image=tier.usd_per_image * 2) for tier in settings.price_tiers
-            ),
-        )
+        settings = at_twice_the_price(settings)
+        for jobs in local_path(settings.tables_uri).rglob("jobs/**/*.parquet"):
+            jobs.unlink()
     else:
         key = str(uri).removeprefix(f"s3://{bucket}/")
         s3_client.delete_object(Bucket=bucket, Key=key)
@@ -185,7 +203,8 @@ def test_answers_that_changed_since_are_named_and_nothing_is_switched(
             s3_client.put_object(Bucket=bucket, Key=key, Body=b"{}\n")
     with pytest.raises(RebuildError, match=message):
         rebuild(settings)
-    assert contents(settings) == truth
+    if harm != "prices":
+        assert contents(settings) == truth
 
 
 def test_the_command_says_what_it_proved(local_settings, s3_client, tmp_path, capsys):
