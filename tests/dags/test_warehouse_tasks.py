@@ -6,10 +6,12 @@ import itertools
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from airflow.models.dagrun import DagRun
 from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook
 from airflow.sdk import DAG
@@ -93,6 +95,33 @@ def test_a_run_without_a_load_skips_redshift(redshift, settings):
     _, dag_run = run(None)
     assert state(dag_run, "redshift.statements") == "skipped"
     assert state(dag_run, "redshift.merge") == "skipped"
+
+
+def moderated_images_asset() -> str:
+    (outlet,) = moderation_runs.read_dag().get_task("publish").outlets
+    return str(outlet.name)
+
+
+def examples() -> dict[str, DAG]:
+    bag = DagBag(str(Path(__file__).parents[2] / "examples" / "warehouses.py"))
+    assert not bag.import_errors
+    return bag.dags
+
+
+def test_the_example_dag_brings_a_load_into_redshift(settings, redshift, s3_client, postgres_uri):
+    load_id = published_loads.publish_plain(settings, s3_client, "run-a")
+    dag_run = airflow_runs.run(examples()["load_into_redshift"], run_conf={"load_id": load_id})
+    assert state(dag_run, "each.redshift.merge") == "success"
+    assert (count(postgres_uri, "images"), count(postgres_uri, "loads")) == (6, 1)
+
+
+def test_the_example_dag_follows_every_publish_that_started_its_run():
+    published = examples()["load_into_redshift"].get_task("published").python_callable
+    events = [SimpleNamespace(extra={"load_id": name}) for name in ("b", "a", "b")]
+    assert published(triggering_asset_events={"moderated_images": events}) == ["a", "b"]
+    assert published(params={"load_id": None}) == []
+    followed = examples()["load_into_redshift"].timetable.asset_condition.objects
+    assert [asset.name for asset in followed] == [moderated_images_asset()]
 
 
 @pytest.mark.parametrize("both", [{}, {"workgroup_name": "w", "cluster_identifier": "c"}])
