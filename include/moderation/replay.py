@@ -79,14 +79,19 @@ def _run(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def _show(connection: duckdb.DuckDBPyConnection, policy: Policy | None, threshold: float) -> None:
+    """Counts of images: one that was moderated again counts once, by its latest answer that can tell."""
+    answers = f"({_sql(policy)})" if policy else f"({_sql(None)} WHERE status = '{schema.MODERATED}')"
+
     def ask(question: str) -> list[tuple[Any, ...]]:
-        sql = f"WITH history AS ({_sql(policy)}) {question}"
+        sql = (
+            f"WITH history AS (SELECT * FROM {answers} QUALIFY row_number() OVER (PARTITION BY source_ref "  # noqa: S608 - our texts
+            f"ORDER BY is_answerable DESC, moderated_at DESC NULLS LAST, load_id DESC) = 1) {question}"
+        )
         return connection.execute(sql, {"threshold": threshold}).fetchall()
 
     if policy is None:
         ((flagged, images),) = ask(
-            "SELECT count(*) FILTER (WHERE label_count > 0), count(*) FROM history "  # noqa: S608 - our name
-            f"WHERE is_answerable AND status = '{schema.MODERATED}'"
+            "SELECT count(*) FILTER (WHERE label_count > 0), count(*) FROM history WHERE is_answerable"
         )
         sys.stdout.write(f"At MinConfidence {threshold:g}: {flagged:,} of {images:,} images have a label\n")
     else:

@@ -72,7 +72,7 @@ WITH met AS (
 SELECT images.load_id, images.dt, images.source_ref, images.content_type, images.label_count, images.top_l1,
     images.max_confidence, images.min_confidence, images.is_answerable, images.asked_min_confidence,
     CASE WHEN is_answerable THEN coalesce(worst.decision, {default}) END AS decision,
-    CASE WHEN is_answerable THEN nullif(worst.rule, 0) END AS rule
+    CASE WHEN is_answerable THEN nullif(worst.rule, 0) END AS rule, images.moderated_at
 FROM images_at($threshold) AS images LEFT JOIN worst ON {joined}
 WHERE images.status = {literal(schema.MODERATED)}
 """  # noqa: S608 - names of ours and quoted texts

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,22 @@ from moderation.replay import ReplayError, replay
 from moderation.settings import Settings
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from support.planned_runs import Run, answer, content_types, label, line, weapon_violence
+
+POLICY = """
+name = "strict"
+[[rules]]
+decision = "allow"
+label = "Violence"
+content_type = "illustrated"
+[[rules]]
+decision = "block"
+label = "weapon violence"
+min_confidence = 90
+content_type = ["none"]
+[[rules]]
+decision = "review"
+level = 1
+"""
 
 LABELS: list[list[dict[str, Any]]] = [
     [*weapon_violence(95.0), label("Smoking", "Drugs & Tobacco Paraphernalia & Use", 3, 70.0)],
@@ -86,24 +104,36 @@ def test_what_was_asked_with_a_higher_threshold_is_told_apart_and_not_guessed(
     assert command(local_settings, "--min-confidence", "60") == 0
     said = capsys.readouterr().out
     assert "4 of 5 images have a label" in said
-    assert "6 images were asked with a higher MinConfidence (up to 80)" in said
+    assert "5 images were asked with a higher MinConfidence (up to 80)" in said  # the sixth has no answer
 
 
-POLICY = """
-name = "strict"
-[[rules]]
-decision = "allow"
-label = "Violence"
-content_type = "illustrated"
-[[rules]]
-decision = "block"
-label = "weapon violence"
-min_confidence = 90
-content_type = ["none"]
-[[rules]]
-decision = "review"
-level = 1
-"""
+@pytest.mark.parametrize("policy", [None, POLICY])
+def test_an_image_that_was_moderated_again_counts_once_by_its_latest_answer_that_can_tell(
+    local_settings, s3_client, tmp_path, capsys, policy
+):
+    """Asked with 50, again with 50 when a label was gone, then with 80: at 60 the second answer tells."""
+    for name, threshold, labels in (
+        ("20", 50.0, weapon_violence(90.0)),
+        ("21", 50.0, []),
+        ("22", 80.0, weapon_violence(90.0)),
+    ):
+        run = Run(local_settings, s3_client, name=name, force=True)
+        completed = datetime(2026, 11, int(name), tzinfo=UTC)
+        run.manifest(
+            ["s3://archive/a.jpg"], line("s3://archive/a.jpg", answer(labels)), min_confidence=threshold
+        )
+        run.records = [replace(record, completed_at=completed) for record in run.records]
+        DuckDBWarehouse(local_settings).load(publish(local_settings, run.store(), run.records).load_id)
+    target = tmp_path / "all.parquet"
+    arguments = ["--min-confidence", "60", "-o", str(target)]
+    if policy is not None:
+        (tmp_path / "strict.toml").write_text(policy)
+        arguments += ["--policy", str(tmp_path / "strict.toml")]
+    assert command(local_settings, *arguments) == 0
+    said = capsys.readouterr().out
+    assert ("0 of 1 images have a label" if policy is None else "1 allow, 0 review, 0 block") in said
+    assert "higher MinConfidence" not in said
+    assert pq.read_metadata(target).num_rows == 3  # every answer is in the file
 
 
 def test_a_policy_decides_by_label_level_confidence_and_content_type(
