@@ -61,8 +61,9 @@ def redshift_load(
 ) -> TaskGroup:
     """Tasks that bring a published load into Redshift; any of them may be cleared and repeated.
 
-    `setup` makes what is missing, `statements` writes the COPY manifests, `merge` runs one transaction. The
-    operators are not durable: a durable one that is cleared finds its finished statement and sends nothing.
+    `setup` makes missing tables, `statements` adds what a later release brought and writes the COPY
+    manifests, `merge` runs one transaction. The operators are not durable: a durable one that is cleared
+    finds its finished statement and sends nothing.
     Two statements at once, after a lost worker, wait for each other and leave the same rows.
 
     :param load_id: a load's id or a task's output; None skips the group.
@@ -103,9 +104,11 @@ def _statements(load_id: str, target: RedshiftTarget) -> list[str]:
     from moderation.settings import Settings  # noqa: PLC0415
 
     hook = RedshiftDataHook(**target.connection())
-    missing = target.sql.add_columns(_known_columns(hook, target))
-    for start in range(0, len(missing), MAX_BATCH):
-        hook.execute_query(sql=missing[start : start + MAX_BATCH], poll_interval=2, **target.login())
+    known = _known_columns(hook, target)
+    missing, view = target.sql.add_columns(known), target.sql.view(known)
+    for batch in (*(missing[start : start + MAX_BATCH] for start in range(0, len(missing), MAX_BATCH)), view):
+        if batch:
+            hook.execute_query(sql=batch, poll_interval=2, **target.login())
     day, copies = write_manifests(Settings.from_env(), load_id)
     return target.sql.load(load_id, day, copies)
 

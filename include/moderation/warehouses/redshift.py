@@ -1,10 +1,10 @@
 """Amazon Redshift: the SQL and the COPY manifests that bring a load in; nothing here opens a connection.
 
-`setup` makes the tables. `load` is the body of one transaction: each table's Parquet files are copied into a
-temporary table, then rows of the same load give way to them. Redshift enforces no keys, so the first
-statement locks a table of ours that no reader touches: two loads at once would each delete nothing and both
-insert. Run a list through the Data API's BatchExecuteStatement, which is one transaction, or put
-`transaction` around it elsewhere.
+`setup` makes the tables, `add_columns` and `view` what a later release needs besides. `load` is the body of
+one transaction: each table's Parquet files are copied into a temporary table, then rows of the same load give
+way to them. Redshift enforces no keys, so the first statement locks a table of ours that no reader touches:
+two loads at once would each delete nothing and both insert. Run a list through the Data API's
+BatchExecuteStatement, which is one transaction, or put `transaction` around it elsewhere.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class RedshiftSql:
     iam_role: str = "default"
 
     def setup(self) -> list[str]:
-        """Statements that make what is missing: schema, tables, the lock table, the view ``labels``."""
+        """Statements that make what is missing: schema, tables, the lock table."""
         lock = f"CREATE TABLE IF NOT EXISTS {self._place(_LOCK)} ({sql.name('held')} INTEGER) DISTSTYLE ALL"
         return [
             f"CREATE SCHEMA IF NOT EXISTS {sql.name(self.schema)}",
@@ -104,7 +104,6 @@ class RedshiftSql:
                 f"COMMENT ON TABLE {self._place(table.name)} IS {sql.text(table.doc)}"
                 for table in TABLES.values()
             ),
-            self._view(),
         ]
 
     def add_columns(self, known: Mapping[str, Collection[str]]) -> list[str]:
@@ -119,8 +118,22 @@ class RedshiftSql:
             if table.name in known and entry.name not in known[table.name]
         ]
 
+    def view(self, known: Mapping[str, Collection[str]]) -> list[str]:
+        """Statements for the view ``labels``, to be run after `add_columns`; none when it is as it should be.
+
+        CREATE OR REPLACE takes the same columns only: with others the view is dropped first, and whoever may
+        read it must be told again.
+
+        :param known: as in `add_columns`, views included.
+        """
+        wanted = {"level", *LABELS[max(LABELS)].schema.names}
+        if set(known.get("labels", ())) == wanted:
+            return []
+        place = self._place("labels")
+        return [f"DROP VIEW IF EXISTS {place}", self._view()]
+
     def known_columns(self) -> str:
-        """The query for `add_columns`: table and column names."""
+        """The query for `add_columns` and `view`: table and column names."""
         return f"SELECT table_name, column_name FROM svv_columns WHERE table_schema = {sql.text(self.schema)}"  # noqa: S608 - quoted
 
     def load(self, load_id: str, day: date, copies: Sequence[Copy]) -> list[str]:
@@ -183,7 +196,7 @@ class RedshiftSql:
 
     def _view(self) -> str:
         places = {table.name: self._place(table.name) for table in LABELS.values()}
-        return f"CREATE OR REPLACE VIEW {self._place('labels')} AS {sql.labels_select(places, _TYPES)}"
+        return f"CREATE VIEW {self._place('labels')} AS {sql.labels_select(places, _TYPES)}"
 
 
 def transaction(statements: Sequence[str]) -> list[str]:

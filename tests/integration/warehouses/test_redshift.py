@@ -35,7 +35,22 @@ class Cluster:
         self.settings = settings
         self.api = RedshiftOnPostgres(uri, s3_client)
         self.uri = uri
+        self.set_up()
+
+    def set_up(self) -> None:
         assert self.run(SQL.setup()) == "FINISHED"
+        known = self.known()
+        for statements in (SQL.add_columns(known), SQL.view(known)):
+            assert not statements or self.run(statements) == "FINISHED"
+
+    def known(self) -> dict[str, set[str]]:
+        number = self.api.execute_statement(
+            Database="dev", WorkgroupName="moderation", Sql=SQL.known_columns()
+        )["Id"]
+        found: dict[str, set[str]] = {}
+        for table, column in self.api.get_statement_result(Id=number)["Records"]:
+            found.setdefault(table["stringValue"], set()).add(column["stringValue"])
+        return found
 
     def run(self, statements: list[str]) -> str:
         """As one transaction, the way BatchExecuteStatement does; returns its status."""
@@ -72,7 +87,7 @@ def test_every_row_and_bit_arrives_and_loading_or_setting_up_twice_changes_nothi
 ):
     load_ids = [publish_odd(settings, s3_client), publish_plain(settings, s3_client, "plain")]
     for load_id in (*load_ids, *load_ids):
-        assert cluster.run(SQL.setup()) == "FINISHED"
+        cluster.set_up()
         assert cluster.load(load_id) == "FINISHED"
     cluster.assert_same()
     with psycopg.connect(cluster.uri) as connection:
@@ -137,15 +152,24 @@ def test_a_text_that_is_too_wide_costs_no_row_and_is_cut_between_characters(
 def test_columns_of_a_later_release_are_found_and_added(cluster):
     with psycopg.connect(cluster.uri) as connection:
         connection.execute("ALTER TABLE moderation.jobs DROP COLUMN anomalies")
-    number = cluster.api.execute_statement(
-        Database="dev", WorkgroupName="moderation", Sql=SQL.known_columns()
-    )["Id"]
-    known: dict[str, set[str]] = {}
-    for table, column in cluster.api.get_statement_result(Id=number)["Records"]:
-        known.setdefault(table["stringValue"], set()).add(column["stringValue"])
-    added = SQL.add_columns(known)
+    added = SQL.add_columns(cluster.known())
     assert added == ['ALTER TABLE "moderation"."jobs" ADD COLUMN "anomalies" BIGINT']
     assert cluster.run(added) == "FINISHED"
+
+
+def test_a_label_column_of_a_later_release_is_in_the_view_too(cluster):
+    """A view that names a column before the tables have it cannot be made, nor one with another column
+    replaced: Redshift takes the same ones only."""
+    with psycopg.connect(cluster.uri) as connection:
+        connection.execute("DROP VIEW moderation.labels")
+        for level in (1, 2, 3):
+            connection.execute(f"ALTER TABLE moderation.labels_l{level} DROP COLUMN model_version")
+        connection.execute("CREATE VIEW moderation.labels AS SELECT 3 AS level, * FROM moderation.labels_l3")
+    cluster.set_up()
+    with psycopg.connect(cluster.uri) as connection:
+        found = connection.execute("SELECT * FROM moderation.labels").description
+    assert [column.name for column in found or []] == ["level", *TABLES["labels_l3"].schema.names]
+    assert SQL.view(cluster.known()) == []
 
 
 def test_local_tables_and_unknown_loads_are_refused(settings, tmp_path):

@@ -33,7 +33,7 @@ def redshift_texts() -> list[str]:
     texts = []
     for sql in (RedshiftSql(), RedshiftSql(schema=ODD, iam_role="arn:aws:iam::123456789012:role/a")):
         none = {name: set[str]() for name in TABLES}
-        texts += [*sql.setup(), *sql.add_columns(none), sql.known_columns()]
+        texts += [*sql.setup(), *sql.add_columns(none), *sql.view({}), sql.known_columns()]
         texts += redshift.transaction(redshift_load(sql))
     return texts
 
