@@ -53,6 +53,15 @@ class Registry:
         """Return what is registered and alive, by name."""
         return {name: entry for name, entry in self._read().items() if entry.alive()}
 
+    def lost(self) -> dict[str, Entry]:
+        """Return what has ended without being stopped, by name, as long as something else still runs.
+
+        What runs goes on to look for it where it was.
+        """
+        known = self._read()
+        lost = {name: entry for name, entry in known.items() if not entry.alive()}
+        return lost if len(lost) < len(known) else {}
+
     def add(self, name: str, pid: int, *, owner: str, facts: dict[str, Any] | None = None) -> Entry:
         """Register a process that was just started.
 
@@ -62,7 +71,7 @@ class Registry:
         if started is None:
             raise process.ServiceError(f"{name} ended right after its start")
         entry = Entry(name, pid, started, owner, facts or {})
-        self._write({**self.entries(), name: entry})
+        self._write({**self.lost(), **self.entries(), name: entry})
         return entry
 
     def stop(self, *, owner: str | None = None, grace: float = 10.0) -> list[str]:

@@ -19,7 +19,7 @@ from local_aws.stack import failures
 from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool
 from local_aws.stack.layout import Layout, StackError
 from local_aws.stack.progress import Progress, describe
-from local_aws.stack.registry import owner_of_this_process
+from local_aws.stack.registry import KEPT, owner_of_this_process
 from local_aws.stack.services import AIRFLOW_PARTS, Stack
 from moderation import s3
 from moderation.plan_files import load_plan
@@ -145,7 +145,9 @@ def _services_checker(stack: Stack) -> Callable[[], None]:
     def check() -> None:
         gone = needed - stack.registry.entries().keys()
         if gone:
-            raise StackError(f"{', '.join(sorted(gone))} ended unexpectedly; see {stack.layout.logs}")
+            kept = any(entry.owner == KEPT for entry in stack.registry.entries().values())
+            remedy = "; `make up` starts it again, and the run goes on in Airflow" if kept else ""
+            raise StackError(f"{', '.join(sorted(gone))} ended unexpectedly; see {stack.layout.logs}{remedy}")
 
     return check
 

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -52,7 +53,7 @@ class Stack:
         self.registry.stop_remnants()
         running = self.registry.entries()
         if "s3" not in running:
-            port = self._port("S3_PORT", S3_GRPC_OFFSET)
+            port = self._port("S3_PORT", S3_GRPC_OFFSET, part="s3")
             server = seaweedfs.start(self.layout.var / "s3", self.secrets.s3, port=port)
             self.registry.add(
                 "s3", server.process.pid, owner=self._owner, facts={"endpoint": server.endpoint_url}
@@ -64,7 +65,7 @@ class Stack:
                 self.layout.var / "rekognition",
                 self.secrets.s3,
                 s3_endpoint,
-                port=self._port("REKOGNITION_PORT"),
+                port=self._port("REKOGNITION_PORT", part="rekognition"),
             )
             facts = {"endpoint": endpoint.endpoint_url, "admin_token": endpoint.admin_token}
             self.registry.add("rekognition", endpoint.process.pid, owner=self._owner, facts=facts)
@@ -94,7 +95,7 @@ class Stack:
         :raises StackError: a port is taken, or the metadata database cannot be made.
         """
         running = self.registry.entries()
-        known = running.get("api-server")
+        known = next((running[part] for part in AIRFLOW_PARTS if part in running), None)
         port = int(known.facts["port"]) if known else self._port("AIRFLOW_PORT")
         variables = self.airflow_environment(port)
         _prepare_airflow_home(self.layout, self.secrets, variables)
@@ -145,10 +146,11 @@ class Stack:
         """Stop what this owner started; returns the names."""
         return self.registry.stop(owner=self._owner)
 
-    def _port(self, variable: str, companion_offset: int = 0) -> int:
-        return choose_port(
-            variable, self._environ, companion_offset=companion_offset, may_move=self._may_move
-        )
+    def _port(self, variable: str, companion_offset: int = 0, *, part: str | None = None) -> int:
+        """The port of a part that is to be started: where those that run look for it, if it has only died."""
+        lost = self.registry.lost().get(part or "")
+        environ = {variable: str(urlsplit(lost.facts["endpoint"]).port)} if lost else self._environ
+        return choose_port(variable, environ, companion_offset=companion_offset, may_move=self._may_move)
 
     def _make_buckets(self, endpoint: str) -> None:
         client = boto3.client(

@@ -152,3 +152,18 @@ def test_a_damaged_registry_counts_as_empty(tmp_path, content):
     (tmp_path / "r.json").write_text(content)
 
     assert Registry(tmp_path / "r.json").entries() == {}
+
+
+def test_what_died_is_remembered_as_long_as_something_else_runs(tmp_path, sleeper):
+    registry = Registry(tmp_path / "r.json")
+    dead, alive = sleeper(), sleeper()
+    registry.add("dead", dead.pid, owner=KEPT, facts={"port": 7})
+    registry.add("alive", alive.pid, owner=KEPT)
+    assert registry.lost() == {}
+
+    dead.stop(grace=0.2)
+    registry.add("another", sleeper().pid, owner=KEPT)
+
+    assert registry.lost()["dead"].facts == {"port": 7}
+    registry.stop()
+    assert registry.lost() == {}

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from local_aws import ports, process
+from local_aws.stack.layout import Layout
+from local_aws.stack.registry import KEPT
+from local_aws.stack.services import Stack
+
+
+@pytest.fixture
+def stack(tmp_path):
+    return Stack(Layout(tmp_path), owner=KEPT, environ={"REKOGNITION_PORT": str(ports.find_free())})
+
+
+@pytest.fixture
+def start(stack):
+    """Registers a process under a service's name."""
+    started = []
+
+    def begin(name, facts):
+        code = "import signal; signal.pause()"
+        service = process.start(name, [sys.executable, "-c", code], log_path=stack.layout.logs / name)
+        started.append(service)
+        stack.registry.add(name, service.pid, owner=KEPT, facts=facts)
+        return service
+
+    yield begin
+    for service in started:
+        service.stop(grace=0.2)
+
+
+def test_a_service_that_died_comes_back_where_those_that_run_look_for_it(stack, start):
+    old = ports.find_free()
+    start("scheduler", {"port": 1})
+    start("rekognition", {"endpoint": f"http://127.0.0.1:{old}"}).stop(grace=0.2)
+    start("triggerer", {"port": 1})
+
+    assert stack._port("REKOGNITION_PORT", part="rekognition") == old
+
+
+def test_when_all_have_died_ports_are_chosen_anew(stack, start):
+    start("rekognition", {"endpoint": f"http://127.0.0.1:{ports.find_free()}"}).stop(grace=0.2)
+
+    assert stack._port("REKOGNITION_PORT", part="rekognition") == int(stack._environ["REKOGNITION_PORT"])
