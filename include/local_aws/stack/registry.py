@@ -89,8 +89,10 @@ class Registry:
         for entry in chosen:
             if entry.name == "s3":
                 _stop_entry(entry, grace=SeaweedFS.STOP_GRACE_SECONDS)
-        self._write(self.entries())
-        return [entry.name for entry in chosen]
+        stopped = [entry.name for entry in chosen]
+        left = {name: entry for name, entry in self.lost().items() if name not in stopped}
+        self._write({**left, **self.entries()})
+        return stopped
 
     def stop_orphans(self) -> list[str]:
         """Stop what a command that was killed has left behind."""

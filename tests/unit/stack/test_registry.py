@@ -165,5 +165,7 @@ def test_what_died_is_remembered_as_long_as_something_else_runs(tmp_path, sleepe
     registry.add("another", sleeper().pid, owner=KEPT)
 
     assert registry.lost()["dead"].facts == {"port": 7}
+    registry.stop(owner=owner_of_this_process())
+    assert registry.lost()["dead"].facts == {"port": 7}
     registry.stop()
     assert registry.lost() == {}
