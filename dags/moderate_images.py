@@ -156,7 +156,7 @@ DISCOVERY = (
     params=PARAMS,
     deadline=alerts.deadline() if SOURCE else None,
     default_args={
-        "retries": 2,
+        "retries": 3,
         "retry_delay": timedelta(seconds=30),
         "retry_policy": moderation_retry_policy(),
     },
@@ -252,13 +252,13 @@ def moderate_images() -> None:
         poll_interval=POLL_INTERVAL,
         pool=JOB_POOL,
         pre_execute=skip_if_taken_over,
-        retry_policy=rekognition_retry_policy(),
+        retry_policy=moderation_retry_policy(also=rekognition_retry_policy()),
         doc_md="One media analysis job a manifest; found again, not paid again, by a retry or a clear.",
     ).expand_kwargs(jobs)
     detect = RekognitionDetectModerationLabelsOperator.partial(
         task_id="detect",
         max_active_tis_per_dag=CALLING_TASKS,
-        retry_policy=rekognition_retry_policy(),
+        retry_policy=moderation_retry_policy(also=rekognition_retry_policy()),
         doc_md="Each image of a manifest by a call of its own; goes on where it was.",
     ).expand_kwargs(single_calls(approve.output, analyse.output))
     jobs >> approve >> analyse

@@ -64,8 +64,16 @@ class S3Error(Exception):
         return self.code in {"NoSuchKey", "404"}
 
 
+class S3Unavailable(S3Error):
+    """S3 cannot be reached, or has trouble of its own, and botocore's retries did not outlast that."""
+
+
+_UNAVAILABLE = frozenset({"Unreachable", "SlowDown", "ServiceUnavailable", "InternalError", "500", "503"})
+
+
 def _rebuild(code: str, bucket: str, key: str, action: str, cause: str) -> S3Error:
-    return S3Error(code, bucket=bucket, key=key, action=action, cause=cause)
+    kind = S3Unavailable if code in _UNAVAILABLE else S3Error
+    return kind(code, bucket=bucket, key=key, action=action, cause=cause)
 
 
 class Location(NamedTuple):
@@ -177,7 +185,7 @@ def named_errors(action: str, bucket: str, key: str = "") -> Iterator[None]:
         answer = error.response.get("Error", {})
         code = str(answer.get("Code", "Unknown"))
         cause = str(answer.get("Message") or error)
-        raise S3Error(code, bucket=bucket, key=key, action=action, cause=cause) from error
+        raise _rebuild(code, bucket, key, action, cause) from error
     except (boto_errors.NoCredentialsError, boto_errors.PartialCredentialsError) as error:
         raise S3Error("NoCredentials", bucket=bucket, key=key, action=action, cause=str(error)) from error
     except (
@@ -185,7 +193,7 @@ def named_errors(action: str, bucket: str, key: str = "") -> Iterator[None]:
         boto_errors.ConnectionError,
         boto_errors.IncompleteReadError,
     ) as error:
-        raise S3Error("Unreachable", bucket=bucket, key=key, action=action, cause=str(error)) from error
+        raise _rebuild("Unreachable", bucket, key, action, str(error)) from error
     except boto_errors.BotoCoreError as error:
         raise S3Error("Client", bucket=bucket, key=key, action=action, cause=str(error)) from error
 
