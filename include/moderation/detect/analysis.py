@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 20.0
 _DRAIN_SECONDS = 90.0
+_FAREWELL_SECONDS = 2.5
+"""Airflow kills a task 5 s after it was told to end; its answers must be in S3 by then."""
 _PROGRESS_SECONDS = 30.0
 
 
@@ -55,6 +57,7 @@ class Analysis:
     def __post_init__(self) -> None:
         self._begun = self._useful_at = self.clock()
         self._fatal: BaseException | None = None
+        self._patience = _DRAIN_SECONDS
         self._slots = asyncio.Semaphore(self.in_flight)
         self._under_way: set[asyncio.Task[None]] = set()
         self.unasked = 0
@@ -92,7 +95,7 @@ class Analysis:
         while self._under_way and not self._fatal:
             await asyncio.wait(self._under_way, timeout=1.0)
         if self._under_way:
-            await asyncio.wait(self._under_way, timeout=_DRAIN_SECONDS)
+            await asyncio.wait(self._under_way, timeout=self._patience)
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
@@ -161,8 +164,9 @@ class Analysis:
         """End the run that is told to end, or in which nothing succeeds, whatever the calls wait for."""
         limit, hopeless = self.options.outage_seconds, False
         while not self._fatal:
-            await self.sleep(min(1.0, limit / 4))
+            await self.sleep(min(0.5, limit / 4))
             if self.options.stopped():
+                self._patience = _FAREWELL_SECONDS
                 self._fail(DetectUnavailable("the run was told to end; a later one goes on from here"))
             elif self.clock() - self._useful_at > limit:
                 last = next(reversed(self.given_up.values()), None)
@@ -175,7 +179,7 @@ class Analysis:
                 self._fail(DetectUnavailable("the run's time was up, and calls still hang; run again later"))
                 hopeless = True
         if not hopeless:
-            await self.sleep(_DRAIN_SECONDS)
+            await self.sleep(self._patience)
         for task in list(self._under_way):
             task.cancel()
 

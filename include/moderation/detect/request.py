@@ -72,7 +72,7 @@ class DetectOptions:
     :param part_seconds: how often new answers are copied to S3, for another machine to go on from.
     :param owner_seconds: age at which a silent owner of the manifest counts as dead.
     :param spool_dir: local folder for answers; None for the default.
-    :param stopped: tells whether the run is to end early, keeping what is answered; asked every second.
+    :param stopped: tells whether the run is to end early, keeping what is answered; asked every half second.
     """
 
     max_in_flight: int | None = None

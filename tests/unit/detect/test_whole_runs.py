@@ -294,14 +294,26 @@ def test_a_lost_manifest_ends_the_run_though_calls_hang_or_no_rate_ever_comes(
     assert run(main) <= 10.0 + 90.0 + 5.0
 
 
-def test_a_run_that_is_told_to_end_keeps_its_answers_and_pays_for_no_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("calls_hang", [False, True])
+def test_a_run_that_is_told_to_end_keeps_its_answers_and_pays_for_no_more(
+    tmp_path: Path, calls_hang: bool
+) -> None:
+    """Within four seconds, for after five it is killed."""
+
     async def main(loop: VirtualLoop) -> None:
         account = Account(loop, 5.0)
+        answer = account.call
+
+        async def hang_then_answer() -> bool:
+            await asyncio.sleep(10_000 if calls_hang and loop.time() > 7.0 else 0)
+            return await answer()
+
+        account.call = hang_then_answer  # type: ignore[method-assign]
         world = World(loop, tmp_path, account)
         with pytest.raises(DetectUnavailable, match="told to end"):
             await world.task("t", 100, start=0.0, believed=5.0, stopped=lambda: loop.time() > 8.0)
-        assert account.paid[-1] <= 8.0 + 1.0 + 2 * LATENCY
-        assert loop.time() <= 8.0 + 2.0
+        assert account.paid[-1] <= 8.0 + 0.5 + 2 * LATENCY
+        assert loop.time() <= 8.0 + 4.0
         images = {n: f"s3://bucket/{n}.jpg" for n in range(1, 101)}
         with Spool(tmp_path / "t", "t", images) as spool:
             assert len(spool) == len(account.paid)
