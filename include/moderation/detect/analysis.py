@@ -70,6 +70,8 @@ class Analysis:
         :raises DetectUnavailable: no call succeeded for too long, or the run was told to end.
         """
         helpers = [asyncio.create_task(self._copy(lines)), asyncio.create_task(self._watch())]
+        for helper in helpers:
+            helper.add_done_callback(self._note_failure)
         self.unasked = len(lines)
         try:
             for line in lines:
@@ -100,6 +102,9 @@ class Analysis:
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         self._slots.release()
+        self._note_failure(task)
+
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             self._fail(error)
 

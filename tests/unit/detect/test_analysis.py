@@ -151,6 +151,17 @@ def test_losing_the_manifest_to_another_process_ends_the_run(tmp_path: Path) -> 
     assert isinstance(error, OwnedElsewhere)
 
 
+def test_a_copy_that_fails_as_nobody_thought_of_ends_the_run(tmp_path: Path) -> None:
+    """Going on would leave the manifest to another process after a while, unnoticed."""
+
+    def broken() -> None:
+        raise OSError("the disk is broken")
+
+    _, asked, _, error = run(tmp_path, lambda *_: BUSY, keep_safe=broken, outage_seconds=60.0)
+    assert isinstance(error, OSError)
+    assert asked.time.now <= 1.0 + 30.0
+
+
 def test_an_unreachable_s3_does_not_end_the_run(tmp_path: Path) -> None:
     def down() -> None:
         raise DetectUnavailable("S3 is down")
