@@ -42,6 +42,11 @@ def check_adapter(rekognition: Any, arn: str) -> str:
             f"there is no adapter {arn} in this account and region; take the ARN of a version from the "
             "Rekognition console (Custom moderation) or leave the adapter out"
         )
+    if status == "TRAINING_IN_PROGRESS":
+        raise AdapterUnusableError(
+            f"the adapter {arn} is TRAINING_IN_PROGRESS: run again when its training has ended, or leave the "
+            "adapter out"
+        )
     if status not in USABLE:
         raise AdapterUnusableError(
             f"the adapter {arn} is {status}: Rekognition would answer with the base model, or not at all. "

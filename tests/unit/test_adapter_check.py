@@ -44,11 +44,19 @@ def test_an_adapter_that_answers_is_let_through(rekognition, status):
         assert check_adapter(rekognition, ARN) == status
 
 
-@pytest.mark.parametrize("status", ["EXPIRED", "TRAINING_FAILED", "TRAINING_IN_PROGRESS", "DELETING"])
-def test_an_adapter_in_whose_place_the_base_model_would_answer_is_refused(rekognition, status):
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        ("EXPIRED", "Train a new version"),
+        ("TRAINING_FAILED", "Train a new version"),
+        ("TRAINING_IN_PROGRESS", "when its training has ended"),
+        ("DELETING", "Train a new version"),
+    ],
+)
+def test_an_adapter_in_whose_place_the_base_model_would_answer_is_refused(rekognition, status, remedy):
     with (
         answers(rekognition, projects=[PROJECT], versions={ARN: status}),
-        pytest.raises(AdapterUnusableError, match=f"is {status}"),
+        pytest.raises(AdapterUnusableError, match=f"is {status}.*{remedy}"),
     ):
         check_adapter(rekognition, ARN)
 
