@@ -18,6 +18,7 @@ from rekognition import patience
 from rekognition.constraints import check_request
 from rekognition.exceptions import (
     RekognitionMediaAnalysisJobTimeout,
+    RekognitionUnavailable,
     from_botocore,
     from_error_response,
     from_failed_job,
@@ -93,8 +94,14 @@ class RekognitionHook(AwsBaseHook):
             ),
             log=self.log,
         )
-        answer = self._call(lambda: self.conn.start_media_analysis_job(**request), policy=policy)
-        return str(answer["JobId"])
+
+        def start() -> str:
+            answer = self.conn.start_media_analysis_job(**request)
+            if "JobId" not in answer:  # cut off, or a proxy's page: as good as lost
+                raise RekognitionUnavailable("StartMediaAnalysisJob answered without a JobId")
+            return str(answer["JobId"])
+
+        return self._call(start, policy=policy)
 
     def describe_job(self, job_id: str) -> dict[str, Any]:
         """

@@ -159,6 +159,20 @@ def test_a_lost_answer_to_start_does_not_start_twice(
     assert fake_rekognition.calls["StartMediaAnalysisJob"] == 3
 
 
+def test_an_answer_without_a_job_id_is_as_good_as_lost(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, garbled = fake_rekognition.StartMediaAnalysisJob, iter([True])
+
+    def answer(request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        status, told = start(request)
+        return status, {} if next(garbled, False) else told
+
+    monkeypatch.setattr(fake_rekognition, "StartMediaAnalysisJob", answer)
+    job_id = hook.start_media_analysis_job(REQUEST, timeout=30)
+    assert [job_id] == list(fake_rekognition.jobs)
+
+
 def test_a_full_job_quota_is_waited_for(
     hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock
 ) -> None:
