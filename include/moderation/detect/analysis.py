@@ -24,6 +24,8 @@ _DRAIN_SECONDS = 90.0
 _FAREWELL_SECONDS = 2.5
 """Airflow kills a task 5 s after it was told to end; its answers must be in S3 by then."""
 _PROGRESS_SECONDS = 30.0
+_STANDSTILL_SECONDS, _STANDSTILL_CALLS = 10.0, 5
+"""When nothing had an outcome for so long, and so many images wait for one, the fault is none of theirs."""
 
 
 class Asks(Protocol):
@@ -56,6 +58,7 @@ class Analysis:
 
     def __post_init__(self) -> None:
         self._begun = self._useful_at = self.clock()
+        self._stood_still = 0.0
         self._fatal: BaseException | None = None
         self._patience = _DRAIN_SECONDS
         self._slots = asyncio.Semaphore(self.in_flight)
@@ -114,8 +117,11 @@ class Analysis:
             self.stop_calls()
 
     async def _finish(self, line: Line) -> None:
-        """Ask about one image until it has an outcome, its time is up, or the run has failed."""
-        begun, pause = self.clock(), _FIRST_PAUSE
+        """Ask about one image until it has an outcome, its time is up, or the run has failed.
+
+        Its time does not run while the whole service is away: that would fail what is merely under way.
+        """
+        begun, pause = self.clock() - self._stood_still, _FIRST_PAUSE
         while True:
             outcome = await self.caller.ask(line.image)
             if isinstance(outcome, Answered):
@@ -126,7 +132,8 @@ class Analysis:
                 self._useful_at = self.clock()
                 self.spool.add(line.number, error={"code": outcome.code, "message": outcome.message})
                 return
-            left = min(begun + self.options.image_seconds - self.clock(), self._time_left())
+            spent = self.clock() - self._stood_still - begun
+            left = min(self.options.image_seconds - spent, self._time_left())
             wait = random.uniform(0, pause)  # noqa: S311 - full jitter, no secret
             if self._fatal or wait >= left:
                 self.given_up[line.number] = outcome
@@ -169,7 +176,11 @@ class Analysis:
         """End the run that is told to end, or in which nothing succeeds, whatever the calls wait for."""
         limit, hopeless = self.options.outage_seconds, False
         while not self._fatal:
+            looked = self.clock()
             await self.sleep(min(0.5, limit / 4))
+            silent = self.clock() - self._useful_at > _STANDSTILL_SECONDS
+            if silent and len(self._under_way) >= _STANDSTILL_CALLS:
+                self._stood_still += self.clock() - looked
             if self.options.stopped():
                 self._patience = _FAREWELL_SECONDS
                 self._fail(DetectUnavailable("the run was told to end; a later one goes on from here"))

@@ -66,7 +66,8 @@ class DetectOptions:
 
     :param max_in_flight: calls under way at once, and so the most that a kill can cost. None for three
         seconds' worth of the quota.
-    :param image_seconds: how long one image is tried again after transient errors.
+    :param image_seconds: how long one image is tried again after transient errors; an outage of the whole
+        service does not count.
     :param total_seconds: how long the run may take; what is not answered then becomes an error entry.
     :param outage_seconds: how long nothing at all may succeed before the run gives up, to be retried.
     :param part_seconds: how often new answers are copied to S3, for another machine to go on from.

@@ -62,10 +62,12 @@ def run(
     *,
     keep_safe: Callable[[], None] = lambda: None,
     in_flight: int = 4,
+    seen: Callable[[Asked], None] = lambda _: None,
     **bounds: float,
 ) -> tuple[Analysis, Asked, Spool, BaseException | None]:
     time = Time()
     asked = Asked(time, answer)
+    seen(asked)
 
     async def keep() -> None:
         keep_safe()
@@ -111,6 +113,39 @@ def test_an_image_is_given_up_within_its_time_and_keeps_its_code(tmp_path: Path)
     times = asked.asked["7.jpg"]
     assert times[-1] - times[0] <= 5.0
     assert len(times) > 2
+
+
+def test_an_outage_of_the_whole_service_uses_up_no_images_time(tmp_path: Path) -> None:
+    time: Time | None = None
+
+    def answer(name: str, _: int) -> Outcome:
+        assert time is not None
+        return BUSY if 0.1 < time.now < 150.0 else SEEN
+
+    def remember(asked: Asked) -> None:
+        nonlocal time
+        time = asked.time
+
+    analysis, _, spool, error = run(
+        tmp_path, answer, seen=remember, in_flight=8, image_seconds=60.0, outage_seconds=300.0
+    )
+    assert error is None
+    assert analysis.given_up == {}
+    assert len(spool) == len(LINES)
+
+
+def test_a_few_images_without_an_outcome_are_no_outage(tmp_path: Path) -> None:
+    bad = {"5.jpg", "6.jpg", "7.jpg"}
+    analysis, asked, _, error = run(
+        tmp_path,
+        lambda name, _: BUSY if name in bad else SEEN,
+        in_flight=8,
+        image_seconds=30.0,
+        outage_seconds=200.0,
+    )
+    assert error is None
+    assert analysis.given_up == {5: BUSY, 6: BUSY, 7: BUSY}
+    assert asked.time.now <= 31.0
 
 
 def test_the_whole_ends_when_its_time_is_up(tmp_path: Path) -> None:
