@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from urllib.error import URLError
 
 from local_aws.process import ServiceError
 from local_aws.stack import run as run_command
-from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool
+from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool, refusal
 from local_aws.stack.layout import Layout, StackError
 from local_aws.stack.registry import KEPT, Registry
 from local_aws.stack.services import AIRFLOW_PARTS, Stack
@@ -95,6 +96,9 @@ def main(arguments: list[str]) -> int:
         return commands[command[0]]()
     except (StackError, ServiceError) as error:
         print(f"make {arguments[0]}: {error}", file=sys.stderr)
+        return 1
+    except URLError as error:
+        print(f"make {arguments[0]}: {refusal(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"make {arguments[0]}: interrupted; what it started is stopped", file=sys.stderr)

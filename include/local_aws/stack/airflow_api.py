@@ -51,15 +51,16 @@ class AirflowApi:
 
         def known() -> bool:
             try:
-                self._call("GET", f"/api/v2/dags/{_quoted(dag_id)}")
+                if not self._call("GET", f"/api/v2/dags/{_quoted(dag_id)}")["is_stale"]:
+                    return True
             except urllib.error.HTTPError as error:
-                if error.code != 404:
-                    raise
-                broken = self._call("GET", "/api/v2/importErrors")["import_errors"]
-                if broken:
-                    raise StackError(f"{broken[0]['filename']}: {broken[0]['stack_trace'].strip()}") from None
-                return False
-            return True
+                with error:
+                    if error.code != 404:
+                        raise
+            broken = self._call("GET", "/api/v2/importErrors")["import_errors"]
+            if broken:
+                raise StackError(f"{broken[0]['filename']}: {broken[0]['stack_trace'].strip()}")
+            return False
 
         self._poll(known, check, timeout, f"the DAG {dag_id} did not appear")
 
@@ -134,6 +135,18 @@ class AirflowApi:
         request = urllib.request.Request(f"{self._base}{path}", data=data, headers=headers, method=method)  # noqa: S310 - loopback
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return json.load(answer)
+
+
+def refusal(error: urllib.error.URLError) -> str:
+    """What Airflow answered, or that it did not, in one line."""
+    if not isinstance(error, urllib.error.HTTPError):
+        return f"Airflow cannot be reached ({error.reason}); see var/logs, and start it with: make up"
+    with error:
+        try:
+            detail = json.load(error).get("detail", "")
+        except (ValueError, AttributeError, OSError):
+            detail = error.reason
+    return f"Airflow answered {error.code} to {error.url}: {detail}; see var/logs"
 
 
 def ensure_job_pool(api: AirflowApi) -> None:
