@@ -193,7 +193,11 @@ def moderate_images() -> None:
             raise AirflowSkipException("the run stopped before its first paid call")
         hook = RekognitionHook()
         return stages.detect_arguments(
-            approved, job_ids or (), rekognition=hook.conn, describe_job=hook.describe_job
+            approved,
+            job_ids or (),
+            rekognition=hook.conn,
+            describe_job=hook.describe_job,
+            list_jobs=hook.list_jobs,
         )
 
     @task(

@@ -63,10 +63,12 @@ def fall_back(
     s3: Any,
     rekognition: Any,
     describe_job: bulk.DescribeJob,
+    list_jobs: bulk.ListJobs,
 ) -> list[ManifestRef]:
     """Give the manifests that DetectModerationLabels is to take, now that the bulk jobs have ended.
 
-    With ``auto`` these are the ones without a job if it turns out that the account may start none.
+    With ``auto`` these are the ones without a job if it turns out that the account may start none. A job
+    whose task died before it could tell its id counts, unless it has FAILED: it is paid for.
 
     :param job_ids: what the bulk tasks returned.
     """
@@ -78,9 +80,21 @@ def fall_back(
             reason = _memory(settings, s3).learn(verdict).text(settings.region)
             _log.warning("%s", reason)
             read = {bulk.manifest_of(describe_job(job_id)) for job_id in started}
+            read |= _read_by_jobs(plan, list_jobs)
             left = tuple(manifest.manifest_id for manifest in plan.manifests if manifest.uri not in read)
             choice = _write(plan, replace(choice, reason=reason, detect=left), s3=s3)
     return [manifest for manifest in plan.manifests if choice.uses_detect(manifest)]
+
+
+def _read_by_jobs(plan: Plan, list_jobs: bulk.ListJobs) -> set[str | None]:
+    """Manifests of recent jobs that have not failed; none where the account may not even list jobs."""
+    try:
+        jobs = list(list_jobs(bulk.started_since(plan)))
+    except Exception as error:
+        if not eligibility.means_ineligible(getattr(error, "code", None), str(error)):
+            raise
+        return set()
+    return {bulk.manifest_of(job) for job in jobs if job["Status"] != "FAILED"}
 
 
 def collect_records(

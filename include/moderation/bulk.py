@@ -43,14 +43,18 @@ def collect_records(
     """
     jobs = _by_manifest(describe_job(job_id) for job_id in job_ids)
     if any(manifest.uri not in jobs for manifest in plan.manifests):
-        since = datetime.fromisoformat(plan.created_at) - _CLOCK_SKEW
-        jobs = {**_by_manifest(list_jobs(since)), **jobs}
+        jobs = {**_by_manifest(list_jobs(started_since(plan))), **jobs}
     return [
         record_of_job(plan, manifest, jobs[manifest.uri])
         if manifest.uri in jobs
         else record_without_job(plan, manifest, _NO_JOB)
         for manifest in plan.manifests
     ]
+
+
+def started_since(plan: Plan) -> datetime:
+    """The earliest time at which AWS's clock may have seen a job of the plan."""
+    return datetime.fromisoformat(plan.created_at) - _CLOCK_SKEW
 
 
 def _by_manifest(jobs: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

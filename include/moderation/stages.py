@@ -204,6 +204,7 @@ def detect_arguments(
     *,
     rekognition: Any,
     describe_job: bulk.DescribeJob,
+    list_jobs: bulk.ListJobs,
     settings: Settings | None = None,
 ) -> list[dict[str, Any]]:
     """Return the arguments of one task a manifest that goes to DetectModerationLabels.
@@ -223,6 +224,7 @@ def detect_arguments(
             s3=client,
             rekognition=rekognition,
             describe_job=describe_job,
+            list_jobs=list_jobs,
         )
     return [_arguments(plan, manifest) for manifest in left]
 

@@ -45,7 +45,7 @@ def arguments(*, plan_uri: str) -> list[dict[str, Any]]:
     hook = RekognitionHook()
     jobs = stages.job_arguments(plan_uri, rekognition=hook.conn)
     return jobs or stages.detect_arguments(
-        plan_uri, [], rekognition=hook.conn, describe_job=hook.describe_job
+        plan_uri, [], rekognition=hook.conn, describe_job=hook.describe_job, list_jobs=hook.list_jobs
     )
 
 
