@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from moderation.errors import NeedsAPersonError
+
 
 class DetectError(Exception):
     """The manifest could not be finished; answers received so far are kept in the checkpoint."""
@@ -19,15 +21,15 @@ class DetectUnavailable(DetectError):
     """Rekognition or S3 answered nothing useful for too long. A later retry goes on from the checkpoint."""
 
 
-class ManifestInvalid(DetectError):
+class ManifestInvalid(DetectError, NeedsAPersonError):
     """The manifest is empty, too large, or names no image at all."""
 
 
-class CheckpointDamaged(DetectError):
+class CheckpointDamaged(DetectError, NeedsAPersonError):
     """A checkpoint or marker is not what was written; nothing of it is used. The text names the remedy."""
 
 
-class ResultsConflict(DetectError):
+class ResultsConflict(DetectError, NeedsAPersonError):
     """The output place holds files that are not those of this run."""
 
 
