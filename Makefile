@@ -10,14 +10,14 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 STACK = PYTHONPATH=include $(BIN)/python -m local_aws.stack
 # Without compiled modules each of Airflow's processes would compile thousands of them anew.
 unexport PYTHONDONTWRITEBYTECODE
-export SQL IMAGES MIN_CONFIDENCE BACKEND REDO S3_PORT REKOGNITION_PORT AIRFLOW_PORT
+export SQL IMAGES MIN_CONFIDENCE BACKEND REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
 .PHONY: help install query run up down services status test test-long chaos bench lint format lock
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
 	grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'; \
-	echo "Variables: IMAGES=folder MIN_CONFIDENCE=50 BACKEND=auto|bulk|detect REDO=load_id S3_PORT=8333 REKOGNITION_PORT=8334 AIRFLOW_PORT=8080 PYTHON=python3.12"
+	echo "Variables: IMAGES=folder MIN_CONFIDENCE=50 BACKEND=auto|bulk|detect REDO=load_id PERMANENT=1 S3_PORT=8333 REKOGNITION_PORT=8334 AIRFLOW_PORT=8080 PYTHON=python3.12"
 
 $(VENV)/.installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one, or name it: make run PYTHON=/path/to/python3.12" >&2; exit 1; }

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -245,7 +245,7 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
     )
     plan = plans.make_plan(settings, request, published=stream_images, dry_run=True)
     conf = {"redo_load_id": options.load_id} | ({"redo_permanent": True} if options.permanent else {})
-    command = f"airflow dags trigger moderate_images --conf '{json.dumps(conf)}'"
+    command = _redo_command(settings, conf)
     lines = _plan_lines(plan)
     if plan.totals.ignored:
         lines.append(("never in S3", f"{plan.totals.ignored}: mend the files, then run their folder again"))
@@ -259,6 +259,14 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
         )
     _show(_summary(plan) | {"conf": conf, "command": None if plan.is_empty else command}, options, lines)
     return 0
+
+
+def _redo_command(settings: Settings, conf: Mapping[str, Any]) -> str:
+    """What starts a redo: the stack's own command, or Airflow's."""
+    if settings.redo_command is None:
+        return f"airflow dags trigger moderate_images --conf '{json.dumps(conf)}'"
+    permanent = "1" if "redo_permanent" in conf else "0"
+    return settings.redo_command.replace("{load_id}", conf["redo_load_id"]).replace("{permanent}", permanent)
 
 
 def _plan_lines(plan: Plan) -> list[tuple[str, Any]]:

@@ -44,6 +44,8 @@ class Settings:
         it, so it is left out of the settings' representation.
     :param report_dir: folder that gets the report pages, or None.
     :param command: how a person calls the ``moderation`` command, for texts to paste.
+    :param redo_command: how a person starts the redo of ``{load_id}``, with ``{permanent}`` 1 or 0, where
+        that is not ``airflow dags trigger``.
     :param model_version: the least model whose answers count as moderated, e.g. ``7.0``, ``offline-1.0``.
     :param price_tiers: price list for the base model.
     :param adapter_price_tiers: price list for answers of an adapter.
@@ -66,6 +68,7 @@ class Settings:
     warehouses: tuple[str, ...] = field(default=(), repr=False)
     report_dir: Path | None = None
     command: str = "moderation"
+    redo_command: str | None = None
     model_version: str = "7.0"
     price_tiers: tuple[PriceTier, ...] = pricing.DEFAULT_TIERS
     adapter_price_tiers: tuple[PriceTier, ...] = pricing.DEFAULT_ADAPTER_TIERS
@@ -102,6 +105,7 @@ class Settings:
             warehouses=value("MODERATION_WAREHOUSES", _warehouses, cls.warehouses, secret=True),
             report_dir=value("MODERATION_REPORT_DIR", _optional_path, None),
             command=value("MODERATION_COMMAND", str, cls.command),
+            redo_command=value("MODERATION_REDO_COMMAND", _redo_command, None),
             model_version=value("MODERATION_MODEL", _model, cls.model_version),
             price_tiers=value("MODERATION_PRICE_TIERS", pricing.parse_tiers, cls.price_tiers),
             adapter_price_tiers=value(
@@ -163,6 +167,12 @@ def _catalog_uri(text: str) -> str:
 def _model(text: str) -> str:
     if not _MODEL.fullmatch(text):
         raise ValueError("expected a version such as 7.0 or offline-1.0")
+    return text
+
+
+def _redo_command(text: str) -> str | None:
+    if "{load_id}" not in text:
+        raise ValueError("expected a command with {load_id}")
     return text
 
 

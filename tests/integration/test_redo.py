@@ -58,6 +58,17 @@ def test_redo_takes_what_failed_and_leaves_out_what_is_permanent_unless_asked(
     assert f'--conf \'{{"redo_load_id": "{load_id}"}}\'' in capsys.readouterr().out
 
 
+def test_redo_on_a_stack_of_its_own_names_the_command_of_that_stack(
+    settings: Settings, run: Run, aws_env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_id = published(settings, run)
+    aws_env.setenv("MODERATION_REDO_COMMAND", "make run REDO={load_id} PERMANENT={permanent}")
+    assert cli.main(["redo", load_id]) == 0
+    assert f"make run REDO={load_id} PERMANENT=0\n" in capsys.readouterr().out
+    assert cli.main(["redo", load_id, "--permanent"]) == 0
+    assert f"make run REDO={load_id} PERMANENT=1\n" in capsys.readouterr().out
+
+
 def test_redo_of_what_was_only_refused_for_its_own_sake_offers_no_run(
     settings: Settings, s3_client: Any, bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,6 +35,7 @@ def aws_environment(
         "MODERATION_PARQUET_DIR": str(layout.parquet),
         "MODERATION_REPORT_DIR": str(layout.var / "report"),
         "MODERATION_COMMAND": ".venv/bin/moderation",
+        "MODERATION_REDO_COMMAND": "make run REDO={load_id} PERMANENT={permanent}",
         "MODERATION_MODEL": "offline-1.0",
         "MODERATION_POLL_SECONDS": "1",
     }

@@ -38,12 +38,14 @@ class Request:
     :param min_confidence: 0 to 100.
     :param backend: ``auto``, ``bulk`` or ``detect``.
     :param redo_load_id: do again what this load could not moderate, instead of a folder.
+    :param redo_permanent: then also images that were refused for their own sake.
     """
 
     images: Path
     min_confidence: float
     backend: str = "auto"
     redo_load_id: str | None = None
+    redo_permanent: bool = False
 
     def conf(self) -> dict[str, Any]:
         """The params of the Dag run."""
@@ -52,11 +54,12 @@ class Request:
             "min_confidence": self.min_confidence,
             "backend": self.backend,
             "redo_load_id": self.redo_load_id,
+            "redo_permanent": self.redo_permanent,
         }
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, default_images: Path) -> Request:
-        """Read IMAGES, MIN_CONFIDENCE, BACKEND and REDO.
+        """Read IMAGES, MIN_CONFIDENCE, BACKEND, REDO and PERMANENT.
 
         :raises StackError: one of them cannot be used; the text names the variable and what is allowed.
         """
@@ -75,7 +78,10 @@ class Request:
         backend = environ.get("BACKEND", "").strip() or "auto"
         if backend not in BACKENDS:
             raise StackError(f"BACKEND={backend} is unknown; use {', '.join(BACKENDS)}")
-        return cls(folder, confidence, backend, environ.get("REDO", "").strip() or None)
+        permanent = environ.get("PERMANENT", "").strip() or "0"
+        if permanent not in {"0", "1"}:
+            raise StackError(f"PERMANENT={permanent} is unknown; use 1 or 0")
+        return cls(folder, confidence, backend, environ.get("REDO", "").strip() or None, permanent == "1")
 
 
 def run(layout: Layout, environ: Mapping[str, str]) -> int:

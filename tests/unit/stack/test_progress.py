@@ -70,6 +70,7 @@ def test_without_a_terminal_only_changes_are_printed():
         ({"MIN_CONFIDENCE": "much"}, "is not a number"),
         ({"IMAGES": "/nonexistent"}, "IMAGES=/nonexistent is not a folder"),
         ({"IMAGES": __file__}, "is not a folder"),
+        ({"PERMANENT": "yes"}, "PERMANENT=yes is unknown; use 1 or 0"),
         ({"BACKEND": "both"}, "BACKEND=both is unknown; use auto, bulk, detect"),
     ],
 )
@@ -89,6 +90,9 @@ def test_backend_and_redo_reach_the_run(tmp_path):
     request = Request.from_environment({"BACKEND": "detect", "REDO": "load-1"}, default_images=tmp_path)
 
     assert (request.conf()["backend"], request.conf()["redo_load_id"]) == ("detect", "load-1")
+    assert request.conf()["redo_permanent"] is False
+    with_refused = Request.from_environment({"REDO": "load-1", "PERMANENT": "1"}, default_images=tmp_path)
+    assert with_refused.conf()["redo_permanent"] is True
 
 
 def test_the_last_error_of_a_task_log_is_what_a_person_reads(tmp_path):
