@@ -37,7 +37,8 @@ class Counts:
 
     ``images = moderated + failed + not_attempted + superseded``.
 
-    :param billed: answers in the results file, repeated and unexpected ones included: AWS bills each.
+    :param billed: answers in the results file, unexpected ones included, but not the copies of a line: AWS
+        bills each image that a manifest names, and plans name none twice.
     :param result_lines: lines that are not blank.
     """
 
@@ -110,7 +111,8 @@ def _flattened(manifest: Manifest, keep: np.ndarray) -> Flattened:
             failed=int((state.failed & keep).sum()),
             not_attempted=int((~state.moderated & ~state.failed & keep).sum()),
             superseded=int((~keep).sum()),
-            billed=int((lines_outcome == Outcome.ANSWERED).sum()),
+            billed=int((lines_outcome == Outcome.ANSWERED).sum())
+            - sum(anomaly.repeats for anomaly in state.anomalies),
             result_lines=len(lines_outcome),
             malformed_lines=int((lines_outcome > Outcome.NO_ANSWER).sum()),
         ),

@@ -290,6 +290,12 @@ def test_a_malformed_line_that_names_no_image_is_kept_with_its_number_and_text()
     assert found.counts.malformed_lines == 1
 
 
+def test_a_line_that_stands_there_twice_is_one_answer_and_billed_once():
+    found = flatten([A, B], [line(A, answer()), line(B, answer()), line(A, answer())])
+    assert [anomaly.kind for anomaly in found.anomalies] == ["DuplicateResult"]
+    assert found.counts.billed == 2
+
+
 def test_a_good_line_outweighs_a_torn_copy_of_it():
     found = flatten([A], [line(A, answer())[:-20], line(A, answer())])
     assert outcomes(found) == [("moderated", None)]
