@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from moderation import codes, completion, completion_page, s3
+from moderation import codes, completion, completion_page, s3, schema
 from moderation import s3 as s3_objects
 from moderation.backends import read_choice
 from moderation.errors import NeedsAPersonError
@@ -178,8 +179,8 @@ def _problem(plan: Plan, found: dict[str, Any], *, redo: str, tolerated: float) 
     then = f"then run the source again or do what `{redo}` says: only these are sent"
     if counts["owed"] or not found["is_reconciled"]:
         return ImagesOwedError(
-            f"{counts['owed']:,} images of load {plan.load_id} are still owed; see {plan.report_uri}, mend "
-            f"the cause, {then}"
+            f"{counts['owed']:,} images of load {plan.load_id} are still owed{_most_owed(found)}; see "
+            f"{plan.report_uri}, mend the cause, {then}"
         )
     number = sum(blocked.values())
     if number and (not counts["moderated"] or 100 * number > tolerated * counts["inputs"]):
@@ -189,6 +190,21 @@ def _problem(plan: Plan, found: dict[str, Any], *, redo: str, tolerated: float) 
             f"for {code}: {codes.remedy(code)} See {plan.report_uri}, {then}"
         )
     return None
+
+
+def _most_owed(found: dict[str, Any]) -> str:
+    """The most frequent reason why images are owed, with what its first image says; "" without one."""
+    owed = [
+        (entry["error_code"], entry["error_message"])
+        for entry in found["failures"]
+        if entry["error_code"]
+        and (entry["status"] == schema.NOT_ATTEMPTED or codes.is_owed(entry["error_code"]))
+    ]
+    if not owed:
+        return ""
+    code = Counter(code for code, _ in owed).most_common(1)[0][0]
+    message = next(text for name, text in owed if name == code)
+    return f", most of them for {code}" + (f" ({message})" if message else "")
 
 
 def _redo_command(settings: Settings, load_id: str | None) -> str:

@@ -1,4 +1,4 @@
-"""``moderation compact``, ``rebuild`` and ``files``; what they do is in modules of their own."""
+"""``moderation publish``, ``compact``, ``rebuild`` and ``files``; what they do is in modules of their own."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ _KEEP_DAYS = 7.0
 
 def add_parsers(subparsers: Any) -> None:
     """Add them to a program's commands."""
+    publish = subparsers.add_parser(
+        "publish", help="publish what a run got answers for, though more is missing than it tolerates"
+    )
+    publish.add_argument("plan_uri", help="s3://…/plan.json, as the run's report names it")
+    publish.set_defaults(run=_publish)
     compact = subparsers.add_parser(
         "compact", help="merge small files of the tables, expire snapshots, remove what nothing needs"
     )
@@ -37,8 +42,40 @@ def add_parsers(subparsers: Any) -> None:
     files.add_argument("--since", type=day, metavar="DAY", help="only days from this one on, 2026-11-22")
     files.add_argument("--until", type=day, metavar="DAY", help="only days up to this one")
     files.set_defaults(run=_files)
-    for parser in (compact, rebuild, files):
+    for parser in (publish, compact, rebuild, files):
         parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _publish(settings: Settings, args: argparse.Namespace) -> int:
+    from moderation import publish, results  # noqa: PLC0415 - Iceberg is slow to import
+    from moderation import s3 as s3_objects  # noqa: PLC0415 - as above
+    from moderation.plan_files import load_plan  # noqa: PLC0415 - as above
+
+    try:
+        with s3_objects.open_client(settings) as s3:
+            plan = load_plan(args.plan_uri, s3=s3)
+            uris = [plan.analysis_record_uri(manifest.manifest_id) for manifest in plan.manifests]
+            # The task publish keeps them once all jobs have ended; without one a job may still run.
+            records = [
+                results.AnalysisRecord.from_json(s3_objects.read(s3, uri).body, where=uri) for uri in uris
+            ]
+        load = publish.publish(settings, plan, records, stop_on_mismatch=True)
+    except s3_objects.S3Error as error:
+        if not error.is_missing:
+            raise
+        return _fail("publish", f"{error}; a job may still run: clear the task publish of the run first")
+    except (publish.PublishError, results.RecordError) as error:
+        return _fail("publish", error)
+    counts = {name: load.row[name] for name in ("moderated", "failed", "not_attempted", "billed", "cost_usd")}
+    if args.json:
+        return _print_json({"load_id": load.load_id, **counts})
+    sys.stdout.write(
+        f"load {load.load_id} is published: {counts['moderated']:,} moderated, {counts['failed']:,} failed, "
+        f"{counts['not_attempted']:,} not attempted\n"
+        "clear the task publish of its run with everything after it: it loads and reports\n"
+        f"then see: {settings.command} redo {load.load_id}\n"
+    )
+    return 0
 
 
 def _compact(settings: Settings, args: argparse.Namespace) -> int:
@@ -104,7 +141,7 @@ def _files(settings: Settings, args: argparse.Namespace) -> int:
     return 0
 
 
-def _fail(command: str, error: Exception) -> int:
+def _fail(command: str, error: Exception | str) -> int:
     sys.stderr.write(f"moderation {command}: {error}\n")
     return 1
 

@@ -273,8 +273,10 @@ class _Publisher:
         if images and 100 * built.owed > self.tolerated * images:
             raise ToleranceExceededError(
                 f"{load} for {built.owed:,} of {images:,} images ({100 * built.owed / images:.1f} %) have no "
-                f"answer yet, and {self.tolerated:g} % are tolerated. Clear the failed analyse tasks of this "
-                "run with everything after them: what is answered already is not paid again"
+                f"answer yet, and {self.tolerated:g} % are tolerated. Clear the analyse and detect tasks of "
+                "this run that failed, with everything after them: what is answered already is not paid "
+                f"again. Or `{self.settings.command} publish {self.plan.uri}` publishes the rest all the "
+                "same, and a redo of the load asks for what is missing"
             )
 
     def _upload(self, files: Sequence[DataFile]) -> None:

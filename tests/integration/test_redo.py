@@ -116,7 +116,10 @@ def test_the_completion_report_accounts_for_every_image_and_proves_its_files(
     assert kinds == {"plan", "inputs", "manifest", "results", "summary", "images", "jobs", "loads"}
     assert all(len(entry["sha256"]) == 64 and entry["bytes"] for entry in found["files"])
     assert completion.encode(found)
-    with pytest.raises(ImagesOwedError, match=rf"2 images of load {load_id} are still owed.*redo {load_id}"):
+    with pytest.raises(
+        ImagesOwedError,
+        match=rf"2 images of load {load_id} are still owed, .* Throttling \(slow down\); .*redo {load_id}",
+    ):
         ending.report(plan.uri, load_id, loaded=False)
     page = s3_objects.read(s3_client, completion.page_uri(plan)).body.decode()
     for entry in found["files"]:
@@ -144,6 +147,26 @@ def test_more_owed_images_than_tolerated_are_not_published_and_what_was_paid_is_
     page = s3_objects.read_text(s3_client, completion.page_uri(plan))
     assert "0.0010 USD for 1 answered images" in page
     assert publish(settings, plan, run.records, tolerated_failure_percentage=50).row["moderated"] == 1
+
+
+def test_what_is_answered_can_be_published_though_more_is_missing_than_tolerated(
+    settings: Settings, run: Run, s3_client: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The jobs succeeded and left images out: no task is left that a clear would let answer them."""
+    plan = run.store()
+    with pytest.raises(ToleranceExceededError, match=rf"`moderation publish {plan.uri}`"):
+        publish(settings, plan, run.records, tolerated_failure_percentage=49)
+    assert cli.main(["publish", plan.uri]) == 1
+    assert "a job may still run" in capsys.readouterr().err
+    for record in run.records:
+        s3_objects.put(s3_client, plan.analysis_record_uri(record.manifest_id), record.to_json())
+    assert cli.main(["publish", plan.uri]) == 0
+    told = capsys.readouterr().out
+    assert f"load {plan.load_id} is published: 1 moderated, 2 failed, 1 not attempted\n" in told
+    again = publish(settings, plan, run.records, tolerated_failure_percentage=49)
+    assert again.repeated
+    assert cli.main(["redo", plan.load_id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["totals"]["to_analyse"] == 2
 
 
 @pytest.mark.parametrize("why", [None, "the bucket does not exist"])
