@@ -249,16 +249,22 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
     lines = _plan_lines(plan)
     if plan.totals.ignored:
         lines.append(("never in S3", f"{plan.totals.ignored}: mend the files, then run their folder again"))
-    if not plan.is_empty:
-        lines.append(("to start it", command))
-    elif options.permanent:
-        lines.append(("nothing to do", "none of it is left to be asked about"))
-    else:
-        lines.append(
-            ("nothing to do", "--permanent adds what was refused for its own sake, once it is mended")
-        )
+    lines.append(
+        ("nothing to do", _why_nothing(plan, options)) if plan.is_empty else ("to start it", command)
+    )
     _show(_summary(plan) | {"conf": conf, "command": None if plan.is_empty else command}, options, lines)
     return 0
+
+
+def _why_nothing(plan: Plan, options: argparse.Namespace) -> str:
+    totals = plan.totals
+    if totals.claimed_elsewhere:
+        return "another open run has it; see what becomes of that one"
+    if totals.already_moderated:
+        return "other loads have moderated it meanwhile"
+    if options.permanent:
+        return "none of it is left to be asked about"
+    return "--permanent adds what was refused for its own sake, once it is mended"
 
 
 def _redo_command(settings: Settings, conf: Mapping[str, Any]) -> str:

@@ -47,24 +47,23 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def _publish(settings: Settings, args: argparse.Namespace) -> int:
-    from moderation import publish, results  # noqa: PLC0415 - Iceberg is slow to import
+    from moderation import publish  # noqa: PLC0415 - Iceberg is slow to import
     from moderation import s3 as s3_objects  # noqa: PLC0415 - as above
     from moderation.plan_files import load_plan  # noqa: PLC0415 - as above
+    from moderation.results import AnalysisRecord  # noqa: PLC0415 - as above
 
     try:
         with s3_objects.open_client(settings) as s3:
             plan = load_plan(args.plan_uri, s3=s3)
             uris = [plan.analysis_record_uri(manifest.manifest_id) for manifest in plan.manifests]
             # The task publish keeps them once all jobs have ended; without one a job may still run.
-            records = [
-                results.AnalysisRecord.from_json(s3_objects.read(s3, uri).body, where=uri) for uri in uris
-            ]
+            records = [AnalysisRecord.from_json(s3_objects.read(s3, uri).body, where=uri) for uri in uris]
         load = publish.publish(settings, plan, records, stop_on_mismatch=True)
     except s3_objects.S3Error as error:
         if not error.is_missing:
             raise
         return _fail("publish", f"{error}; a job may still run: clear the task publish of the run first")
-    except (publish.PublishError, results.RecordError) as error:
+    except (publish.PublishError, ValueError) as error:  # no URI, or a damaged record
         return _fail("publish", error)
     counts = {name: load.row[name] for name in ("moderated", "failed", "not_attempted", "billed", "cost_usd")}
     if args.json:

@@ -85,6 +85,21 @@ def test_redo_of_what_was_only_refused_for_its_own_sake_offers_no_run(
     assert '"redo_permanent": true' in capsys.readouterr().out
 
 
+def test_redo_of_what_another_load_has_moderated_meanwhile_says_so(
+    settings: Settings, s3_client: Any, bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ref = f"s3://{bucket}/late.jpg"
+    s3_client.put_object(Bucket=bucket, Key="late.jpg", Body=pictures.jpeg(80, 80))
+    first = Run(settings, s3_client)
+    first.manifest([ref], b"", summary={"errors": [{"source-ref": ref, "code": "ThrottlingException"}]})
+    load_id = published(settings, first)
+    second = Run(settings, s3_client, name="second")
+    second.manifest([ref], line(ref, answer()))
+    published(settings, second)
+    assert cli.main(["redo", load_id]) == 0
+    assert "other loads have moderated it meanwhile" in capsys.readouterr().out
+
+
 def test_redo_of_a_load_that_is_not_there_is_one_line(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +182,8 @@ def test_what_is_answered_can_be_published_though_more_is_missing_than_tolerated
     assert again.repeated
     assert cli.main(["redo", plan.load_id, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["totals"]["to_analyse"] == 2
+    assert cli.main(["publish", "plan.json"]) == 1
+    assert "'plan.json' is not an S3 URI" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("why", [None, "the bucket does not exist"])
