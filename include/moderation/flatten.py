@@ -174,6 +174,9 @@ def _lines_as_inputs(lines: pa.Table, rows: np.ndarray) -> pa.Table:
     )
 
 
+_NAMED_LINES = 20
+"""Lines that an anomaly about many of them names."""
+
 _S3_URI = r"^s3://(?P<bucket>[^/]+)/(?P<key>(?s:.*))$"
 
 
@@ -201,10 +204,13 @@ def _whole_file_anomalies(
         adapters = arrays.joined(answers.lines.column("adapter"))
         right = [text == record.adapter for text in adapters.dictionary.to_pylist()]
         used = arrays.codes(adapters.indices)[state.answer[state.moderated]]
-        ignored = int((~np.array([*right, False])[used]).sum())
-        if ignored:
+        ignored = state.answer[state.moderated][~np.array([*right, False])[used]]
+        if len(ignored):
+            numbers = np.sort(arrays.to_numpy(answers.lines.column("line_number"))[ignored])
+            named = ", ".join(map(str, numbers[:_NAMED_LINES].tolist()))
             yield Anomaly(
                 kind=ADAPTER_IGNORED,
-                message=f"{ignored:,} of {len(used):,} answers do not come from {record.adapter}: "
+                message=f"{len(ignored):,} of {len(used):,} answers do not come from {record.adapter} "
+                f"(lines {named}{', …' if len(numbers) > _NAMED_LINES else ''}): "
                 "an expired adapter is silently replaced by the base model",
             )

@@ -260,7 +260,7 @@ class _Publisher:
         load = f"load {self.plan.load_id}: nothing is published,"
         if self.stop_on_mismatch and built.mismatch_count:
             places = "; ".join(
-                f"{where} {_place(found)}: {found.kind}: {found.message}" for where, found in built.mismatches
+                f"{where}{_place(found)}: {found.kind}: {found.message}" for where, found in built.mismatches
             )
             more = built.mismatch_count - len(built.mismatches)
             raise ReconciliationError(
@@ -366,7 +366,8 @@ class _Publisher:
 
 
 def _place(found: Anomaly) -> str:
-    line = "" if found.line_number is None else f"line {found.line_number}"
+    """Line and image that a mismatch is about, to go on after the file's name; "" for the whole file."""
+    line = "" if found.line_number is None else f" line {found.line_number}"
     return f"{line} ({found.source_ref})" if found.source_ref else line
 
 

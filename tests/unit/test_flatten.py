@@ -357,6 +357,7 @@ def test_answers_of_the_base_model_where_an_adapter_was_asked_are_told_apart():
     assert [row["adapter"] for row in images(found)] == [adapter, None]
     (anomaly,) = found.anomalies
     assert (anomaly.kind, anomaly.message[:6]) == ("AdapterIgnored", "1 of 2")
+    assert "(lines 2)" in anomaly.message
 
 
 def test_the_top_l1_is_the_first_listed_of_equal_confidences():
