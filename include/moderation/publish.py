@@ -270,6 +270,12 @@ class _Publisher:
                 "back, and another run analyses them anew"
             )
         images = sum(built.totals[name] for name in ("moderated", "failed", "not_attempted"))
+        asked = self.plan.totals.to_analyse + self.plan.totals.rejected
+        if (accounted := images + built.totals["superseded"]) != asked:
+            raise ReconciliationError(
+                f"{load} for {asked:,} images were asked for and {accounted:,} are accounted for: "
+                f"{self.plan.uri} and its inputs do not belong together; plan the run again"
+            )
         if images and 100 * built.owed > self.tolerated * images:
             raise ToleranceExceededError(
                 f"{load} for {built.owed:,} of {images:,} images ({100 * built.owed / images:.1f} %) have no "

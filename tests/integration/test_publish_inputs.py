@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from moderation import publish as publishing
 from moderation.plan_files import PlanError
-from moderation.publish import publish
+from moderation.publish import ReconciliationError, publish
 from moderation.published import read_loads
 from moderation.storage import Storage
 from support import planned_runs
@@ -29,6 +30,19 @@ def test_inputs_that_were_changed_after_the_plan_are_named_and_nothing_is_visibl
     body[len(body) // 3] ^= 1
     s3_client.put_object(Bucket=bucket, Key=key, Body=bytes(body))
     with pytest.raises(PlanError, match="was changed after it was planned"):
+        publish(settings, plan, run.records)
+    assert read_loads(settings).num_rows == 0
+
+
+def test_an_image_that_the_plan_counts_and_no_row_accounts_for_stops_the_publish(
+    tmp_path: Path, bucket: str, aws_env: Any, s3_client: Any
+) -> None:
+    settings = planned_runs.make_settings(tmp_path, bucket, tables="local")
+    run = Run(settings, s3_client)
+    run.manifest(["s3://archive/1.jpg"], line("s3://archive/1.jpg", answer()))
+    plan = run.store()
+    plan = replace(plan, totals=replace(plan.totals, rejected=1))
+    with pytest.raises(ReconciliationError, match="2 images were asked for and 1 are accounted for"):
         publish(settings, plan, run.records)
     assert read_loads(settings).num_rows == 0
 
