@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator, BaseOperatorLink
@@ -34,6 +35,17 @@ class ModerationReportLink(BaseOperatorLink):
         return conf.get("api", "base_url", fallback="").rstrip("/") + f"{URL_PREFIX}/{page}"
 
 
+class CompletionReportLink(BaseOperatorLink):
+    """Link to what the run did: every failure, file and price, also when it published nothing."""
+
+    name = "Completion report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """Address of the page, below the web server's own."""
+        base = conf.get("api", "base_url", fallback="").rstrip("/")
+        return f"{base}{URL_PREFIX}/completion/{quote(ti_key.dag_id)}/{quote(ti_key.run_id)}/report.html"
+
+
 class ModerationReportOperator(BaseOperator):
     """
     Say what a run found, what it cost and what is owed; fail when it did not end well.
@@ -48,7 +60,7 @@ class ModerationReportOperator(BaseOperator):
     """
 
     template_fields: Collection[str] = ("plan_uri", "approved", "published", "loaded")
-    operator_extra_links = (ModerationReportLink(),)
+    operator_extra_links = (ModerationReportLink(), CompletionReportLink())
     ui_color = "#e8f0f7"
 
     def __init__(self, *, plan_uri: Any, approved: Any, published: Any, loaded: Any, **kwargs: Any) -> None:

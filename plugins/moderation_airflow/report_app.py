@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import requires_access_dag
@@ -15,7 +17,7 @@ from sqlalchemy import select
 
 from moderation import s3
 from moderation.report_page import load_file
-from moderation.report_page.store import NoSuchPageError, read_page
+from moderation.report_page.store import NoSuchPageError, read_completion, read_page
 from moderation.settings import Settings
 
 # Pages are files written by tasks: whatever may once stand in one, it runs no script. It keeps its origin,
@@ -63,29 +65,55 @@ def page_of_load(name: str) -> Response:
     dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM))],
 )
 def page_of_run(request: Request, dag_id: str, run_id: str) -> Response:
-    """The page of the load that a run published."""
+    """The page of the load that a run published; the run's completion report when it published none."""
+    load_id = _returned(dag_id, run_id, "publish")
+    if isinstance(load_id, str):
+        return RedirectResponse(str(request.url_for("page_of_load", name=load_file(load_id)).path))
+    if _returned(dag_id, run_id, "discover") is None:
+        return _say(404, "This run has planned nothing, so it has no report page; see its task discover.")
+    address = request.url_for("completion_of_run", dag_id=dag_id, run_id=run_id, name="report.html")
+    return RedirectResponse(str(address.path))
+
+
+@app.get(
+    "/completion/{dag_id}/{run_id:path}/{name}",
+    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM))],
+)
+def completion_of_run(dag_id: str, run_id: str, name: str) -> Response:
+    """What a run did, whether it published anything or not: as a page, or as the JSON that it links to."""
+    plan_uri = _returned(dag_id, run_id, "discover")
+    media_type = "application/json" if name.endswith(".json") else "text/html"
+    return _answer(
+        lambda: read_completion(Settings.from_env(), plan_uri if isinstance(plan_uri, str) else "", name),
+        media_type=media_type,
+    )
+
+
+def _returned(dag_id: str, run_id: str, task_id: str) -> Any:
+    """What a task of a run returned; None for nothing."""
     found = select(XComModel.value).where(
         XComModel.dag_id == dag_id,
         XComModel.run_id == run_id,
-        XComModel.task_id == "publish",
+        XComModel.task_id == task_id,
         XComModel.key == "return_value",
         XComModel.map_index == -1,
     )
     with create_session() as session:
         row = session.execute(found).first()
-    load_id = XComModel.deserialize_value(row) if row else None
-    if not isinstance(load_id, str):
-        return _say(404, "This run has published nothing, so it has no report page.")
-    return RedirectResponse(str(request.url_for("page_of_load", name=load_file(load_id)).path))
+    return XComModel.deserialize_value(row) if row else None
 
 
 def _page(name: str) -> Response:
+    return _answer(lambda: read_page(Settings.from_env(), name), media_type="text/html")
+
+
+def _answer(read: Callable[[], bytes], *, media_type: str) -> Response:
     try:
-        return HTMLResponse(read_page(Settings.from_env(), name), headers=_HEADERS)
+        return Response(read(), media_type=media_type, headers=_HEADERS)
     except NoSuchPageError:
         return _say(404, "There is no such report page. Pages are written by the task report of each run.")
     except s3.S3Error as error:
-        _log.error("the report page %s cannot be read: %s", name, error)
+        _log.error("a report page cannot be read: %s", error)
         return _say(502, f"The report page cannot be read: {error}")
 
 

@@ -15,7 +15,7 @@ from moderation import s3
 from moderation.report_page import load_file
 from moderation.report_page.store import write_pages
 from moderation.settings import Settings
-from moderation_airflow.report import URL_PREFIX, ModerationReportLink
+from moderation_airflow.report import URL_PREFIX, CompletionReportLink, ModerationReportLink
 from support import airflow_runs, small_warehouse
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD
 
@@ -26,6 +26,7 @@ PAGES = (
     f"/loads/{SECOND_LOAD}.html",
     "/loads/none.html",
     "/dags/moderate_images/runs/manual__1",
+    "/completion/moderate_images/manual__1/report.html",
 )
 
 
@@ -193,3 +194,24 @@ def test_a_run_leaves_its_page_and_its_task_links_it(application, world, aws_env
     address = made.get(f"{URL_PREFIX}/dags/moderate_images/runs/{dag_run.run_id}").headers["location"]
     assert link.endswith(address)
     assert load_id in made.get(address).text
+
+
+def test_a_run_that_published_nothing_leads_to_its_completion_report(application, world):
+    world.upload(["a.jpg"])
+    dag_run = world.run(max_cost_usd=0)
+    assert dag_run.state == "failed"
+    made = client(application, "VIEWER")
+    address = made.get(f"{URL_PREFIX}/dags/moderate_images/runs/{dag_run.run_id}").headers["location"]
+    page = made.get(address)
+    assert "max_cost_usd allows 0.0000" in page.text
+    assert page.headers["content-security-policy"].startswith("sandbox")
+    assert made.get(address.replace("report.html", "report.json")).json()["load_id"] is None
+    assert made.get(address.replace("report.html", "plan.json")).status_code == 404
+    found = select(XComModel).where(
+        XComModel.run_id == dag_run.run_id,
+        XComModel.task_id == "report",
+        XComModel.key == CompletionReportLink().xcom_key,
+    )
+    with create_session() as session:
+        (link,) = [XComModel.deserialize_value(row) for row in session.scalars(found)]
+    assert made.get(link[link.index(URL_PREFIX) :]).text == page.text

@@ -57,5 +57,23 @@ def read_page(settings: Settings, name: str) -> bytes:
         raise
 
 
+def read_completion(settings: Settings, plan_uri: str, name: str) -> bytes:
+    """A run's completion report, as it lies beside its plan.
+
+    :param name: ``report.html`` or ``report.json``.
+    :raises NoSuchPageError: the run has left none, or what is asked for is none.
+    """
+    runs = s3.join_uri(settings.work_uri, "runs") + "/"
+    if name not in {"report.html", "report.json"} or not plan_uri.startswith(runs):
+        raise NoSuchPageError(name)
+    try:
+        with s3.open_client(settings) as client:
+            return s3.read(client, f"{plan_uri.rpartition('/')[0]}/{name}").body
+    except s3.S3Error as error:
+        if error.is_missing:
+            raise NoSuchPageError(name) from error
+        raise
+
+
 def _root(settings: Settings) -> str:
     return f"{settings.work_uri}/report"
