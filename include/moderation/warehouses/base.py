@@ -9,6 +9,7 @@ from pyiceberg.catalog import Catalog
 
 from moderation.published import loads_in
 from moderation.reading import WarehouseError
+from moderation.schema import JOBS, LOADS, TableSpec
 
 
 class Warehouse(Protocol):
@@ -35,3 +36,23 @@ def published_load(catalog: Catalog, load_id: str) -> dict[str, Any]:
     if not rows:
         raise WarehouseError(f"load {load_id!r} is not published; run the publish task of its run first")
     return rows[0]
+
+
+def rows_of(load: dict[str, Any], table: TableSpec) -> int:
+    """How many rows the load has in the table, as its row of `loads` tells."""
+    if table is LOADS:
+        return 1
+    return int(load["manifests" if table is JOBS else table.name])
+
+
+def check_rows(load: dict[str, Any], table: TableSpec, found: int) -> None:
+    """Refuse part of a load: the published table has lost or gained rows since.
+
+    :raises WarehouseError: the count is not the one of the publish.
+    """
+    wanted = rows_of(load, table)
+    if found != wanted:
+        raise WarehouseError(
+            f"{table.name} has {found:,} rows of load {load['load_id']} where loads says {wanted:,}; "
+            "mend the tables by `moderation rebuild`"
+        )

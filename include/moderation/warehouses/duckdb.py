@@ -20,7 +20,7 @@ from moderation.catalog import open_catalog
 from moderation.reading import WarehouseBusyError, WarehouseError, bounded, quiet
 from moderation.schema import LABELS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
-from moderation.warehouses.base import published_load
+from moderation.warehouses.base import check_rows, published_load
 from moderation.warehouses.load_files import read_load
 
 DEFAULT_WAIT_SECONDS = 60.0
@@ -56,7 +56,7 @@ class DuckDBWarehouse:
 
         :returns: rows by table.
         :raises WarehouseBusyError: another process kept the file open for longer than the wait.
-        :raises WarehouseError: no such published load, no DuckDB file, or a full disk.
+        :raises WarehouseError: no such published load or not all of it, no DuckDB file, or a full disk.
         """
         with open_catalog(self._settings) as catalog:
             load = published_load(catalog, load_id)
@@ -87,6 +87,7 @@ class DuckDBWarehouse:
                     f"SELECT count(*) FROM {table.name} WHERE load_id = ?",  # noqa: S608 - a name of ours
                     [load["load_id"]],
                 ).fetchone() or (0,)
+                check_rows(load, table, count)
                 rows[table.name] = count
             for statement in (labels_view(), *replay_views.macros()):
                 connection.execute(statement)

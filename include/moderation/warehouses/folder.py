@@ -21,10 +21,10 @@ from moderation.catalog import open_catalog
 from moderation.published import in_types
 from moderation.reading import WarehouseError
 from moderation.s3 import S3Error
-from moderation.schema import JOBS, LOADS, TABLES, TableSpec, physical_schema
+from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables import ROW_GROUP_ROWS
-from moderation.warehouses.base import published_load
+from moderation.warehouses.base import check_rows, published_load, rows_of
 from moderation.warehouses.load_files import read_load
 
 
@@ -58,16 +58,13 @@ class FolderMirror:
     def _copy(self, catalog: Catalog, table: TableSpec, load: dict[str, Any]) -> int:
         folder = self._folder / table.name
         target = folder / f"{load['load_id']}-{load['digest']}.parquet"
-        wanted = _rows_of(load, table)
+        wanted = rows_of(load, table)
         self._widen(table)
         if _rows_in(target) != wanted:
             written = _write(table, target, read_load(catalog, table, load)) if wanted else 0
             if written != wanted:
                 target.unlink(missing_ok=True)
-                raise WarehouseError(
-                    f"{table.name} has {written:,} rows of load {load['load_id']} where loads says "
-                    f"{wanted:,}; mend the tables by `moderation rebuild`"
-                )
+            check_rows(load, table, written)
         for path in folder.rglob(f"{load['load_id']}-*.parquet"):
             if path != target:
                 path.unlink()
@@ -112,10 +109,3 @@ def _rows_in(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
     except (FileNotFoundError, pa.ArrowInvalid):
         return 0
-
-
-def _rows_of(load: dict[str, Any], table: TableSpec) -> int:
-    """How many rows the load has in the table, as its row of `loads` tells."""
-    if table is LOADS:
-        return 1
-    return int(load["manifests" if table is JOBS else table.name])

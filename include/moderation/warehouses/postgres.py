@@ -23,7 +23,7 @@ from moderation.reading import WarehouseBusyError, WarehouseError
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.warehouses import sql
-from moderation.warehouses.base import published_load
+from moderation.warehouses.base import check_rows, published_load
 from moderation.warehouses.load_files import read_load
 
 DEFAULT_WAIT_SECONDS = 60.0
@@ -90,7 +90,7 @@ class PostgresWarehouse:
 
         :returns: rows by table.
         :raises WarehouseBusyError: another load or a lock on a table was in the way for longer than the wait.
-        :raises WarehouseError: no such published load, or the database refused or went away.
+        :raises WarehouseError: no such published load or not all of it, or the database refused or went away.
         """
         with open_catalog(self._settings) as catalog:
             load = published_load(catalog, load_id)
@@ -121,6 +121,7 @@ class PostgresWarehouse:
         for table in TABLES.values():
             _run(connection, create_staging(table))
             rows[table.name] = _copy(connection, catalog, table, load)
+            check_rows(load, table, rows[table.name])
         for table in TABLES.values():
             delete, insert = merge(table, self._schema)
             _run(connection, (delete, [load["load_id"]]), insert)

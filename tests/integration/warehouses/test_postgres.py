@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -12,10 +13,13 @@ import pyarrow as pa
 import pytest
 
 from moderation import stages, warehouses
+from moderation.catalog import NAMESPACE, open_catalog
 from moderation.reading import WarehouseBusyError, WarehouseError
 from moderation.schema import IMAGES, LABELS, TABLES, physical_schema
 from moderation.settings import Settings
 from moderation.warehouses import postgres
+from moderation.warehouses.duckdb import DuckDBWarehouse
+from moderation.warehouses.folder import FolderMirror
 from moderation.warehouses.postgres import PostgresWarehouse
 from support import published_loads
 from support.postgres_server import PASSWORD
@@ -250,3 +254,18 @@ def test_the_largest_table_has_the_indexes_that_loads_and_lookups_need(settings,
                 "load_id)",
                 "source_ref)",
             }
+
+
+def test_part_of_a_load_is_refused_by_every_warehouse(settings, s3_client, postgres_uri, tmp_path):
+    """A table that was rolled back, or that lost a file, has fewer rows than were published."""
+    settings = replace(settings, parquet_mirror=tmp_path / "mirror")
+    load_id = publish_plain(settings, s3_client, "run-a", images=3)
+    with open_catalog(settings) as catalog:
+        catalog.load_table((NAMESPACE, "labels_l2")).delete("l1 = 'Violence'")
+    for warehouse in (
+        DuckDBWarehouse(settings), FolderMirror(settings), PostgresWarehouse(settings, postgres_uri),
+    ):  # fmt: skip
+        with pytest.raises(WarehouseError, match=r"labels_l2 has 0 rows .* says 3; .*moderation rebuild"):
+            warehouse.load(load_id)
+    with psycopg.connect(postgres_uri) as connection:
+        assert connection.execute("SELECT to_regclass('moderation.images')").fetchone() == (None,)
