@@ -251,9 +251,11 @@ class _Publisher:
             return None
         since = published_since(self.plan)
         later = loads.filter(pc.greater_equal(loads.column("published_at"), pa.scalar(since)))
-        names = set(later.column("load_id").to_pylist())
+        names, days = (set(later.column(name).to_pylist()) for name in ("load_id", "dt"))
         images = load_table(self.catalog, schema.IMAGES) if names else None
-        theirs = scan(images, schema.IMAGES, ledger.COLUMNS, load_ids=names)
+        # Without it, every file of all years would be read.
+        where = f"dt >= '{min(days)}' and dt <= '{max(days)}'" if names else None
+        theirs = scan(images, schema.IMAGES, ledger.COLUMNS, load_ids=names, where=where)
         return ledger.about_inputs(theirs, inputs_path)
 
     def _refuse_what_cannot_stand(self, built: BuiltLoad) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -16,12 +17,14 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
+from pyiceberg.table import FileScanTask, Table
 
 from moderation.catalog import load_table, open_catalog
 from moderation.name_ranges import NAME, batches_between
 from moderation.schema import IMAGES, LOADS, TableSpec, physical_schema
 from moderation.settings import Settings
+
+_LOADS_AT_ONCE = 16
 
 _LOAD_FILE = re.compile(r"/(\d{8}T\d{6}Z-[0-9a-f]{12})-[^/]*$")
 
@@ -33,8 +36,11 @@ def read_loads(settings: Settings) -> pa.Table:
 
 
 def loads_in(catalog: Catalog) -> pa.Table:
-    """`read_loads` in a catalog that is open."""
-    batches = scan(load_table(catalog, LOADS), LOADS, LOADS.schema.names)
+    """`read_loads` in a catalog that is open.
+
+    Each publish has left a small file, and in S3 one after the other would mean to wait most of the time.
+    """
+    batches = scan(load_table(catalog, LOADS), LOADS, LOADS.schema.names, at_once=_LOADS_AT_ONCE)
     loads = pa.Table.from_batches(batches, _selected(LOADS, LOADS.schema.names))
     return loads.sort_by([("published_at", "ascending"), ("load_id", "ascending")])
 
@@ -83,6 +89,7 @@ def scan(
     load_ids: Collection[str] | None = None,
     where: str | None = None,
     between: tuple[str, str] | None = None,
+    at_once: int = 1,
 ) -> Iterator[pa.RecordBatch]:
     """Stream columns of a table in the types of `schema`, whatever release wrote the files.
 
@@ -92,13 +99,14 @@ def scan(
     :param load_ids: only rows of these loads; None for all.
     :param where: an Iceberg row filter on columns of the partition, by which files are left out.
     :param between: only rows with a ``source_ref`` from the one to the other, both included.
+    :param at_once: files that are read at the same time; with more than one, all rows may be in memory.
     """
     if table is None:
         return
     wanted = pa.array(sorted(load_ids), pa.string()) if load_ids is not None else None
     needed = [*columns, *(["load_id"] if wanted is not None else []), *([NAME] if between else [])]
     types = _selected(spec, columns)
-    for batch in _batches(table, where, list(dict.fromkeys(needed)), between):
+    for batch in _batches(table, where, list(dict.fromkeys(needed)), between, at_once):
         rows = batch
         if wanted is not None:
             rows = batch.filter(pc.is_in(batch.column("load_id").cast(pa.string()), value_set=wanted))
@@ -107,22 +115,35 @@ def scan(
 
 
 def _batches(
-    table: Table, where: str | None, columns: Sequence[str], between: tuple[str, str] | None
+    table: Table,
+    where: str | None,
+    columns: Sequence[str],
+    between: tuple[str, str] | None,
+    at_once: int,
 ) -> Iterator[pa.RecordBatch]:
     present = {entry.name for entry in table.schema().fields}
     asked = [name for name in columns if name in present]
     found = table.scan(row_filter=where or AlwaysTrue(), selected_fields=tuple(asked))
-    for task in found.plan_files():
+
+    def read(task: FileScanTask) -> Iterator[pa.RecordBatch]:
         if task.delete_files:  # of another writer: rows that are deleted in place are pyiceberg's to know
             reader = ArrowScan(table.metadata, table.io, found.projection(), found.row_filter)
             yield from reader.to_record_batches([task])
-            continue
+            return
         with (
             table.io.new_input(task.file.file_path).open() as stream,
             pq.ParquetFile(stream, pre_buffer=True) as file,
         ):
             there = [name for name in asked if name in file.schema_arrow.names]
             yield from batches_between(file, there, between)
+
+    if at_once == 1:
+        for task in found.plan_files():
+            yield from read(task)
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        for batches in pool.map(lambda task: list(read(task)), found.plan_files()):
+            yield from batches
 
 
 def in_types(rows: pa.RecordBatch, types: pa.Schema) -> pa.RecordBatch:

@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from moderation import publish as publishing
+from moderation import published as published_module
 from moderation import schema
 from moderation.catalog import load_table, open_catalog
 from moderation.publish import PublishError, ReconciliationError, publish
@@ -306,6 +307,40 @@ def test_an_image_that_another_load_published_meanwhile_gets_no_second_row(setti
     assert len(rows["labels_l3"]) == 3
     second = next(row for row in rows["loads"] if row["load_id"] == runs[1].load_id)
     assert (second["images"], second["superseded"], second["billed"]) == (1, 1, 2)
+
+
+def test_what_was_published_meanwhile_is_looked_for_in_files_of_its_days_alone(
+    local_settings, s3_client, monkeypatch
+):
+    """Else a publish beside another one would read all images of all years: here one of them is gone."""
+    settings = local_settings
+    old = overlapping(settings, s3_client, "old")
+    publish(settings, replace(old.store(), dt="2020-01-01"), old.records)
+    (file,) = local_path(settings.tables_uri).rglob("images/dt=2020-01-01/*.parquet")
+    file.unlink()
+    now = datetime.now(UTC)
+    monkeypatch.setattr(publishing, "published_since", lambda _: now)
+    for run in [overlapping(settings, s3_client, name) for name in ("first", "second")]:
+        load = publish(settings, run.store(), run.records)
+    assert load.row["superseded"] == 1
+
+
+def test_loads_are_read_several_at_a_time(local_settings, s3_client, monkeypatch):
+    """A publish each: in S3 one after the other takes minutes once there are a thousand."""
+    for number in range(4):
+        run = small_run(local_settings, s3_client, name=f"run-{number}")
+        publish(local_settings, run.store(), run.records)
+    together = threading.Barrier(4, timeout=30)
+    real = published_module.batches_between
+
+    def meet(*arguments: Any) -> Any:
+        together.wait()
+        return real(*arguments)
+
+    monkeypatch.setattr(published_module, "batches_between", meet)
+    loads = read_loads(local_settings)
+    assert loads.column("published_at").to_pylist() == sorted(loads.column("published_at").to_pylist())
+    assert loads.num_rows == 4
 
 
 def test_forced_runs_repeat_an_image_on_purpose(settings, s3_client):
