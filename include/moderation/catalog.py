@@ -115,6 +115,11 @@ def ensure_table(catalog: Catalog, table: TableSpec, settings: Settings) -> Tabl
     return found
 
 
+def unknown_columns(found: Table, table: TableSpec) -> list[str]:
+    """Columns that a later release has added: whoever writes rows again without knowing them loses them."""
+    return [entry.name for entry in found.schema().fields if entry.name not in table.schema.names]
+
+
 def iceberg_schema(table: TableSpec) -> Schema:
     """The columns as Iceberg sees them: the same names, order and documentation."""
     return Schema(

@@ -27,7 +27,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from moderation import cleaning, lease, s3, schema
-from moderation.catalog import load_table, open_catalog
+from moderation.catalog import load_table, open_catalog, unknown_columns
 from moderation.file_swap import ATTEMPTS, data_files, give_way, swap
 from moderation.published import in_types, load_named, loads_in
 from moderation.schema import TABLES, TableSpec, physical_schema
@@ -167,6 +167,9 @@ class _Compactor:
 
     def _groups(self, table: Table) -> Iterator[list[DataFile]]:
         """Small files of one partition each, as many as make one of the target's size; at least two."""
+        if columns := unknown_columns(table, self.spec):
+            _log.warning("%s is not merged: a later release has added %s", self.spec.name, ", ".join(columns))
+            return
         # Loads first, then the table: whatever load is known has all its files in the snapshot.
         loads = loads_in(self.catalog).column("load_id").to_pylist()
         order = {load_id: number for number, load_id in enumerate(loads)}

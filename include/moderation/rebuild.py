@@ -26,7 +26,7 @@ from pyiceberg.manifest import DataFile
 from moderation import compaction, ledger, plan_files, schema, storage
 from moderation import s3 as s3_objects
 from moderation.build import build_load, complete_records
-from moderation.catalog import ensure_table, load_table, open_catalog
+from moderation.catalog import ensure_table, load_table, open_catalog, unknown_columns
 from moderation.file_swap import ATTEMPTS, data_files, give_way, swap
 from moderation.memory import give_back_freed_memory
 from moderation.name_ranges import batches_between
@@ -130,6 +130,11 @@ class _Rebuild:
 
     def _present(self, spec: TableSpec) -> set[str]:
         table = ensure_table(self.catalog, spec, self.target)
+        if columns := unknown_columns(table, spec):
+            raise RebuildError(
+                f"{spec.name} has columns of a later release ({', '.join(columns)}), which this one would "
+                "leave out; rebuild with that release"
+            )
         return {file.file_path for file in data_files(table)}
 
     def _loads(self) -> list[_Load]:

@@ -17,8 +17,10 @@ import pytest
 from moderation import schema
 from moderation.catalog import NAMESPACE, load_table, open_catalog
 from moderation.compaction import compact
+from moderation.file_swap import data_files
 from moderation.published import published_images
 from moderation.published_views import open_published
+from moderation.rebuild import RebuildError, rebuild
 from moderation.schema import TableSpec
 from moderation.settings import Settings
 from moderation.warehouses import load_files
@@ -127,3 +129,21 @@ def test_the_earlier_release_still_reads_what_a_later_one_wrote(local_settings, 
 
 def day(table: Any) -> Any:
     return table.scan(selected_fields=("dt",)).to_arrow().column("dt")[0].as_py()
+
+
+def test_the_earlier_release_never_writes_rows_again_without_a_later_ones_columns(
+    local_settings, s3_client, monkeypatch
+):
+    """A deployment that was rolled back goes on compacting; what it does not know would be gone for good."""
+    settings = local_settings
+    with later_release(monkeypatch):
+        for name in ("one", "two"):
+            publish_plain(settings, s3_client, name)
+    with open_catalog(settings) as catalog:
+        before = {file.file_path for file in data_files(catalog.load_table((NAMESPACE, "images")))}
+    done = {table.table: table.merged for table in compact(settings)}
+    assert (done["images"], done["labels_l3"]) == (0, 2)
+    with pytest.raises(RebuildError, match=f"images has columns of a later release .{NEW}"):
+        rebuild(settings)
+    with open_catalog(settings) as catalog:
+        assert {file.file_path for file in data_files(catalog.load_table((NAMESPACE, "images")))} == before
