@@ -163,7 +163,7 @@ def test_the_dag_loads_into_the_connection_that_the_settings_name(
     settings, s3_client, postgres_server, monkeypatch
 ):
     load_id = published_loads.publish_plain(settings, s3_client, "run-a", images=2)
-    schema = f"connection_{next(_numbers)}"
+    schema = f"Größe {next(_numbers)}"
     connection = {
         "conn_type": "postgres",
         "login": "owner",
@@ -177,9 +177,9 @@ def test_the_dag_loads_into_the_connection_that_the_settings_name(
     monkeypatch.setenv("MODERATION_WAREHOUSES", "airflow:warehouse")
     load = moderation_runs.read_dag().get_task("load")
     assert load.python_callable(load_id) == load_id
-    uri = moderation_warehouses.connection_uri("warehouse").replace(f"&schema={schema}", "")
+    uri, _, _ = moderation_warehouses.connection_uri("warehouse").partition("?")
     with psycopg.connect(uri) as session:
-        assert session.execute(f"SELECT count(*) FROM {schema}.images").fetchone() == (2,)
+        assert session.execute(f'SELECT count(*) FROM "{schema}".images').fetchone() == (2,)
 
 
 def test_a_connection_of_another_kind_is_refused(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from moderation.reading import WarehouseError
 from moderation.settings import Settings
@@ -60,4 +61,4 @@ def _postgres(settings: Settings, uri: str) -> Warehouse:
     plain = uri[: named.start()] + uri[named.end() :]
     if uri[named.start()] == "?":
         plain = plain.replace("&", "?", 1) if plain[named.start() :].startswith("&") else plain
-    return PostgresWarehouse(settings, plain, schema=named[1])
+    return PostgresWarehouse(settings, plain, schema=unquote(named[1]))
