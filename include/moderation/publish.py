@@ -317,11 +317,12 @@ class _Publisher:
             table.refresh()
             if self._is_committed():
                 return
-            present = files_named(table, self.plan.load_id, self.plan.dt)
-            stale = [file for file in present if file.file_path not in wanted]
-            missing = sorted(wanted - {file.file_path for file in present})
+            # All of them, even under the same names: with another price list or Parquet library an earlier
+            # attempt had other bytes, and the table would tell their sizes and bounds.
+            stale = files_named(table, self.plan.load_id, self.plan.dt)
+            missing = sorted(wanted)
             if not stale and not missing:
-                break
+                return
             properties = {"load_id": self.plan.load_id}
             try:
                 with table.transaction() as transaction:

@@ -16,8 +16,9 @@ from botocore.exceptions import EndpointConnectionError
 
 from moderation import publish as publishing
 from moderation import published as published_module
-from moderation import schema
+from moderation import schema, tables
 from moderation.catalog import load_table, open_catalog
+from moderation.file_swap import data_files
 from moderation.publish import PublishError, ReconciliationError, publish
 from moderation.published import published_images, read_load, read_loads
 from moderation.settings import Settings
@@ -240,6 +241,34 @@ def test_a_rerun_with_other_answers_leaves_no_row_or_file_of_the_first_attempt(
             assert table is not None
             files = {task.file.file_path for task in table.scan().plan_files()}
             assert files == {uri for owner, uri, *_ in load.files if owner == name}
+
+
+def test_a_rerun_that_writes_other_bytes_under_the_same_names_tells_the_table(
+    settings, s3_client, monkeypatch
+):
+    """As with another Parquet library: engines find a file's footer by the size that the table has."""
+    run = small_run(settings, s3_client)
+    plan = run.store()
+
+    def die(at: str) -> None:
+        if at == "added anomalies":
+            raise Killed(at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "reached", die)
+        patch.setattr(tables, "ROW_GROUP_ROWS", 2)
+        with pytest.raises(Killed):
+            publish(settings, plan, run.records)
+    load = publish(settings, plan, run.records)
+    told = {}
+    with open_catalog(settings) as catalog:
+        for spec in schema.TABLES.values():
+            table = load_table(catalog, spec)
+            assert table is not None
+            if spec is not schema.LOADS:
+                told |= {file.file_path: file.file_size_in_bytes for file in data_files(table)}
+    assert told == {uri: size for _, uri, _, size, _ in load.files}
+    assert len(all_rows(settings)["images"]) == 6
 
 
 def test_loads_published_at_once_all_land_exactly_once(settings, s3_client):
