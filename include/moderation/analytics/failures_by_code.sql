@@ -7,6 +7,8 @@ WITH ranked AS (
             ORDER BY CASE WHEN status = 'moderated' THEN 0 ELSE 1 END, load_id DESC
         ) AS recency
     FROM images
+    -- Only images that are in question: they are few.
+    WHERE source_ref IN (SELECT source_ref FROM images WHERE status = 'failed')
 ),
 still_failed AS (
     SELECT source_ref, COALESCE(error_code, 'unknown') AS error_code, error_message, dt,

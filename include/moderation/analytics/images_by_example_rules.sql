@@ -11,15 +11,18 @@ WITH rules AS (
         ('Non-Explicit Nudity of Intimate parts and Kissing', 'review', 80.0)
     ) AS example (l1, outcome, from_confidence)
 ),
-latest AS (
+superseded AS (
+    -- Answers that a later one of the same image replaced. To rank only images with several is faster: they are few.
     SELECT load_id, manifest_id, line_number
     FROM (
         SELECT load_id, manifest_id, line_number,
             ROW_NUMBER() OVER (PARTITION BY source_ref ORDER BY moderated_at DESC NULLS LAST, load_id DESC) AS recency
         FROM images
-        WHERE status = 'moderated'
+        WHERE status = 'moderated' AND source_ref IN (
+            SELECT source_ref FROM images WHERE status = 'moderated' GROUP BY source_ref HAVING COUNT(*) > 1
+        )
     ) AS ranked
-    WHERE recency = 1
+    WHERE recency > 1
 ),
 labels AS (
     SELECT load_id, manifest_id, line_number, confidence, COALESCE(v7_l1, l1) AS l1 FROM labels_l1
@@ -37,11 +40,18 @@ strictest AS (
 ),
 decided AS (
     SELECT CASE strictest.severity WHEN 2 THEN 'block' WHEN 1 THEN 'review' ELSE 'allow' END AS outcome
-    FROM latest
+    FROM images
     LEFT JOIN strictest
-        ON strictest.load_id = latest.load_id
-        AND strictest.manifest_id = latest.manifest_id
-        AND strictest.line_number = latest.line_number
+        ON strictest.load_id = images.load_id
+        AND strictest.manifest_id = images.manifest_id
+        AND strictest.line_number = images.line_number
+    WHERE images.status = 'moderated' AND NOT EXISTS (
+        SELECT 1
+        FROM superseded
+        WHERE superseded.load_id = images.load_id
+            AND superseded.manifest_id = images.manifest_id
+            AND superseded.line_number = images.line_number
+    )
 )
 SELECT outcome, COUNT(*) AS images, CAST(100.0 * COUNT(*) / SUM(COUNT(*)) OVER () AS DECIMAL(9, 4)) AS images_percent
 FROM decided

@@ -5,6 +5,8 @@ WITH ranked AS (
         MIN(dt) OVER (PARTITION BY source_ref) AS first_planned,
         ROW_NUMBER() OVER (PARTITION BY source_ref ORDER BY load_id DESC) AS recency
     FROM images
+    -- Only images that are in question: they are few.
+    WHERE source_ref IN (SELECT source_ref FROM images WHERE status = 'not_attempted')
 )
 SELECT
     load_id,

@@ -1,9 +1,16 @@
 -- Which third-level labels were found in the most images, by each image's latest answer?
-WITH ranked AS (
-    SELECT load_id, manifest_id, line_number,
-        ROW_NUMBER() OVER (PARTITION BY source_ref ORDER BY moderated_at DESC NULLS LAST, load_id DESC) AS recency
-    FROM images
-    WHERE status = 'moderated'
+WITH superseded AS (
+    -- Answers that a later one of the same image replaced. To rank only images with several is faster: they are few.
+    SELECT load_id, manifest_id, line_number
+    FROM (
+        SELECT load_id, manifest_id, line_number,
+            ROW_NUMBER() OVER (PARTITION BY source_ref ORDER BY moderated_at DESC NULLS LAST, load_id DESC) AS recency
+        FROM images
+        WHERE status = 'moderated' AND source_ref IN (
+            SELECT source_ref FROM images WHERE status = 'moderated' GROUP BY source_ref HAVING COUNT(*) > 1
+        )
+    ) AS ranked
+    WHERE recency > 1
 ),
 found AS (
     SELECT load_id, manifest_id, line_number, source_ref, confidence,
@@ -18,17 +25,19 @@ found AS (
     WHERE v7_l3 IS NOT NULL
 )
 SELECT
-    found.l1,
-    found.l2,
-    found.l3,
-    COUNT(DISTINCT found.source_ref) AS images,
-    CAST(AVG(found.confidence) AS DECIMAL(9, 4)) AS mean_confidence
+    l1,
+    l2,
+    l3,
+    COUNT(DISTINCT source_ref) AS images,
+    CAST(AVG(confidence) AS DECIMAL(9, 4)) AS mean_confidence
 FROM found
-JOIN ranked
-    ON ranked.load_id = found.load_id
-    AND ranked.manifest_id = found.manifest_id
-    AND ranked.line_number = found.line_number
-    AND ranked.recency = 1
-GROUP BY found.l1, found.l2, found.l3
-ORDER BY images DESC, found.l1, found.l2, found.l3
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM superseded
+    WHERE superseded.load_id = found.load_id
+        AND superseded.manifest_id = found.manifest_id
+        AND superseded.line_number = found.line_number
+)
+GROUP BY l1, l2, l3
+ORDER BY images DESC, l1, l2, l3
 LIMIT 25
