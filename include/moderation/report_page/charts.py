@@ -19,6 +19,7 @@ from moderation.report_page.data import Period
 
 _SVG = "http://www.w3.org/2000/svg"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
+_TICKS = 4
 _CONFIG = {
     "font": _FONT,
     "background": None,
@@ -32,7 +33,7 @@ _CONFIG = {
         "title": None,
         "labelPadding": 6,
     },
-    "axisY": {"domain": False, "ticks": False, "tickCount": 4},
+    "axisY": {"domain": False, "ticks": False, "tickCount": _TICKS},
     "axisX": {"grid": False, "labelFlush": False, "labelOverlap": True},
 }
 _STATUSES = (("moderated", "var(--good)"), ("failed", "var(--bad)"), ("not attempted", "var(--wait)"))
@@ -102,20 +103,28 @@ def flag_rate(
             rows.append(_span(period, step) | {"n": 100 * part / period.moderated, "told": told})
     small = height < 100
     most = max((row["n"] for row in rows), default=0)
-    axis = {"labelExpr": "format(datum.value, '~r') + '%'", "tickCount": 2 if small else 4}
+    ticks = 2 if small else _TICKS
+    axis = {"labelExpr": "format(datum.value, '~r') + '%'", "tickCount": ticks}
     encoding = _time(periods, step, width, middle=True) | {
         "y": {
             "field": "n",
             "type": "quantitative",
             "axis": axis,
-            "scale": {"domainMin": 0, "domainMax": most or 1, "nice": True},
+            "scale": {"domainMin": 0, "domainMax": most or 1, "nice": small or ticks},
         }
     }
     mark = {
         "type": "line",
         "color": "var(--flag)",
         "strokeWidth": 1.75,
-        "point": {"size": 16 if small else 26, "color": "var(--flag)", "filled": True, "opacity": 1},
+        "strokeJoin": "round",
+        # A point without a line is all there is to see.
+        "point": {
+            "size": 50 if len(rows) == 1 else 16 if small else 26,
+            "color": "var(--flag)",
+            "filled": True,
+            "opacity": 1,
+        },
     }
     return _draw(rows, mark, encoding, width=width, height=height)
 
@@ -135,6 +144,7 @@ def histogram(steps: Sequence[tuple[int, int]], *, lowest: int, width: int, heig
         }
         for start, labels in steps
     ]
+    lowest -= lowest % 10  # so that the tick in the middle is where a step begins
     ticks = [lowest, (lowest + 100) // 2, 100]
     encoding = {
         "x": {
@@ -156,8 +166,8 @@ def _count_axis(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _height(axis: dict[str, Any]) -> dict[str, Any]:
-    """A bar's height from ``y2`` to ``y``, the axis from zero."""
-    scale = {"zero": True, "nice": True}
+    """A bar's height from ``y2`` to ``y``, the axis from zero to a tick above all, where room is enough."""
+    scale = {"zero": True, "nice": "tickCount" in axis or _TICKS}
     return {"y": {"field": "y", "type": "quantitative", "axis": axis, "scale": scale}, "y2": {"field": "y2"}}
 
 
@@ -193,8 +203,8 @@ def _time(periods: Sequence[Period], step: str, width: int, *, middle: bool = Fa
     stride = -(-len(middles) // max(2, width // 95))
     years = len({day.year for day in starts}) > 1
     form = "%b %Y" if step == "month" else "%-d %b %y" if years else "%-d %b"
-    # The tick is in the middle of a week and names its first day.
-    into = 3 * 86_400_000 if step == "week" else 0
+    # The tick is in the middle of a week's bar, nearly three days in, and names its first day.
+    into = 2 * 86_400_000 if step == "week" else 0
     axis = {"values": middles[::stride], "labelExpr": f"utcFormat(datum.value - {into}, '{form}')"}
     domain = [_milliseconds(min(every)), _milliseconds(_next(max(every), step))]
     x = {

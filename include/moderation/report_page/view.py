@@ -123,7 +123,11 @@ def _figures(report: Report) -> list[dict[str, str]]:
             "value": wording.count(report.failed),
             "note": f"{wording.percent(report.failed, answered)} of those tried" if answered else "–",
         },
-        {"name": "Not attempted", "value": wording.count(report.backlog), "note": "the next run takes them"},
+        {
+            "name": "Not attempted",
+            "value": wording.count(report.backlog),
+            "note": "the next run takes them" if report.backlog else "nothing is owed",
+        },
         {"name": "Cost", "value": wording.dollars(report.cost_usd), "note": per_1000},
     ]
 
@@ -241,7 +245,7 @@ def _cost(report: Report) -> dict[str, Any]:
     ]
     return {
         "drawing": _both(charts.cost, report, wide=_HALF, height=210),
-        "says": f"{mean} a {report.step} on average, {wording.dollars(report.cost_usd)} in all.",
+        "says": f"{mean} a {report.step} with loads on average, {wording.dollars(report.cost_usd)} in all.",
         "table": {"heads": (report.step.title(), "Cost"), "rows": rows},
     }
 

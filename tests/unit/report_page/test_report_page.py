@@ -286,6 +286,32 @@ def test_long_histories_are_shown_in_fewer_bars(span: int, step: str, tmp_path: 
     assert drawing.count("<title>") == len(report.periods)
 
 
+def test_weeks_are_named_by_their_monday() -> None:
+    mondays = [date(2026, 8, 31) + timedelta(days=7 * number) for number in range(13)]
+    periods = [Period(monday, moderated=1, flagged=1) for monday in mondays]
+    for draw in (charts.volume, charts.flag_rate):
+        shown = set(re.findall(r">(\d+ [A-Z][a-z]{2})</text>", draw(periods, "week", width=1000, height=200)))
+        assert len(shown) > 3
+        assert shown <= {f"{monday.day} {monday:%b}" for monday in mondays}
+
+
+def test_no_bar_and_no_point_stands_above_the_last_number_of_the_axis() -> None:
+    day = Period(date(2026, 11, 22), moderated=22, flagged=5, cost_usd=0.022)
+    assert ">25</text>" in charts.volume([day], "day", width=1000, height=200)
+    assert ">25%</text>" in charts.flag_rate([day], "day", width=500, height=200)
+    assert ">$0.0250</text>" in charts.cost([day], "day", width=500, height=200)
+
+
+def test_the_middle_of_a_confidence_axis_is_where_a_step_begins() -> None:
+    drawing = charts.histogram([(55, 3), (95, 4)], lowest=55, width=200, height=84)
+    assert re.findall(r">(\d+%)</text>", drawing) == ["50%", "75%", "100%"]
+
+
+def test_only_what_is_owed_is_left_to_the_next_run(pages: dict[str, str]) -> None:
+    assert "Not attempted 1 the next run takes them" in Page(pages["index"]).words
+    assert "Not attempted 0 nothing is owed" in Page(pages["load"]).words
+
+
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Auckland"])
 def test_days_are_utc_wherever_the_page_is_written(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", zone)
