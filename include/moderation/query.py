@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, redirect_stdout
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,12 @@ import duckdb
 
 from moderation import analytics
 from moderation.reading import DEFAULT_WAIT_SECONDS, WarehouseError, open_warehouse, tables
+from moderation.schema import TABLES
 from moderation.settings import Settings, SettingsError
 
 DEFAULT_ROWS = 40
 _UNLIMITED_WIDTH = 10_000
-_NAME = re.compile(r"\s*[A-Za-z_][\w-]*\s*")
+_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w-]*)\s*;?\s*")
 
 
 class QueryError(Exception):
@@ -112,12 +115,14 @@ def resolve(text: str, table_names: Sequence[str] = ()) -> str:
 
     :raises QueryError: a single word that names nothing.
     """
-    if not _NAME.fullmatch(text):
+    word = _NAME.fullmatch(text)
+    if not word:
         return text
-    if text.strip() in table_names:
-        return f'FROM "{text.strip()}"'
+    name = word["name"]
+    if name.lower() in table_names:
+        return f'SELECT * FROM "{name.lower()}"'  # noqa: S608 - one of the names
     try:
-        return analytics.query(text).sql
+        return analytics.query(name).sql
     except analytics.UnknownQueryError as error:
         raise QueryError(f"{error}. Tables: {', '.join(table_names)}") from error
 
@@ -144,22 +149,49 @@ def export(relation: duckdb.DuckDBPyRelation, target: Path) -> None:
 def _answer(connection: duckdb.DuckDBPyConnection, args: argparse.Namespace) -> None:
     names = [name for name, _ in tables(connection)]
     if args.query is None:
+        if args.output is not None:
+            raise QueryError("--output needs a query, a table or SQL")
         _overview(connection)
         return
     sql = sys.stdin.read() if args.query == "-" else args.query
     if not sql.strip():
         raise QueryError("there is no SQL to run")
+    text = resolve(sql, names)
     try:
-        relation = connection.sql(resolve(sql, names))
-        if relation is None:  # SET, and other statements that answer nothing
-            return
-        if args.output is not None:
-            export(relation, args.output)
-            sys.stdout.write(f"{args.output}\n")
-        else:
-            relation.show(max_width=_width(), max_rows=args.rows)
+        sys.stdout.write(_interruptible(connection, lambda: _result(connection, text, args)))
     except duckdb.Error as error:
         raise QueryError(str(error).strip()) from error
+
+
+def _result(connection: duckdb.DuckDBPyConnection, sql: str, args: argparse.Namespace) -> str:
+    """What to print: the rows, or the file that holds them."""
+    relation = connection.sql(sql)
+    if relation is None:  # SET, and other statements that answer nothing
+        if args.output is not None:
+            raise QueryError("this SQL has no answer to write; ask with SELECT")
+        return ""
+    if args.output is not None:
+        export(relation, args.output)
+        return f"{args.output}\n"
+    # The pages' package is slow to import.
+    from moderation.report_page.wording import foreign  # noqa: PLC0415
+
+    width = _width()
+    with redirect_stdout(io.StringIO()) as shown:
+        relation.show(max_width=width, max_rows=args.rows)
+    # DuckDB leaves in what turns the direction of text or, from 0x80 on, controls some terminals.
+    return "\n".join(map(foreign, shown.getvalue().split("\n")))
+
+
+def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], str]) -> str:
+    """The result of ``work``, ended soon when Ctrl-C is pressed: DuckDB looks for signals too seldom."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(work)
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _overview(connection: duckdb.DuckDBPyConnection) -> None:
@@ -176,7 +208,7 @@ def _overview(connection: duckdb.DuckDBPyConnection) -> None:
 def _print_text(text: str | None, dialect: str) -> None:
     if text is None:
         raise QueryError("--sql needs the name of a query")
-    sql = resolve(sys.stdin.read() if text == "-" else text)
+    sql = resolve(sys.stdin.read() if text == "-" else text, ("labels", *TABLES))
     sys.stdout.write((sql if dialect == "duckdb" else analytics.to_dialect(sql, dialect)) + "\n")
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import io
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,7 +77,7 @@ def test_a_ready_query_prints_a_table(run: Command, capsys: pytest.CaptureFixtur
     assert "Weapon Violence" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", ["images", "FROM images", "select * from images"])
+@pytest.mark.parametrize("text", ["images", "IMAGES", "images;", "FROM images", "select * from images;"])
 def test_a_table_or_sql_is_a_query(text: str, run: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(text) == 0
     assert "13 rows" in capsys.readouterr().out
@@ -158,6 +161,26 @@ def test_control_characters_in_keys_do_not_reach_the_terminal(
     assert "\x07" not in shown
 
 
+def test_text_cannot_turn_round_nor_steer_a_terminal(
+    run: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("select chr(8238) || 'gpj.exe' as a, chr(155) || '2J' as b, chr(127) as c") == 0
+    shown = capsys.readouterr().out
+    assert not {"\u202e", "\x9b", "\x7f"} & set(shown)
+    assert "\\u202egpj.exe" in shown
+
+
+def test_ctrl_c_ends_a_slow_query_soon(run: Command) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(1, signal.pthread_kill, [main, signal.SIGINT])
+    started = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run("select count(*) as n from range(60000) a, range(1000000) b where hash(a.range, b.range) = 7")
+    assert time.monotonic() - started < 15
+
+
 def test_csv_holds_every_row(run: Command, tmp_path: Path) -> None:
     assert run("images", "-o", str(tmp_path / "images.csv"), "--rows", "1") == 0
     table = pyarrow.csv.read_csv(tmp_path / "images.csv")
@@ -186,6 +209,17 @@ def test_an_export_that_cannot_be_made_leaves_nothing(
     assert run("images", "-o", str(tmp_path / target)) == 1
     assert message in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_export_of_nothing_is_refused(
+    run: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "out.csv"
+    assert run("-o", str(target)) == 1
+    assert "needs a query" in capsys.readouterr().err
+    assert run("-- nothing", "-o", str(target)) == 1
+    assert "no answer to write" in capsys.readouterr().err
+    assert not target.exists()
 
 
 def test_a_failing_export_keeps_the_former_file(run: Command, tmp_path: Path) -> None:
@@ -222,6 +256,11 @@ def test_the_text_is_printed_in_the_dialect_asked_for(
     assert "UNION ALL" in capsys.readouterr().out  # Redshift has no VALUES in FROM
     assert run("top_l3", "--sql", "--dialect", "klingon") == 1
     assert "klingon" in capsys.readouterr().err
+
+
+def test_a_table_too_has_a_text_in_another_dialect(run: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("labels", "--sql", "--dialect", "athena") == 0
+    assert capsys.readouterr().out.split() == ["SELECT", "*", "FROM", '"labels"']
 
 
 def test_a_missing_warehouse_names_the_remedy(
