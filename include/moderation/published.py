@@ -45,6 +45,27 @@ def loads_in(catalog: Catalog) -> pa.Table:
     return loads.sort_by([("published_at", "ascending"), ("load_id", "ascending")])
 
 
+def known_load_ids(catalog: Catalog, where: str | None = None) -> set[str]:
+    """Ids of the published loads.
+
+    A file that a publish wrote into `loads` names its load, so only those of a compaction are opened: with a
+    load a night, a year's names cost one listing instead of hundreds of reads.
+
+    :param where: an Iceberg row filter on ``dt``, by which files are left out.
+    """
+    table = load_table(catalog, LOADS)
+    if table is None:
+        return set()
+    known: set[str] = set()
+    for task in table.scan(row_filter=where or AlwaysTrue(), selected_fields=("load_id",)).plan_files():
+        named = None if task.delete_files else load_named(task.file.file_path)
+        if named is None:
+            batches = scan(table, LOADS, ["load_id"], where=where)
+            return {load_id for batch in batches for load_id in batch.column("load_id").to_pylist()}
+        known.add(named)
+    return known
+
+
 def published_images(
     settings: Settings, columns: Sequence[str], *, between: tuple[str, str] | None = None
 ) -> pa.Table:

@@ -18,7 +18,7 @@ from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.table import Table
 
 from moderation.catalog import load_table, open_catalog
-from moderation.published import load_named, loads_in
+from moderation.published import known_load_ids, load_named
 from moderation.reading import WarehouseError, days_condition, quiet, show_only
 from moderation.schema import TABLES, TableSpec
 from moderation.settings import Settings
@@ -63,18 +63,26 @@ def published_files(
 
     :raises WarehouseError: nothing was published yet.
     """
+    return {name: uris for name, (_, uris) in _snapshots(catalog, since, until).items()}
+
+
+def _snapshots(
+    catalog: Catalog, since: date | None, until: date | None
+) -> dict[str, tuple[Table | None, list[str]]]:
+    """Each table as it is now, and its files of committed loads."""
     # `loads` first, the data afterwards: whatever load is known had all its files added before.
-    known = set(loads_in(catalog).column("load_id").to_pylist())
-    if not known:
+    where = days_condition(since, until) or None
+    known = known_load_ids(catalog, where)
+    if not known and not (where and known_load_ids(catalog)):
         raise WarehouseError("nothing was published yet; run the pipeline once")
-    where = days_condition(since, until) or AlwaysTrue()
-    return {spec.name: _files(load_table(catalog, spec), known, where) for spec in TABLES.values()}
+    tables = {name: load_table(catalog, spec) for name, spec in TABLES.items()}
+    return {name: (table, _files(table, known, where)) for name, table in tables.items()}
 
 
-def _files(table: Table | None, known: set[str], where: Any) -> list[str]:
+def _files(table: Table | None, known: set[str], where: str | None) -> list[str]:
     if table is None or table.current_snapshot() is None:
         return []
-    uris = [task.file.file_path for task in table.scan(row_filter=where).plan_files()]
+    uris = [task.file.file_path for task in table.scan(row_filter=where or AlwaysTrue()).plan_files()]
     return sorted(uri for uri in uris if load_named(uri) is None or load_named(uri) in known)
 
 
@@ -86,9 +94,8 @@ def _make_views(
     until: date | None,
 ) -> None:
     where = days_condition(since, until)
-    for name, uris in published_files(catalog, since=since, until=until).items():
+    for name, (table, uris) in _snapshots(catalog, since, until).items():
         spec = TABLES[name]
-        table = load_table(catalog, spec)
         widened = table is not None and len(table.schemas()) > 1
         told = not widened and not _is_named_above(spec, settings.tables_uri)
         source = _source(spec, [_path(uri) for uri in uris], columns_in_folders=told)

@@ -23,7 +23,7 @@ from moderation.catalog import load_table, open_catalog
 from moderation.compaction import CompactionError, compact
 from moderation.file_swap import data_files
 from moderation.publish import publish
-from moderation.published import files_of_load, published_images, read_loads
+from moderation.published import files_of_load, known_load_ids, published_images, read_loads
 from moderation.published_views import open_published
 from moderation.reading import WarehouseError
 from moderation.settings import Settings
@@ -405,6 +405,20 @@ def test_the_command_lists_the_files_that_hold_each_row_once(settings, s3_client
         stored = opened(catalog, "images").io
         paths = [stored.new_input(uri) for uri in listed("images")]
         assert sum(pq.read_metadata(path.open()).num_rows for path in paths) == 11 + 6 + 6
+
+
+def test_published_loads_are_told_by_the_names_of_files_as_long_as_none_is_compacted(
+    settings, s3_client, monkeypatch
+):
+    load_ids = {publish_plain(settings, s3_client, name) for name in ("run-a", "run-b")}
+    with open_catalog(settings) as catalog, monkeypatch.context() as patch:
+        patch.setattr("moderation.published.pq.ParquetFile", None)  # whoever opens a file fails
+        assert known_load_ids(catalog) == load_ids
+        assert known_load_ids(catalog, "dt >= '2999-01-01'") == set()
+    compact(settings)
+    load_ids.add(publish_plain(settings, s3_client, "later"))
+    with open_catalog(settings) as catalog:
+        assert known_load_ids(catalog) == load_ids
 
 
 def test_a_publish_that_died_is_not_among_the_published_files(settings, s3_client, monkeypatch):
