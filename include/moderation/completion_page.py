@@ -73,7 +73,11 @@ def _figures(report: Mapping[str, Any]) -> list[dict[str, str]]:
             "note": wording.percent(counts["moderated"], counts["inputs"]),
         },
         {"name": "Failed", "value": wording.count(counts["failed"]), "note": "each with code and line"},
-        {"name": "Still owed", "value": wording.count(counts["owed"]), "note": "another run can bring them"},
+        {
+            "name": "Still owed",
+            "value": wording.count(counts["owed"]),
+            "note": "another run can bring them" if counts["owed"] else "nothing is left to ask",
+        },
         {
             "name": "Cost",
             "value": wording.dollars(report["cost_usd"]),

@@ -107,6 +107,25 @@ def test_it_tells_counts_failures_with_line_and_remedy_checksums_and_both_costs(
         assert said in words, said
 
 
+@pytest.mark.parametrize(
+    ("code", "message", "said"),
+    [("THROTTLED", None, "THROTTLED"), (None, "Too many.", "Too many."), ("A", "b.", "A: b.")],
+)
+def test_a_failed_job_is_told_by_its_code_its_message_or_both(
+    code: str | None, message: str | None, said: str
+) -> None:
+    given = report(3)
+    given["jobs"][0] |= {"status": "FAILED", "failure_code": code, "failure_message": message}
+    assert f" FAILED {said} 100 " in " ".join(Seen(page(given)).words.split())
+
+
+@pytest.mark.parametrize(
+    ("failed", "said"), [(3, "another run can bring them"), (0, "nothing is left to ask")]
+)
+def test_only_what_is_owed_is_said_to_come_with_another_run(failed: int, said: str) -> None:
+    assert f" Still owed {failed // 2} {said} " in " ".join(Seen(page(report(failed))).words.split())
+
+
 def test_what_is_refused_for_its_own_sake_is_not_offered_as_a_plain_redo() -> None:
     given = report(2)
     given["failures"] = [given["failures"][0]]
