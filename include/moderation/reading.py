@@ -15,7 +15,7 @@ import duckdb
 
 DEFAULT_WAIT_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-_MEMORY_VARIABLE, _MEMORY_LIMIT, _THREADS = "MODERATION_DUCKDB_MEMORY", "256MB", 4
+_MEMORY_VARIABLE, _MEMORY_LIMIT, _THREADS = "MODERATION_DUCKDB_MEMORY", "192MB", 4
 _SCOPED = ("images", "labels_l1", "labels_l2", "labels_l3", "labels", "jobs", "anomalies", "loads")
 
 
@@ -116,7 +116,7 @@ def quiet(connection: duckdb.DuckDBPyConnection) -> None:
 
 @contextmanager
 def bounded(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """For the length of the block, queries take some 256 MB at most; what does not fit lies on the disk.
+    """For the length of the block, queries take some 192 MB at most; what does not fit lies on the disk.
 
     Left alone, DuckDB takes 80 % of a machine that it shares with other tasks. Each of its threads needs
     room, so it gets four at most. Rows may come in another order. ``MODERATION_DUCKDB_MEMORY`` gives it more

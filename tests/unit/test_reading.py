@@ -10,7 +10,7 @@ def limit(connection):
     return connection.execute("SELECT current_setting('memory_limit')").fetchone()[0]
 
 
-@pytest.mark.parametrize(("asked", "given"), [("", "244.1 MiB"), ("2GB", "1.8 GiB")])
+@pytest.mark.parametrize(("asked", "given"), [("", "183.1 MiB"), ("2GB", "1.8 GiB")])
 def test_a_query_of_the_pipeline_takes_no_more_memory_than_it_is_given(monkeypatch, asked, given):
     monkeypatch.setenv("MODERATION_DUCKDB_MEMORY", asked)
     with duckdb.connect() as connection, bounded(connection):

@@ -27,8 +27,8 @@ found AS (
     SELECT load_id, manifest_id, line_number, source_ref, COALESCE(v7_l1, l1, name), NULL, NULL
     FROM labels_l1
 ),
-once AS (
-    SELECT DISTINCT source_ref, l1, l2, l3
+answers AS (
+    SELECT source_ref, l1, l2, l3
     FROM found
     WHERE NOT EXISTS (
         SELECT 1
@@ -38,9 +38,15 @@ once AS (
             AND superseded.line_number = found.line_number
     )
 )
-SELECT l1, l2, l3, COUNT(*) AS images FROM once WHERE l3 IS NOT NULL GROUP BY l1, l2, l3
+SELECT l1, l2, l3, COUNT(*) AS images
+FROM (SELECT DISTINCT source_ref, l1, l2, l3 FROM answers WHERE l3 IS NOT NULL) AS three_levels
+GROUP BY l1, l2, l3
 UNION ALL
-SELECT l1, l2, NULL, COUNT(DISTINCT source_ref) FROM once WHERE l2 IS NOT NULL GROUP BY l1, l2
+SELECT l1, l2, NULL, COUNT(*)
+FROM (SELECT DISTINCT source_ref, l1, l2 FROM answers WHERE l2 IS NOT NULL) AS two_levels
+GROUP BY l1, l2
 UNION ALL
-SELECT l1, NULL, NULL, COUNT(DISTINCT source_ref) FROM once GROUP BY l1
+SELECT l1, NULL, NULL, COUNT(*)
+FROM (SELECT DISTINCT source_ref, l1 FROM answers) AS one_level
+GROUP BY l1
 ORDER BY l1, l2 NULLS FIRST, l3 NULLS FIRST

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from moderation import analytics
+from moderation.report_page.parts import counted
 from moderation.taxonomy import taxonomy
 
 _LOADS = """
@@ -118,11 +119,8 @@ def read(connection: duckdb.DuckDBPyConnection) -> Report:
     return Report(
         step=step,
         periods=_periods(connection, volume, step),
-        tree=_tree(_ready(connection, "images_by_label")),
-        content_types=tuple(
-            (row["content_type"], row["images"], row["flagged"])
-            for row in _ready(connection, "content_type_split")
-        ),
+        tree=_tree(counted(connection, "images_by_label", by=("l1", "l2", "l3"), counts=("images",))),
+        content_types=_content_types(connection),
         histograms=_histograms(_ready(connection, "confidence_histogram")),
         failures=tuple(
             Failure(
@@ -204,6 +202,13 @@ def _tree(rows: list[dict[str, Any]]) -> tuple[Branch, ...]:
         )
 
     return branches(())
+
+
+def _content_types(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[str, int, int], ...]:
+    """Most images first, then by name."""
+    rows = counted(connection, "content_type_split", by=("content_type",), counts=("images", "flagged"))
+    found = ((row["content_type"], row["images"], row["flagged"]) for row in rows)
+    return tuple(sorted(found, key=lambda row: (-row[1], row[0])))
 
 
 def _histograms(rows: list[dict[str, Any]]) -> dict[str, tuple[tuple[int, int], ...]]:
