@@ -92,7 +92,7 @@ def test_a_person_is_told_and_approves_or_rejects_what_is_over_the_limit(
 ) -> None:
     world.upload(f"{n}.jpg" for n in range(3))
     monkeypatch.setenv("MODERATION_ALERT_EMAIL", "ops@example.com")
-    with smtp_server.serving() as mailbox, moderation_runs.person(option) as asked:
+    with smtp_server.serving() as mailbox, moderation_runs.person(option, world.bucket) as asked:
         monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", mailbox.connection)
         dag_run = world.run(max_cost_usd=0.002, on_over_budget="ask", backend="bulk")
         assert mailbox.next()["Subject"] == "Moderation run waits for approval"
@@ -118,7 +118,7 @@ def test_a_try_that_dies_after_the_answer_does_not_ask_again_but_a_clear_does(
         raise ConnectionError("S3 is away")
 
     monkeypatch.setattr(stages, carried_out, dies_once)
-    with moderation_runs.person(option) as asked:
+    with moderation_runs.person(option, world.bucket) as asked:
         dag_run = world.run(max_cost_usd=0.002, on_over_budget="ask", backend="bulk")
         assert world.states(dag_run)["approve"] == {state}
     assert len(asked) == 1
