@@ -64,10 +64,10 @@ query: $(VENV)/.installed ## ask the warehouse: make query SQL="SELECT ..." (or 
 	@$(BIN)/moderation query $(if $(SQL),"$$SQL")
 
 test: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run the test suite
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run also the long versions of the tests
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m ""
+	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m ""
 
 chaos: $(VENV)/.installed-dev ## break the real pipeline in 200 seeded ways (SEEDS=200)
 	@PYTHONPATH=tests:include:plugins $(BIN)/python -m chaos --seeds $(or $(SEEDS),200) --minutes 60

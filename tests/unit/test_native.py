@@ -267,7 +267,7 @@ class TestChoice:
         assert "parse" in result.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @needs_compiler
 def test_no_memory_error_on_any_input(tmp_path: Path) -> None:
     """Built with AddressSanitizer and UBSan, which end the program at the first wrong access."""

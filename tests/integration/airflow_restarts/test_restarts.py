@@ -49,6 +49,7 @@ def test_a_killed_task_and_a_killed_scheduler_find_their_jobs_again(
     assert_as_undisturbed(source, undisturbed)
 
 
+@pytest.mark.long
 def test_a_killed_triggerer_hands_its_waits_to_the_next(
     airflow: Airflow, source: Source, undisturbed: Source
 ) -> None:

@@ -10,7 +10,7 @@ from moderation.settings import Settings
 from support import planned_runs
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.long)])
 def settings(request: pytest.FixtureRequest, tmp_path: Path, bucket: str, aws_env: Any) -> Settings:
     made = planned_runs.make_settings(tmp_path, bucket, tables=request.param)
     return replace(made, parquet_mirror=tmp_path / "mirror")

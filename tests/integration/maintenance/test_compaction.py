@@ -75,6 +75,7 @@ def unfinished_run(settings: Settings, s3_client: Any, monkeypatch: pytest.Monke
     return run
 
 
+@pytest.mark.parametrize("settings", ["local", "s3"], indirect=True)
 def test_small_files_of_several_loads_become_one_a_partition_and_no_row_changes(settings, s3_client):
     publish_odd(settings, s3_client)
     for number in range(3):

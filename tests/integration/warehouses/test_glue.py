@@ -191,6 +191,7 @@ def _current_files(settings: Settings) -> dict[str, list[str]]:
         }
 
 
+@pytest.mark.long
 def test_compaction_in_glue_keeps_every_row_and_every_file_that_a_kept_snapshot_needs(glue, s3_client):
     load_ids = [publish_plain(glue, s3_client, f"run-{number}") for number in range(3)]
     truth = {name: published_loads.rows(table) for name, table in published_loads.expected(glue).items()}
