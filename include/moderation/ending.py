@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,8 @@ def nothing_new(plan: Plan) -> str:
 def _report_load(
     settings: Settings, plan: Plan, load_id: str, *, loaded: bool, tolerated: float, why: str | None
 ) -> str:
+    # Counted before the page is drawn, which takes much memory and keeps it.
+    counted = build_report(settings, load_id)
     page = _write_page(settings, load_id) if loaded else None
     found = completion.build_completion(settings, plan, load_id, outcome="published")
     redo = _redo_command(settings, load_id)
@@ -165,7 +167,7 @@ def _report_load(
             + "; clear the task load with everything after it"
         )
     found["outcome"] = str(problem) if problem else "published"
-    text = to_text(build_report(settings, load_id, page=page), query_command=f"{settings.command} query")
+    text = to_text(replace(counted, page=page), query_command=f"{settings.command} query")
     text += "\n" + completion.to_text(found, uri=_page_place(settings, plan), redo_command=redo)
     uri = _write(settings, plan, text, found)
     if problem:

@@ -90,10 +90,8 @@ class Report:
         return asdict(self)
 
 
-def build_report(settings: Settings, load_id: str, *, page: str | None = None) -> Report:
+def build_report(settings: Settings, load_id: str) -> Report:
     """Count a published load.
-
-    :param page: where its report page was written.
 
     :raises WarehouseError: there is no such published load.
     """
@@ -117,7 +115,6 @@ def build_report(settings: Settings, load_id: str, *, page: str | None = None) -
             tables_uri=absolute(settings.tables_uri),
             warehouse=str(settings.warehouse_path),
             parquet_mirror=str(settings.parquet_mirror) if settings.parquet_mirror else None,
-            page=page,
         )
 
 
