@@ -28,7 +28,7 @@ COPY include /opt/airflow/include
 COPY plugins /opt/airflow/plugins
 COPY dags /opt/airflow/dags
 # Compiled here, because the running user may not write beside the code.
-RUN python -c "from moderation import native; print(native.build())" \
+RUN python -c "from moderation.flatten.native import library; print(library.build())" \
     && python -m compileall -q --invalidation-mode checked-hash /opt/airflow/include /opt/airflow/plugins
 
 FROM packages

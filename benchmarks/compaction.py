@@ -22,8 +22,8 @@ import boto3
 
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials
-from moderation import compaction
-from moderation.published_views import open_published
+from moderation.maintenance import compaction
+from moderation.query.published_views import open_published
 from moderation.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parent / "queries"))

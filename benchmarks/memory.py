@@ -125,8 +125,8 @@ def plan_again(settings: Any, lines: int) -> None:
 
 
 def _plan(settings: Any, run_key: str) -> Any:
-    from moderation.plan import PlanRequest, make_plan, release  # noqa: PLC0415
-    from moderation.published import stream_images  # noqa: PLC0415
+    from moderation.plan.planner import PlanRequest, make_plan, release  # noqa: PLC0415
+    from moderation.tables.published import stream_images  # noqa: PLC0415
 
     request = PlanRequest(
         run_key=run_key,
@@ -141,8 +141,8 @@ def _plan(settings: Any, run_key: str) -> Any:
 
 def submit(settings: Any, lines: int) -> None:
     """Prove that no manifest changed, as before the first paid call."""
-    from moderation import s3 as s3_objects  # noqa: PLC0415
-    from moderation.plan_files import check_manifests, load_plan, plan_uri  # noqa: PLC0415
+    from moderation.plan.store import check_manifests, load_plan, plan_uri  # noqa: PLC0415
+    from moderation.storage import s3_objects  # noqa: PLC0415
 
     with s3_objects.open_client(settings) as client:
         check_manifests(load_plan(plan_uri(settings, "plan", 1), s3=client), s3=client)
@@ -150,10 +150,10 @@ def submit(settings: Any, lines: int) -> None:
 
 def detect(settings: Any, lines: int) -> None:
     """The two files of each manifest, from the checkpoint of its answers; one manifest after the other."""
-    from moderation import s3 as s3_objects  # noqa: PLC0415
-    from moderation.detect.checkpoint import Spool  # noqa: PLC0415
-    from moderation.detect.manifest import Line, ManifestFile  # noqa: PLC0415
-    from moderation.detect.output import Place, write_files  # noqa: PLC0415
+    from moderation.analyse.detect.checkpoint import Spool  # noqa: PLC0415
+    from moderation.analyse.detect.manifest import Line, ManifestFile  # noqa: PLC0415
+    from moderation.analyse.detect.output import Place, write_files  # noqa: PLC0415
+    from moderation.storage import s3_objects  # noqa: PLC0415
     from support.planned_runs import answer, weapon_violence  # noqa: PLC0415
 
     with s3_objects.open_client(settings) as client, tempfile.TemporaryDirectory() as folder:
@@ -170,9 +170,9 @@ def detect(settings: Any, lines: int) -> None:
 
 def publish(settings: Any, lines: int) -> None:
     """Reconcile, flatten, write, upload, commit."""
-    from moderation import s3 as s3_objects  # noqa: PLC0415
-    from moderation.publish import publish as publish_load  # noqa: PLC0415
-    from moderation.results import AnalysisRecord  # noqa: PLC0415
+    from moderation.analyse.record import AnalysisRecord  # noqa: PLC0415
+    from moderation.publish.commit import publish as publish_load  # noqa: PLC0415
+    from moderation.storage import s3_objects  # noqa: PLC0415
 
     planned = _answered_plan(settings)
     with s3_objects.open_client(settings) as client:
@@ -184,15 +184,15 @@ def publish(settings: Any, lines: int) -> None:
 
 def load(settings: Any, lines: int) -> None:
     """Into the DuckDB file."""
-    from moderation import warehouses  # noqa: PLC0415
+    from moderation.warehouses import configured  # noqa: PLC0415
 
-    for warehouse in warehouses.configured(settings):
+    for warehouse in configured.configured(settings):
         assert warehouse.load(_answered_plan(settings).load_id)["images"] == lines
 
 
 def report(settings: Any, lines: int) -> None:
     """The run's report as text and the completion report."""
-    from moderation.ending import report as write_report  # noqa: PLC0415
+    from moderation.report.run_report import report as write_report  # noqa: PLC0415
 
     planned = _answered_plan(settings)
     write_report(planned.uri, planned.load_id, settings=settings)
@@ -200,14 +200,14 @@ def report(settings: Any, lines: int) -> None:
 
 def rebuild(settings: Any, lines: int) -> None:
     """The tables anew from the raw answers."""
-    from moderation.rebuild import rebuild as rebuild_tables  # noqa: PLC0415
+    from moderation.maintenance.rebuild import rebuild as rebuild_tables  # noqa: PLC0415
 
     (done,) = rebuild_tables(settings)
     assert done.is_same_digest, done
 
 
 def _answered_plan(settings: Any) -> Any:
-    from moderation.plan_files import load_plan  # noqa: PLC0415
+    from moderation.plan.store import load_plan  # noqa: PLC0415
 
     return load_plan(f"{settings.work_uri}/runs/{NAME}/plan-001/plan.json", settings=settings)
 

@@ -47,13 +47,13 @@ the task is always safe. If it fails, the log names the file and what to do; see
     tags=["moderation", "maintenance"],
 )
 def compact_tables() -> None:
-    """Wire the one step; what it does is in ``moderation.compaction``."""
+    """Wire the one step; what it does is in ``moderation.maintenance.compaction``."""
 
     @task(doc_md="Compacts every table; returns what became of each.")
     def compact(params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         from dataclasses import asdict  # noqa: PLC0415 - keeps parsing fast, here and below
 
-        from moderation.compaction import compact as compact_all  # noqa: PLC0415
+        from moderation.maintenance.compaction import compact as compact_all  # noqa: PLC0415
         from moderation.settings import Settings  # noqa: PLC0415
 
         chosen = params or {}

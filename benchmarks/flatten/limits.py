@@ -11,11 +11,11 @@ from pathlib import Path
 from ours import CONTEXT, record_of
 from spec import results_files
 
-from moderation.blocks import iter_blocks
-from moderation.flatten import Flattened, flatten_unplanned
-from moderation.native import parse_block
+from moderation.flatten.blocks import iter_blocks
+from moderation.flatten.flatten import Flattened, flatten_unplanned
+from moderation.flatten.native.library import parse_block
 from moderation.schema import IMAGES, LABELS
-from moderation.tables import LoadWriter
+from moderation.tables.writer import LoadWriter
 
 
 def read(folder: Path) -> None:

@@ -12,12 +12,12 @@ from spec import COMPLETED_AT, DT, LOAD_ID, MIN_CONFIDENCE, REPOSITORY, job_id, 
 sys.path.insert(0, str(REPOSITORY / "include"))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # nobody multiplies matrices; idle threads cost 30 ms
 
-from moderation.blocks import iter_blocks
-from moderation.flatten import flatten_unplanned
-from moderation.results import AnalysisRecord, JobStatus
-from moderation.rows import LoadContext
+from moderation.analyse.record import AnalysisRecord, JobStatus
+from moderation.flatten.blocks import iter_blocks
+from moderation.flatten.flatten import flatten_unplanned
+from moderation.flatten.rows import LoadContext
 from moderation.schema import IMAGES, LABELS
-from moderation.tables import LoadWriter
+from moderation.tables.writer import LoadWriter
 
 CONTEXT = LoadContext(
     load_id=LOAD_ID,

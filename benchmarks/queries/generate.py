@@ -21,11 +21,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from moderation.catalog import ensure_tables, open_catalog
+from moderation.reference.taxonomy import taxonomy
 from moderation.schema import IMAGES, JOBS, LABELS, LOADS, physical_schema
 from moderation.settings import Settings
-from moderation.tables import LoadWriter
-from moderation.taxonomy import taxonomy
+from moderation.tables.catalog import ensure_tables, open_catalog
+from moderation.tables.writer import LoadWriter
 
 LABELS_PER_IMAGE = 1.69
 MANIFEST = 10_000

@@ -22,11 +22,11 @@ from typing import Any
 import duckdb
 from generate import FIRST_DAY, Data, add_arguments, data_from
 
-from moderation import analytics
-from moderation.published_views import open_published
-from moderation.reading import quiet, show_only
+from moderation.query import queries
+from moderation.query.published_views import open_published
 from moderation.schema import TABLES
 from moderation.warehouses.duckdb import labels_view
+from moderation.warehouses.reading import quiet, show_only
 
 SOURCES = ("published", "plain")
 
@@ -57,7 +57,7 @@ def measure(data: Data, name: str, source: str, since: date | None) -> tuple[flo
         with opened(data, source, since) as connection:
             limits = f"SET memory_limit = '10GB'; SET temp_directory = '{data.folder / 'spill'}'"
             connection.execute(limits)
-            answer = connection.execute(analytics.query(name).sql).fetchall()
+            answer = connection.execute(queries.query(name).sql).fetchall()
         times.append(time.perf_counter() - start)
         busy.append(time.process_time() - started)
     return min(times), min(busy), answer
@@ -82,7 +82,7 @@ def main() -> None:
     results = json.loads(kept.read_text()) if kept.exists() else {}
     end = time.monotonic() + args.seconds
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        for query in analytics.queries():
+        for query in queries.queries():
             for source in SOURCES if query.name in (args.only or [query.name]) else ():
                 key = f"{query.name} {source}"
                 if key not in results and not args.table and time.monotonic() < end:
@@ -92,7 +92,7 @@ def main() -> None:
         "| query | published: s, CPU s | plain: s, CPU s | plain ÷ published: s, CPU | rows | same answer |"
     )
     print("|---|---:|---:|---:|---:|---|")
-    for query in analytics.queries():
+    for query in queries.queries():
         both = [results.get(f"{query.name} {source}") for source in SOURCES]
         if both[0] and both[1]:
             (ours, our_cpu, mine, count), (plain, plain_cpu, theirs, _) = both

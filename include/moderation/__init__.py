@@ -1,5 +1,5 @@
 """Bulk image moderation on Amazon Rekognition, from listing to tables. Knows nothing of Airflow."""
 
-from moderation.memory import choose_allocator
+from moderation.storage.memory import choose_allocator
 
 choose_allocator()

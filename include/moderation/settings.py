@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from moderation import pricing
 from moderation.errors import NeedsAPersonError
-from moderation.pricing import PriceTier
+from moderation.reference import prices
+from moderation.reference.prices import PriceTier
 
 T = TypeVar("T")
 
@@ -70,8 +70,8 @@ class Settings:
     command: str = "moderation"
     redo_command: str | None = None
     model_version: str = "7.0"
-    price_tiers: tuple[PriceTier, ...] = pricing.DEFAULT_TIERS
-    adapter_price_tiers: tuple[PriceTier, ...] = pricing.DEFAULT_ADAPTER_TIERS
+    price_tiers: tuple[PriceTier, ...] = prices.DEFAULT_TIERS
+    adapter_price_tiers: tuple[PriceTier, ...] = prices.DEFAULT_ADAPTER_TIERS
     claim_hours: float = 24.0
     inspect_threads: int = 16
     detect_tps: float | None = None
@@ -107,9 +107,9 @@ class Settings:
             command=value("MODERATION_COMMAND", str, cls.command),
             redo_command=value("MODERATION_REDO_COMMAND", _redo_command, None),
             model_version=value("MODERATION_MODEL", _model, cls.model_version),
-            price_tiers=value("MODERATION_PRICE_TIERS", pricing.parse_tiers, cls.price_tiers),
+            price_tiers=value("MODERATION_PRICE_TIERS", prices.parse_tiers, cls.price_tiers),
             adapter_price_tiers=value(
-                "MODERATION_ADAPTER_PRICE_TIERS", pricing.parse_tiers, cls.adapter_price_tiers
+                "MODERATION_ADAPTER_PRICE_TIERS", prices.parse_tiers, cls.adapter_price_tiers
             ),
             claim_hours=value("MODERATION_CLAIM_HOURS", _positive, cls.claim_hours),
             inspect_threads=value("MODERATION_INSPECT_THREADS", _threads, cls.inspect_threads),

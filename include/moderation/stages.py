@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from moderation import backends, bulk, ending, redo, s3, warehouses
-from moderation.adapter_check import AdapterUnusableError, check_adapter
-from moderation.ending import ImagesOwedError, RunIncompleteError, report
-from moderation.plan import (
+from moderation.adapters.status import AdapterUnusableError, check_adapter
+from moderation.analyse import backend as backends
+from moderation.analyse import bulk
+from moderation.plan.planner import (
     ManifestRef,
     Plan,
     PlanError,
@@ -22,13 +22,18 @@ from moderation.plan import (
     renew_claim,
     run_key,
 )
-from moderation.plan_files import check_manifests, dry_run_uri
-from moderation.publish import PublishedLoad, ReconciliationError, ToleranceExceededError
-from moderation.publish import publish as publish_load
-from moderation.published import stream_images
+from moderation.plan.price import OverBudgetError, Spending
+from moderation.plan.store import check_manifests, dry_run_uri
+from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
+from moderation.publish.commit import publish as publish_load
+from moderation.report import run_report
+from moderation.report.run_report import ImagesOwedError, RunIncompleteError, report
 from moderation.settings import Settings
-from moderation.sources import SourceError
-from moderation.spending import OverBudgetError, Spending
+from moderation.sources import failed_of_load
+from moderation.sources.open import SourceError
+from moderation.storage import s3_objects
+from moderation.tables.published import stream_images
+from moderation.warehouses import configured
 
 __all__ = [
     "ImagesOwedError",
@@ -82,22 +87,22 @@ def discover(
 ) -> str:
     """List the source, leave out what is moderated, cut the rest into manifests; return the plan's URI.
 
-    :param source: see ``moderation.sources.open_source``; ``{ds}`` and ``{ds_nodash}`` stand for the run's
+    :param source: see ``sources.open.open_source``; ``{ds}`` and ``{ds_nodash}`` stand for the run's
         UTC date.
     :param backend: ``bulk``, ``detect`` or ``auto``.
     :param dry_run: plan only: nothing is uploaded or claimed, and the plan cannot be gone on with.
     :param redo_load_id: instead of the source, take what this load could not moderate, and ask for it as
         that load did.
     :param redo_permanent: then also pictures that were refused for their own sake.
-    :raises moderation.plan.PlanError: an argument or the source cannot be used.
+    :raises moderation.plan.planner.PlanError: an argument or the source cannot be used.
     """
     settings = settings or Settings.from_env()
     if redo_load_id:
         try:
-            min_confidence, adapter = redo.question_of(settings, redo_load_id)
+            min_confidence, adapter = failed_of_load.question_of(settings, redo_load_id)
         except SourceError as error:
             raise PlanError(str(error)) from error
-        source = redo.FailedOfLoad(redo_load_id, permanent=redo_permanent).uri
+        source = failed_of_load.FailedOfLoad(redo_load_id, permanent=redo_permanent).uri
     day = run.logical_time.astimezone(UTC).date()
     request = PlanRequest(
         run_key=run.key(),
@@ -112,8 +117,8 @@ def discover(
     plan = make_plan(settings, request, published=stream_images, dry_run=dry_run)
     if dry_run:
         plan = replace(plan, uri=dry_run_uri(settings, run.key()))
-        with s3.open_client(settings) as client:
-            s3.put(client, plan.uri, plan.to_json())
+        with s3_objects.open_client(settings) as client:
+            s3_objects.put(client, plan.uri, plan.to_json())
     totals = plan.totals
     log.info(
         "%s lists %d: %d to analyse, %d cannot be sent, %d moderated already, %d no images, "
@@ -138,10 +143,10 @@ def job_arguments(
     :param rekognition: a boto3 client: asked about adapters and by the backend ``auto``; it starts nothing.
     :returns: nothing when the plan goes to DetectModerationLabels; see :func:`detect_arguments`.
     :raises AdapterUnusableError: the adapter is missing or expired.
-    :raises moderation.manifests.ManifestError: a manifest is not the one that was planned.
+    :raises moderation.plan.manifests.ManifestError: a manifest is not the one that was planned.
     """
     settings = settings or Settings.from_env()
-    with s3.open_client(settings) as client:
+    with s3_objects.open_client(settings) as client:
         plan = load_plan(plan_uri, s3=client)
         if not plan.manifests:
             return []
@@ -149,7 +154,7 @@ def job_arguments(
             try:
                 check_adapter(rekognition, plan.adapter)
             except AdapterUnusableError as error:
-                ending.note_stop(plan, str(error), s3=client)
+                run_report.note_stop(plan, str(error), s3=client)
                 raise
         if plan.inputs_uri:  # a dry run wrote none
             check_manifests(plan, s3=client)
@@ -162,17 +167,17 @@ def spending(plan_uri: str, *, max_cost_usd: float | None, settings: Settings | 
     """Tell what the plan costs and whether the run may spend that; for a decision before the first paid call.
 
     :param max_cost_usd: None for no limit.
-    :raises moderation.plan.PlanError: the limit is no number of US dollars.
+    :raises moderation.plan.planner.PlanError: the limit is no number of US dollars.
     """
     settings = settings or Settings.from_env()
-    with s3.open_client(settings) as client:
+    with s3_objects.open_client(settings) as client:
         plan = load_plan(plan_uri, s3=client)
-        ending.forget_stop(plan, s3=client)
+        run_report.forget_stop(plan, s3=client)
         choice = backends.read_choice(plan, s3=client)
         try:
             return _spending(plan, choice.backend if choice else plan.backend, max_cost_usd)
         except PlanError as error:
-            ending.note_stop(plan, str(error), s3=client)
+            run_report.note_stop(plan, str(error), s3=client)
             raise
 
 
@@ -182,8 +187,8 @@ def refuse(plan_uri: str, reason: str, *, settings: Settings | None = None) -> N
     :raises OverBudgetError: always, with the reason.
     """
     settings = settings or Settings.from_env()
-    with s3.open_client(settings) as client:
-        ending.note_stop(load_plan(plan_uri, s3=client), reason, s3=client)
+    with s3_objects.open_client(settings) as client:
+        run_report.note_stop(load_plan(plan_uri, s3=client), reason, s3=client)
     raise OverBudgetError(reason)
 
 
@@ -215,7 +220,7 @@ def detect_arguments(
     :param job_ids: what the bulk tasks returned.
     """
     settings = settings or Settings.from_env()
-    with s3.open_client(settings) as client:
+    with s3_objects.open_client(settings) as client:
         plan = load_plan(plan_uri, s3=client)
         left = backends.fall_back(
             plan,
@@ -232,7 +237,7 @@ def detect_arguments(
 def goes_to_single_calls(plan_uri: str, manifest_uri: str, *, settings: Settings | None = None) -> bool:
     """Whether DetectModerationLabels took a manifest over: a bulk job would be paid beside its calls."""
     settings = settings or Settings.from_env()
-    with s3.open_client(settings) as client:
+    with s3_objects.open_client(settings) as client:
         plan = load_plan(plan_uri, s3=client)
         choice = backends.read_choice(plan, s3=client)
     taken = [manifest.uri for manifest in plan.manifests if choice and choice.uses_detect(manifest)]
@@ -273,9 +278,9 @@ def publish(
 
     :param job_ids: what the tasks of bulk jobs returned, in any order.
     :param tolerated_failure_percentage: publish nothing when more of the images than that are still owed.
-    :raises moderation.bulk.JobNotEndedError: a job still runs.
-    :raises moderation.publish.ReconciliationError: answers are not those to what was asked.
-    :raises moderation.publish.PublishError: nothing of the load is visible; publish again.
+    :raises moderation.analyse.bulk.JobNotEndedError: a job still runs.
+    :raises moderation.publish.commit.ReconciliationError: answers are not those to what was asked.
+    :raises moderation.publish.commit.PublishError: nothing of the load is visible; publish again.
     """
     settings = settings or Settings.from_env()
     plan = load_plan(plan_uri, settings=settings)
@@ -283,8 +288,8 @@ def publish(
         mark_published(plan, settings=settings)
         log.info("nothing to publish: %s holds nothing new", plan.source)
         return None
-    with s3.open_client(settings) as client:
-        ending.forget_stop(plan, s3=client)
+    with s3_objects.open_client(settings) as client:
+        run_report.forget_stop(plan, s3=client)
         records = backends.collect_records(
             plan,
             [job_id for job_id in job_ids if job_id],
@@ -293,7 +298,7 @@ def publish(
             list_jobs=list_jobs,
         )
         for record in records:
-            s3.put(client, plan.analysis_record_uri(record.manifest_id), record.to_json())
+            s3_objects.put(client, plan.analysis_record_uri(record.manifest_id), record.to_json())
     try:
         return publish_load(
             settings,
@@ -303,8 +308,8 @@ def publish(
             tolerated_failure_percentage=tolerated_failure_percentage,
         )
     except (ReconciliationError, ToleranceExceededError) as error:
-        with s3.open_client(settings) as client:
-            ending.note_stop(plan, str(error), s3=client)
+        with s3_objects.open_client(settings) as client:
+            run_report.note_stop(plan, str(error), s3=client)
         raise
 
 
@@ -330,17 +335,17 @@ def load(
     load_id: str | None,
     *,
     settings: Settings | None = None,
-    connection_uri: warehouses.ConnectionUri | None = None,
+    connection_uri: configured.ConnectionUri | None = None,
 ) -> str | None:
     """Bring a published load into every configured warehouse; return its id.
 
     :param connection_uri: gives the URI of a connection that the settings only name.
-    :raises moderation.reading.WarehouseError: one of them failed; the later ones were not tried, and loading
+    :raises WarehouseError: one of them failed; the later ones were not tried, and loading
         again is safe for all.
     """
     if load_id is None:
         return None
     settings = settings or Settings.from_env()
-    for warehouse in warehouses.configured(settings, connection_uri=connection_uri):
+    for warehouse in configured.configured(settings, connection_uri=connection_uri):
         log.info("%s: %s", type(warehouse).__name__, warehouse.load(load_id))
     return load_id

@@ -28,7 +28,7 @@ class ModerationReportLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """Address of the page, below the web server's own."""
-        from moderation.report_page import load_file  # noqa: PLC0415 - keeps parsing fast
+        from moderation.report.page.write import load_file  # noqa: PLC0415 - keeps parsing fast
 
         load_id = getattr(operator, "published", None)
         page = f"loads/{load_file(load_id)}" if isinstance(load_id, str) else "index.html"

@@ -15,10 +15,10 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import select
 
-from moderation import s3
-from moderation.report_page import load_file
-from moderation.report_page.store import NoSuchPageError, read_completion, read_page
+from moderation.report.page.store import NoSuchPageError, read_completion, read_page
+from moderation.report.page.write import load_file
 from moderation.settings import Settings
+from moderation.storage import s3_objects
 
 # Pages are files written by tasks: whatever may once stand in one, it runs no script. It keeps its origin,
 # for a browser sends the login of the same site alone when a link of the page is followed.
@@ -112,7 +112,7 @@ def _answer(read: Callable[[], bytes], *, media_type: str) -> Response:
         return Response(read(), media_type=media_type, headers=_HEADERS)
     except NoSuchPageError:
         return _say(404, "There is no such report page. Pages are written by the task report of each run.")
-    except s3.S3Error as error:
+    except s3_objects.S3Error as error:
         _log.error("a report page cannot be read: %s", error)
         return _say(502, f"The report page cannot be read: {error}")
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from moderation.errors import NeedsAPersonError
-from moderation.s3 import S3Unavailable
+from moderation.storage.s3_objects import S3Unavailable
 
 
 def moderation_retry_policy(

@@ -50,8 +50,8 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
     A manifest that is finished calls nothing.
 
     Returns what came of it as a small dictionary: ``job_id``, ``results_uri``, ``summary_uri``, counts and
-    rates; see :class:`moderation.detect.DetectOutcome`. Images that AWS refuses are entries of the summary
-    and do not fail the task.
+    rates; see :class:`moderation.analyse.detect.request.DetectOutcome`. Images that AWS
+    refuses are entries of the summary and do not fail the task.
 
     .. seealso::
         https://docs.aws.amazon.com/rekognition/latest/dg/procedure-moderate-images.html
@@ -133,8 +133,8 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
     def execute(self, context: Context) -> dict[str, Any]:
         """Moderate the manifest, or what earlier tries have left of it."""
         # Here and not above: a Dag file that names this operator must parse without aiobotocore's second.
-        from moderation.detect import DetectOptions, DetectRequest  # noqa: PLC0415
-        from moderation.detect.run import run_manifest  # noqa: PLC0415
+        from moderation.analyse.detect.request import DetectOptions, DetectRequest  # noqa: PLC0415
+        from moderation.analyse.detect.run import run_manifest  # noqa: PLC0415
         from moderation.settings import Settings  # noqa: PLC0415
 
         parameters = self._checked_parameters()
@@ -210,7 +210,7 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
 
     def _quota_of_account(self, settings: Any, s3: Any) -> float:
         """What is set, what Service Quotas says of the account, or AWS's default."""
-        from moderation.detect.quota import CLIENT_CONFIG, detect_tps, is_aws  # noqa: PLC0415 - as in execute
+        from moderation.analyse.detect.quota import CLIENT_CONFIG, detect_tps, is_aws  # noqa: PLC0415 - as in execute
 
         def open_client() -> Any:
             return AwsBaseHook(
@@ -239,7 +239,7 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
             client.close()
 
     def _connector(self, in_flight: int) -> Callable[[], Any]:
-        from moderation.detect.run import client_config  # noqa: PLC0415 - as in execute
+        from moderation.analyse.detect.run import client_config  # noqa: PLC0415 - as in execute
 
         hook = RekognitionHook(
             aws_conn_id=self.aws_conn_id,
@@ -259,18 +259,18 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
 @contextmanager
 def _named_errors() -> Iterator[None]:
     """Tell the retry policy what kind of failure a run ended with."""
-    from moderation import detect  # noqa: PLC0415 - as in execute
+    from moderation.analyse.detect import errors  # noqa: PLC0415 - as in execute
 
-    class_of: dict[type[detect.DetectError], type[RekognitionError]] = {
-        detect.DetectDenied: RekognitionAccessDenied,
-        detect.DetectRequestRefused: RekognitionRequestInvalid,
-        detect.ManifestInvalid: RekognitionRequestInvalid,
-        detect.CheckpointDamaged: RekognitionRequestInvalid,
-        detect.ResultsConflict: RekognitionRequestInvalid,
-        detect.DetectUnavailable: RekognitionUnavailable,
-        detect.OwnedElsewhere: RekognitionUnavailable,
+    class_of: dict[type[errors.DetectError], type[RekognitionError]] = {
+        errors.DetectDenied: RekognitionAccessDenied,
+        errors.DetectRequestRefused: RekognitionRequestInvalid,
+        errors.ManifestInvalid: RekognitionRequestInvalid,
+        errors.CheckpointDamaged: RekognitionRequestInvalid,
+        errors.ResultsConflict: RekognitionRequestInvalid,
+        errors.DetectUnavailable: RekognitionUnavailable,
+        errors.OwnedElsewhere: RekognitionUnavailable,
     }
     try:
         yield
-    except detect.DetectError as error:
+    except errors.DetectError as error:
         raise class_of[type(error)](str(error), code=type(error).__name__) from error

@@ -53,8 +53,8 @@ def _step(name: str) -> Accepts:
 _OPERATOR = "rekognition.operators:RekognitionStartMediaAnalysisJobOperator"
 _HOOK = "rekognition.hooks:RekognitionHook"
 _STORE = "chaos.attempt:FileStore"
-_CHECKPOINT = "moderation.detect.checkpoint"
-_OUTPUT = "moderation.detect.output"
+_CHECKPOINT = "moderation.analyse.detect.checkpoint"
+_OUTPUT = "moderation.analyse.detect.output"
 _WAREHOUSE = "moderation.warehouses.duckdb"
 _PUBLISH_STEPS = (
     "built",
@@ -66,13 +66,15 @@ _PUBLISH_STEPS = (
 )
 
 PLAN = (
-    Point("plan: source listed", "moderation.plan:discover", after=True),
-    Point("plan: second manifest about to be written", "moderation.plan:_Writer._put", call=2),
-    Point("plan: manifests written, inputs not", "moderation.plan:write_inputs"),
-    Point("plan: inputs written", "moderation.plan:write_inputs", after=True),
-    Point("plan: images claimed", "moderation.claims:write", after=True),
-    Point("plan: before plan.json", "moderation.s3:put_if_absent", accepts=_is_plan),
-    Point("plan: after plan.json", "moderation.s3:put_if_absent", accepts=_is_plan, after=True),
+    Point("plan: source listed", "moderation.plan.planner:discover", after=True),
+    Point("plan: second manifest about to be written", "moderation.plan.planner:_Writer._put", call=2),
+    Point("plan: manifests written, inputs not", "moderation.plan.planner:write_inputs"),
+    Point("plan: inputs written", "moderation.plan.planner:write_inputs", after=True),
+    Point("plan: images claimed", "moderation.plan.claims:write", after=True),
+    Point("plan: before plan.json", "moderation.storage.s3_objects:put_if_absent", accepts=_is_plan),
+    Point(
+        "plan: after plan.json", "moderation.storage.s3_objects:put_if_absent", accepts=_is_plan, after=True
+    ),
 )
 SUBMIT = (
     Point("submit: before the token is stored", f"{_STORE}.set", accepts=_key("rekognition_submission")),
@@ -102,10 +104,10 @@ DETECT = (
 )
 PUBLISH = (
     *(
-        Point(f"publish: {step}", "moderation.publish:reached", accepts=_step(step))
+        Point(f"publish: {step}", "moderation.publish.commit:reached", accepts=_step(step))
         for step in _PUBLISH_STEPS
     ),
-    Point("publish: file half in place", "moderation.storage:Storage.put_file", call=3),
+    Point("publish: file half in place", "moderation.storage.files:Storage.put_file", call=3),
     Point("publish: in a commit of the catalog", "pyiceberg.catalog.sql:SqlCatalog.commit_table", call=2),
     Point("publish: commit of loads unanswered", "pyiceberg.table:Table.add_files", after=True),
 )
@@ -115,9 +117,9 @@ LOAD = (
     Point("load: before the commit", f"{_WAREHOUSE}:labels_view"),
     Point("load: committed", f"{_WAREHOUSE}:DuckDBWarehouse._copy", after=True),
     Point("load: mirror, first file copied", "moderation.warehouses.folder:FolderMirror._copy", after=True),
-    Point("load: mirror, file not renamed", "moderation.storage:Storage.copy_to", call=3, after=True),
+    Point("load: mirror, file not renamed", "moderation.storage.files:Storage.copy_to", call=3, after=True),
 )
-REPORT = (Point("report: before it is written", "moderation.ending:build_report", after=True),)
+REPORT = (Point("report: before it is written", "moderation.report.run_report:build_report", after=True),)
 
 ALL = {point.name: point for point in (*PLAN, *SUBMIT, *DETECT, *PUBLISH, *LOAD, *REPORT)}
 

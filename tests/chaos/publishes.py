@@ -21,8 +21,9 @@ from chaos.attempt import Ending, Order
 from chaos.nemesis import Nemesis
 from chaos.outcome import BrokenPromise
 from chaos.run import ATTEMPT_SECONDS, BUCKET, Run
-from moderation import plan_files, s3
+from moderation.plan import store
 from moderation.settings import Settings
+from moderation.storage import s3_objects
 
 KILLS_PER_LOAD = 5
 LOADS_PER_TABLES = 8
@@ -71,7 +72,7 @@ class Publishes:
         self._nemesis = nemesis
         self._run: Run = nemesis.prepared("bulk", name="prepared")
         client = nemesis.servers.client()
-        self._plan = plan_files.load_plan(self._run.plan_uris[0], s3=client)
+        self._plan = store.load_plan(self._run.plan_uris[0], s3=client)
         client.close()
         self._expected = watching.expected_of(self._run.settings)
         self._numbers = itertools.count(1)
@@ -144,7 +145,7 @@ class Publishes:
             force=True,
         )
         client = self._nemesis.servers.client()
-        s3.put(client, uri, plan.to_json())
+        s3_objects.put(client, uri, plan.to_json())
         client.close()
         return uri
 

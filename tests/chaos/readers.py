@@ -10,10 +10,10 @@ from typing import Any, Self
 import duckdb
 
 from moderation import schema
-from moderation.catalog import open_catalog
-from moderation.published import loads_in, read_load
 from moderation.settings import Settings
-from moderation.storage import Storage, is_s3, local_path
+from moderation.storage.files import Storage, is_s3, local_path
+from moderation.tables.catalog import open_catalog
+from moderation.tables.published import loads_in, read_load
 
 VOLATILE = {
     "images": ("job_id", "moderated_at"),

@@ -9,12 +9,16 @@ from typing import Any
 import tenacity
 
 from chaos.attempt import LOGICAL_TIME, context
-from moderation import bulk, leftovers, stages
-from moderation import plan as planning
-from moderation import publish as publishing
-from moderation.detect import DetectOptions, FixedBudget, run_manifest
-from moderation.detect import records as detect_records
-from moderation.plan import PlanRequest, load_plan
+from moderation import stages
+from moderation.analyse import bulk
+from moderation.analyse.detect import records as detect_records
+from moderation.analyse.detect.budget import FixedBudget
+from moderation.analyse.detect.request import DetectOptions
+from moderation.analyse.detect.run import run_manifest
+from moderation.plan import planner as planning
+from moderation.plan.planner import PlanRequest, load_plan
+from moderation.publish import commit as publishing
+from moderation.publish import strays
 from moderation.settings import Settings
 from rekognition import patience
 from rekognition.hooks import RekognitionHook
@@ -111,5 +115,5 @@ def report(*, plan_uri: str, load_id: str | None) -> str:
 
 def _shorten_waits() -> None:
     """A refused call is repeated after hundredths of a second; the bounds stay."""
-    planning._OWN_LOCK_SECONDS = leftovers._OWN_LOCK_SECONDS = 0.5
+    planning._OWN_LOCK_SECONDS = strays._OWN_LOCK_SECONDS = 0.5
     patience._BACKOFF = tenacity.wait_random_exponential(multiplier=0.02, max=0.5)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from chaos import points
-from moderation import claims, s3
-from moderation.plan import load_plan
+from moderation.plan import claims
+from moderation.plan.planner import load_plan
+from moderation.storage import s3_objects
 
 _STAGE = {
     "plan.json torn": ("arguments", "PlanError"),
@@ -65,13 +66,13 @@ class _Tearing:
 
     def _tear_stored(self, client: Any, stage: str, error: str, plan_uri: str, rng: random.Random) -> None:
         uri = self._uri(client, plan_uri)
-        whole = s3.read(client, uri).body
-        s3.put(client, uri, whole[: rng.randrange(len(whole))])
+        whole = s3_objects.read(client, uri).body
+        s3_objects.put(client, uri, whole[: rng.randrange(len(whole))])
         before = self.run.servers.ledger()[1]
         ending = self._attempt(stage, plan_uri)
         assert (ending.error or "").startswith(error), f"{self.what}: {ending}"
         assert self.run.servers.ledger()[1] == before, f"{self.what}: something was paid"
-        s3.put(client, uri, whole)
+        s3_objects.put(client, uri, whole)
 
     def _attempt(self, stage: str, plan_uri: str) -> Any:
         folder = str(self.run.folder / "nemesis")
@@ -106,8 +107,8 @@ class _Tearing:
         }[self.what]
 
     def _only(self, client: Any, folder: str, name: str) -> str:
-        bucket, _ = s3.split_uri(folder)
-        keys = [entry["Key"] for entry in s3.list_objects(client, folder) if name in entry["Key"]]
+        bucket, _ = s3_objects.split_uri(folder)
+        keys = [entry["Key"] for entry in s3_objects.list_objects(client, folder) if name in entry["Key"]]
         return f"s3://{bucket}/{min(keys)}"
 
     def _kill_in_detect(self, point: str, plan_uri: str) -> None:

@@ -11,7 +11,7 @@ from airflow.providers.amazon.aws.waiters import base_waiter
 from airflow.sdk.execution_time import supervisor
 
 from chaos import attempt, stages
-from moderation import local_folder
+from moderation.sources import local_folder
 
 # Airflow's models are all imported when the first mapper of the process, here pyiceberg's, is configured.
 sqlalchemy.orm.configure_mappers()

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from chaos.readers import PartialLoad
 from moderation import schema
-from moderation.catalog import load_table, open_catalog
-from moderation.s3 import S3Error
 from moderation.settings import Settings
-from moderation.storage import Storage, is_s3, local_path
+from moderation.storage.files import Storage, is_s3, local_path
+from moderation.storage.s3_objects import S3Error
+from moderation.tables.catalog import load_table, open_catalog
 
 Digests = dict[str, dict[str, tuple[int, int]]]
 """By table and load: how many rows, and the sum of their hashes without ``load_id``."""

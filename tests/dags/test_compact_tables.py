@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from moderation import compaction
-from moderation.compaction import CompactedTable
+from moderation.maintenance import compaction
+from moderation.maintenance.compaction import CompactedTable
 
 DAG_FILE = Path(__file__).parents[2] / "dags" / "compact_tables.py"
 

@@ -11,10 +11,10 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import delete, select
 
-from moderation import s3
-from moderation.report_page import load_file
-from moderation.report_page.store import write_pages
+from moderation.report.page.store import write_pages
+from moderation.report.page.write import load_file
 from moderation.settings import Settings
+from moderation.storage import s3_objects
 from moderation_airflow.report import URL_PREFIX, CompletionReportLink, ModerationReportLink
 from support import airflow_runs, small_warehouse
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD
@@ -172,8 +172,8 @@ def test_the_report_task_links_its_page(published, page):
 
 
 def test_pages_that_another_worker_wrote_stay_linked(settings, s3_client, bucket):
-    with s3.open_client(settings) as opened:
-        index = s3.read_text(opened, f"s3://{bucket}/work/report/index.html")
+    with s3_objects.open_client(settings) as opened:
+        index = s3_objects.read_text(opened, f"s3://{bucket}/work/report/index.html")
     assert index.count('href="loads/') == 2
 
 

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from chaos.readers import BOUND_TO_LOAD, VOLATILE
-from moderation import catalog, published, schema
+from moderation import schema
 from moderation.settings import Settings
+from moderation.tables import catalog, published
 from support import pictures
 from support import rekognition_server as offline
 from support.airflow_stack import Airflow

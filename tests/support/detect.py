@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.rekognition.launch import Rekognition
-from moderation import s3 as s3_api
-from moderation.detect import DetectOptions, DetectOutcome, DetectRequest, FixedBudget, run_manifest
+from moderation.analyse.detect.budget import FixedBudget
+from moderation.analyse.detect.request import DetectOptions, DetectOutcome, DetectRequest
+from moderation.analyse.detect.run import run_manifest
 from moderation.settings import Settings
+from moderation.storage import s3_objects
 from support import pictures
 from support.rekognition_server import ledger, put_manifest
 
@@ -77,11 +79,11 @@ class Workbench:
 
     def results(self, outcome: DetectOutcome) -> list[dict[str, Any]]:
         """The decoded results file."""
-        return [json.loads(line) for line in s3_api.read(self.s3, outcome.results_uri).body.splitlines()]
+        return [json.loads(line) for line in s3_objects.read(self.s3, outcome.results_uri).body.splitlines()]
 
     def summary(self, outcome: DetectOutcome) -> dict[str, Any]:
         """The decoded manifest summary."""
-        decoded: dict[str, Any] = json.loads(s3_api.read(self.s3, outcome.summary_uri).body)
+        decoded: dict[str, Any] = json.loads(s3_objects.read(self.s3, outcome.summary_uri).body)
         return decoded
 
     def paid(self) -> Counter[str]:

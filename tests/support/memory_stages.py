@@ -14,14 +14,14 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 
-from moderation.distinct import distinct
-from moderation.flatten import flatten_unplanned
-from moderation.listing import ListingBuilder, Tally
-from moderation.memory import give_back_freed_memory
-from moderation.results import AnalysisRecord, JobStatus
-from moderation.rows import LoadContext
+from moderation.analyse.record import AnalysisRecord, JobStatus
+from moderation.flatten.flatten import flatten_unplanned
+from moderation.flatten.rows import LoadContext
+from moderation.plan.deduplicate import distinct
 from moderation.schema import IMAGES, LABELS
-from moderation.tables import LoadWriter
+from moderation.sources.listing import ListingBuilder, Tally
+from moderation.storage.memory import give_back_freed_memory
+from moderation.tables.writer import LoadWriter
 from support.planned_runs import answer, weapon_violence
 
 MANIFEST_LINES = 10_000

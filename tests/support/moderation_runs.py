@@ -27,9 +27,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from local_aws.rekognition.launch import Rekognition
-from moderation import catalog, published, s3, schema
-from moderation.plan_files import Plan, load_plan
+from moderation import schema
+from moderation.plan.store import Plan, load_plan
 from moderation.settings import Settings
+from moderation.storage import s3_objects as s3
+from moderation.tables import catalog, published
 from support import airflow_runs, pictures
 from support import rekognition_server as offline
 from support.airflow_home import REPOSITORY

@@ -4,7 +4,7 @@
 #include <fstream>
 #include <vector>
 
-#include "../../include/moderation/native/parse.cpp"
+#include "../../include/moderation/flatten/native/parse.cpp"
 
 int main(int, char** argv) {
   std::ifstream file(argv[1], std::ios::binary);

@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from moderation.plan_files import ManifestRef, Plan, Totals
-from moderation.results import AnalysisRecord, JobStatus
-from moderation.rows import LoadContext
+from moderation.analyse.record import AnalysisRecord, JobStatus
+from moderation.flatten.rows import LoadContext
+from moderation.plan.store import ManifestRef, Plan, Totals
 from moderation.schema import INPUTS_SCHEMA
 from moderation.settings import Settings
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from moderation.catalog import open_catalog
-from moderation.publish import publish
-from moderation.published import loads_in
+from moderation.publish.commit import publish
 from moderation.schema import TABLES, physical_schema
 from moderation.settings import Settings
+from moderation.tables.catalog import open_catalog
+from moderation.tables.published import loads_in
 from moderation.warehouses.load_files import read_load
 from support.planned_runs import Run, answer, content_types, label, line, weapon_violence
 

@@ -21,9 +21,9 @@ import pyarrow.dataset as ds
 import s3fs
 from pyarrow.fs import S3FileSystem
 
-from moderation.catalog import NAMESPACE, open_catalog
-from moderation.published_views import open_published
+from moderation.query.published_views import open_published
 from moderation.settings import Settings
+from moderation.tables.catalog import NAMESPACE, open_catalog
 from moderation.warehouses.duckdb import DuckDBWarehouse
 
 ROOT = Path(__file__).parents[2]

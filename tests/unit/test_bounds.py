@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from moderation import cli, file_swap
-from moderation import lease as leases
+from moderation.cli import main
 from moderation.settings import Settings
+from moderation.storage import lease as leases
+from moderation.tables import swap
 from support.fake_s3 import FakeS3
 
 LOCK = "s3://work/locks/plan.json"
@@ -48,11 +49,11 @@ def test_the_wait_for_a_lock_that_is_never_freed_ends(clock: Clock, monkeypatch:
 def test_giving_way_to_publishes_takes_less_than_a_minute_in_all(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_swap, "time", clock)
-    monkeypatch.setattr(file_swap, "random", SimpleNamespace(uniform=lambda _, most: most))
+    monkeypatch.setattr(swap, "time", clock)
+    monkeypatch.setattr(swap, "random", SimpleNamespace(uniform=lambda _, most: most))
     begun = clock.now
-    for attempt in range(file_swap.ATTEMPTS):
-        file_swap.give_way(attempt)
+    for attempt in range(swap.ATTEMPTS):
+        swap.give_way(attempt)
     assert clock.now - begun < 60
 
 
@@ -62,10 +63,10 @@ def test_the_command_that_waits_for_a_job_ends_though_the_job_does_not(
 ) -> None:
     job = {"JobId": "job", "Status": "IN_PROGRESS", "OperationsConfig": {}}
     rekognition = SimpleNamespace(get_media_analysis_job=lambda JobId: {**job, "JobId": JobId})
-    monkeypatch.setattr(cli, "time", clock)
-    monkeypatch.setattr(cli, "_Rekognition", lambda _: _Open(rekognition))
+    monkeypatch.setattr(main, "time", clock)
+    monkeypatch.setattr(main, "_Rekognition", lambda _: _Open(rekognition))
     begun = clock.now
-    cli._show_job(Settings.from_env({}), argparse.Namespace(job_id="job", wait=wait, json=False))
+    main._show_job(Settings.from_env({}), argparse.Namespace(job_id="job", wait=wait, json=False))
     assert wait <= clock.now - begun <= wait + 1 + wait / 100
     assert "IN_PROGRESS" in capsys.readouterr().out
 

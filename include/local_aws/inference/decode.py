@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from local_aws.inference.containers import Container, inspect, invalid
 from local_aws.inference.errors import INVALID_PARAMETER, TOO_LARGE, ImageRejected
-from moderation import limits as aws
+from moderation.reference import limits as aws
 
 # JPEGs are decoded at 1/2, 1/4 or 1/8 as long as the shorter side keeps this many pixels: a 1024×576
 # picture at half size, which is enough for networks that look at 224 to 416 pixels a side.

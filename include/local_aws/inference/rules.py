@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from local_aws.inference.networks import Signals
-from moderation.taxonomy import Node, taxonomy
+from moderation.reference.taxonomy import Node, taxonomy
 
 WEAPONS: Final = (
     "assault rifle", "rifle", "revolver", "holster", "cannon", "missile", "cleaver", "hatchet",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from moderation import limits as aws
+from moderation.reference import limits as aws
 
 
 @dataclass(frozen=True)

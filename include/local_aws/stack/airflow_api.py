@@ -12,7 +12,7 @@ from typing import Any
 
 from local_aws.stack import environment
 from local_aws.stack.layout import StackError
-from moderation import limits
+from moderation.reference import limits
 
 _RUNNING = {"queued", "running", "scheduled", "restarting"}
 

@@ -21,9 +21,9 @@ from local_aws.stack.layout import Layout, StackError
 from local_aws.stack.progress import Progress, describe
 from local_aws.stack.registry import KEPT, owner_of_this_process
 from local_aws.stack.services import AIRFLOW_PARTS, Stack
-from moderation import s3
-from moderation.plan_files import load_plan
+from moderation.plan.store import load_plan
 from moderation.settings import Settings
+from moderation.storage import s3_objects
 
 DAG_ID = "moderate_images"
 BACKENDS = ("auto", "bulk", "detect")
@@ -162,9 +162,9 @@ def _report_text(plan_uri: Any) -> str | None:
     """The report that the run left beside its plan; None when it did not come that far."""
     if not isinstance(plan_uri, str):
         return None
-    with s3.open_client(Settings.from_env()) as client:
+    with s3_objects.open_client(Settings.from_env()) as client:
         uri = load_plan(plan_uri, s3=client).report_uri
-        return s3.read_text(client, uri) if s3.exists(client, uri) else None
+        return s3_objects.read_text(client, uri) if s3_objects.exists(client, uri) else None
 
 
 @contextlib.contextmanager

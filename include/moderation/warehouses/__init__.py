@@ -1,64 +1,6 @@
-"""Warehouses that published loads are brought into; `configured` makes those of the settings."""
+"""Where published loads are brought to be asked.
 
-from __future__ import annotations
-
-import re
-from collections.abc import Callable
-from urllib.parse import unquote
-
-from moderation.reading import WarehouseError
-from moderation.settings import Settings
-from moderation.warehouses.base import Warehouse
-from moderation.warehouses.duckdb import DuckDBWarehouse
-from moderation.warehouses.folder import FolderMirror
-
-ConnectionUri = Callable[[str], str]
-"""Gives the URI of a named connection; an orchestrator keeps these, passwords included."""
-
-_SCHEMA = re.compile(r"[?&]schema=([^&]*)")
-
-
-def configured(settings: Settings, *, connection_uri: ConnectionUri | None = None) -> list[Warehouse]:
-    """The warehouses that ``MODERATION_WAREHOUSES`` names, in its order.
-
-    Without the variable: the DuckDB file, and the folder mirror when one is set.
-
-    :param connection_uri: resolves the names of ``airflow:<connection id>``.
-    :raises WarehouseError: one of them cannot be made; the message names no password.
-    """
-    entries = settings.warehouses or (
-        ("duckdb", "folder") if settings.parquet_mirror is not None else ("duckdb",)
-    )
-    return [_make(settings, entry, connection_uri) for entry in entries]
-
-
-def _make(settings: Settings, entry: str, connection_uri: ConnectionUri | None) -> Warehouse:
-    if entry == "duckdb":
-        return DuckDBWarehouse(settings)
-    if entry == "folder":
-        return FolderMirror(settings)
-    scheme, _, rest = entry.partition(":")
-    if scheme == "airflow":
-        if connection_uri is None:
-            raise WarehouseError(
-                f"the warehouse airflow:{rest} is an Airflow connection and this is not an Airflow task; "
-                "set MODERATION_WAREHOUSES to its postgresql:// URI here"
-            )
-        return _postgres(settings, connection_uri(rest))
-    return _postgres(settings, entry)
-
-
-def _postgres(settings: Settings, uri: str) -> Warehouse:
-    """A PostgreSQL warehouse; ``schema=name`` among the URI's parameters is ours, the others are libpq's."""
-    try:
-        # Optional: only a user of PostgreSQL needs psycopg.
-        from moderation.warehouses.postgres import PostgresWarehouse  # noqa: PLC0415
-    except ImportError as error:
-        raise WarehouseError(f"PostgreSQL needs psycopg: pip install 'psycopg[binary]' ({error})") from error
-    named = _SCHEMA.search(uri)
-    if not named:
-        return PostgresWarehouse(settings, uri)
-    plain = uri[: named.start()] + uri[named.end() :]
-    if uri[named.start()] == "?":
-        plain = plain.replace("&", "?", 1) if plain[named.start() :].startswith("&") else plain
-    return PostgresWarehouse(settings, plain, schema=unquote(named[1]))
+``configured`` (those of the settings), ``base`` (what each can do), ``duckdb``, ``folder``, ``postgres``,
+``redshift``, ``redshift_fit`` and ``athena`` (one each), ``load_files`` (a load's files) and ``sql``
+(quoting) for all of them, ``reading`` (the DuckDB file beside a pipeline that writes it).
+"""

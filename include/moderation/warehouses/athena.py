@@ -17,8 +17,8 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from moderation.catalog import NAMESPACE
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec
+from moderation.tables.catalog import NAMESPACE
 from moderation.warehouses import sql
 
 PUBLISHED = "moderation_published"
@@ -29,7 +29,7 @@ _TRINO_TYPES = {pa.string(): "VARCHAR"}
 def views_over_iceberg(*, source: str = NAMESPACE, database: str = PUBLISHED) -> list[str]:
     """Statements for a view of each table and ``labels``, over the Glue tables.
 
-    :param source: the Glue database that `moderation.catalog` publishes into.
+    :param source: the Glue database that `moderation.tables.catalog` publishes into.
     :param database: where the views are made.
     """
     loads = _place(source, LOADS.name)

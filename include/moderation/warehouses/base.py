@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 
-from moderation.published import loads_in
-from moderation.reading import WarehouseError
 from moderation.schema import JOBS, LOADS, TableSpec
+from moderation.tables.published import loads_in
+from moderation.warehouses.reading import WarehouseError
 
 
 class Warehouse(Protocol):

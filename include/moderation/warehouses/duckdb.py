@@ -15,13 +15,13 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from moderation import replay_views
-from moderation.catalog import open_catalog
-from moderation.reading import WarehouseBusyError, WarehouseError, bounded, quiet
+from moderation.policy import sql
 from moderation.schema import LABELS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
+from moderation.tables.catalog import open_catalog
 from moderation.warehouses.base import check_rows, published_load
 from moderation.warehouses.load_files import read_load
+from moderation.warehouses.reading import WarehouseBusyError, WarehouseError, bounded, quiet
 
 DEFAULT_WAIT_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -89,7 +89,7 @@ class DuckDBWarehouse:
                 ).fetchone() or (0,)
                 check_rows(load, table, count)
                 rows[table.name] = count
-            for statement in (labels_view(), *replay_views.macros()):
+            for statement in (labels_view(), *sql.macros()):
                 connection.execute(statement)
             connection.commit()
         except BaseException:

@@ -21,15 +21,15 @@ import orjson
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from moderation import s3
-from moderation.catalog import NAMESPACE, load_table, open_catalog
-from moderation.reading import WarehouseError
 from moderation.schema import LABELS, TABLES, TableSpec
 from moderation.settings import Settings
-from moderation.storage import Storage, is_s3
+from moderation.storage import s3_objects
+from moderation.storage.files import Storage, is_s3
+from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
 from moderation.warehouses import sql
 from moderation.warehouses.base import published_load
 from moderation.warehouses.load_files import files_holding
+from moderation.warehouses.reading import WarehouseError
 from moderation.warehouses.redshift_fit import fitting
 
 MAX_BATCH = 40
@@ -247,7 +247,7 @@ def write_manifests(settings: Settings, load_id: str) -> tuple[date, list[Copy]]
             if body is not None:
                 digest = hashlib.sha256(body).hexdigest()[:12]
                 uri = f"{folder}/{table.name}-{digest}.manifest"
-                s3.put(storage.s3_client, uri, body)
+                s3_objects.put(storage.s3_client, uri, body)
                 copies.append(Copy(table.name, uri))
     return load["dt"], copies
 

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from moderation.published import in_types
 from moderation.schema import TableSpec, physical_schema
-from moderation.storage import Storage
+from moderation.storage.files import Storage
+from moderation.tables.published import in_types
 
 CUT = "…"
 """What a text that was cut ends with."""

@@ -17,19 +17,22 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.table import Table
 
-from moderation import cleaning, compaction, maintenance_cli, schema, tables
-from moderation import publish as publishing
-from moderation.catalog import load_table, open_catalog
-from moderation.compaction import CompactionError, compact
-from moderation.file_swap import data_files
-from moderation.publish import publish
-from moderation.published import files_of_load, known_load_ids, published_images, read_loads
-from moderation.published_views import open_published
-from moderation.reading import WarehouseError
+from moderation import schema
+from moderation.cli import maintenance
+from moderation.maintenance import cleaning, compaction
+from moderation.maintenance.compaction import CompactionError, compact
+from moderation.publish import commit as publishing
+from moderation.publish.commit import publish
+from moderation.query.published_views import open_published
 from moderation.settings import Settings
-from moderation.storage import Storage, local_path
+from moderation.storage.files import Storage, local_path
+from moderation.tables import writer
+from moderation.tables.catalog import load_table, open_catalog
+from moderation.tables.published import files_of_load, known_load_ids, published_images, read_loads
+from moderation.tables.swap import data_files
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
+from moderation.warehouses.reading import WarehouseError
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected, publish_odd, publish_plain, rows
 
@@ -393,7 +396,7 @@ def test_the_command_lists_the_files_that_hold_each_row_once(settings, s3_client
     compact(settings)
     publish_plain(settings, s3_client, "later")
     parser = argparse.ArgumentParser()
-    maintenance_cli.add_parsers(parser.add_subparsers())
+    maintenance.add_parsers(parser.add_subparsers())
 
     def listed(*arguments: str) -> list[str]:
         args = parser.parse_args(["files", *arguments])
@@ -413,7 +416,7 @@ def test_published_loads_are_told_by_the_names_of_files_as_long_as_none_is_compa
 ):
     load_ids = {publish_plain(settings, s3_client, name) for name in ("run-a", "run-b")}
     with open_catalog(settings) as catalog, monkeypatch.context() as patch:
-        patch.setattr("moderation.published.pq.ParquetFile", None)  # whoever opens a file fails
+        patch.setattr("moderation.tables.published.pq.ParquetFile", None)  # whoever opens a file fails
         assert known_load_ids(catalog) == load_ids
         assert known_load_ids(catalog, "dt >= '2999-01-01'") == set()
     compact(settings)
@@ -454,7 +457,7 @@ def test_files_are_merged_to_the_size_asked_for_however_many_rows_that_takes(
     settings = local_settings
     for number in range(3):
         publish_plain(settings, s3_client, f"plain-{number}")
-    monkeypatch.setattr(tables, "MAX_FILE_ROWS", 4)
+    monkeypatch.setattr(writer, "MAX_FILE_ROWS", 4)
     before = contents(settings)
     assert {table.table: table.written for table in compact(settings)}["labels_l3"] == 1
     assert len(files(settings, "labels_l3")) == 1

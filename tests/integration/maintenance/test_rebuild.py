@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from moderation import maintenance_cli, schema
-from moderation import rebuild as rebuilding
-from moderation.catalog import load_table, open_catalog
-from moderation.compaction import compact
-from moderation.file_swap import data_files
-from moderation.publish import publish
-from moderation.published import read_loads
-from moderation.rebuild import RebuildError, other_tables, rebuild
+from moderation import schema
+from moderation.cli import maintenance
+from moderation.maintenance import rebuild as rebuilding
+from moderation.maintenance.compaction import compact
+from moderation.maintenance.rebuild import RebuildError, other_tables, rebuild
+from moderation.publish.commit import publish
 from moderation.settings import Settings
-from moderation.storage import Storage, local_path
+from moderation.storage.files import Storage, local_path
+from moderation.tables.catalog import load_table, open_catalog
+from moderation.tables.published import read_loads
+from moderation.tables.swap import data_files
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected, rows
 
@@ -210,7 +211,7 @@ def test_answers_that_changed_since_are_named_and_nothing_is_switched(
 def test_the_command_says_what_it_proved(local_settings, s3_client, tmp_path, capsys):
     two_loads(local_settings, s3_client)
     parser = argparse.ArgumentParser()
-    maintenance_cli.add_parsers(parser.add_subparsers())
+    maintenance.add_parsers(parser.add_subparsers())
     args = parser.parse_args(["rebuild", "--into", str(tmp_path / "again")])
     assert args.run(local_settings, args) == 0
     assert capsys.readouterr().out.count("counts and digest agree") == 2

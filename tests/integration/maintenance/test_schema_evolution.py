@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from moderation import schema
-from moderation.catalog import NAMESPACE, load_table, open_catalog
-from moderation.compaction import compact
-from moderation.file_swap import data_files
-from moderation.published import published_images
-from moderation.published_views import open_published
-from moderation.rebuild import RebuildError, rebuild
+from moderation.maintenance.compaction import compact
+from moderation.maintenance.rebuild import RebuildError, rebuild
+from moderation.query.published_views import open_published
 from moderation.schema import TableSpec
 from moderation.settings import Settings
+from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
+from moderation.tables.published import published_images
+from moderation.tables.swap import data_files
 from moderation.warehouses import load_files
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror

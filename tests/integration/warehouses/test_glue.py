@@ -21,16 +21,16 @@ from moto.server import ThreadedMotoServer
 from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import CommitFailedException
 
-from moderation import compaction
-from moderation.catalog import NAMESPACE, ensure_tables, open_catalog
-from moderation.compaction import compact
-from moderation.file_swap import data_files
-from moderation.publish import PublishError
-from moderation.published import loads_in
-from moderation.published_views import open_published
+from moderation.maintenance import compaction
+from moderation.maintenance.compaction import compact
+from moderation.publish.commit import PublishError
+from moderation.query.published_views import open_published
 from moderation.schema import LOADS, TABLES, physical_schema
 from moderation.settings import Settings
-from moderation.storage import Storage
+from moderation.storage.files import Storage
+from moderation.tables.catalog import NAMESPACE, ensure_tables, open_catalog
+from moderation.tables.published import loads_in
+from moderation.tables.swap import data_files
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from support import published_loads
 from support.published_loads import publish_odd, publish_plain
@@ -109,7 +109,7 @@ def test_a_publish_killed_at_a_step_ends_with_the_same_rows_in_glue(step, glue, 
             raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("moderation.publish.reached", reached)
+        patch.setattr("moderation.publish.commit.reached", reached)
         with pytest.raises(Killed):
             publish_plain(glue, s3_client, "run-a")
     with open_catalog(glue) as catalog:

@@ -12,15 +12,15 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from moderation import stages, warehouses
-from moderation.catalog import NAMESPACE, open_catalog
-from moderation.reading import WarehouseBusyError, WarehouseError
+from moderation import stages
 from moderation.schema import IMAGES, LABELS, TABLES, physical_schema
 from moderation.settings import Settings
-from moderation.warehouses import postgres
+from moderation.tables.catalog import NAMESPACE, open_catalog
+from moderation.warehouses import configured, postgres
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
 from moderation.warehouses.postgres import PostgresWarehouse
+from moderation.warehouses.reading import WarehouseBusyError, WarehouseError
 from support import published_loads
 from support.postgres_server import PASSWORD
 from support.published_loads import publish_odd, publish_plain
@@ -217,7 +217,7 @@ def test_the_stage_loads_every_warehouse_that_the_environment_names(
     for schema in ("one", "moderation"):
         assert count(postgres_uri, f"SELECT count(*) FROM {schema}.images") == 2
     with pytest.raises(WarehouseError, match=r"airflow:pg is an Airflow connection"):
-        warehouses.configured(listed)
+        configured.configured(listed)
 
 
 @pytest.mark.parametrize(

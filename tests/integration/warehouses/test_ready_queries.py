@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import sqlglot
 
-from moderation import analytics
+from moderation.query import queries
 from moderation.schema import TABLES
 from moderation.warehouses.duckdb import TYPES
 from support import small_warehouse
@@ -46,11 +46,11 @@ def in_postgres(
 
 
 @pytest.mark.parametrize("dialect", ["redshift", "athena"])
-@pytest.mark.parametrize("name", [query.name for query in analytics.queries()])
+@pytest.mark.parametrize("name", [query.name for query in queries.queries()])
 def test_the_answer_is_the_same_in_other_words(
     name: str, dialect: str, story: duckdb.DuckDBPyConnection, in_postgres: psycopg.Connection[Any]
 ) -> None:
-    (text,) = sqlglot.transpile(analytics.sql_for(name, dialect), read=dialect, write="postgres")
+    (text,) = sqlglot.transpile(queries.sql_for(name, dialect), read=dialect, write="postgres")
     answer = in_postgres.execute(text).fetchall()
-    assert answer == story.execute(analytics.query(name).sql).fetchall()
+    assert answer == story.execute(queries.query(name).sql).fetchall()
     assert answer

@@ -1,0 +1,4 @@
+"""Custom Moderation adapters.
+
+``status`` (whether a version can answer at all).
+"""

@@ -1,0 +1,78 @@
+"""Whether an adapter version can answer at all: asked before anything is started.
+
+An EXPIRED adapter in a request is silently ignored and the base model answers, at a price; so its status is
+looked up first, and the answers are checked afterwards (`moderation.flatten.reconcile`, ``AdapterIgnored``).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from moderation.errors import NeedsAPersonError
+
+_log = logging.getLogger(__name__)
+
+USABLE = frozenset({"TRAINING_COMPLETED", "DEPRECATED"})
+_VERSION = re.compile(
+    r"arn:[^:]+:rekognition:[^:]+:\d+:project/(?P<project>[^/]+)/version/(?P<name>[^/]+)/\d+"
+)
+
+
+class AdapterUnusableError(NeedsAPersonError):
+    """The adapter is missing, or is not in a state in which it answers; nothing was started."""
+
+
+def check_adapter(rekognition: Any, arn: str) -> str:
+    """Look up the status of an adapter version and return it.
+
+    :param rekognition: a boto3 client.
+    :raises AdapterUnusableError: there is no such adapter, or its status is none of :data:`USABLE`.
+    :raises ClientError: AWS refuses the look-up for another reason.
+    """
+    match = _VERSION.fullmatch(arn)
+    if match is None:
+        raise AdapterUnusableError(f"{arn!r} is not the ARN of an adapter version")
+    status = _status(rekognition, arn, match["project"], match["name"])
+    if status is None:
+        raise AdapterUnusableError(
+            f"there is no adapter {arn} in this account and region; take the ARN of a version from the "
+            "Rekognition console (Custom moderation) or leave the adapter out"
+        )
+    if status == "TRAINING_IN_PROGRESS":
+        raise AdapterUnusableError(
+            f"the adapter {arn} is TRAINING_IN_PROGRESS: run again when its training has ended, or leave the "
+            "adapter out"
+        )
+    if status not in USABLE:
+        raise AdapterUnusableError(
+            f"the adapter {arn} is {status}: Rekognition would answer with the base model, or not at all. "
+            "Train a new version and name it, or leave the adapter out"
+        )
+    if status == "DEPRECATED":
+        _log.warning("the adapter %s is DEPRECATED and expires within 90 days: train a new version", arn)
+    return status
+
+
+def _status(rekognition: Any, arn: str, project: str, version: str) -> str | None:
+    """The version's status, None when there is no such version.
+
+    A version's ARN does not hold its project's: that one ends with the project's own time of creation.
+    """
+    try:
+        # Without Features, projects of adapters are invisible.
+        projects = rekognition.describe_projects(ProjectNames=[project], Features=["CONTENT_MODERATION"])
+        for found in projects["ProjectDescriptions"]:
+            versions = rekognition.describe_project_versions(
+                ProjectArn=found["ProjectArn"], VersionNames=[version]
+            )
+            for entry in versions["ProjectVersionDescriptions"]:
+                if entry["ProjectVersionArn"] == arn:
+                    return str(entry["Status"])
+    except ClientError as error:
+        if error.response["Error"].get("Code") != "ResourceNotFoundException":
+            raise
+    return None

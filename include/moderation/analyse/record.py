@@ -1,0 +1,190 @@
+"""What a job leaves: the record of the job, and the manifest summary with its errors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from moderation.reference import error_codes
+from moderation.storage.state import SealBroken, seal, unseal
+
+_REMEDY = "delete it and clear the publish task, which writes it anew"
+
+
+class RecordError(ValueError):
+    """A job record is damaged; the message names the file, the fault and the remedy."""
+
+
+class JobStatus(StrEnum):
+    """How a manifest's job ended."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    NOT_STARTED = "NOT_STARTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisRecord:
+    """What ran for one manifest; stored as JSON under ``<plan>/jobs/<manifest_id>.json``.
+
+    :param manifest_id: the manifest, as in the plan.
+    :param manifest_uri: where it is.
+    :param lines: how many images it lists.
+    :param backend: ``bulk`` or ``detect``.
+    :param status: how the job ended. SUCCEEDED does not mean that every image was analysed.
+    :param job_id: the job; None when none started.
+    :param results_uri: the raw answers, as the service named the file.
+    :param summary_uri: the manifest summary, as the service named the file.
+    :param model_version: moderation model that the job reports.
+    :param adapter: ARN of the adapter asked for.
+    :param min_confidence: MinConfidence asked for, percent.
+    :param failure_code: why it failed, as the service spells it.
+    """
+
+    manifest_id: str
+    manifest_uri: str
+    lines: int
+    backend: str
+    status: JobStatus
+    job_id: str | None = None
+    results_uri: str | None = None
+    summary_uri: str | None = None
+    model_version: str | None = None
+    adapter: str | None = None
+    min_confidence: float | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    failure_code: str | None = None
+    failure_message: str | None = None
+
+    def to_json(self) -> bytes:
+        """The record, sealed with a checksum: equal records have equal bytes."""
+        return seal(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes, *, where: str) -> AnalysisRecord:
+        """Read a record; unknown keys are ignored, so that a later release may add some.
+
+        :param where: the file, for error messages.
+        :raises RecordError: any byte differs from what was written, or the bytes are no record.
+        """
+        try:
+            values = unseal(data)
+            known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+            known["status"] = JobStatus(known["status"])
+            for name in ("started_at", "completed_at"):
+                known[name] = _utc(known.get(name))
+            record = cls(**known)
+            _check(record)
+        except SealBroken as error:
+            raise RecordError(f"{where} is damaged: {error}; {_REMEDY}") from error
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise RecordError(f"{where} is not a job record ({error}); {_REMEDY}") from error
+        return record
+
+
+_TEXT_FIELDS = ("manifest_id", "manifest_uri", "backend")
+_OPTIONAL_TEXT_FIELDS = (
+    "job_id",
+    "results_uri",
+    "summary_uri",
+    "model_version",
+    "adapter",
+    "failure_code",
+    "failure_message",
+)
+
+
+def _check(record: AnalysisRecord) -> None:
+    for name in _TEXT_FIELDS:
+        if not isinstance(getattr(record, name), str):
+            raise TypeError(f"{name} is no text")
+    for name in _OPTIONAL_TEXT_FIELDS:
+        if not isinstance(getattr(record, name), str | None):
+            raise TypeError(f"{name} is no text")
+    if type(record.lines) is not int or record.lines < 0:
+        raise ValueError("lines is no count")
+    if not isinstance(record.min_confidence, float | int | None):
+        raise TypeError("min_confidence is no number")
+
+
+def _utc(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    time = datetime.fromisoformat(text)
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryError:
+    """One entry of the summary's ``errors``.
+
+    :param line_number: ``line-numer`` (as AWS prints it) or ``line-number``; the base is published nowhere.
+    :param source_ref: the image, which the service may leave out.
+    :param code: in the spelling of `reference.error_codes`; MalformedResult when the entry names none.
+    """
+
+    line_number: int | None
+    source_ref: str | None
+    code: str
+    message: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestSummary:
+    """A manifest summary.
+
+    :param errors: in the order of the file.
+    :param fault: why the file, or a part of it, could not be read; None when all of it could.
+    """
+
+    errors: tuple[SummaryError, ...] = ()
+    fault: str | None = None
+
+
+def parse_summary(data: bytes) -> ManifestSummary:
+    """Read a manifest summary; what cannot be read is reported in ``fault`` and never raised.
+
+    Statistics are not read: they count lines, and only images count here.
+    """
+    try:
+        document = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        return ManifestSummary(fault=f"not JSON: {error}")
+    if not isinstance(document, dict):
+        return ManifestSummary(fault="not a JSON object")
+    entries = document.get("errors")
+    if entries is None:
+        return ManifestSummary()
+    if not isinstance(entries, list):
+        return ManifestSummary(fault="errors is not a list")
+    readable = [entry for entry in entries if isinstance(entry, dict)]
+    unreadable = len(entries) - len(readable)
+    return ManifestSummary(
+        errors=tuple(_summary_error(entry) for entry in readable),
+        fault=f"{unreadable} entries of errors are no objects" if unreadable else None,
+    )
+
+
+def _summary_error(entry: dict[str, Any]) -> SummaryError:
+    code = _text(entry.get("code"))
+    return SummaryError(
+        line_number=_whole(entry.get("line-numer", entry.get("line-number"))),
+        source_ref=_text(entry.get("source-ref")),
+        code=error_codes.canonical(code) if code else error_codes.MALFORMED_RESULT,
+        message=_text(entry.get("message")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    return value if type(value) is int and abs(value) < 2**63 else None

@@ -1,0 +1,243 @@
+"""``moderation query``: the warehouse from the command line, by SQL or by the name of a ready query."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, redirect_stdout
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from moderation.query import queries
+from moderation.schema import TABLES
+from moderation.settings import Settings, SettingsError
+from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, WarehouseError, open_warehouse, tables
+
+DEFAULT_ROWS = 40
+_UNLIMITED_WIDTH = 10_000
+_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w-]*)\s*;?\s*")
+
+
+class QueryError(Exception):
+    """The query cannot be answered or exported; the message says why and what to do."""
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add ``query`` to a program's commands; the parsed arguments go to :func:`main`.
+
+    :param subparsers: what ``ArgumentParser.add_subparsers()`` returned.
+    """
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "query",
+        help="ask the warehouse",
+        description="Ask the DuckDB warehouse by SQL or a ready query; without QUERY, list what is there.",
+    )
+    parser.add_argument("query", nargs="?", help="SQL, a ready query, a table, or - for SQL from stdin")
+    parser.add_argument("--warehouse", type=Path, metavar="FILE", help="default: MODERATION_WAREHOUSE")
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="read the published files themselves (MODERATION_TABLES_URI), not the DuckDB file",
+    )
+    parser.add_argument("--load", metavar="LOAD_ID", help="look at one load only")
+    parser.add_argument("--since", type=day, metavar="DAY", help="only days from this one on, 2026-11-22")
+    parser.add_argument("--until", type=day, metavar="DAY", help="only days up to this one")
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="FILE", help="write all rows to FILE.csv or FILE.parquet"
+    )
+    parser.add_argument(
+        "--rows", type=_rows, default=DEFAULT_ROWS, metavar="N", help=f"rows to print ({DEFAULT_ROWS})"
+    )
+    parser.add_argument(
+        "--wait",
+        type=_seconds,
+        default=DEFAULT_WAIT_SECONDS,
+        metavar="SECONDS",
+        help=f"how long to wait while a load writes ({DEFAULT_WAIT_SECONDS:g})",
+    )
+    parser.add_argument("--sql", action="store_true", help="print the query instead of running it")
+    parser.add_argument("--dialect", default="duckdb", help="with --sql: duckdb, athena, redshift…")
+    parser.set_defaults(run=_run)
+    return parser
+
+
+def _run(settings: Settings, args: argparse.Namespace) -> int:
+    return main(args, settings)
+
+
+def main(args: argparse.Namespace, settings: Settings | None = None) -> int:
+    """Carry out ``query``. The answer goes to stdout, one message about what went wrong to stderr.
+
+    :param settings: those of the environment by default.
+    :returns: 0, or 1 when there is no answer.
+    """
+    try:
+        if args.sql:
+            _print_text(args.query, args.dialect)
+            return 0
+        with _open(args, settings or Settings.from_env()) as connection:
+            _answer(connection, args)
+    except (WarehouseError, QueryError, SettingsError, queries.DialectError) as error:
+        sys.stderr.write(f"moderation query: {error}\n")
+        return 1
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+@contextmanager
+def _open(args: argparse.Namespace, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    shown = {"load_id": args.load, "since": args.since, "until": args.until}
+    if args.published:
+        # Iceberg is slow to import.
+        from moderation.query.published_views import open_published  # noqa: PLC0415
+
+        with open_published(settings, **shown) as connection:
+            yield connection
+    else:
+        warehouse = args.warehouse or settings.warehouse_path
+        with open_warehouse(warehouse, wait_seconds=args.wait, **shown) as connection:
+            yield connection
+
+
+def resolve(text: str, table_names: Sequence[str] = ()) -> str:
+    """The SQL that ``text`` means: a ready query's name, a table's name, or SQL itself.
+
+    :raises QueryError: a single word that names nothing.
+    """
+    word = _NAME.fullmatch(text)
+    if not word:
+        return text
+    name = word["name"]
+    if name.lower() in table_names:
+        return f'SELECT * FROM "{name.lower()}"'  # noqa: S608 - one of the names
+    try:
+        return queries.query(name).sql
+    except queries.UnknownQueryError as error:
+        raise QueryError(f"{error}. Tables: {', '.join(table_names)}") from error
+
+
+def export(relation: duckdb.DuckDBPyRelation, target: Path) -> None:
+    """Write all rows to ``target``, CSV or Parquet by its ending; the file appears whole or not at all.
+
+    :raises QueryError: another ending, or the folder cannot be written to.
+    """
+    if target.suffix.lower() not in {".csv", ".parquet"}:
+        raise QueryError(f"{target}: the name must end in .csv or .parquet")
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".query-") as folder:
+            unfinished = str(Path(folder, target.name))
+            if target.suffix.lower() == ".csv":
+                relation.write_csv(unfinished)
+            else:
+                relation.write_parquet(unfinished, compression="zstd")
+            Path(unfinished).replace(target)
+    except OSError as error:
+        raise QueryError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, args: argparse.Namespace) -> None:
+    names = [name for name, _ in tables(connection)]
+    if args.query is None:
+        if args.output is not None:
+            raise QueryError("--output needs a query, a table or SQL")
+        _overview(connection)
+        return
+    sql = sys.stdin.read() if args.query == "-" else args.query
+    if not sql.strip():
+        raise QueryError("there is no SQL to run")
+    text = resolve(sql, names)
+    try:
+        sys.stdout.write(_interruptible(connection, lambda: _result(connection, text, args)))
+    except duckdb.Error as error:
+        raise QueryError(str(error).strip()) from error
+
+
+def _result(connection: duckdb.DuckDBPyConnection, sql: str, args: argparse.Namespace) -> str:
+    """What to print: the rows, or the file that holds them."""
+    relation = connection.sql(sql)
+    if relation is None:  # SET, and other statements that answer nothing
+        if args.output is not None:
+            raise QueryError("this SQL has no answer to write; ask with SELECT")
+        return ""
+    if args.output is not None:
+        export(relation, args.output)
+        return f"{args.output}\n"
+    # The pages' package is slow to import.
+    from moderation.report.page.wording import foreign  # noqa: PLC0415
+
+    width = _width()
+    with redirect_stdout(io.StringIO()) as shown:
+        relation.show(max_width=width, max_rows=args.rows)
+    # DuckDB leaves in what turns the direction of text or, from 0x80 on, controls some terminals.
+    return "\n".join(map(foreign, shown.getvalue().split("\n")))
+
+
+def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], str]) -> str:
+    """The result of ``work``, ended soon when Ctrl-C is pressed: DuckDB looks for signals too seldom."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(work)
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
+
+
+def _overview(connection: duckdb.DuckDBPyConnection) -> None:
+    width = max(len(query.name) for query in queries.queries())
+    sys.stdout.write("Tables\n")
+    for name, rows in tables(connection):
+        sys.stdout.write(f"  {name:<{width}}  {'view' if rows is None else f'{rows:,} rows'}\n")
+    sys.stdout.write("\nReady queries\n")
+    for query in queries.queries():
+        sys.stdout.write(f"  {query.name:<{width}}  {query.answers}\n")
+    sys.stdout.write('\nmoderation query top_l3\nmoderation query "select count(*) from images"\n')
+
+
+def _print_text(text: str | None, dialect: str) -> None:
+    if text is None:
+        raise QueryError("--sql needs the name of a query")
+    sql = resolve(sys.stdin.read() if text == "-" else text, ("labels", *TABLES))
+    sys.stdout.write((sql if dialect == "duckdb" else queries.to_dialect(sql, dialect)) + "\n")
+
+
+def _width() -> int:
+    """The terminal's columns, of which DuckDB takes at least 80; a pipe gets whole rows."""
+    fallback = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED_WIDTH
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdigit() and int(columns) > 0 else fallback
+
+
+def _rows(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows")
+    return int(text)
+
+
+def day(text: str) -> date:
+    """A day of the command line."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2026-11-22") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds

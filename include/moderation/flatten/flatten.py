@@ -1,0 +1,216 @@
+"""The answers to one manifest as rows of every table, with all inputs accounted for.
+
+A manifest is the unit of memory: AWS limits it to 10,000 images, so an archive of any size is flattened in
+the memory of one manifest. Row order is the inputs' order, whatever order the results file has, and depends
+on nothing else: equal inputs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from moderation.analyse.record import AnalysisRecord, ManifestSummary
+from moderation.flatten import arrays
+from moderation.flatten.arrays import kernels
+from moderation.flatten.parse import Outcome
+from moderation.flatten.read_answers import Answers, read_answers
+from moderation.flatten.reconcile import (
+    ADAPTER_IGNORED,
+    MALFORMED_SUMMARY,
+    Anomaly,
+    Reconciliation,
+    reconcile,
+    report_lines,
+)
+from moderation.flatten.rows import LoadContext, Manifest, Places, image_rows, label_rows, rejected_rows
+from moderation.schema import INPUTS_SCHEMA
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What became of a manifest's images, and what its files held.
+
+    ``images = moderated + failed + not_attempted + superseded``.
+
+    :param billed: answers in the results file, unexpected ones included, but not the copies of a line: AWS
+        bills each image that a manifest names, and plans name none twice.
+    :param result_lines: lines that are not blank.
+    """
+
+    images: int = 0
+    moderated: int = 0
+    failed: int = 0
+    not_attempted: int = 0
+    superseded: int = 0
+    billed: int = 0
+    result_lines: int = 0
+    malformed_lines: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flattened:
+    """The rows of one manifest, ready to be written.
+
+    Text columns of few values are Arrow dictionaries; `tables.writer` writes them as plain strings.
+
+    :param images: `schema.IMAGES`.
+    :param labels: by level and content type, `schema.LABELS`; empty tables are left out.
+    :param anomalies: to become rows of `schema.ANOMALIES`.
+    """
+
+    images: pa.Table
+    labels: dict[tuple[int, str], pa.Table] = field(default_factory=dict)
+    anomalies: tuple[Anomaly, ...] = ()
+    counts: Counts = Counts()
+
+
+def flatten_manifest(
+    context: LoadContext,
+    record: AnalysisRecord,
+    inputs: pa.Table,
+    *,
+    blocks: Iterable[tuple[bytes | memoryview, int]] = (),
+    summary: ManifestSummary | None = None,
+    superseded: pa.Array | None = None,
+) -> Flattened:
+    """All rows of one manifest.
+
+    :param record: the manifest's job.
+    :param inputs: its images in manifest order, `moderation.schema.INPUTS_SCHEMA`.
+    :param blocks: the results file as `blocks.iter_blocks` cuts it; nothing when there is none.
+    :param summary: the manifest summary; None when there is none.
+    :param superseded: boolean, one an input: another load has published this image meanwhile, so it gets no
+        row here; None for no such input.
+    """
+    answers = read_answers(blocks)
+    errors = summary.errors if summary else ()
+    refs = arrays.joined(inputs.column("source_ref"))
+    state = reconcile(refs, arrays.joined(inputs.column("line_number")), answers, errors)
+    keep = np.ones(len(refs), dtype=bool) if superseded is None else ~arrays.to_numpy(superseded)
+    state.anomalies += _whole_file_anomalies(record, answers, state, summary)
+    return _flattened(Manifest(context, record, inputs, answers, state, errors), keep)
+
+
+def _flattened(manifest: Manifest, keep: np.ndarray) -> Flattened:
+    state = manifest.state
+    places = Places.of(manifest.answers.places)
+    images = image_rows(manifest, places)
+    lines_outcome = arrays.to_numpy(manifest.answers.lines.column("outcome"))
+    return Flattened(
+        images=images if keep.all() else arrays.take(images, np.flatnonzero(keep)),
+        labels=label_rows(manifest, places, keep),
+        anomalies=tuple(state.anomalies),
+        counts=Counts(
+            images=len(keep),
+            moderated=int((state.moderated & keep).sum()),
+            failed=int((state.failed & keep).sum()),
+            not_attempted=int((~state.moderated & ~state.failed & keep).sum()),
+            superseded=int((~keep).sum()),
+            billed=int((lines_outcome == Outcome.ANSWERED).sum())
+            - sum(anomaly.repeats for anomaly in state.anomalies),
+            result_lines=len(lines_outcome),
+            malformed_lines=int((lines_outcome > Outcome.NO_ANSWER).sum()),
+        ),
+    )
+
+
+def flatten_rejected(context: LoadContext, inputs: pa.Table) -> Flattened:
+    """Rows of images that were refused before anything was sent; they are failed and cost nothing.
+
+    :param inputs: `moderation.schema.INPUTS_SCHEMA` with ``error_code`` set.
+    """
+    size = inputs.num_rows
+    return Flattened(images=rejected_rows(context, inputs), counts=Counts(images=size, failed=size))
+
+
+def flatten_unplanned(
+    context: LoadContext, record: AnalysisRecord, blocks: Iterable[tuple[bytes | memoryview, int]]
+) -> Iterator[Flattened]:
+    """Rows of a results file without a plan, block by block: of a job that somebody else started.
+
+    There is nothing to reconcile with, so each line that names an image is its own input, under its own line
+    number. Memory is that of one block, however long the file is.
+    """
+    for block in blocks:
+        answers = read_answers([block])
+        lines = answers.lines
+        named = np.flatnonzero(arrays.is_valid(lines.column("source_ref")))
+        outcome = arrays.to_numpy(lines.column("outcome"))
+        answered = outcome[named] == Outcome.ANSWERED
+        state = Reconciliation(
+            answer=np.where(answered, named, -1),
+            bad_line=np.where(answered, -1, named),
+            error=np.full(len(named), -1, dtype=np.int64),
+        )
+        inputs = _lines_as_inputs(lines, named)
+        malformed = np.flatnonzero(outcome > Outcome.NO_ANSWER)
+        report_lines(state, lines, malformed, None)
+        state.anomalies += _whole_file_anomalies(record, answers, state, None)
+        yield _flattened(
+            Manifest(context, record, inputs, answers, state, ()), np.ones(len(named), dtype=bool)
+        )
+
+
+def _lines_as_inputs(lines: pa.Table, rows: np.ndarray) -> pa.Table:
+    """`moderation.schema.INPUTS_SCHEMA` of the images that these lines name; text may be dictionaries."""
+    named = lines.select(["source_ref", "line_number"])
+    if len(rows) < lines.num_rows:
+        named = arrays.take(named, rows)
+    bucket, key = _bucket_and_key(arrays.joined(named.column("source_ref")))
+    columns = {
+        "source_ref": named.column("source_ref"),
+        "bucket": bucket,
+        "key": key,
+        "line_number": named.column("line_number"),
+    }
+    return pa.table(
+        [columns.get(entry.name, pa.nulls(len(rows), entry.type)) for entry in INPUTS_SCHEMA],
+        names=INPUTS_SCHEMA.names,
+    )
+
+
+_NAMED_LINES = 20
+"""Lines that an anomaly about many of them names."""
+
+_S3_URI = r"^s3://(?P<bucket>[^/]+)/(?P<key>(?s:.*))$"
+
+
+def _bucket_and_key(refs: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """The parts of S3 URIs; both null for what is none."""
+    first = re.match(_S3_URI, refs[0].as_py()) if len(refs) else None
+    if first is not None:
+        prefix = f"s3://{first['bucket']}/"
+        options = kernels.MatchSubstringOptions(prefix)
+        if arrays.to_numpy(kernels.call_function("starts_with", [refs], options)).all():
+            # One bucket, as good as always: ten times as fast.
+            options = kernels.ReplaceSliceOptions(0, len(prefix.encode()), b"")
+            key = kernels.call_function("binary_replace_slice", [refs.view(pa.binary())], options)
+            return arrays.constant(first["bucket"], len(refs)), key.view(pa.string())
+    parts = kernels.call_function("extract_regex", [refs], kernels.ExtractRegexOptions(_S3_URI))
+    return parts.field("bucket"), parts.field("key")
+
+
+def _whole_file_anomalies(
+    record: AnalysisRecord, answers: Answers, state: Reconciliation, summary: ManifestSummary | None
+) -> Iterator[Anomaly]:
+    if summary is not None and summary.fault is not None:
+        yield Anomaly(kind=MALFORMED_SUMMARY, message=summary.fault, in_summary=True)
+    if record.adapter is not None:
+        adapters = arrays.joined(answers.lines.column("adapter"))
+        right = [text == record.adapter for text in adapters.dictionary.to_pylist()]
+        used = arrays.codes(adapters.indices)[state.answer[state.moderated]]
+        ignored = state.answer[state.moderated][~np.array([*right, False])[used]]
+        if len(ignored):
+            numbers = np.sort(arrays.to_numpy(answers.lines.column("line_number"))[ignored])
+            named = ", ".join(map(str, numbers[:_NAMED_LINES].tolist()))
+            yield Anomaly(
+                kind=ADAPTER_IGNORED,
+                message=f"{len(ignored):,} of {len(used):,} answers do not come from {record.adapter} "
+                f"(lines {named}{', …' if len(numbers) > _NAMED_LINES else ''}): "
+                "an expired adapter is silently replaced by the base model",
+            )

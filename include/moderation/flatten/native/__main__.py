@@ -1,0 +1,31 @@
+"""``python -m moderation.flatten.native``: build the compiled parser and say what came of it. Never fails."""
+
+from __future__ import annotations
+
+import time
+
+from moderation.flatten.native import library
+
+
+def main() -> None:
+    """Build, load, report in one line."""
+    if not library.is_enabled():
+        print("MODERATION_NATIVE=0: results are parsed in Python.")
+        return
+    present = any(path.is_file() for path in library.library_paths())
+    started = time.monotonic()
+    try:
+        path = library.build()
+    except library.BuildError as error:
+        print(f"The fast parser was not built; results are parsed in Python, several times slower. {error}")
+        return
+    if library.load() is None:
+        print(f"The fast parser does not load ({path}); results are parsed in Python, several times slower.")
+    elif present:
+        print(f"The fast parser is there: {path}")
+    else:
+        print(f"Built the fast parser in {time.monotonic() - started:.1f} s: {path}")
+
+
+if __name__ == "__main__":
+    main()

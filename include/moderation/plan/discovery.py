@@ -1,0 +1,114 @@
+"""Finds what there is to moderate: lists a source, leaves out what is done, looks at the rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from moderation.plan import ledger
+from moderation.plan.coverage import Question
+from moderation.plan.deduplicate import distinct
+from moderation.plan.ledger import PublishedReader
+from moderation.settings import Settings
+from moderation.sources import inspection
+from moderation.sources.listing import SCHEMA, Tally
+from moderation.sources.open import Source
+from moderation.storage.memory import give_back_freed_memory
+from moderation.storage.row_file import RowFile
+from moderation.tables.source_ref_ranges import range_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Discovery:
+    """What a source holds and what is known of it.
+
+    :ivar rows: rows of :data:`listing.SCHEMA` still to deal with, in order of ``source_ref``,
+        none twice; on the local disk.
+    :ivar listed: everything that was found.
+    :ivar ignored: of these, no pictures or further mentions of the same object.
+    :ivar already_moderated: of these, left out because their answers are published.
+    """
+
+    rows: RowFile
+    listed: int
+    ignored: int
+    already_moderated: int = 0
+
+    def without_published(
+        self, portion: pa.Table, settings: Settings, published: PublishedReader, question: Question
+    ) -> pa.Table:
+        """The rows of a portion whose answers are not published; counts the others."""
+        between = range_of(portion["source_ref"])
+        if between is None:
+            return portion
+        rows = published(settings, ledger.COLUMNS, between=between)
+        left = leave_out(portion, ledger.already_moderated(portion, rows, question=question))
+        self.already_moderated += len(portion) - len(left)
+        return left
+
+    def change(self, of_portion: Callable[[pa.Table], pa.Table], name: str) -> None:
+        """Put what is made of each portion in its place.
+
+        :param name: of the new file.
+        """
+        changed = RowFile(self.rows.path.with_name(name), SCHEMA)
+        with changed.writing():
+            for portion in self.rows.portions():
+                changed.write(of_portion(portion))
+        self.rows.delete()
+        self.rows = changed
+
+
+def leave_out(table: pa.Table, mask: pa.BooleanArray) -> pa.Table:
+    """The rows that ``mask`` does not mark."""
+    if not pc.any(mask, min_count=0).as_py():  # a filter copies the table even if it drops nothing
+        return table
+    return table.filter(pc.invert(mask))
+
+
+def discover(
+    settings: Settings,
+    s3: Any,
+    source: Source,
+    *,
+    question: Question,
+    published: PublishedReader | None,
+    inspect: bool,
+    dry_run: bool,
+    folder: Path,
+) -> Discovery:
+    """List ``source`` and look into the headers of what is new.
+
+    :param published: reads the published rows; None to leave nothing out.
+    :param inspect: read the headers of S3 objects; without it only their sizes are judged.
+    :param dry_run: change nothing, upload nothing.
+    :param folder: an empty one on the local disk, for the listing; memory holds a portion of it.
+    :raises sources.SourceError: the source is not readable; s3.S3Error: S3 is not.
+    """
+    give_back_freed_memory()
+    tally = Tally()
+    rows, mentioned_again = distinct(source.batches(settings, s3, tally, dry_run=dry_run), folder)
+    found = Discovery(rows, tally.listed, tally.ignored + mentioned_again)
+    log.info("%s: %d listed, %d of them may be pictures", source.uri, found.listed, rows.rows)
+    if not inspect or source.checks_headers:
+        return found
+    if published is not None:
+        found.change(
+            lambda portion: found.without_published(portion, settings, published, question), "new.arrow"
+        )
+    due = sum(map(inspection.count_due, found.rows.portions()))
+    log.info("reading the headers of %d pictures", due)
+    if due:
+        found.change(
+            lambda portion: inspection.inspect(s3, portion, threads=settings.inspect_threads),
+            "inspected.arrow",
+        )
+    return found

@@ -1,0 +1,132 @@
+"""The ledger: which pictures of a listing are already moderated, as the published ``images`` rows tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from moderation.plan.coverage import Model, Question
+from moderation.reference import error_codes
+from moderation.settings import Settings
+from moderation.tables.source_ref_ranges import batches_between, range_of
+
+COLUMNS = ("source_ref", "etag", "status", "error_code", "model_version", "adapter", "min_confidence")
+"""What the ledger reads of each published row."""
+
+_ROWS_AT_ONCE = 100_000
+
+
+class PublishedReader(Protocol):
+    """Gives the rows of all published loads."""
+
+    def __call__(
+        self, settings: Settings, columns: Sequence[str], *, between: tuple[str, str] | None = None
+    ) -> pa.Table | Iterable[pa.RecordBatch]:
+        """These columns, as a table or a stream of batches.
+
+        :param between: rows whose ``source_ref`` is not from the one to the other are not needed.
+        """
+        ...
+
+
+def already_moderated(
+    listing: pa.Table, published: pa.Table | Iterable[pa.RecordBatch], *, question: Question
+) -> pa.BooleanArray:
+    """For each row of ``listing`` whether its answer is already published.
+
+    It is when a row of the same ``source_ref`` and ``etag`` was moderated with an answer that covers the
+    ``question``, or failed for a reason that lies in the picture itself
+    (:func:`error_codes.is_permanent`), by the same family of models. A failure that may pass and a picture
+    that was not attempted are not done.
+
+    Memory holds the listing and a hundred thousand published rows at a time.
+
+    :param listing: at least ``source_ref`` and ``etag``; without etag a row is never done.
+    :param published: rows of :data:`COLUMNS`.
+    """
+    wanted = None
+    done = pa.array([False] * len(listing), pa.bool_())
+    for table in _portions(published):
+        settled = keys(table.filter(_settles(table, question)))
+        if len(settled):
+            wanted = keys(listing) if wanted is None else wanted
+            done = pc.or_(done, pc.is_in(wanted, value_set=settled.drop_null(), skip_nulls=True))
+    return done.combine_chunks() if isinstance(done, pa.ChunkedArray) else done
+
+
+def about_inputs(published: Iterable[pa.RecordBatch], inputs: Path) -> pa.Table | None:
+    """The published rows about pictures that are among a plan's inputs; None for none.
+
+    :param published: rows of :data:`COLUMNS`.
+    :param inputs: a local copy of the plan's inputs.
+    """
+    found = []
+    with pq.ParquetFile(inputs) as file:
+        for batch in published:
+            rows = pa.Table.from_batches([batch])
+            theirs = keys(rows)
+            asked = pa.array([False] * len(rows), pa.bool_())
+            if between := range_of(rows["source_ref"]):
+                for some in batches_between(file, ["source_ref", "etag"], between):
+                    ours = keys(pa.Table.from_batches([some])).drop_null()
+                    asked = pc.or_(asked, pc.is_in(theirs, value_set=ours, skip_nulls=True))
+            found.append(rows.filter(asked))
+    table = pa.concat_tables(found) if found else None
+    return table if table is not None and len(table) else None
+
+
+def keys(table: pa.Table) -> pa.ChunkedArray:
+    """One string for etag and source_ref, null without etag; the etag's length keeps all pairs apart."""
+    etag = table["etag"].cast(pa.large_string())
+    return pc.binary_join_element_wise(
+        pc.binary_length(etag).cast(pa.large_string()),
+        etag,
+        table["source_ref"].cast(pa.large_string()),
+        pa.scalar(" ", pa.large_string()),
+    )
+
+
+def _settles(table: pa.Table, question: Question) -> pa.ChunkedArray:
+    """The rows that need no repetition."""
+    models = table["model_version"].cast(pa.string())
+    wanted = Model.parse(question.model_version)
+    versions = [text for text in pc.unique(models).to_pylist() if text is not None]
+    good = [text for text in versions if Model.parse(text).at_least(wanted)]
+    fits = pc.is_in(models, value_set=pa.array(good, pa.string()))
+    adapter = pc.fill_null(table["adapter"].cast(pa.string()), "")
+    confidence = pc.fill_null(pc.less_equal(table["min_confidence"], question.min_confidence), False)
+    moderated = pc.and_(
+        pc.and_(pc.equal(table["status"], "moderated"), fits),
+        pc.and_(pc.equal(adapter, question.adapter or ""), confidence),
+    )
+    if question.retry_refused:
+        return pc.fill_null(moderated, False)
+    # A picture that is refused for its own sake is refused by every adapter and at every threshold, and
+    # when the plan itself refused it, no model was asked at all.
+    permanent = pc.is_in(
+        table["error_code"].cast(pa.string()), value_set=pa.array(sorted(error_codes.PERMANENT_CODES))
+    )
+    refused = pc.and_(
+        pc.and_(pc.equal(table["status"], "failed"), permanent), pc.or_(fits, pc.is_null(models))
+    )
+    return pc.fill_null(pc.or_kleene(moderated, refused), False)
+
+
+def _portions(published: pa.Table | Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Tables of about a hundred thousand rows: each costs one look at the whole listing."""
+    batches = published.to_batches() if isinstance(published, pa.Table) else published
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        held.append(batch.select(list(COLUMNS)))
+        rows += batch.num_rows
+        if rows >= _ROWS_AT_ONCE:
+            yield pa.Table.from_batches(held)
+            held, rows = [], 0
+    if held:
+        yield pa.Table.from_batches(held)

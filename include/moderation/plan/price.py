@@ -1,0 +1,101 @@
+"""What a plan will cost and how long it will take, in words, and whether that may be spent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from moderation.errors import NeedsAPersonError
+from moderation.plan.store import Plan, PlanError
+
+
+class OverBudgetError(NeedsAPersonError):
+    """The plan costs more than the run may spend; nothing was sent and nothing was paid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """A plan before it is paid for.
+
+    :param cost_usd: if every image is analysed.
+    :param limit_usd: what the run may spend; None for no limit. A plan that costs exactly that may go on.
+    :raises PlanError: the limit is no number of US dollars, which would limit nothing.
+    """
+
+    plan: Plan
+    backend: str
+    cost_usd: float
+    limit_usd: float | None
+
+    def __post_init__(self) -> None:
+        limit = self.limit_usd
+        if limit is not None and not (math.isfinite(limit) and limit >= 0):
+            raise PlanError(f"max_cost_usd={limit}: expected US dollars, 0 or more, or nothing for no limit")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the price is above the limit."""
+        return self.limit_usd is not None and self.cost_usd > self.limit_usd
+
+    @property
+    def headline(self) -> str:
+        """One line: how many images, for how much."""
+        images = self.plan.totals.to_analyse
+        return f"{images:,} images of {self.plan.source} cost up to {self.cost_usd:,.4f} USD"
+
+    def text(self) -> str:
+        """Everything that is known before the first paid call."""
+        plan, totals = self.plan, self.plan.totals
+        jobs = f"{len(plan.manifests):,} jobs"
+        # "auto" stands here only until the task plan has chosen.
+        calls = {"bulk": jobs, "detect": "single calls"}.get(self.backend, f"{jobs} or single calls")
+        limit = "none" if self.limit_usd is None else f"{self.limit_usd:,.4f} USD (max_cost_usd)"
+        limit += ", exceeded" if self.is_over else ""
+        rows = {
+            "source": plan.source,
+            "found": f"{totals.listed:,}",
+            "moderated already": f"{totals.already_moderated:,}",
+            "in another open run": f"{totals.claimed_elsewhere:,}",
+            "no images by name": f"{totals.ignored:,}",
+            "cannot be sent": f"{totals.rejected:,} (a row with the reason each)",
+            "left to the next run": f"{totals.postponed:,}",
+            "to analyse": f"{totals.to_analyse:,}, by {calls} (backend {self.backend})",
+            "price at most": f"{self.cost_usd:,.4f} USD at the set prices",
+            "price limit": limit,
+            "time by bulk jobs": self._time("bulk"),
+            "time by single calls": self._time("detect"),
+            "load": plan.load_id,
+        }
+        return "\n".join(f"{name:<22}{value}" for name, value in rows.items()) + "\n"
+
+    def _time(self, backend: str) -> str:
+        chosen = " (chosen)" if backend == self.backend else ""
+        if backend in self.plan.expected_seconds and self.plan.expected_seconds[backend] is None:
+            return "not offered in this region"
+        return f"about {duration(self.plan.expected_seconds.get(backend))} under the quotas{chosen}"
+
+    def refusal(self, *, answer: str | None = None) -> str:
+        """Why the run stops, and what to do.
+
+        :param answer: what became of the question, when a person was asked.
+        """
+        asked = f"; {answer}" if answer else ""
+        then = (
+            "Clear the task approve with everything after it to be asked again, or trigger the run again "
+            "with a higher max_cost_usd or a smaller source"
+            if answer
+            else "Trigger the run again with a higher max_cost_usd, a smaller source, or on_over_budget=ask"
+        )
+        return (
+            f"{self.headline}; max_cost_usd allows {self.limit_usd:,.4f}{asked}. Nothing was sent and "
+            f"nothing was paid. {then}"
+        )
+
+
+def duration(seconds: float | None) -> str:
+    """``1 h 05 min 09 s``."""
+    if seconds is None:
+        return "an unknown time"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min {rest:02d} s"

@@ -1,0 +1,407 @@
+"""All rows of a run become visible at once, or none.
+
+Files are written under names that nobody else uses, added to the data tables, and at the very end one row is
+added to ``loads``: the commit point. Killed at any step, a publish is run again and ends with the same rows,
+once; a publish that had already reached its end says so and does nothing.
+
+Steps, each safe to repeat: build (local disk) → upload → add to the data tables → remove files of an earlier
+attempt whose inputs differed → commit ``loads``. The commit is made against the ``loads`` that was read; when
+another load came first and answers some of the same images, these are left out and the files built again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from botocore.exceptions import BotoCoreError, ClientError
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from moderation import schema
+from moderation.analyse.record import AnalysisRecord
+from moderation.errors import NeedsAPersonError
+from moderation.flatten.reconcile import Anomaly
+from moderation.plan import ledger, store
+from moderation.plan.planner import mark_published
+from moderation.plan.store import Plan
+from moderation.publish.build import BuiltLoad, build_load, complete_records
+from moderation.publish.strays import Turn, drop_strays, turn
+from moderation.settings import Settings
+from moderation.storage import scratch
+from moderation.storage.files import Storage, absolute, spool
+from moderation.storage.lease import LeaseBusy, LeaseLost
+from moderation.storage.memory import give_back_freed_memory
+from moderation.storage.s3_objects import S3Error
+from moderation.tables.catalog import ensure_tables, load_table, open_catalog
+from moderation.tables.published import files_named, loads_in, published_images, scan
+from moderation.tables.swap import give_way
+from moderation.tables.writer import DataFile
+
+__all__ = [
+    "PublishError",
+    "PublishedLoad",
+    "ReconciliationError",
+    "ToleranceExceededError",
+    "publish",
+    "published_images",
+]
+
+_log = logging.getLogger(__name__)
+
+_ATTEMPTS = 20
+"""How often a publish gives way to others that commit at the same time."""
+
+_CLOCK_SKEW = dt.timedelta(minutes=10)
+"""By how much the clocks of planning and publishing machines may differ."""
+
+
+class PublishError(RuntimeError):
+    """A load could not be published; the message says at which step, why, and what is visible."""
+
+
+class ReconciliationError(PublishError, NeedsAPersonError):
+    """The answers do not fit what was asked; nothing was published. The message names the places."""
+
+
+class ToleranceExceededError(PublishError, NeedsAPersonError):
+    """More images than tolerated have no answer yet; nothing was published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedLoad:
+    """A load that readers see.
+
+    :param row: its row of ``loads``, `schema.LOADS`.
+    :param repeated: it had been published before, by this run or an earlier attempt.
+    :param files: table, URI, rows, bytes and SHA-256 of each file; empty when ``repeated``.
+    """
+
+    load_id: str
+    row: dict[str, Any]
+    repeated: bool
+    files: tuple[tuple[str, str, int, int, str], ...] = ()
+
+
+def publish(
+    settings: Settings,
+    plan: Plan | str,
+    records: Sequence[AnalysisRecord],
+    *,
+    stop_on_mismatch: bool = False,
+    tolerated_failure_percentage: float = 100.0,
+    spool_dir: Path | None = None,
+) -> PublishedLoad:
+    """Publish everything a plan's jobs answered, with every input accounted for.
+
+    :param plan: the plan, or the URI of its ``plan.json``.
+    :param records: one a manifest; a manifest without one counts as not started.
+    :param stop_on_mismatch: refuse to publish when answers are not those to the question
+        (`Anomaly.is_mismatch`), instead of recording it.
+    :param tolerated_failure_percentage: refuse to publish when more of the images than that are still owed.
+    :param spool_dir: where files are built before they are uploaded; the system's folder for temporary files
+        by default, the tables' own disk when they are local.
+    :raises PublishError: S3, the disk or the catalog failed; run again with the same arguments.
+    :raises ReconciliationError: see ``stop_on_mismatch``.
+    :raises ToleranceExceededError: see ``tolerated_failure_percentage``.
+    """
+    give_back_freed_memory()
+    with Storage(settings) as storage:
+        if isinstance(plan, str):
+            plan = store.load_plan(plan, s3=storage.s3_client)
+        with (
+            _named_errors(plan.load_id),
+            turn(storage, plan) as mine,
+            open_catalog(settings) as catalog,
+        ):
+            publisher = _Publisher(
+                settings,
+                plan,
+                complete_records(plan, records),
+                storage,
+                catalog,
+                stop_on_mismatch,
+                tolerated_failure_percentage,
+                mine,
+            )
+            load = publisher.run(spool_dir)
+            mark_published(plan, settings=settings)
+            reached("marked")
+            return load
+
+
+def load_row(plan: Plan, built: BuiltLoad) -> dict[str, Any]:
+    """The load's row of `loads`, without the time of its publish."""
+    totals = plan.totals
+    return {
+        "load_id": plan.load_id,
+        "dt": dt.date.fromisoformat(plan.dt),
+        "run_key": plan.run_key,
+        "plan_number": plan.plan_number,
+        "source": plan.source,
+        "published_at": None,
+        "min_confidence": plan.min_confidence,
+        "adapter": plan.adapter,
+        "model_version": plan.model_version,
+        "listed": totals.listed,
+        "ignored": totals.ignored,
+        "already_moderated": totals.already_moderated,
+        "cost_usd": built.cost_usd,
+        "files": len(built.files),
+        "bytes": sum(file.bytes for file in built.files),
+        "digest": built.digest,
+        **built.totals,
+    }
+
+
+def published_since(plan: Plan) -> dt.datetime:
+    """Loads published from this time on may be unknown to the ledger that the plan was made with."""
+    return dt.datetime.fromisoformat(plan.created_at) - _CLOCK_SKEW
+
+
+def reached(step: str) -> None:
+    """Called at the end of each step; the place where tests let a publish die."""
+    _log.debug("publish: %s", step)
+
+
+@dataclass
+class _Publisher:
+    settings: Settings
+    plan: Plan
+    records: tuple[AnalysisRecord, ...]
+    storage: Storage
+    catalog: Catalog
+    stop_on_mismatch: bool
+    tolerated: float
+    turn: Turn
+
+    def run(self, spool_dir: Path | None) -> PublishedLoad:
+        name = self.plan.load_id
+        with scratch.folder(spool_dir, name) if spool_dir else spool(self.settings, name) as folder:
+            for attempt in range(_ATTEMPTS):
+                base = loads_in(self.catalog)
+                if found := _row_of(base, self.plan.load_id):
+                    return PublishedLoad(load_id=self.plan.load_id, row=found, repeated=True)
+                own = folder / f"attempt-{attempt}"
+                own.mkdir()
+                load = self._attempt(base, own)
+                if load is not None:
+                    return load
+                shutil.rmtree(own)
+        raise PublishError(
+            f"load {self.plan.load_id} gave way to others {_ATTEMPTS} times; it is not published, run again"
+        )
+
+    def _attempt(self, loads: pa.Table, spool: Path) -> PublishedLoad | None:
+        """Publish against the ``loads`` that was read; None when it has changed in a way that matters."""
+        tables = ensure_tables(self.catalog, self.settings)
+        # First: while a row of loads lies there, a reader of plain files counts on the rest.
+        self._drop_strays(schema.LOADS, tables)
+        inputs_path = spool / "inputs.parquet"
+        self.storage.copy_to(self.plan.inputs_uri, inputs_path)
+        store.check_inputs(self.plan, inputs_path)
+        meanwhile = self._published_meanwhile(loads, inputs_path)
+        built = build_load(
+            self.settings,
+            self.plan,
+            self.records,
+            storage=self.storage,
+            inputs_path=inputs_path,
+            spool=spool,
+            meanwhile=meanwhile,
+        )
+        reached("built")
+        self._refuse_what_cannot_stand(built)
+        self._upload(built.files)
+        self._add_files(tables, built)
+        row = load_row(self.plan, built)
+        for _ in range(_ATTEMPTS):
+            if self._commit(tables[schema.LOADS.name], row, loads, spool):
+                break
+            loads = loads_in(self.catalog)
+            if _row_of(loads, self.plan.load_id):
+                return None
+            if _keys(self._published_meanwhile(loads, inputs_path)) != _keys(meanwhile):
+                return None
+        else:
+            return None
+        reached("committed")
+        files = tuple(
+            (file.table, self._uri(file.relative_path), file.rows, file.bytes, file.sha256)
+            for file in built.files
+        )
+        return PublishedLoad(load_id=self.plan.load_id, row=row, repeated=False, files=files)
+
+    def _published_meanwhile(self, loads: pa.Table, inputs_path: Path) -> pa.Table | None:
+        """Rows, about our inputs, of loads that the plan's ledger cannot have seen.
+
+        None for a plan that repeats on purpose.
+        """
+        if self.plan.force:
+            return None
+        since = published_since(self.plan)
+        later = loads.filter(pc.greater_equal(loads.column("published_at"), pa.scalar(since)))
+        names, days = (set(later.column(name).to_pylist()) for name in ("load_id", "dt"))
+        images = load_table(self.catalog, schema.IMAGES) if names else None
+        # Without it, every file of all years would be read.
+        where = f"dt >= '{min(days)}' and dt <= '{max(days)}'" if names else None
+        theirs = scan(images, schema.IMAGES, ledger.COLUMNS, load_ids=names, where=where)
+        return ledger.about_inputs(theirs, inputs_path)
+
+    def _refuse_what_cannot_stand(self, built: BuiltLoad) -> None:
+        load = f"load {self.plan.load_id}: nothing is published,"
+        if self.stop_on_mismatch and built.mismatch_count:
+            places = "; ".join(
+                f"{where}{_place(found)}: {found.kind}: {found.message}" for where, found in built.mismatches
+            )
+            more = built.mismatch_count - len(built.mismatches)
+            raise ReconciliationError(
+                f"{load} for {built.mismatch_count:,} answers are not those to what was asked. {places}"
+                + (f"; and {more:,} more" if more else "")
+                + f". Look into these files; then `moderation release {self.plan.uri}` gives the images "
+                "back, and another run analyses them anew"
+            )
+        images = sum(built.totals[name] for name in ("moderated", "failed", "not_attempted"))
+        asked = self.plan.totals.to_analyse + self.plan.totals.rejected
+        if (accounted := images + built.totals["superseded"]) != asked:
+            raise ReconciliationError(
+                f"{load} for {asked:,} images were asked for and {accounted:,} are accounted for: "
+                f"{self.plan.uri} and its inputs do not belong together; plan the run again"
+            )
+        if images and 100 * built.owed > self.tolerated * images:
+            raise ToleranceExceededError(
+                f"{load} for {built.owed:,} of {images:,} images ({100 * built.owed / images:.1f} %) have no "
+                f"answer yet, and {self.tolerated:g} % are tolerated. Clear the analyse and detect tasks of "
+                "this run that failed, with everything after them: what is answered already is not paid "
+                f"again. Or `{self.settings.command} publish {self.plan.uri}` publishes the rest all the "
+                "same, and a redo of the load asks for what is missing"
+            )
+
+    def _upload(self, files: Sequence[DataFile]) -> None:
+        for file in files:
+            self.turn.keep()
+            self.storage.put_file(file.path, self._uri(file.relative_path))
+            reached(f"uploaded {file.table}")
+
+    def _add_files(self, tables: dict[str, Table], built: BuiltLoad) -> None:
+        for name, table in tables.items():
+            if name == schema.LOADS.name:
+                continue
+            wanted = {self._uri(file.relative_path) for file in built.files if file.table == name}
+            self.turn.keep()
+            self._replace_files(table, wanted)
+            reached(f"added {name}")
+            self._drop_strays(schema.TABLES[name], tables)
+
+    def _drop_strays(self, spec: schema.TableSpec, tables: dict[str, Table]) -> None:
+        self.turn.keep()
+        drop_strays(tables[spec.name], spec, self.plan, self.storage, self._uri(spec.name))
+
+    def _replace_files(self, table: Table, wanted: set[str]) -> None:
+        """Make ``wanted`` the load's only files in the table, in place of those of an attempt that differed.
+
+        Once another attempt has committed the load, a compaction may have moved its rows into a file of
+        another name; so ``loads`` is asked after the table, and the commit holds only for that table.
+        """
+        for attempt in range(_ATTEMPTS):
+            table.refresh()
+            if self._is_committed():
+                return
+            # All of them, even under the same names: with another price list or Parquet library an earlier
+            # attempt had other bytes, and the table would tell their sizes and bounds.
+            stale = files_named(table, self.plan.load_id, self.plan.dt)
+            missing = sorted(wanted)
+            if not stale and not missing:
+                return
+            properties = {"load_id": self.plan.load_id}
+            try:
+                with table.transaction() as transaction:
+                    if stale:
+                        with transaction.update_snapshot(properties).overwrite() as snapshot:
+                            for file in stale:
+                                snapshot.delete_data_file(file)
+                    if missing:
+                        transaction.add_files(missing, properties, check_duplicate_files=False)
+                return
+            except CommitFailedException:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                give_way(attempt)
+
+    def _is_committed(self) -> bool:
+        load_id, loads = self.plan.load_id, schema.LOADS
+        where = f"dt = '{self.plan.dt}' and load_id = '{load_id}'"
+        found = scan(load_table(self.catalog, loads), loads, ["load_id"], load_ids={load_id}, where=where)
+        return any(batch.num_rows for batch in found)
+
+    def _commit(self, table: Table, row: dict[str, Any], loads: pa.Table, spool: Path) -> bool:
+        """Add the row of ``loads`` if the table still is as it was read; False when it is not.
+
+        Each try has a file of its own: two processes that publish the same load never overwrite each other.
+        """
+        row["published_at"] = dt.datetime.now(dt.UTC)
+        path = spool / "load.parquet"
+        content = pa.Table.from_pylist([row], schema.physical_schema(schema.LOADS))
+        pq.write_table(content, path, compression="zstd", store_schema=False)
+        unique = uuid.uuid4().hex[:12]
+        uri = self._uri(f"{schema.LOADS.name}/dt={self.plan.dt}/{self.plan.load_id}-{unique}.parquet")
+        table.refresh()
+        known = set(loads_in(self.catalog).column("load_id").to_pylist())
+        if known != set(loads.column("load_id").to_pylist()):
+            return False
+        self.turn.prove()
+        self.storage.put_file(path, uri)
+        reached("uploaded loads")
+        try:
+            table.add_files([uri], {"load_id": self.plan.load_id}, check_duplicate_files=False)
+        except CommitFailedException:
+            self.storage.delete(uri)
+            give_way(1)
+            return False
+        return True
+
+    def _uri(self, relative_path: str) -> str:
+        return f"{absolute(self.settings.tables_uri)}/{relative_path}"
+
+
+def _place(found: Anomaly) -> str:
+    """Line and image that a mismatch is about, to go on after the file's name; "" for the whole file."""
+    line = "" if found.line_number is None else f" line {found.line_number}"
+    return f"{line} ({found.source_ref})" if found.source_ref else line
+
+
+def _keys(rows: pa.Table | None) -> list[str]:
+    return sorted(ledger.keys(rows).drop_null().to_pylist()) if rows is not None else []
+
+
+def _row_of(loads: pa.Table, load_id: str) -> dict[str, Any] | None:
+    rows = loads.filter(pc.equal(loads.column("load_id"), load_id)).to_pylist()
+    return rows[0] if rows else None
+
+
+@contextmanager
+def _named_errors(load_id: str) -> Iterator[None]:
+    """Turn what disk, S3 and catalog raise into one error that says what it means for readers."""
+    advice = "run again with the same plan: the load ends up published once. Readers see all of it or nothing"
+    try:
+        yield
+    except S3Error as error:
+        raise PublishError(f"load {load_id}: {error}; {advice}") from error
+    except (LeaseBusy, LeaseLost) as error:
+        raise PublishError(f"load {load_id}: another attempt publishes it: {error}; {advice}") from error
+    except (OSError, pa.ArrowException, CommitFailedException) as error:
+        raise PublishError(f"load {load_id}: {type(error).__name__}: {error}; {advice}") from error
+    except (SQLAlchemyError, BotoCoreError, ClientError) as error:
+        raise PublishError(f"load {load_id}: the catalog failed: {error}; {advice}") from error

@@ -1,0 +1,153 @@
+"""DuckDB over the published files themselves: no copy and no server, from a folder or S3.
+
+Each table is the file list of one snapshot, so a publish or a compaction that goes on meanwhile neither shows
+part of a load nor a row twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.table import Table
+
+from moderation.schema import TABLES, TableSpec
+from moderation.settings import Settings
+from moderation.storage.files import absolute, is_s3, local_path
+from moderation.tables.catalog import load_table, open_catalog
+from moderation.tables.published import known_load_ids, load_named
+from moderation.warehouses.duckdb import TYPES, labels_view
+from moderation.warehouses.reading import WarehouseError, days_condition, quiet, show_only
+
+
+@contextmanager
+def open_published(
+    settings: Settings,
+    *,
+    load_id: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with a view for each table and ``labels``, closed at the end of the block. Times are UTC.
+
+    :param load_id: show only this load.
+    :param since: show only days from this one on; files of other days are not even listed.
+    :param until: show only days up to this one.
+    :raises WarehouseError: nothing was published, or no such load.
+    """
+    connection = duckdb.connect()
+    try:
+        quiet(connection)
+        if is_s3(settings.tables_uri):
+            connection.register_filesystem(_s3_files())
+        with open_catalog(settings) as catalog:
+            _make_views(connection, catalog, settings, since, until)
+        connection.execute(labels_view())
+        if load_id is not None:
+            show_only(connection, settings.tables_uri, load_id=load_id)
+        yield connection
+    finally:
+        connection.close()
+
+
+def published_files(
+    catalog: Catalog, *, since: date | None = None, until: date | None = None
+) -> dict[str, list[str]]:
+    """The files that hold the published rows, by table: those of committed loads alone.
+
+    :raises WarehouseError: nothing was published yet.
+    """
+    return {name: uris for name, (_, uris) in _snapshots(catalog, since, until).items()}
+
+
+def _snapshots(
+    catalog: Catalog, since: date | None, until: date | None
+) -> dict[str, tuple[Table | None, list[str]]]:
+    """Each table as it is now, and its files of committed loads."""
+    # `loads` first, the data afterwards: whatever load is known had all its files added before.
+    where = days_condition(since, until) or None
+    known = known_load_ids(catalog, where)
+    if not known and not (where and known_load_ids(catalog)):
+        raise WarehouseError("nothing was published yet; run the pipeline once")
+    tables = {name: load_table(catalog, spec) for name, spec in TABLES.items()}
+    return {name: (table, _files(table, known, where)) for name, table in tables.items()}
+
+
+def _files(table: Table | None, known: set[str], where: str | None) -> list[str]:
+    if table is None or table.current_snapshot() is None:
+        return []
+    uris = [task.file.file_path for task in table.scan(row_filter=where or AlwaysTrue()).plan_files()]
+    return sorted(uri for uri in uris if load_named(uri) is None or load_named(uri) in known)
+
+
+def _make_views(
+    connection: duckdb.DuckDBPyConnection,
+    catalog: Catalog,
+    settings: Settings,
+    since: date | None,
+    until: date | None,
+) -> None:
+    where = days_condition(since, until)
+    for name, (table, uris) in _snapshots(catalog, since, until).items():
+        spec = TABLES[name]
+        widened = table is not None and len(table.schemas()) > 1
+        told = not widened and not _is_named_above(spec, settings.tables_uri)
+        source = _source(spec, [_path(uri) for uri in uris], columns_in_folders=told)
+        connection.execute(
+            f"CREATE VIEW {name} AS SELECT {', '.join(spec.schema.names)} FROM {source}"  # noqa: S608 - names of ours
+            + (f" WHERE {where}" if where else "")
+        )
+
+
+def _is_named_above(spec: TableSpec, tables_uri: str) -> bool:
+    """Whether a folder above the tables has a column's name, as in ``s3://lake/source=cameras/tables``."""
+    names = [part.partition("=")[0] for part in absolute(tables_uri).split("/") if "=" in part]
+    return any(name in spec.schema.names for name in names)
+
+
+def _source(spec: TableSpec, paths: list[str], *, columns_in_folders: bool) -> str:
+    """The rows of the files.
+
+    :param columns_in_folders: days and content types are told from the folders' names, and a query for one
+        day opens no file of another; every file must have all columns, and no other folder be named like
+        one, for DuckDB takes that for the column. Else columns are looked up by name, and one that a file
+        does not have is null.
+    """
+    if not paths:
+        nulls = ", ".join(f"NULL::{TYPES[entry.type]} AS {entry.name}" for entry in spec.schema)
+        return f"(SELECT {nulls} WHERE false)"
+    listed = ", ".join(_text(path) for path in paths)
+    if columns_in_folders:
+        kinds = ", ".join(f"{_text(name)}: {_type(spec, name)}" for name in spec.partition_by)
+        return f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{{kinds}}})"
+    columns = ", ".join(
+        f"{_text(name)}: {{name: {_text(name)}, type: {_text(_type(spec, name))}, default_value: NULL}}"
+        for name in spec.schema.names
+    )
+    return f"read_parquet([{listed}], schema = MAP {{{columns}}})"
+
+
+def _type(spec: TableSpec, name: str) -> str:
+    kind: pa.DataType = spec.schema.field(name).type
+    return TYPES[kind]
+
+
+def _path(uri: str) -> str:
+    return uri if is_s3(uri) else str(local_path(uri))
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _s3_files() -> Any:
+    """S3 for DuckDB, whose own client is not on PyPI; it reads the same environment as boto3."""
+    import s3fs  # noqa: PLC0415 - slow, and needed for tables in S3 only
+
+    return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)

@@ -1,0 +1,82 @@
+"""The report pages below ``work_uri``, where every worker and the web server find them."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from moderation.report.page.write import ReportFiles, write_report
+from moderation.settings import Settings
+from moderation.storage import s3_objects
+
+_PAGE = re.compile(r"index\.html|loads/[A-Za-z0-9][A-Za-z0-9._-]{0,124}\.html")
+
+
+class NoSuchPageError(LookupError):
+    """There is no such page, or the name is none of a page."""
+
+
+def write_pages(settings: Settings, load_id: str) -> ReportFiles:
+    """Write a load's page and the one over all loads, and put both below ``work_uri``.
+
+    :returns: the local files, in the settings' folder of report pages if they name one.
+    :raises moderation.warehouses.reading.WarehouseError: the warehouse cannot be read.
+    :raises moderation.storage.s3_objects.S3Error: the pages cannot be stored.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="report-") as temporary,
+        s3_objects.open_client(settings) as client,
+    ):
+        folder = settings.report_dir or Path(temporary)
+        prefix = f"{_root(settings)}/loads/"
+        bucket = s3_objects.split_uri(prefix).bucket
+        stored = {
+            s3_objects.join_uri(f"s3://{bucket}", entry["Key"]).removeprefix(prefix)
+            for entry in s3_objects.list_objects(client, prefix)
+        }
+        files = write_report(settings.warehouse_path, folder, load_id=load_id, stored=stored)
+        pages = {"index.html": files.index} | ({f"loads/{files.load.name}": files.load} if files.load else {})
+        # The index last: what it links is there.
+        for name, path in sorted(pages.items(), reverse=True):
+            s3_objects.put(client, f"{_root(settings)}/{name}", path.read_bytes(), content_type="text/html")
+        return files
+
+
+def read_page(settings: Settings, name: str) -> bytes:
+    """A page's HTML.
+
+    :param name: ``index.html`` or ``loads/….html``; nothing else is ever looked up.
+    :raises NoSuchPageError: see there.
+    """
+    if not _PAGE.fullmatch(name) or ".." in name:
+        raise NoSuchPageError(name)
+    try:
+        with s3_objects.open_client(settings) as client:
+            return s3_objects.read(client, f"{_root(settings)}/{name}").body
+    except s3_objects.S3Error as error:
+        if error.is_missing:
+            raise NoSuchPageError(name) from error
+        raise
+
+
+def read_completion(settings: Settings, plan_uri: str, name: str) -> bytes:
+    """A run's completion report, as it lies beside its plan.
+
+    :param name: ``report.html`` or ``report.json``.
+    :raises NoSuchPageError: the run has left none, or what is asked for is none.
+    """
+    runs = s3_objects.join_uri(settings.work_uri, "runs") + "/"
+    if name not in {"report.html", "report.json"} or not plan_uri.startswith(runs):
+        raise NoSuchPageError(name)
+    try:
+        with s3_objects.open_client(settings) as client:
+            return s3_objects.read(client, f"{plan_uri.rpartition('/')[0]}/{name}").body
+    except s3_objects.S3Error as error:
+        if error.is_missing:
+            raise NoSuchPageError(name) from error
+        raise
+
+
+def _root(settings: Settings) -> str:
+    return f"{settings.work_uri}/report"

@@ -1,0 +1,143 @@
+"""The report page: one self-contained HTML file over all loads and one for each load.
+
+No script and no outside resource: charts are inline SVG drawn beforehand, and the page's own policy forbids
+anything else. It can be opened from disk, mailed, or put in any bucket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import sys
+import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from moderation.report.page.data import Report, read
+from moderation.report.page.view import render
+from moderation.settings import Settings, SettingsError
+from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, WarehouseError, bounded, open_warehouse
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What was written.
+
+    :param index: the page over all loads.
+    :param load: the page of the load that was asked for, if any.
+    """
+
+    index: Path
+    load: Path | None
+
+
+def write_report(
+    warehouse: Path | str,
+    folder: Path | str,
+    *,
+    load_id: str | None = None,
+    stored: Collection[str] = (),
+    wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    now: datetime | None = None,
+) -> ReportFiles:
+    """Write ``index.html`` over all loads and, for one load, ``loads/<load_id>.html``.
+
+    Pages of other loads stay; the index links those that are there. Each file appears whole or not at all.
+
+    :param warehouse: the DuckDB file.
+    :param folder: where the pages go; made if need be.
+    :param stored: names of loads' pages that lie elsewhere and will stand beside the index.
+    :param wait_seconds: how long to wait while another process writes to the warehouse.
+    :param now: the time that the pages name; the present by default.
+    :raises WarehouseError: the warehouse cannot be read, or has no such load.
+    """
+    folder, written = Path(folder), now or datetime.now(UTC)
+    # All is read before the first chart is drawn: what reads and what draws both take much memory.
+    of_load = _read(warehouse, wait_seconds, load_id) if load_id is not None else None
+    report = _read(warehouse, wait_seconds, None)
+    load_page = None
+    if load_id is not None and of_load is not None:
+        load_page = folder / "loads" / load_file(load_id)
+        _write(load_page, render(of_load, load=of_load.loads[0], links={}, written=written))
+    links = {
+        load["load_id"]: f"loads/{load_file(load['load_id'])}"
+        for load in report.loads
+        if load_file(load["load_id"]) in stored or (folder / "loads" / load_file(load["load_id"])).is_file()
+    }
+    index = folder / "index.html"
+    _write(index, render(report, load=None, links=links, written=written))
+    return ReportFiles(index=index, load=load_page)
+
+
+def load_file(load_id: str) -> str:
+    """Name of a load's page: its id, or a hash of an id that is no safe file name."""
+    if _FILE_NAME.fullmatch(load_id):
+        return f"{load_id}.html"
+    return f"load-{hashlib.sha256(load_id.encode()).hexdigest()[:16]}.html"
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add ``report-page`` to a program's commands; the parsed arguments go to :func:`main`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "report-page",
+        help="write the report as HTML",
+        description="Write a page over all loads, and one for a load, from the DuckDB warehouse.",
+    )
+    parser.add_argument("--warehouse", type=Path, metavar="FILE", help="default: MODERATION_WAREHOUSE")
+    parser.add_argument("--load", metavar="LOAD_ID", help="write this load's page too")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("var/report"), help="where the pages go (var/report)"
+    )
+    parser.set_defaults(run=_run)
+    return parser
+
+
+def _run(settings: Settings, args: argparse.Namespace) -> int:
+    return main(args, settings)
+
+
+def main(args: argparse.Namespace, settings: Settings | None = None) -> int:
+    """Carry out ``report-page``: prints the files written, or one message to stderr.
+
+    :param settings: those of the environment by default.
+    :returns: 0, or 1 when nothing could be written.
+    """
+    try:
+        warehouse = args.warehouse or (settings or Settings.from_env()).warehouse_path
+        files = write_report(warehouse, args.folder, load_id=args.load)
+    except (WarehouseError, SettingsError) as error:
+        sys.stderr.write(f"moderation report-page: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"moderation report-page: {args.folder}: {error.strerror or error}\n")
+        return 1
+    sys.stdout.write(f"{files.index}\n" + (f"{files.load}\n" if files.load else ""))
+    return 0
+
+
+def _read(warehouse: Path | str, wait_seconds: float, load_id: str | None) -> Report:
+    shown = open_warehouse(warehouse, wait_seconds=wait_seconds, load_id=load_id)
+    with shown as connection, bounded(connection):
+        try:
+            return read(connection)
+        except duckdb.CatalogException as error:
+            raise WarehouseError(f"{warehouse}: not this pipeline's warehouse: {error}") from error
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise WarehouseError(f"{warehouse}: its figures could not be counted: {error}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+        file.write(text)
+    unfinished = Path(file.name)
+    unfinished.chmod(0o644)
+    unfinished.replace(path)

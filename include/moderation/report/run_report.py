@@ -1,0 +1,284 @@
+"""How a run ends: what it says, and whether it ends well."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from moderation import schema
+from moderation.analyse.backend import read_choice
+from moderation.errors import NeedsAPersonError
+from moderation.plan.planner import Plan, PlanError, load_plan, release
+from moderation.plan.price import Spending
+from moderation.reference import error_codes
+from moderation.report import completion, completion_page
+from moderation.report.counts import build_report
+from moderation.report.page.store import write_pages
+from moderation.report.spent import Spent, spent_so_far
+from moderation.report.text import to_text
+from moderation.settings import Settings
+from moderation.storage import s3_objects
+from moderation.storage import s3_objects as s3
+from moderation.storage.memory import give_back_freed_memory
+from moderation.storage.state import SealBroken, seal, unseal
+from moderation.warehouses.reading import WarehouseError
+
+log = logging.getLogger(__name__)
+
+
+class RunIncompleteError(NeedsAPersonError):
+    """A run has ended before its images were moderated, published or loaded; the text says what to do."""
+
+
+class ImagesOwedError(RunIncompleteError):
+    """A run has ended and some of its images are still neither moderated nor failed for good."""
+
+
+def note_stop(plan: Plan, reason: str, *, s3: Any) -> None:
+    """Keep beside the plan why it is not gone on with; :func:`report` tells it."""
+    s3_objects.put(s3, _stop_uri(plan), seal({"reason": reason}))
+
+
+def forget_stop(plan: Plan, *, s3: Any) -> None:
+    """The plan is gone on with: what stopped it before is no reason any more."""
+    s3_objects.delete(s3, _stop_uri(plan))
+
+
+def stop_reason(plan: Plan, *, s3: Any, otherwise: str = "") -> str:
+    """What :func:`note_stop` kept.
+
+    :param otherwise: what to say when it kept nothing.
+    :raises PlanError: the note is damaged.
+    """
+    try:
+        return str(unseal(s3_objects.read(s3, _stop_uri(plan)).body)["reason"])
+    except s3_objects.S3Error as error:
+        if not error.is_missing:
+            raise
+    except (SealBroken, KeyError) as error:
+        raise PlanError(
+            f"{_stop_uri(plan)} is damaged: {error}; delete it and clear the report task"
+        ) from error
+    return otherwise
+
+
+def report(
+    plan_uri: str | None,
+    load_id: str | None,
+    *,
+    loaded: bool = True,
+    approved: bool = True,
+    dry_run: bool = False,
+    max_cost_usd: float | None = None,
+    tolerated_failure_percentage: float = 100.0,
+    why: str | None = None,
+    settings: Settings | None = None,
+) -> str:
+    """Write the run's reports beside its plan, as text and as JSON; return the URI of the text.
+
+    :param plan_uri: None when there is no plan.
+    :param load_id: what was published; None when nothing was.
+    :param loaded: whether the load reached the warehouses.
+    :param approved: whether the run went on after its plan was priced.
+    :param dry_run: whether it was to end there.
+    :param max_cost_usd: what the run was allowed to spend.
+    :param tolerated_failure_percentage: the run ends badly when more of its images than that got no answer
+        for a reason that a person can mend.
+    :param why: the error of the task that failed, when one did and its error is known.
+    :raises RunIncompleteError: the run did not do what it was asked for; the reports are written anyway.
+    :raises ImagesOwedError: an image is still owed.
+    """
+    if plan_uri is None:
+        raise RunIncompleteError(
+            f"nothing was planned: {why or 'see the log of the task discover'}. Mend it, then clear the task "
+            "discover with everything after it; trigger a new run if a param was wrong"
+        )
+    settings = settings or Settings.from_env()
+    plan = load_plan(plan_uri, settings=settings)
+    if load_id:
+        give_back_freed_memory()
+        return _report_load(
+            settings, plan, load_id, loaded=loaded, tolerated=tolerated_failure_percentage, why=why
+        )
+    if plan.is_empty:
+        return _tell(settings, plan, nothing_new(plan), outcome="nothing new")
+    if dry_run:
+        price = _price(settings, plan, max_cost_usd)
+        text = "Dry run: nothing was started, nothing was paid.\n\n" + price
+        return _tell(settings, plan, text, outcome="dry run")
+    if approved:
+        outcome = _why_unpublished(settings, plan, why)
+        spent = _spent(settings, plan)
+    else:
+        release(plan, settings=settings)
+        outcome = _why_unpaid(settings, plan, why)
+        spent = Spent(0, 0.0, 0)
+    price = _price(settings, plan, max_cost_usd)
+    text = f"Not done: {outcome}\n\n{price}{'spent so far':<22}{spent.text()}\n"
+    _tell(settings, plan, text, outcome=outcome, spent=spent)
+    raise RunIncompleteError(outcome)
+
+
+def _why_unpaid(settings: Settings, plan: Plan, why: str | None) -> str:
+    otherwise = (
+        "the run stopped before its first paid call: "
+        f"{why or 'see the logs of the tasks plan and approve'}. Clear what failed with everything after it"
+    )
+    with s3_objects.open_client(settings) as client:
+        return stop_reason(plan, s3=client, otherwise=otherwise)
+
+
+def _why_unpublished(settings: Settings, plan: Plan, why: str | None) -> str:
+    otherwise = (
+        f"nothing of load {plan.load_id} is published: {why or 'see the log of the task publish'}. What is "
+        "answered already is kept and is not paid again: clear what failed with everything after it"
+    )
+    with s3_objects.open_client(settings) as client:
+        return stop_reason(plan, s3=client, otherwise=otherwise)
+
+
+def nothing_new(plan: Plan) -> str:
+    """What a run says that had nothing to do."""
+    totals = plan.totals
+    reasons = {
+        "already moderated": totals.already_moderated,
+        "being moderated by another run": totals.claimed_elsewhere,
+        "no images by their name": totals.ignored,
+    }
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
+    found = f"{totals.listed:,} found: {listed}." if totals.listed else "It holds no images."
+    return f"Nothing new in {plan.source}\n{found}\nNo job was started, nothing was paid.\n"
+
+
+def _report_load(
+    settings: Settings, plan: Plan, load_id: str, *, loaded: bool, tolerated: float, why: str | None
+) -> str:
+    # Counted before the page is drawn, which takes much memory and keeps it.
+    counted = build_report(settings, load_id)
+    page = _write_page(settings, load_id) if loaded else None
+    found = completion.build_completion(settings, plan, load_id, outcome="published")
+    redo = _redo_command(settings, load_id)
+    problem = _problem(plan, found, redo=redo, tolerated=tolerated)
+    if problem is None and not loaded:
+        problem = RunIncompleteError(
+            f"load {load_id} is published and has not reached every warehouse"
+            + (f": {why}" if why else "")
+            + "; clear the task load with everything after it"
+        )
+    found["outcome"] = str(problem) if problem else "published"
+    text = to_text(replace(counted, page=page), query_command=f"{settings.command} query")
+    text += "\n" + completion.to_text(found, uri=_page_place(settings, plan), redo_command=redo)
+    uri = _write(settings, plan, text, found)
+    if problem:
+        raise problem
+    return uri
+
+
+def _problem(plan: Plan, found: dict[str, Any], *, redo: str, tolerated: float) -> RunIncompleteError | None:
+    """What of a published load a person has to see to; None for nothing."""
+    counts, blocked = found["counts"], found["blocked"]
+    then = f"then run the source again or do what `{redo}` says: only these are sent"
+    if counts["owed"] or not found["is_reconciled"]:
+        return ImagesOwedError(
+            f"{counts['owed']:,} images of load {plan.load_id} are still owed{_most_owed(found)}; see "
+            f"{plan.report_uri}, mend the cause, {then}"
+        )
+    number = sum(blocked.values())
+    if number and (not counts["moderated"] or 100 * number > tolerated * counts["inputs"]):
+        code = max(blocked, key=lambda name: blocked[name])
+        return RunIncompleteError(
+            f"{number:,} of {counts['inputs']:,} images of load {plan.load_id} got no answer, most of them "
+            f"for {code}: {error_codes.remedy(code)} See {plan.report_uri}, {then}"
+        )
+    return None
+
+
+def _most_owed(found: dict[str, Any]) -> str:
+    """The most frequent reason why images are owed, with what its first image says; "" without one."""
+    owed = [
+        (entry["error_code"], entry["error_message"])
+        for entry in found["failures"]
+        if entry["error_code"]
+        and (entry["status"] == schema.NOT_ATTEMPTED or error_codes.is_owed(entry["error_code"]))
+    ]
+    if not owed:
+        return ""
+    code = Counter(code for code, _ in owed).most_common(1)[0][0]
+    message = next(text for name, text in owed if name == code)
+    return f", most of them for {code}" + (f" ({message})" if message else "")
+
+
+def _redo_command(settings: Settings, load_id: str | None) -> str:
+    return f"{settings.command} redo {load_id}"
+
+
+def _tell(settings: Settings, plan: Plan, text: str, *, outcome: str, spent: Spent | None = None) -> str:
+    found = completion.build_completion(settings, plan, None, outcome=outcome)
+    return _write(settings, plan, text, found | ({"spent": asdict(spent)} if spent else {}))
+
+
+def _spent(settings: Settings, plan: Plan) -> Spent:
+    with s3_objects.open_client(settings) as client:
+        return spent_so_far(settings, plan, s3=client)
+
+
+def _write(settings: Settings, plan: Plan, text: str, found: dict[str, Any]) -> str:
+    redo = _redo_command(settings, found["load_id"])
+    page = completion_page.render(found, json_name=plan.completion_uri.rpartition("/")[2], redo_command=redo)
+    data = completion.encode(found)
+    with s3.open_client(settings) as client:
+        s3.put(client, plan.completion_uri, data, content_type="application/json")
+        s3.put(client, completion.page_uri(plan), page.encode(), content_type="text/html; charset=utf-8")
+        s3.put(client, plan.report_uri, text.encode(), content_type="text/plain; charset=utf-8")
+    if settings.report_dir:
+        _keep_here(_local_page(settings.report_dir, plan), page, data)
+    log.info("%s\n%s", plan.report_uri, text)
+    return plan.report_uri
+
+
+def _page_place(settings: Settings, plan: Plan) -> str:
+    return str(_local_page(settings.report_dir, plan)) if settings.report_dir else completion.page_uri(plan)
+
+
+def _local_page(report_dir: Path, plan: Plan) -> Path:
+    return report_dir / "completion" / plan.load_id / "report.html"
+
+
+def _keep_here(page: Path, text: str, data: bytes) -> None:
+    """Keep the page, and the JSON that it links to, on this machine too; a run is not failed by that."""
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.with_suffix(".json").write_bytes(data)
+        page.write_text(text, encoding="utf-8")
+    except OSError as error:
+        log.warning("the completion report was not kept in %s: %s", page.parent, error)
+
+
+def _write_page(settings: Settings, load_id: str) -> str | None:
+    """Write the report page; a run is not failed by its picture.
+
+    :returns: its local file, when the settings have a folder for it.
+    """
+    try:
+        files = write_pages(settings, load_id)
+    except (WarehouseError, s3_objects.S3Error, OSError) as error:
+        log.warning("the report page was not written: %s", error)
+        return None
+    return str(files.load) if settings.report_dir else None
+
+
+def _price(settings: Settings, plan: Plan, limit: float | None) -> str:
+    with s3.open_client(settings) as client:
+        choice = read_choice(plan, s3=client)
+    backend = choice.backend if choice else plan.backend
+    # A limit that is none was refused before; the report must come all the same.
+    limit = limit if limit is not None and 0 <= limit < math.inf else None
+    return Spending(plan=plan, backend=backend, cost_usd=plan.expected_cost_usd, limit_usd=limit).text()
+
+
+def _stop_uri(plan: Plan) -> str:
+    return f"{plan.folder_uri}/stopped.json"

@@ -1,0 +1,158 @@
+"""A load's report for a terminal: at most 100 columns, numbers aligned, nothing that needs a colour."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from moderation.report.counts import Report
+
+WIDTH = 100
+_NUMBER = 12
+_NAME = 58
+_BAR = WIDTH - _NAME - _NUMBER - 12
+
+_ANOMALY_TEXT = {
+    "MalformedLine": "result lines that could not be read",
+    "UnexpectedResult": "results for images that were not asked for",
+    "DuplicateResult": "results beyond the number asked for",
+    "UnexpectedError": "errors that fit no image still open",
+    "MalformedSummary": "manifest summaries that could not be read",
+    "AdapterIgnored": "jobs that the base model answered instead of the adapter",
+}
+
+
+QUERIES = (
+    "SELECT l1, count(DISTINCT source_ref) AS images FROM labels GROUP BY l1 ORDER BY 2 DESC",
+    "SELECT source_ref, l1, l2, l3, confidence FROM labels_l3 ORDER BY confidence DESC LIMIT 20",
+    "SELECT error_code, error_message, source_ref FROM images WHERE status <> 'moderated'",
+)
+"""On the DuckDB file, showing one load: its labels, its most certain hits, its failures."""
+
+
+def to_text(report: Report, *, query_command: str = "moderation query") -> str:
+    """The report as text.
+
+    :param query_command: what runs a query given as its last argument, after ``--load``.
+    """
+    sections = [
+        _head(report),
+        _images(report),
+        _labels(report),
+        _content_types(report),
+        _failures(report),
+        _anomalies(report),
+        _cost(report),
+        _places(report),
+        _queries(report, query_command),
+    ]
+    return "\n\n".join("\n".join(section) for lines in sections if (section := list(lines))) + "\n"
+
+
+def _head(report: Report) -> Iterator[str]:
+    load = report.load
+    model = f"model {load['model_version']}" + (f" · adapter {load['adapter']}" if load["adapter"] else "")
+    yield f"Load {load['load_id']} · published {load['published_at']:%Y-%m-%d %H:%M} UTC"
+    yield _clip(f"{load['source']} · MinConfidence {load['min_confidence']:g} · {model}", WIDTH)
+    yield "─" * WIDTH
+
+
+def _images(report: Report) -> Iterator[str]:
+    load = report.load
+    total = load["images"]
+    yield _row("Images in this load", total)
+    yield _row("  moderated", load["moderated"], total)
+    yield _row("    of these with a label", report.flagged, total)
+    yield _row("  failed", load["failed"], total)
+    yield _row("  not attempted", load["not_attempted"], total)
+    if load["superseded"]:
+        yield _row("Published meanwhile by another load", load["superseded"])
+    if load["already_moderated"]:
+        yield _row("Moderated before, left out", load["already_moderated"])
+    if load["ignored"]:
+        yield _row("Files that are no images, ignored", load["ignored"])
+    if total == 0:
+        yield "Nothing new: there was no image to moderate."
+
+
+def _labels(report: Report) -> Iterator[str]:
+    if not report.labels:
+        return
+    yield _title("Labels", "images")
+    most = max(entry.images for entry in report.labels)
+    for entry in report.labels:
+        depth = len(entry.path) - 1
+        name = "  " + "   " * depth + ("› " if depth else "") + entry.path[-1]
+        share = f"{100 * entry.images / report.load['moderated']:6.1f} %" if report.load["moderated"] else ""
+        bar = "█" * max(1, round(_BAR * entry.images / most))
+        yield f"{_clip(name, _NAME):<{_NAME}}{entry.images:>{_NUMBER},}{share:>9}  {bar}".rstrip()
+
+
+def _content_types(report: Report) -> Iterator[str]:
+    if report.content_types:
+        yield _title("Content types", "images")
+        for name, images in report.content_types.items():
+            yield _row(f"  {name.replace('_', ' + ')}", images, report.load["moderated"])
+
+
+def _failures(report: Report) -> Iterator[str]:
+    if not report.failures:
+        return
+    yield _title("Not moderated", "images")
+    for failure in report.failures:
+        yield _row(f"  {failure.code} ({failure.status.replace('_', ' ')})", failure.images)
+        example = failure.example.encode("unicode_escape").decode("ascii")
+        yield from _wrapped(f"for example {example}")
+        if failure.message:
+            yield from _wrapped(failure.message)
+        yield from _wrapped(f"→ {failure.remedy}")
+
+
+def _anomalies(report: Report) -> Iterator[str]:
+    if report.anomalies:
+        yield _title("Answers that fit no image (table anomalies)", "rows")
+        for kind, rows in report.anomalies.items():
+            yield _row(f"  {kind}: {_ANOMALY_TEXT.get(kind, 'see the message of each row')}", rows)
+
+
+def _cost(report: Report) -> Iterator[str]:
+    load = report.load
+    yield f"Cost on AWS   ${load['cost_usd']:,.4f} for {load['billed']:,} analysed images at the set prices"
+
+
+def _places(report: Report) -> Iterator[str]:
+    """Paths stand alone, so that a long one can still be copied whole."""
+    load = report.load
+    yield f"Parquet       {load['files']:,} files of this load, {load['bytes'] / 1e6:,.2f} MB, below"
+    yield f"              {report.tables_uri}"
+    if report.parquet_mirror:
+        yield f"  local copy  {report.parquet_mirror}"
+    yield f"DuckDB        {report.warehouse}"
+    if report.page:
+        yield f"Report page   {report.page}"
+
+
+def _queries(report: Report, command: str) -> Iterator[str]:
+    yield "Ask further"
+    for query in QUERIES:
+        yield f"  {command} --load {report.load['load_id']} \\"
+        yield f'    "{query}"'
+
+
+def _title(name: str, unit: str) -> str:
+    return f"{name:<{_NAME}}{unit:>{_NUMBER}}"
+
+
+def _row(name: str, count: int, total: int | None = None) -> str:
+    share = f"{100 * count / total:6.1f} %" if total else ""
+    return f"{_clip(name, _NAME):<{_NAME}}{count:>{_NUMBER},}{share:>9}".rstrip()
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent="      ", subsequent_indent="      ", break_long_words=True, max_lines=3
+    )
+
+
+def _clip(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

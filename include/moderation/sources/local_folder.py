@@ -1,0 +1,296 @@
+"""A folder on this machine as a source: what S3 lacks is uploaded first, as ``aws s3 sync`` would do.
+
+A file is uploaded when the bucket has none of its key, one of another size, or an older one with other
+content. Only files of this folder count: what else lies under the same prefix is left alone and not listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+import pyarrow as pa
+
+from moderation.reference import error_codes, limits
+from moderation.settings import Settings
+from moderation.sources import image_header
+from moderation.sources.image_header import Rejection
+from moderation.sources.listing import BATCH_ROWS, ListingBuilder, Tally, chunked, is_candidate
+from moderation.sources.open import SourceError
+from moderation.storage import s3_objects
+
+_UPLOADS_AT_ONCE = 8
+_FILES_A_ROUND = 1_000
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What the bucket has under a key."""
+
+    etag: str
+    size: int
+    last_modified: datetime
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that was found, or a place that could not be looked into."""
+
+    path: str
+    key: str = ""
+    stored: _Stored | None = None
+    rejection: Rejection | None = None
+
+
+@dataclass
+class _Row:
+    """Arguments of :meth:`ListingBuilder.add` for one file, and whether it was uploaded."""
+
+    values: dict[str, Any]
+    uploaded: bool = False
+
+
+@dataclass
+class UploadCount:
+    """What an upload did.
+
+    :ivar uploaded: files sent, :ivar uploaded_bytes: their size together.
+    """
+
+    uploaded: int = 0
+    uploaded_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class LocalFolder:
+    """All pictures in a folder, at any depth.
+
+    :param folder: path of the folder; ``~`` is the home folder.
+    """
+
+    folder: str
+    checks_headers: bool = True
+    count: UploadCount = field(default_factory=UploadCount, compare=False)
+
+    @property
+    def path(self) -> Path:
+        """The folder, absolute and without symbolic links."""
+        return Path(self.folder).expanduser().resolve()
+
+    @property
+    def uri(self) -> str:
+        """``file:///…`` of the folder."""
+        return _file_uri(str(self.path))
+
+    def target(self, settings: Settings) -> str:
+        """``s3://…/uploads/<folder>-<hash of its path>``: where this folder's files go, and no other's."""
+        path = self.path
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name).strip("-.")[:64] or "folder"
+        return s3_objects.join_uri(settings.input_uri, "uploads", f"{name}-{digest}")
+
+    def batches(
+        self, settings: Settings, s3: Any, tally: Tally, *, dry_run: bool
+    ) -> Iterator[pa.RecordBatch]:
+        """Upload what is missing and give a row a file; with ``dry_run`` nothing is sent.
+
+        :raises SourceError: no such folder; s3.S3Error: the bucket refuses listing or writing.
+        """
+        root = self.path
+        if not root.is_dir():
+            raise SourceError(f"{root} is no folder; name an existing folder or an s3:// prefix")
+        bucket, prefix = s3_objects.split_uri(self.target(settings))
+        found = _Walk(s3, bucket, tally).files(str(root), prefix)
+        builder = ListingBuilder()
+        with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload") as pool:
+            for files in chunked(found, _FILES_A_ROUND):
+                for row in pool.map(lambda file: _bring(s3, bucket, file, dry_run=dry_run), files):
+                    builder.add(**row.values)
+                    if row.uploaded:
+                        self.count.uploaded += 1
+                        self.count.uploaded_bytes += row.values["size"]
+                if len(builder) >= BATCH_ROWS:
+                    yield builder.take()
+        if len(builder):
+            yield builder.take()
+
+
+class _Walk:
+    """Finds the files, each beside what S3 has there, folder by folder: memory holds one folder at a time."""
+
+    def __init__(self, s3: Any, bucket: str, tally: Tally) -> None:
+        self._s3, self._bucket, self._tally = s3, bucket, tally
+        self._seen: set[tuple[int, int]] = set()
+        self._escaped: set[str] = set()
+
+    def files(self, root: str, prefix: str) -> Iterator[_File]:
+        """Files of ``root`` and below, in order of their names' bytes."""
+        pending = [(root, prefix)]
+        while pending:
+            folder, prefix = pending.pop()
+            try:
+                status = os.stat(folder)
+                if (status.st_dev, status.st_ino) in self._seen:
+                    continue  # reached before through another name: a loop or an alias of symbolic links
+                self._seen.add((status.st_dev, status.st_ino))
+                with os.scandir(folder) as scan:
+                    entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
+            except OSError as error:
+                self._tally.listed += 1
+                yield _File(folder, rejection=_unreadable(error))
+                continue
+            files = [entry for entry in entries if not _is_dir(entry)]
+            folders = [entry for entry in entries if _is_dir(entry)]
+            pending += [(entry.path, f"{prefix}/{_key_part(entry.name)}") for entry in reversed(folders)]
+            yield from self._files_here(files, prefix)
+
+    def _files_here(self, entries: list[os.DirEntry[str]], prefix: str) -> Iterator[_File]:
+        stored = self._stored(prefix) if entries else {}
+        for entry in entries:
+            self._tally.listed += 1
+            if is_candidate(entry.name):
+                yield self._file(entry, prefix, stored)
+            else:
+                self._tally.ignored += 1
+
+    def _file(self, entry: os.DirEntry[str], prefix: str, stored: dict[str, _Stored]) -> _File:
+        key = f"{prefix}/{_key_part(entry.name)}"
+        try:
+            length = len(key.encode("utf-8"))
+        except UnicodeEncodeError:
+            return _File(
+                entry.path,
+                rejection=Rejection(error_codes.INVALID_KEY, "The file's name is not valid UTF-8."),
+            )
+        if length > limits.KEY_MAX_BYTES:
+            message = f"The key would have {length:,} bytes; S3 takes at most {limits.KEY_MAX_BYTES:,}."
+            return _File(entry.path, rejection=Rejection(error_codes.KEY_TOO_LONG, message))
+        if "%5C" in key:
+            if key in self._escaped:
+                message = "Another file gets the same key, since a backslash becomes %5C; rename one."
+                return _File(entry.path, rejection=Rejection(error_codes.INVALID_KEY, message))
+            self._escaped.add(key)
+        return _File(entry.path, key, stored.get(key))
+
+    def _stored(self, prefix: str) -> dict[str, _Stored]:
+        try:
+            prefix.encode("utf-8")
+        except UnicodeEncodeError:
+            return {}
+        if len(prefix.encode("utf-8")) >= limits.KEY_MAX_BYTES:
+            return {}
+        pages = s3_objects.list_pages(self._s3, self._bucket, f"{prefix}/", delimiter="/")
+        return {
+            entry["Key"]: _Stored(s3_objects.etag_of(entry), entry["Size"], entry["LastModified"])
+            for page in pages
+            for entry in page.get("Contents", [])
+        }
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _key_part(name: str) -> str:
+    """A name as part of a key. Some S3 servers turn a backslash into a slash, AWS advises against it."""
+    return name.replace("\\", "%5C")
+
+
+def _bring(s3: Any, bucket: str, file: _File, *, dry_run: bool) -> _Row:
+    """See to it that S3 has the file, and give its row."""
+    rejection, status, data = file.rejection, None, None
+    try:
+        if rejection is None:
+            status = os.stat(file.path)
+            rejection = _refusal(file.path, status)
+        if rejection is None and not (file.stored and _is_current(file.stored, status)):
+            data = Path(file.path).read_bytes()
+    except OSError as error:
+        rejection = _unreadable(error)
+    if rejection is not None:
+        return _rejected(file, rejection, status)
+    etag = hashlib.md5(data, usedforsecurity=False).hexdigest() if data is not None else None
+    if file.stored and (data is None or file.stored.etag == etag):
+        return _accepted(bucket, file, file.stored)
+    return _upload(s3, bucket, file, data or b"", dry_run=dry_run)
+
+
+def _refusal(path: str, status: os.stat_result) -> Rejection | None:
+    if not stat.S_ISREG(status.st_mode):
+        return Rejection(
+            error_codes.UNREADABLE_FILE, "Not a regular file."
+        )  # opening a pipe would wait for ever
+    if refused := image_header.check_size(status.st_size):
+        return refused
+    with open(path, "rb") as opened:
+        # The check reads on from where it was, so the offset needs no seek.
+        return image_header.check_image(status.st_size, lambda _offset, length: opened.read(length))
+
+
+def _upload(s3: Any, bucket: str, file: _File, data: bytes, *, dry_run: bool) -> _Row:
+    etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    try:
+        if not dry_run:
+            uri = f"s3://{bucket}/{file.key}"
+            etag = s3_objects.put(s3, uri, data, content_type=image_header.media_type(data)) or etag
+    except s3_objects.S3Error as error:
+        if error.code == "KeyTooLongError":
+            return _rejected(file, Rejection(error_codes.KEY_TOO_LONG, error.cause), os.stat(file.path))
+        raise
+    row = _accepted(bucket, file, _Stored(etag, len(data), datetime.now(UTC)))
+    row.uploaded = not dry_run
+    return row
+
+
+def _is_current(stored: _Stored, status: os.stat_result | None) -> bool:
+    if status is None or stored.size != status.st_size:
+        return False
+    return stored.last_modified.timestamp() > status.st_mtime
+
+
+def _accepted(bucket: str, file: _File, stored: _Stored) -> _Row:
+    return _Row(
+        {
+            "source_ref": f"s3://{bucket}/{file.key}",
+            "bucket": bucket,
+            "key": file.key,
+            "etag": stored.etag,
+            "size": stored.size,
+            "last_modified": stored.last_modified,
+        }
+    )
+
+
+def _rejected(file: _File, rejection: Rejection, status: os.stat_result | None = None) -> _Row:
+    """A row of a file that stays here. Its etag is its size and time, so that the next run knows it again."""
+    return _Row(
+        {
+            "source_ref": _file_uri(file.path),
+            "bucket": None,
+            "key": None,
+            "etag": f"local-{status.st_size}-{status.st_mtime_ns}" if status else "local",
+            "size": status.st_size if status else None,
+            "last_modified": datetime.fromtimestamp(status.st_mtime, UTC) if status else None,
+            "rejection": rejection,
+        }
+    )
+
+
+def _file_uri(path: str) -> str:
+    return "file://" + quote_from_bytes(os.fsencode(path))
+
+
+def _unreadable(error: OSError) -> Rejection:
+    return Rejection(error_codes.UNREADABLE_FILE, f"The file cannot be read: {error.strerror or error}.")

@@ -1,0 +1,219 @@
+"""What readers may see: rows of loads that `loads` knows, and nothing of a publish that is under way.
+
+``loads`` is read first, the data afterwards: whatever load is known had all its files added before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.catalog import Catalog
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import FileScanTask, Table
+
+from moderation.schema import IMAGES, LOADS, TableSpec, physical_schema
+from moderation.settings import Settings
+from moderation.tables.catalog import load_table, open_catalog
+from moderation.tables.source_ref_ranges import NAME, batches_between
+
+_LOADS_AT_ONCE = 16
+
+_LOAD_FILE = re.compile(r"/(\d{8}T\d{6}Z-[0-9a-f]{12})-[^/]*$")
+
+
+def read_loads(settings: Settings) -> pa.Table:
+    """Every published load, `schema.LOADS`, oldest first."""
+    with open_catalog(settings) as catalog:
+        return loads_in(catalog)
+
+
+def loads_in(catalog: Catalog) -> pa.Table:
+    """`read_loads` in a catalog that is open.
+
+    Each publish has left a small file, and in S3 one after the other would mean to wait most of the time.
+    """
+    batches = scan(load_table(catalog, LOADS), LOADS, LOADS.schema.names, at_once=_LOADS_AT_ONCE)
+    loads = pa.Table.from_batches(batches, _selected(LOADS, LOADS.schema.names))
+    return loads.sort_by([("published_at", "ascending"), ("load_id", "ascending")])
+
+
+def known_load_ids(catalog: Catalog, where: str | None = None) -> set[str]:
+    """Ids of the published loads.
+
+    A file that a publish wrote into `loads` names its load, so only those of a compaction are opened: with a
+    load a night, a year's names cost one listing instead of hundreds of reads.
+
+    :param where: an Iceberg row filter on ``dt``, by which files are left out.
+    """
+    table = load_table(catalog, LOADS)
+    if table is None:
+        return set()
+    known: set[str] = set()
+    for task in table.scan(row_filter=where or AlwaysTrue(), selected_fields=("load_id",)).plan_files():
+        named = None if task.delete_files else load_named(task.file.file_path)
+        if named is None:
+            batches = scan(table, LOADS, ["load_id"], where=where)
+            return {load_id for batch in batches for load_id in batch.column("load_id").to_pylist()}
+        known.add(named)
+    return known
+
+
+def published_images(
+    settings: Settings, columns: Sequence[str], *, between: tuple[str, str] | None = None
+) -> pa.Table:
+    """Rows of `images` of all published loads, in memory.
+
+    :param columns: of `schema.IMAGES`, in the order wanted.
+    :param between: only rows with a ``source_ref`` from the one to the other, both included.
+    :returns: no rows when nothing was published yet.
+    """
+    batches = stream_images(settings, columns, between=between)
+    return pa.Table.from_batches(batches, _selected(IMAGES, columns))
+
+
+def stream_images(
+    settings: Settings, columns: Sequence[str], *, between: tuple[str, str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """`published_images` as a stream, however many there are."""
+    with open_catalog(settings) as catalog:
+        known = set(loads_in(catalog).column("load_id").to_pylist())
+        yield from scan(load_table(catalog, IMAGES), IMAGES, columns, load_ids=known, between=between)
+
+
+def read_load(catalog: Catalog, table: TableSpec, load: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """One load's rows of a table, batch by batch.
+
+    :param load: its row of `loads`.
+    """
+    return scan(
+        load_table(catalog, table),
+        table,
+        table.schema.names,
+        load_ids={load["load_id"]},
+        where=f"dt = '{load['dt'].isoformat()}' and load_id = '{load['load_id']}'",
+    )
+
+
+def scan(
+    table: Table | None,
+    spec: TableSpec,
+    columns: Sequence[str],
+    *,
+    load_ids: Collection[str] | None = None,
+    where: str | None = None,
+    between: tuple[str, str] | None = None,
+    at_once: int = 1,
+) -> Iterator[pa.RecordBatch]:
+    """Stream columns of a table in the types of `schema`, whatever release wrote the files.
+
+    Memory holds a part of one file: pyiceberg's own reader holds whole files, several at once.
+
+    :param table: None for one that does not exist yet: no rows.
+    :param load_ids: only rows of these loads; None for all.
+    :param where: an Iceberg row filter on columns of the partition, by which files are left out.
+    :param between: only rows with a ``source_ref`` from the one to the other, both included.
+    :param at_once: files that are read at the same time; with more than one, all rows may be in memory.
+    """
+    if table is None:
+        return
+    wanted = pa.array(sorted(load_ids), pa.string()) if load_ids is not None else None
+    needed = [*columns, *(["load_id"] if wanted is not None else []), *([NAME] if between else [])]
+    types = _selected(spec, columns)
+    for batch in _batches(table, where, list(dict.fromkeys(needed)), between, at_once):
+        rows = batch
+        if wanted is not None:
+            rows = batch.filter(pc.is_in(batch.column("load_id").cast(pa.string()), value_set=wanted))
+        if rows.num_rows:
+            yield in_types(rows, types)
+
+
+def _batches(
+    table: Table,
+    where: str | None,
+    columns: Sequence[str],
+    between: tuple[str, str] | None,
+    at_once: int,
+) -> Iterator[pa.RecordBatch]:
+    present = {entry.name for entry in table.schema().fields}
+    asked = [name for name in columns if name in present]
+    found = table.scan(row_filter=where or AlwaysTrue(), selected_fields=tuple(asked))
+
+    def read(task: FileScanTask) -> Iterator[pa.RecordBatch]:
+        if task.delete_files:  # of another writer: rows that are deleted in place are pyiceberg's to know
+            reader = ArrowScan(table.metadata, table.io, found.projection(), found.row_filter)
+            yield from reader.to_record_batches([task])
+            return
+        with (
+            table.io.new_input(task.file.file_path).open() as stream,
+            pq.ParquetFile(stream, pre_buffer=True) as file,
+        ):
+            there = [name for name in asked if name in file.schema_arrow.names]
+            yield from batches_between(file, there, between)
+
+    if at_once == 1:
+        for task in found.plan_files():
+            yield from read(task)
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        for batches in pool.map(lambda task: list(read(task)), found.plan_files()):
+            yield from batches
+
+
+def in_types(rows: pa.RecordBatch, types: pa.Schema) -> pa.RecordBatch:
+    """The rows with these columns; one that their file does not have yet is null."""
+    present = set(rows.schema.names)
+    arrays = [
+        rows.column(entry.name).cast(entry.type)
+        if entry.name in present
+        else pa.nulls(rows.num_rows, entry.type)
+        for entry in types
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=types)
+
+
+def _selected(spec: TableSpec, columns: Sequence[str]) -> pa.Schema:
+    schema = physical_schema(spec)
+    return pa.schema([schema.field(name) for name in columns])
+
+
+def files_named(table: Table | None, load_id: str, day: str) -> list[DataFile]:
+    """The files of the table's current snapshot that carry the load's name: those its publish wrote.
+
+    :param day: the load's ``dt``, ISO.
+    """
+    if table is None or table.current_snapshot() is None:
+        return []
+    tasks = table.scan(row_filter=f"dt = '{day}'").plan_files()
+    return _by_path(task.file for task in tasks if load_named(task.file.file_path) == load_id)
+
+
+def files_of_load(table: Table | None, load_id: str, day: str) -> list[DataFile]:
+    """The files of the table's current snapshot that hold the load's rows.
+
+    After a compaction one file may hold rows of several loads, so a reader filters by ``load_id``. A
+    compacted file may be among them for its range of load ids alone.
+
+    :param day: the load's ``dt``, ISO.
+    """
+    if table is None or table.current_snapshot() is None:
+        return []
+    tasks = table.scan(row_filter=f"dt = '{day}' and load_id = '{load_id}'").plan_files()
+    return _by_path(task.file for task in tasks if load_named(task.file.file_path) in {load_id, None})
+
+
+def load_named(uri: str) -> str | None:
+    """The load whose publish wrote a file, as its name tells; None for a compacted one."""
+    found = _LOAD_FILE.search(uri)
+    return found[1] if found else None
+
+
+def _by_path(files: Iterable[DataFile]) -> list[DataFile]:
+    return sorted(files, key=lambda file: file.file_path)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moderation.publish.commit import publish
+from moderation.report.counts import LabelCount, Report, build_report
+from moderation.report.text import QUERIES, WIDTH, to_text
+from moderation.settings import Settings
+from moderation.warehouses.duckdb import DuckDBWarehouse
+from moderation.warehouses.reading import WarehouseError, open_warehouse
+from support import planned_runs
+from support.planned_runs import Run, answer, content_types, label, line, weapon_violence
+
+
+@pytest.fixture
+def settings(tmp_path: Path, bucket: str, aws_env: Any) -> Settings:
+    return planned_runs.make_settings(tmp_path, bucket, tables="local")
+
+
+@pytest.fixture
+def report(settings: Settings, s3_client: Any) -> Report:
+    """Eight images: three with weapons (one drawn), one trimmed, one clean, two too large, one owed."""
+    run = Run(settings, s3_client)
+    refs = [f"s3://archive/odd \n name/{n}.jpg" for n in range(8)]
+    bodies = [
+        answer(weapon_violence(), ContentTypes=content_types(Illustrated=60, Animated=72.7257)),
+        answer(weapon_violence(80)),
+        answer([label("Weapons", "Violence", 2, 70), label("Violence", "", 1, 70)]),
+        answer([label("Middle Finger", "Rude Gestures", 2, 66)]),
+        answer(),
+    ]
+    errors = [
+        {"source-ref": ref, "code": "ImageTooLargeException", "message": "16,000,000 bytes " * 20}
+        for ref in refs[5:7]
+    ]
+    lines = [line(ref, body) for ref, body in zip(refs, bodies, strict=False)]
+    run.manifest(refs, b"\n".join([*lines, b"{torn"]), summary={"errors": errors})
+    load = publish(settings, run.store(), run.records)
+    DuckDBWarehouse(settings).load(load.load_id)
+    return build_report(settings, load.load_id)
+
+
+def test_labels_are_counted_by_image_as_a_tree_with_the_most_frequent_first(report):
+    assert report.labels == (
+        LabelCount(path=("Violence",), images=3),
+        LabelCount(path=("Violence", "Graphic Violence"), images=2),
+        LabelCount(path=("Violence", "Graphic Violence", "Weapon Violence"), images=2),
+        LabelCount(path=("Violence", "Weapons"), images=1),
+        LabelCount(path=("Rude Gestures",), images=1),
+        LabelCount(path=("Rude Gestures", "Middle Finger"), images=1),
+    )
+    assert report.flagged == 4
+    assert report.content_types == {"none": 4, "illustrated_animated": 1}
+
+
+def test_failures_have_a_code_an_example_and_a_remedy(report):
+    large, missing = report.failures
+    assert (large.code, large.status, large.images) == ("ImageTooLarge", "failed", 2)
+    assert large.example == "s3://archive/odd \n name/5.jpg"
+    assert "15 MB" in large.remedy
+    assert (missing.code, missing.status, missing.images) == ("ResultMissing", "not_attempted", 1)
+    assert report.anomalies == {"MalformedLine": 1}
+
+
+def test_a_load_that_still_owes_images_is_not_complete(report):
+    assert not report.is_complete
+    assert replace(report, load=report.load | {"failed": 3, "not_attempted": 0}).is_complete
+
+
+def test_the_numbers_are_those_of_a_query_on_the_warehouse(report, settings):
+    with open_warehouse(settings.warehouse_path) as connection:
+        by_l1 = dict(connection.execute(QUERIES[0].replace("ORDER BY 2 DESC", "")).fetchall())
+    assert by_l1 == {entry.path[0]: entry.images for entry in report.labels if len(entry.path) == 1}
+
+
+def test_the_text_fits_a_terminal_and_tells_everything(report, settings):
+    text = to_text(report)
+    paths = (report.tables_uri, report.warehouse)
+    assert max(len(row) for row in text.splitlines() if not row.endswith(paths)) <= WIDTH
+    assert all(character.isprintable() or character == "\n" for character in text)
+    for expected in (
+        report.load["load_id"],
+        "› Weapon Violence",
+        "illustrated + animated",
+        "ImageTooLarge (failed)",
+        "odd \\n name/5.jpg",
+        "ResultMissing (not attempted)",
+        "MalformedLine: result lines that could not be read",
+        "$0.0050 for 5 analysed images",
+        str(settings.warehouse_path),
+        "not attempted",
+    ):
+        assert expected in text
+
+
+def test_the_queries_work_when_pasted(report, settings):
+    text = to_text(report, query_command="RUN")
+    pasted = text.partition("Ask further\n")[2].replace("\\\n", " ").strip().splitlines()
+    assert len(pasted) == 3
+    for row in pasted:
+        run, flag, load_id, query = shlex.split(row)
+        assert (run, flag) == ("RUN", "--load")
+        with open_warehouse(settings.warehouse_path, load_id=load_id) as connection:
+            assert connection.execute(query).fetchall()
+
+
+def test_an_empty_load_says_that_nothing_is_new(settings, s3_client):
+    run = Run(settings, s3_client)
+    publish(settings, run.store(), [])
+    text = to_text(build_report(settings, run.load_id))
+    assert "Nothing new: there was no image to moderate." in text
+    assert "Labels" not in text
+
+
+def test_the_report_is_plain_data(report):
+    assert json.loads(json.dumps(report.as_data(), default=str))["flagged"] == 4
+
+
+def test_a_load_that_is_not_published_has_no_report(settings):
+    with pytest.raises(WarehouseError, match="not published"):
+        build_report(settings, "no-such-load")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from local_aws import ports
+from moderation.sources.inspection import count_due, inspect
+from moderation.sources.open import S3Prefix
+from moderation.storage import s3_objects
+from moderation.storage.s3_objects import S3Error
+from support import pictures
+
+
+def inspected(s3_client, table):
+    return {row["key"]: row for row in inspect(s3_client, table, threads=4).to_pylist()}
+
+
+def test_each_picture_gets_its_verdict(put, scan, s3_client, bucket):
+    put("good.jpg", "no extension")
+    put("long header.jpg", body=pictures.jpeg_with_long_header(300_000))
+    put("text.jpg", body=b"text")
+    put("web.jpg", body=pictures.picture("WEBP"))
+    put("small.png", body=pictures.picture("PNG", (40, 40)))
+    put("bomb.png", body=pictures.png_header(24_000, 25_000))
+    put("empty.jpg", body=b"")
+    table, _ = scan(S3Prefix(f"s3://{bucket}"))
+    assert count_due(table) == 7
+
+    rows = inspected(s3_client, table)
+
+    assert {key: row["error_code"] for key, row in rows.items()} == {
+        "good.jpg": None,
+        "no extension": None,
+        "long header.jpg": None,
+        "text.jpg": "InvalidImageFormat",
+        "web.jpg": "InvalidImageFormat",
+        "small.png": "InvalidParameter",
+        "bomb.png": "InvalidParameter",
+        "empty.jpg": "EmptyFile",
+    }
+
+
+def test_what_changed_since_the_listing_is_seen(put, scan, s3_client, bucket):
+    put("changed.jpg", "gone.jpg", "emptied.jpg", "same.jpg")
+    table, _ = scan(S3Prefix(f"s3://{bucket}"))
+    new = pictures.picture(size=(300, 300))
+    put("changed.jpg", body=new)
+    put("emptied.jpg", body=b"")
+    s3_client.delete_object(Bucket=bucket, Key="gone.jpg")
+
+    rows = inspected(s3_client, table)
+
+    assert rows["changed.jpg"]["size"] == len(new)
+    assert rows["changed.jpg"]["etag"] == s3_client.head_object(Bucket=bucket, Key="changed.jpg")[
+        "ETag"
+    ].strip('"')
+    assert rows["gone.jpg"]["error_code"] == "InvalidS3Object"
+    assert rows["emptied.jpg"]["error_code"] == "EmptyFile"
+    assert rows["same.jpg"] == next(row for row in table.to_pylist() if row["key"] == "same.jpg")
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [("AccessDenied", "AccessDenied"), ("InvalidObjectState", "InvalidS3Object"), ("SlowDown", None)],
+)
+def test_a_fault_of_one_object_is_its_own(put, scan, s3_client, bucket, monkeypatch, fault, code):  # noqa: PLR0917 - fixtures
+    put("bad.jpg", "good.jpg")
+    table, _ = scan(S3Prefix(f"s3://{bucket}"))
+    real = s3_client.get_object
+
+    def get_object(**request):
+        if request["Key"] == "bad.jpg":
+            answer = {"Error": {"Code": fault, "Message": "no"}}
+            raise s3_client.exceptions.ClientError(answer, "GetObject")
+        return real(**request)
+
+    monkeypatch.setattr(s3_client, "get_object", get_object)
+
+    rows = inspected(s3_client, table)
+
+    assert (rows["bad.jpg"]["error_code"], rows["good.jpg"]["error_code"]) == (code, None)
+
+
+def test_s3_gone_in_the_middle_is_an_error_not_a_verdict(put, scan, settings, bucket, aws_env):
+    put("a.jpg")
+    table, _ = scan(S3Prefix(f"s3://{bucket}"))
+    aws_env.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{ports.find_free()}")
+    aws_env.setenv("AWS_MAX_ATTEMPTS", "1")
+
+    with s3_objects.open_client(settings) as client, pytest.raises(S3Error, match="Unreachable"):
+        inspect(client, table, threads=2)
+
+
+def test_an_empty_table_stays_empty(s3_client, scan, bucket):
+    table, _ = scan(S3Prefix(f"s3://{bucket}"))
+
+    assert inspect(s3_client, table, threads=2).equals(pa.Table.from_batches([], schema=table.schema))

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+from datetime import UTC, datetime
+from urllib.parse import quote_plus
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from moderation.sources.open import Inventory, S3Prefix, SourceError, open_source
+from moderation.storage.s3_objects import S3Error
+
+ODD = [
+    "odd/a b.jpg",
+    "odd/#1.jpg",
+    "odd/50%.jpg",
+    "odd/%20.jpg",
+    "odd/plus+.jpg",
+    "odd/\"q'.jpg",
+    "odd/new\nline.jpg",
+    "odd/tab\tcontrol\x01.jpg",
+    "odd/\U0001f600.jpg",
+    "odd/e\u0301.jpg",
+    "odd/\u00e9.jpg",
+    "odd/?&<>.jpg",
+    "odd/" + "/".join(["y" * 90] * 10) + "/" + "z" * 80 + ".jpg",
+]
+
+
+def test_odd_keys_are_listed_as_they_are(put, scan, bucket):
+    put(*ODD)
+
+    table, tally = scan(S3Prefix(f"s3://{bucket}/odd"))
+
+    assert sorted(table["key"].to_pylist()) == sorted(ODD)
+    assert sorted(table["source_ref"].to_pylist()) == sorted(f"s3://{bucket}/{key}" for key in ODD)
+    assert set(table["error_code"].to_pylist()) == {None}
+    assert (tally.listed, tally.ignored) == (len(ODD), 0)
+
+
+def test_folder_markers_and_other_kinds_of_files_are_counted_and_ignored(put, scan, bucket):
+    put("x/marker/", body=b"")
+    put("x/notes.txt", "x/pic.jpg", "x/noext")
+    put("x/empty.jpg", body=b"")
+
+    table, tally = scan(S3Prefix(f"s3://{bucket}/x/"))
+
+    rows = dict(zip(table["key"].to_pylist(), table["error_code"].to_pylist(), strict=True))
+    assert rows == {"x/pic.jpg": None, "x/noext": None, "x/empty.jpg": "EmptyFile"}
+    assert (tally.listed, tally.ignored) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("photos", {"photos/a.jpg", "photos/deep/b.jpg"}),
+        ("photos/", {"photos/a.jpg", "photos/deep/b.jpg"}),
+        ("photos*", {"photos/a.jpg", "photos/deep/b.jpg", "photos-old/c.jpg"}),
+        ("photos/a.jpg", {"photos/a.jpg"}),
+        ("nothing", set()),
+        ("", {"photos/a.jpg", "photos/deep/b.jpg", "photos-old/c.jpg"}),
+    ],
+)
+def test_a_folder_is_not_mistaken_for_one_whose_name_goes_on(put, scan, bucket, uri, expected):
+    put("photos/a.jpg", "photos/deep/b.jpg", "photos-old/c.jpg")
+
+    table, _ = scan(open_source(f"s3://{bucket}/{uri}"))
+
+    assert set(table["key"].to_pylist()) == expected
+
+
+def test_rows_tell_size_time_and_etag(put, scan, bucket):
+    put("one.jpg", body=b"12345")
+
+    (row,) = scan(S3Prefix(f"s3://{bucket}"))[0].to_pylist()
+
+    assert row["etag"] == hashlib.md5(b"12345").hexdigest()
+    assert row["size"] == 5
+    assert abs((datetime.now(UTC) - row["last_modified"]).total_seconds()) < 120
+
+
+def test_more_than_one_page_is_listed(put, scan, bucket, monkeypatch, s3_client):
+    put(*[f"many/{index}.jpg" for index in range(25)])
+    listing = s3_client.list_objects_v2
+    monkeypatch.setattr(s3_client, "list_objects_v2", lambda **request: listing(**request, MaxKeys=10))
+
+    assert len(scan(S3Prefix(f"s3://{bucket}/many"))[0]) == 25
+
+
+def test_a_missing_bucket_is_an_error_not_an_empty_source(scan):
+    with pytest.raises(S3Error, match="NoSuchBucket"):
+        scan(S3Prefix("s3://no-such-bucket-here/photos"))
+
+
+@pytest.mark.parametrize("text", ["", "http://example.org/x", "s3://", "gs://b/x"])
+def test_a_source_of_no_known_kind_is_refused(text):
+    with pytest.raises(SourceError, match="source"):
+        open_source(text)
+
+
+SCHEMA = "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag"
+ROWS = [
+    *[
+        ("photos", key, "v1", True, False, 10, "2026-01-02T03:04:05.000Z", f"e{n}")
+        for n, key in enumerate(ODD)
+    ],
+    ("photos", "old version.jpg", "v0", False, False, 10, "2026-01-01T00:00:00.000Z", "e"),
+    ("photos", "deleted.jpg", "v2", True, True, 0, "2026-01-01T00:00:00.000Z", ""),
+    ("photos", "notes.txt", "v1", True, False, 3, "2026-01-01T00:00:00.000Z", "e"),
+    ("photos", "big.jpg", "v1", True, False, 2**40, "2026-01-01T00:00:00.000Z", "e"),
+]
+
+
+def csv_file(rows):
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
+    for bucket, key, *rest in rows:
+        writer.writerow(
+            [
+                bucket,
+                quote_plus(key),
+                *(str(value).lower() if isinstance(value, bool) else value for value in rest),
+            ]
+        )
+    return gzip.compress(buffer.getvalue().encode())
+
+
+def parquet_file(rows):
+    names = [
+        "bucket",
+        "key",
+        "version_id",
+        "is_latest",
+        "is_delete_marker",
+        "size",
+        "last_modified_date",
+        "e_tag",
+    ]
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    table = pa.table({name: list(values) for name, values in columns.items()})
+    times = pa.array(
+        [datetime.fromisoformat(text) for text in columns["last_modified_date"]], pa.timestamp("ms", "UTC")
+    )
+    table = table.set_column(6, "last_modified_date", times).append_column(
+        "storage_class", pa.nulls(len(rows))
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def report(s3_client, bucket):
+    """Write an inventory report of several files; returns its URI."""
+
+    def report(kind, *files, checksum=None, **changes):
+        entries = []
+        for number, content in enumerate(files):
+            key = f"inv/data/{number}.{kind.lower()}"
+            s3_client.put_object(Bucket=bucket, Key=key, Body=content)
+            entries.append(
+                {
+                    "key": key,
+                    "size": len(content),
+                    "MD5checksum": checksum or hashlib.md5(content).hexdigest(),
+                }
+            )
+        manifest = {
+            "sourceBucket": "photos",
+            "destinationBucket": f"arn:aws:s3:::{bucket}",
+            "version": "2016-11-30",
+            "fileFormat": kind,
+            "fileSchema": SCHEMA,
+            "files": entries,
+            **changes,
+        }
+        s3_client.put_object(Bucket=bucket, Key="inv/manifest.json", Body=json.dumps(manifest).encode())
+        return f"s3://{bucket}/inv/manifest.json"
+
+    return report
+
+
+@pytest.mark.parametrize(("kind", "write"), [("CSV", csv_file), ("Parquet", parquet_file)])
+def test_an_inventory_report_lists_the_latest_versions_under_their_true_keys(report, scan, kind, write):
+    uri = report(kind, write(ROWS[:5]), write(ROWS[5:]))
+
+    source = open_source(uri)
+    table, tally = scan(source)
+
+    assert isinstance(source, Inventory)
+    rows = {row["key"]: row for row in table.to_pylist()}
+    assert set(rows) == {*ODD, "big.jpg"}
+    assert rows["big.jpg"]["error_code"] == "ImageTooLarge"
+    assert rows[ODD[0]]["etag"] == "e0"
+    assert rows[ODD[0]]["last_modified"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert (tally.listed, tally.ignored) == (len(ODD) + 2, 1)
+
+
+def test_a_damaged_inventory_file_is_named(report, scan):
+    with pytest.raises(SourceError, match=r"data/0.csv is damaged: MD5"):
+        scan(Inventory(report("CSV", csv_file(ROWS), checksum="0" * 32)))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"no gzip", "cannot be unpacked"),
+        (gzip.compress(b'"photos","a.jpg"\n'), "line 1: 2 columns"),
+        (
+            csv_file([("photos", "a.jpg", "v", True, False, "ten", "2026-01-01T00:00:00.000Z", "e")]),
+            "'a.jpg' cannot",
+        ),
+        (csv_file([("photos", "a.jpg", "v", True, False, 10, "yesterday", "e")]), "'a.jpg' cannot"),
+    ],
+    ids=["no gzip", "too few columns", "size is no number", "date is no date"],
+)
+def test_an_unreadable_inventory_row_is_named(report, scan, content, says):
+    with pytest.raises(SourceError, match=says):
+        scan(Inventory(report("CSV", content)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"fileFormat": "ORC"}, "format ORC"),
+        ({"files": "none"}, r"no manifest\.json"),
+        ({"fileSchema": None}, r"no manifest\.json"),
+        ({"fileSchema": SCHEMA.replace("Size", "Length")}, "Size"),
+    ],
+)
+def test_an_unusable_inventory_manifest_is_named(report, scan, changes, says):
+    with pytest.raises(SourceError, match=says):
+        scan(Inventory(report("CSV", csv_file(ROWS), **changes)))
+
+
+def test_an_inventory_without_manifest_is_an_error(scan, bucket):
+    with pytest.raises(S3Error, match="NoSuchKey"):
+        scan(Inventory(f"s3://{bucket}/inv/manifest.json"))
+
+
+def test_a_broken_parquet_report_is_named(report, scan):
+    with pytest.raises(SourceError, match="no readable Parquet"):
+        scan(Inventory(report("Parquet", b"PAR1 not really")))

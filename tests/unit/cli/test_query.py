@@ -1,0 +1,321 @@
+"""`moderation query` answers on the terminal, exports whole files, and says plainly what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from moderation.cli import query
+from moderation.settings import Settings
+from moderation.warehouses.reading import WarehouseError, open_warehouse
+from support import small_warehouse
+from support.small_warehouse import DAYS, FIRST_LOAD, SECOND_LOAD, image
+
+Command = Callable[..., int]
+
+_HOLD = """
+import duckdb, sys
+connection = duckdb.connect(sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+connection.close()
+"""
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Path:
+    return small_warehouse.small(tmp_path / "warehouse.duckdb")
+
+
+@pytest.fixture
+def run(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("MODERATION_WAREHOUSE", str(warehouse))
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def command(*arguments: str) -> int:
+        parser = argparse.ArgumentParser()
+        query.add_parser(parser.add_subparsers())
+        args = parser.parse_args(["query", *arguments])
+        code: int = args.run(Settings.from_env(), args)
+        return code
+
+    return command
+
+
+@pytest.fixture
+def writer(warehouse: Path) -> subprocess.Popen[str]:
+    """Another process that has the file open for writing until its stdin is closed."""
+    process = subprocess.Popen([sys.executable, "-c", _HOLD, str(warehouse)], stdin=-1, stdout=-1, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_without_a_query_it_lists_tables_and_ready_queries(
+    run: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == 0
+    shown = capsys.readouterr().out
+    assert "13 rows" in shown
+    assert "top_l3" in shown
+
+
+def test_a_ready_query_prints_a_table(run: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("top-l3") == 0
+    assert "Weapon Violence" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["images", "IMAGES", "images;", "FROM images", "select * from images;"])
+def test_a_table_or_sql_is_a_query(text: str, run: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(text) == 0
+    assert "13 rows" in capsys.readouterr().out
+
+
+def test_sql_is_read_from_stdin(
+    run: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("select 6 * 7 as answer"))
+    assert run("-") == 0
+    assert "42" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "160"])
+def test_no_line_is_wider_than_the_terminal(
+    columns: str, run: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert run("images") == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= int(columns)
+
+
+def test_one_load_alone_can_be_asked(run: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("images", "--load", SECOND_LOAD) == 0
+    assert "5 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("days", "rows"),
+    [
+        (["--since", "2026-11-23"], 5),
+        (["--until", "2026-11-22"], 8),
+        (["--since", "2026-11-16", "--until", "2026-11-23"], 13),
+        (["--since", "2026-11-17", "--until", "2026-11-22"], 0),
+        (["--since", "2026-11-16", "--load", SECOND_LOAD], 5),
+    ],
+)
+def test_days_can_be_asked_alone(
+    days: list[str], rows: int, run: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("select count(*) as n from images", *days) == 0
+    assert f" {rows} " in capsys.readouterr().out
+
+
+def test_ready_queries_keep_to_the_days_asked_for(run: Command, tmp_path: Path) -> None:
+    target = tmp_path / "days.csv"
+    assert run("images_by_day_and_status", "--since", "2026-11-23", "-o", str(target)) == 0
+    assert pyarrow.csv.read_csv(target).column("dt").to_pylist() == [DAYS[SECOND_LOAD]]
+
+
+@pytest.mark.parametrize("day", ["yesterday", "2026-13-01", "23.11.2026", "2026-11-23' OR 1=1"])
+def test_a_day_that_is_none_is_refused(day: str, run: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("images", "--since", day)
+    assert "is not a day such as 2026-11-22" in capsys.readouterr().err
+
+
+def test_no_progress_bar_stands_among_the_rows_of_a_slow_answer(
+    run: Command, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run("select count(*) as n from range(15000) a, range(100000) b where hash(a.range, b.range) = 7") == 0
+    )
+    assert not {"▕", "%"} & set(capfd.readouterr().out)
+
+
+def test_a_load_id_is_never_run_as_sql(run: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("images", "--load", "x' OR '1'='1") == 1
+    assert "there is no load" in capsys.readouterr().err
+
+
+def test_control_characters_in_keys_do_not_reach_the_terminal(
+    tmp_path: Path, run: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [image(FIRST_LOAD, 1, "\x1b[2J\x1b]0;owned\x07.jpg")]
+    path = small_warehouse.write(tmp_path / "hostile.duckdb", {"images": rows})
+    assert run("select source_ref from images", "--warehouse", str(path)) == 0
+    shown = capsys.readouterr().out
+    assert "owned" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+
+
+def test_text_cannot_turn_round_nor_steer_a_terminal(
+    run: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("select chr(8238) || 'gpj.exe' as a, chr(155) || '2J' as b, chr(127) as c") == 0
+    shown = capsys.readouterr().out
+    assert not {"\u202e", "\x9b", "\x7f"} & set(shown)
+    assert "\\u202egpj.exe" in shown
+
+
+def test_ctrl_c_ends_a_slow_query_soon(run: Command) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(1, signal.pthread_kill, [main, signal.SIGINT])
+    started = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run("select count(*) as n from range(60000) a, range(1000000) b where hash(a.range, b.range) = 7")
+    assert time.monotonic() - started < 15
+
+
+def test_csv_holds_every_row(run: Command, tmp_path: Path) -> None:
+    assert run("images", "-o", str(tmp_path / "images.csv"), "--rows", "1") == 0
+    table = pyarrow.csv.read_csv(tmp_path / "images.csv")
+    assert table.num_rows == 13
+    assert table["source_ref"][0].as_py() == "s3://archive/a1.jpg"
+
+
+def test_parquet_keeps_types_and_every_bit_of_a_confidence(run: Command, tmp_path: Path) -> None:
+    exact = 99.86129760742188
+    rows = [image(FIRST_LOAD, 1, "a.jpg", max_confidence=exact)]
+    path = small_warehouse.write(tmp_path / "one.duckdb", {"images": rows})
+    assert run("images", "-o", str(tmp_path / "out.parquet"), "--warehouse", str(path)) == 0
+    table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    assert table["max_confidence"].to_pylist() == [exact]
+    assert str(table.schema.field("moderated_at").type) == "timestamp[us, tz=UTC]"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [("images.xlsx", "must end in .csv or .parquet"), ("nowhere/images.csv", "cannot be written")],
+)
+def test_an_export_that_cannot_be_made_leaves_nothing(
+    target: str, message: str, run: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert run("images", "-o", str(tmp_path / target)) == 1
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_export_of_nothing_is_refused(
+    run: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "out.csv"
+    assert run("-o", str(target)) == 1
+    assert "needs a query" in capsys.readouterr().err
+    assert run("-- nothing", "-o", str(target)) == 1
+    assert "no answer to write" in capsys.readouterr().err
+    assert not target.exists()
+
+
+def test_a_failing_export_keeps_the_former_file(run: Command, tmp_path: Path) -> None:
+    target = tmp_path / "old.csv"
+    target.write_text("kept")
+    failing = "select case when i = 90000 then error('late') else 'x' end as v from range(100000) t(i)"
+    assert run(failing, "-o", str(target)) == 1
+    assert target.read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("selec 1", "syntax error"),
+        ("top_l4", "did you mean top_l3"),
+        ("select nothing from images", "nothing"),
+        ("delete from images", "read-only"),
+        ("   ", "no SQL"),
+    ],
+)
+def test_a_wrong_query_is_answered_with_what_is_wrong(
+    text: str, message: str, run: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(text) == 1
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert not shown.out
+
+
+def test_the_text_is_printed_in_the_dialect_asked_for(
+    run: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("images_by_example_rules", "--sql", "--dialect", "redshift") == 0
+    assert "UNION ALL" in capsys.readouterr().out  # Redshift has no VALUES in FROM
+    assert run("top_l3", "--sql", "--dialect", "klingon") == 1
+    assert "klingon" in capsys.readouterr().err
+
+
+def test_a_table_too_has_a_text_in_another_dialect(run: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("labels", "--sql", "--dialect", "athena") == 0
+    assert capsys.readouterr().out.split() == ["SELECT", "*", "FROM", '"labels"']
+
+
+def test_a_missing_warehouse_names_the_remedy(
+    run: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("images", "--warehouse", str(tmp_path / "none.duckdb")) == 1
+    assert "MODERATION_WAREHOUSE" in capsys.readouterr().err
+    assert not (tmp_path / "none.duckdb").exists()
+
+
+def test_a_file_that_is_no_warehouse_is_named(
+    run: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.duckdb").write_text("this is no database " * 1000)
+    assert run("images", "--warehouse", str(tmp_path / "text.duckdb")) == 1
+    assert "text.duckdb: cannot be read" in capsys.readouterr().err
+
+
+def test_a_writer_that_stays_is_reported_with_its_process(
+    run: Command, writer: subprocess.Popen[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("images", "--wait", "0.2") == 1
+    assert f"process {writer.pid}" in capsys.readouterr().err
+    writer.communicate()
+
+
+def test_a_writer_that_leaves_is_waited_for(
+    run: Command,
+    writer: subprocess.Popen[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+
+    def let_the_writer_go(seconds: float) -> None:
+        pauses.append(seconds)
+        writer.communicate()
+
+    monkeypatch.setattr("moderation.warehouses.reading.time.sleep", let_the_writer_go)
+    assert run("images") == 0
+    assert pauses
+    assert "13 rows" in capsys.readouterr().out
+
+
+def test_a_file_open_for_writing_in_this_process_is_said(warehouse: Path) -> None:
+    with (
+        duckdb.connect(str(warehouse)),
+        pytest.raises(WarehouseError, match="open for writing"),
+        open_warehouse(warehouse),
+    ):
+        pass
+
+
+def test_many_readers_at_once(warehouse: Path) -> None:
+    with open_warehouse(warehouse) as one, open_warehouse(warehouse, load_id=FIRST_LOAD) as two:
+        assert one.execute("select count(*) from images").fetchone() == (13,)
+        assert two.execute("select count(*) from images").fetchone() == (8,)
+        assert one.execute("select count(*) from images").fetchone() == (13,)

@@ -1,0 +1,101 @@
+"""The price before the spend: where the limit lies, and what a person reads."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from moderation.plan.price import Spending
+from moderation.plan.store import ManifestRef, Plan, PlanError, Totals
+
+MANIFEST = ManifestRef(
+    manifest_id="m", uri="s3://b/m", lines=3, bytes=1, job_name="j", output_bucket="b", output_prefix="p"
+)
+
+
+def plan(cost: float = 0.003, **seconds: float | None) -> Plan:
+    return Plan(
+        uri="s3://work/runs/r/plan-001/plan.json",
+        run_key="r",
+        plan_number=1,
+        load_id="20261122T020000Z-4f1c0a9b77de",
+        dt="2026-11-22",
+        source="s3://archive/",
+        min_confidence=50.0,
+        adapter=None,
+        model_version="7.0",
+        force=False,
+        backend="bulk",
+        created_at="2026-11-22T02:00:00+00:00",
+        inputs_uri="s3://work/inputs.parquet",
+        inputs_sha256="",
+        totals=Totals(
+            listed=5,
+            ignored=1,
+            already_moderated=1,
+            claimed_elsewhere=0,
+            postponed=0,
+            rejected=0,
+            to_analyse=3,
+        ),
+        expected_cost_usd=cost,
+        expected_seconds=seconds or {"bulk": 61.0, "detect": 3725.0},
+        manifests=(MANIFEST,),
+    )
+
+
+def spending(limit: float | None, *, backend: str = "bulk", **changes: float | None) -> Spending:
+    found = plan(**changes)  # type: ignore[arg-type]
+    return Spending(plan=found, backend=backend, cost_usd=found.expected_cost_usd, limit_usd=limit)
+
+
+@pytest.mark.parametrize(
+    ("limit", "over"), [(None, False), (0.003, False), (0.0030001, False), (0.0029999, True), (0, True)]
+)
+def test_a_plan_may_cost_exactly_its_limit_and_no_more(limit: float | None, over: bool) -> None:
+    assert spending(limit).is_over is over
+
+
+def test_a_limit_of_nothing_lets_a_plan_without_price_through() -> None:
+    assert not spending(0, cost=0.0).is_over
+
+
+@pytest.mark.parametrize("limit", [-0.01, math.nan, math.inf, -math.inf])
+def test_a_limit_that_limits_nothing_is_refused(limit: float) -> None:
+    with pytest.raises(PlanError, match=r"max_cost_usd=.*expected US dollars, 0 or more"):
+        spending(limit)
+
+
+def test_the_text_tells_images_jobs_price_and_the_time_by_each_backend() -> None:
+    text = spending(0.5).text()
+    for said in (
+        "to analyse            3, by 1 jobs (backend bulk)",
+        "price at most         0.0030 USD",
+        "price limit           0.5000 USD (max_cost_usd)",
+        "time by bulk jobs     about 0 h 01 min 01 s under the quotas (chosen)",
+        "time by single calls  about 1 h 02 min 05 s under the quotas\n",
+    ):
+        assert said in text, said
+
+
+def test_a_region_without_bulk_jobs_is_told() -> None:
+    text = spending(None, backend="detect", bulk=None, detect=3.0).text()
+    assert "time by bulk jobs     not offered in this region" in text
+    assert "(chosen)" in text
+
+
+def test_a_limit_that_the_plan_exceeds_is_told_as_exceeded() -> None:
+    assert "price limit           0.0010 USD (max_cost_usd), exceeded\n" in spending(0.001).text()
+
+
+def test_before_the_backend_is_chosen_none_is_told() -> None:
+    assert "3, by 1 jobs or single calls (backend auto)" in spending(None, backend="auto").text()
+
+
+def test_who_was_asked_is_not_told_to_ask() -> None:
+    assert "or on_over_budget=ask" in spending(0.001).refusal()
+    asked = spending(0.001).refusal(answer="nobody approved it in time")
+    assert "allows 0.0010; nobody approved it in time. Nothing was sent" in asked
+    assert "Clear the task approve" in asked
+    assert "on_over_budget" not in asked

@@ -1,0 +1,163 @@
+"""The ready queries answer rightly, and are SQL that Athena and Redshift parse as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from moderation.query import queries
+from moderation.query.queries import UnknownQueryError
+from support import small_warehouse
+from support.small_warehouse import FIRST_LOAD
+
+NUDITY = "Non-Explicit Nudity of Intimate parts and Kissing"
+ONE, TWO = date(2026, 11, 16), date(2026, 11, 23)
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    path = small_warehouse.small(tmp_path_factory.mktemp("warehouse") / "small.duckdb")
+    with duckdb.connect(str(path), read_only=True) as connection:
+        yield connection
+
+
+def d(text: str) -> Decimal:
+    return Decimal(text)
+
+
+EXPECTED: dict[str, list[tuple[Any, ...]]] = {
+    "flag_rate_by_day_and_l1": [
+        (ONE, "Explicit", 4, 1, d("25.0000")),
+        (ONE, NUDITY, 4, 0, d("0.0000")),
+        (ONE, "Not In The Taxonomy", 4, 0, d("0.0000")),
+        (ONE, "Suggestive", 4, 0, d("0.0000")),
+        (ONE, "Violence", 4, 3, d("75.0000")),  # a3 too, whose L1 was trimmed
+        (TWO, "Explicit", 4, 0, d("0.0000")),
+        (TWO, NUDITY, 4, 1, d("25.0000")),  # a7: model 6.1's label under its 7.0 category
+        (TWO, "Not In The Taxonomy", 4, 1, d("25.0000")),
+        (TWO, "Suggestive", 4, 1, d("25.0000")),
+        (TWO, "Violence", 4, 1, d("25.0000")),
+    ],
+    "top_l3": [  # a1's Weapon Violence is gone in its latest answer; b1 lists the label twice
+        ("Explicit", "Explicit Nudity", "Exposed Buttocks or Anus", 1, d("95.0000")),
+        (NUDITY, "Non-Explicit Nudity", "Exposed Male Nipple", 1, d("72.0000")),
+        ("Violence", "Graphic Violence", "Weapon Violence", 1, d("52.5000")),
+    ],
+    "content_type_split": [  # 7 images: a1 a3 a4 | a2 a8 | a7 | b1
+        ("none", 3, d("42.8571"), 2, d("66.6667")),
+        ("animated", 2, d("28.5714"), 1, d("50.0000")),
+        ("illustrated", 1, d("14.2857"), 1, d("100.0000")),
+        ("illustrated_animated", 1, d("14.2857"), 1, d("100.0000")),
+    ],
+    "confidence_histogram": [  # rows of labels_l1
+        ("Explicit", 95, 100, 1),
+        ("Not In The Taxonomy", 95, 100, 1),
+        ("Suggestive", 70, 75, 1),
+        ("Violence", 50, 55, 1),
+        ("Violence", 60, 65, 1),
+        ("Violence", 95, 100, 1),
+    ],
+    "images_by_example_rules": [  # block a4 (Explicit 95); review a3 (Violence 85, trimmed); allow the rest
+        ("allow", 5, d("71.4286")),
+        ("block", 1, d("14.2857")),
+        ("review", 1, d("14.2857")),
+    ],
+    "failures_by_code": [  # a8's AccessDenied was answered later
+        ("ImageTooLarge", 1, TWO, TWO, "s3://archive/b2.jpg", "ImageTooLarge in words."),
+        ("InvalidImageFormat", 1, ONE, ONE, "s3://archive/a5.webp", "InvalidImageFormat in words."),
+    ],
+    "images_by_day_and_status": [(ONE, 4, 3, 2, 2), (TWO, 4, 3, 1, 0)],
+    "images_by_label": [  # a1's latest answer is empty; a3 has no L1 row, yet its L1 is known
+        ("Explicit", None, None, 1),
+        ("Explicit", "Explicit Nudity", None, 1),
+        ("Explicit", "Explicit Nudity", "Exposed Buttocks or Anus", 1),
+        (NUDITY, None, None, 1),
+        (NUDITY, "Non-Explicit Nudity", None, 1),
+        (NUDITY, "Non-Explicit Nudity", "Exposed Male Nipple", 1),
+        ("Not In The Taxonomy", None, None, 1),
+        ("Suggestive", None, None, 1),
+        ("Violence", None, None, 3),  # a3, a4, b1
+        ("Violence", "Graphic Violence", None, 1),
+        ("Violence", "Graphic Violence", "Weapon Violence", 1),
+        ("Violence", "Weapons", None, 2),
+    ],
+    "cost_per_1000": [
+        (ONE, 1, 5, 4, d("0.005000"), d("1.000000"), d("1.250000")),
+        (TWO, 1, 4, 4, d("0.003200"), d("0.800000"), d("0.800000")),
+    ],
+    "model_drift_by_week": [
+        ("6.1", TWO, 1, 1, d("100.0000"), None, d("72.0000"), None),
+        ("7.0", ONE, 4, 3, d("75.0000"), None, d("93.0000"), None),  # (99 + 85 + 95) / 3
+        ("7.0", TWO, 3, 2, d("66.6667"), d("-8.3333"), d("76.2500"), d("-16.7500")),  # (100 + 52.5) / 2
+    ],
+    "cooccurring_labels": [  # a4 alone has two L2: 1 * 7 / (1 * 2): Weapons is on a3 and a4
+        ("Explicit Nudity", "Weapons", 1, d("3.5000")),
+    ],
+    "not_attempted_backlog": [  # a7 was answered in the second load
+        (FIRST_LOAD, ONE, "Throttling", 1, ONE, "s3://archive/a6.jpg"),
+    ],
+}
+
+
+def test_every_ready_query_has_an_answer_worked_out_by_hand() -> None:
+    assert {query.name for query in queries.queries()} == EXPECTED.keys()
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_answer_is_the_one_worked_out_by_hand(name: str, warehouse: duckdb.DuckDBPyConnection) -> None:
+    assert warehouse.execute(queries.query(name).sql).fetchall() == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_runs_on_empty_tables(name: str, tmp_path: Path) -> None:
+    path = small_warehouse.write(tmp_path / "empty.duckdb", {})
+    with duckdb.connect(str(path), read_only=True) as connection:
+        assert connection.execute(queries.query(name).sql).fetchall() == []
+
+
+@pytest.mark.parametrize("dialect", ["athena", "redshift"])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_parses_in_the_other_warehouse(name: str, dialect: str) -> None:
+    text = queries.sql_for(name, dialect)
+    (tree,) = sqlglot.parse(text, read=dialect, error_level=sqlglot.ErrorLevel.RAISE)
+    assert isinstance(tree, exp.Query)
+    assert not list(tree.find_all(exp.Command))
+    # What one of them parses but cannot run.
+    assert not list(tree.find_all(exp.Filter, exp.Qualify, exp.ArgMax, exp.ArgMin))
+    assert dialect != "redshift" or not list(tree.find_all(exp.Values))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_uses_only_tables_and_columns_of_the_schema(name: str) -> None:
+    from sqlglot.optimizer.qualify import qualify  # noqa: PLC0415 - used by this test alone
+
+    from moderation.schema import TABLES  # noqa: PLC0415
+
+    schema: dict[str, object] = {
+        table.name: {field.name: "text" for field in table.schema} for table in TABLES.values()
+    }
+    qualify(sqlglot.parse_one(queries.query(name).sql, read="duckdb"), schema=schema, dialect="duckdb")
+
+
+@pytest.mark.parametrize("spelling", ["top_l3", "top-l3", " TOP_L3 "])
+def test_a_query_is_found_however_its_name_is_typed(spelling: str) -> None:
+    assert queries.query(spelling).name == "top_l3"
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownQueryError, match=r"did you mean cost_per_1000\?"):
+        queries.query("cost_per_100")
+
+
+def test_what_a_query_answers_is_a_question() -> None:
+    for query in queries.queries():
+        assert "?" in query.answers
+        assert "--" not in query.answers
