@@ -82,8 +82,9 @@ bench: $(VENV)/.installed-dev .tools/bench/.installed ## measure flattening besi
 	@PYTHONPATH=include:tests $(BIN)/python benchmarks/inference.py
 	@PYTHONPATH=include:tests $(BIN)/python benchmarks/detect_pacing.py quiet storm death
 
-lint: $(VENV)/.installed-dev ## ruff and mypy
+lint: $(VENV)/.installed-dev ## ruff, mypy and the directions of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy include plugins dags
+	@PYTHONPATH=include:plugins:dags $(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.installed-dev ## let ruff put the code in order
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -86,7 +86,7 @@ class Bench:
     def start(self, task: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "moderation.analyse.detect"),
+                *(sys.executable, "-m", "moderation.cli.detect"),
                 *(f"s3://{BUCKET}/{self.scenario}/{task}.jsonl", f"s3://{BUCKET}/out/{self.scenario}/{task}"),
                 *("--tps", str(self.tps), "--spool", str(self.folder / "spool" / f"{self.scenario}-{task}")),
                 *("--part-seconds", "2", "--owner-seconds", "6"),

@@ -9,11 +9,11 @@ from typing import Any
 from airflow.sdk import Asset, Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from moderation_airflow import alerts, why
+from moderation_airflow import alerts, failure_reason
 from moderation_airflow.approval import SpendApprovalOperator
 from moderation_airflow.report import ModerationReportOperator
 from moderation_airflow.retry_policy import moderation_retry_policy
-from moderation_airflow.taken_over import skip_if_taken_over
+from moderation_airflow.skip_taken_over import skip_if_taken_over
 from rekognition.detect import RekognitionDetectModerationLabelsOperator
 from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
 from rekognition.retry_policy import rekognition_retry_policy
@@ -170,7 +170,7 @@ def moderate_images() -> None:
         from moderation import stages  # noqa: PLC0415 - keeps parsing fast
 
         run = stages.Run(dag_run.dag_id, dag_run.run_id, dag_run.logical_date or dag_run.run_after)
-        with why.kept():
+        with failure_reason.kept():
             return stages.discover(run, **{name: (params or {})[name] for name in DISCOVERY})
 
     @task(doc_md="Prices the run, checks the adapter, chooses the backend; returns the bulk jobs' arguments.")
@@ -178,7 +178,7 @@ def moderate_images() -> None:
         from moderation import stages  # noqa: PLC0415
         from rekognition.hooks import RekognitionHook  # noqa: PLC0415
 
-        with why.kept():
+        with failure_reason.kept():
             return stages.job_arguments(plan_uri, rekognition=RekognitionHook().conn)
 
     @task(
@@ -219,7 +219,7 @@ def moderate_images() -> None:
         if approved is None:
             raise AirflowSkipException("the run stopped before its first paid call")
         hook = RekognitionHook()
-        with why.kept():
+        with failure_reason.kept():
             load = stages.publish(
                 approved,
                 job_ids or (),
@@ -240,7 +240,7 @@ def moderate_images() -> None:
         from moderation import stages  # noqa: PLC0415
         from moderation_airflow.connections import connection_uri  # noqa: PLC0415
 
-        with why.kept():
+        with failure_reason.kept():
             return stages.load(load_id, connection_uri=connection_uri)
 
     plan_uri = discover()

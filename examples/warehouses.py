@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, dag, task, task_group
 
-from moderation_warehouses import RedshiftTarget, athena_setup, redshift_load
+from moderation_airflow.warehouse_tasks import RedshiftTarget, athena_setup, redshift_load
 
 MODERATED_IMAGES = Asset("moderated_images")
 REDSHIFT = RedshiftTarget(database="dev", workgroup_name="moderation", iam_role="default")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from moderation_airflow.late import RunQueued
+from moderation_airflow.deadline import RunQueued
 
 
 class ModerationDeadlinesPlugin(AirflowPlugin):

@@ -10,4 +10,4 @@ from moderation.analyse.detect.run import run_manifest
 __all__ = ["DetectOptions", "DetectOutcome", "DetectRequest", "run_manifest"]
 
 if __name__ == "__main__":
-    runpy.run_module("moderation.analyse.detect", run_name="__main__")
+    runpy.run_module("moderation.cli.detect", run_name="__main__")

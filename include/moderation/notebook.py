@@ -11,8 +11,8 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from moderation.cli.query import QueryError, resolve
 from moderation.query import queries
+from moderation.query.answers import QueryError, resolve
 from moderation.settings import Settings
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
@@ -43,7 +43,7 @@ def query(
     :param published: read the published files themselves, wherever ``MODERATION_TABLES_URI`` is.
     :param wait_seconds: how long to wait while a load writes, at most.
     :raises QueryError: the name means nothing, or the SQL is wrong.
-    :raises moderation.warehouses.reading.WarehouseError: the file is missing, busy or not readable.
+    :raises moderation.errors.WarehouseError: the file is missing, busy or not readable.
     """
     shown: dict[str, Any] = {"load_id": load_id, "since": since, "until": until}
     if published:

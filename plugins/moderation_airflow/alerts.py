@@ -18,7 +18,7 @@ from airflow.sdk import DeadlineAlert, SyncCallback  # type: ignore[attr-defined
 from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.configuration import conf
 
-from moderation_airflow.late import RunQueued
+from moderation_airflow.deadline import RunQueued
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
-from moderation_airflow import why
+from moderation_airflow import failure_reason
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -83,5 +83,5 @@ class ModerationReportOperator(BaseOperator):
             dry_run=params["dry_run"],
             max_cost_usd=params["max_cost_usd"],
             tolerated_failure_percentage=params["tolerated_failure_percentage"],
-            why=why.of(context["ti"], TASKS),
+            why=failure_reason.of(context["ti"], TASKS),
         )

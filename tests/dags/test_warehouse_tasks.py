@@ -16,11 +16,12 @@ from airflow.models.dagrun import DagRun
 from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook
 from airflow.sdk import DAG
 
-import moderation_warehouses
 from moderation.settings import Settings
 from moderation.warehouses import athena
 from moderation.warehouses.postgres import PostgresWarehouse
-from moderation_warehouses import RedshiftTarget
+from moderation_airflow import warehouse_tasks
+from moderation_airflow.connections import connection_uri
+from moderation_airflow.warehouse_tasks import RedshiftTarget
 from support import airflow_runs, moderation_runs, planned_runs, published_loads
 from support.postgres_fixtures import postgres_server, postgres_uri
 from support.redshift_on_postgres import RedshiftOnPostgres
@@ -50,7 +51,7 @@ def redshift(monkeypatch: pytest.MonkeyPatch, postgres_uri: str, s3_client: Any)
 def run(load_id: str | None) -> tuple[DAG, DagRun]:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     with DAG(f"warehouse_tasks_{next(_numbers)}", schedule=None, start_date=start) as dag:
-        moderation_warehouses.redshift_load(load_id, target=TARGET, poll_interval=1)
+        warehouse_tasks.redshift_load(load_id, target=TARGET, poll_interval=1)
     return dag, airflow_runs.run(dag)
 
 
@@ -133,7 +134,7 @@ def test_a_target_is_one_workgroup_or_one_cluster(both):
 
 def test_athena_gets_every_statement_databases_first():
     with DAG("athena", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
-        moderation_warehouses.athena_setup(output_location="s3://bucket/athena")
+        warehouse_tasks.athena_setup(output_location="s3://bucket/athena")
     texts = []
     for task in dag.topological_sort():
         mapped = getattr(task, "expand_input", None)
@@ -153,7 +154,7 @@ def test_an_airflow_connection_becomes_a_uri_that_postgresql_takes(
         '{"conn_type": "postgres", "login": "owner", "password": "p@ss:w/ord", "host": "127.0.0.1", '
         f'"port": {postgres_server.port}, "schema": "postgres", "extra": {{"connect_timeout": 5}}}}',
     )
-    uri = moderation_warehouses.connection_uri("warehouse")
+    uri = connection_uri("warehouse")
     assert uri.endswith("/postgres?connect_timeout=5")
     schema = f"connection_{next(_numbers)}"
     assert PostgresWarehouse(settings, uri, schema=schema).load(load_id)["images"] == 2
@@ -177,7 +178,7 @@ def test_the_dag_loads_into_the_connection_that_the_settings_name(
     monkeypatch.setenv("MODERATION_WAREHOUSES", "airflow:warehouse")
     load = moderation_runs.read_dag().get_task("load")
     assert load.python_callable(load_id) == load_id
-    uri, _, _ = moderation_warehouses.connection_uri("warehouse").partition("?")
+    uri, _, _ = connection_uri("warehouse").partition("?")
     with psycopg.connect(uri) as session:
         assert session.execute(f'SELECT count(*) FROM "{schema}".images').fetchone() == (2,)
 
@@ -185,5 +186,5 @@ def test_the_dag_loads_into_the_connection_that_the_settings_name(
 def test_a_connection_of_another_kind_is_refused(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", '{"conn_type": "mysql", "host": "h", "password": "s3cret"}')
     with pytest.raises(ValueError, match="'mysql'; expected postgres") as caught:
-        moderation_warehouses.connection_uri("other")
+        connection_uri("other")
     assert "s3cret" not in str(caught.value)

@@ -18,12 +18,10 @@ import boto3
 import botocore.exceptions as boto_errors
 from botocore.config import Config
 
-from moderation.cli import maintenance, query
+from moderation.cli import maintenance, query, replay, report_page
 from moderation.plan import planner as plans
 from moderation.plan.planner import PlanError, PlanRequest
 from moderation.plan.store import Plan
-from moderation.query import replay
-from moderation.report.page import write
 from moderation.settings import Settings, SettingsError
 from moderation.sources.listing import Tally
 from moderation.sources.local_folder import LocalFolder
@@ -104,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     redo.set_defaults(run=_redo)
 
     query.add_parser(commands)
-    write.add_parser(commands)
+    report_page.add_parser(commands)
     replay.add_parser(commands)
     maintenance.add_parsers(commands)
 

@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 from moderation.cli.query import day
+from moderation.errors import WarehouseError
 from moderation.schema import TABLES
 from moderation.settings import Settings
-from moderation.warehouses.reading import WarehouseError
 
 _TARGET_MB = 256
 _KEEP_DAYS = 7.0

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import re
 import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from datetime import date
@@ -18,18 +16,15 @@ from typing import Any
 
 import duckdb
 
+from moderation.errors import WarehouseError
 from moderation.query import queries
+from moderation.query.answers import QueryError, export, resolve
 from moderation.schema import TABLES
 from moderation.settings import Settings, SettingsError
-from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, WarehouseError, open_warehouse, tables
+from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
 DEFAULT_ROWS = 40
 _UNLIMITED_WIDTH = 10_000
-_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w-]*)\s*;?\s*")
-
-
-class QueryError(Exception):
-    """The query cannot be answered or exported; the message says why and what to do."""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -108,42 +103,6 @@ def _open(args: argparse.Namespace, settings: Settings) -> Iterator[duckdb.DuckD
         warehouse = args.warehouse or settings.warehouse_path
         with open_warehouse(warehouse, wait_seconds=args.wait, **shown) as connection:
             yield connection
-
-
-def resolve(text: str, table_names: Sequence[str] = ()) -> str:
-    """The SQL that ``text`` means: a ready query's name, a table's name, or SQL itself.
-
-    :raises QueryError: a single word that names nothing.
-    """
-    word = _NAME.fullmatch(text)
-    if not word:
-        return text
-    name = word["name"]
-    if name.lower() in table_names:
-        return f'SELECT * FROM "{name.lower()}"'  # noqa: S608 - one of the names
-    try:
-        return queries.query(name).sql
-    except queries.UnknownQueryError as error:
-        raise QueryError(f"{error}. Tables: {', '.join(table_names)}") from error
-
-
-def export(relation: duckdb.DuckDBPyRelation, target: Path) -> None:
-    """Write all rows to ``target``, CSV or Parquet by its ending; the file appears whole or not at all.
-
-    :raises QueryError: another ending, or the folder cannot be written to.
-    """
-    if target.suffix.lower() not in {".csv", ".parquet"}:
-        raise QueryError(f"{target}: the name must end in .csv or .parquet")
-    try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".query-") as folder:
-            unfinished = str(Path(folder, target.name))
-            if target.suffix.lower() == ".csv":
-                relation.write_csv(unfinished)
-            else:
-                relation.write_parquet(unfinished, compression="zstd")
-            Path(unfinished).replace(target)
-    except OSError as error:
-        raise QueryError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, args: argparse.Namespace) -> None:

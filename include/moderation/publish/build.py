@@ -23,9 +23,10 @@ from moderation.plan import ledger
 from moderation.plan.coverage import Question
 from moderation.plan.inputs import iter_manifests
 from moderation.plan.store import Plan
-from moderation.reference import error_codes, prices
+from moderation.reference import prices
 from moderation.settings import Settings
 from moderation.storage.files import Storage
+from moderation.tables.outcomes import count_owed
 from moderation.tables.writer import DataFile, LoadWriter
 
 _LOAD_COUNTS = ("moderated", "failed", "not_attempted", "superseded", "billed", "manifests")
@@ -90,42 +91,6 @@ def complete_records(plan: Plan, records: Sequence[AnalysisRecord]) -> tuple[Ana
             f"the plan {plan.uri} has no manifest {min(by_id)}; pass the records of this plan"
         )
     return tuple(complete)
-
-
-def count_owed(images: pa.Table | pa.RecordBatch) -> int:
-    """How many of these rows (``status``, ``error_code``) another run may still bring in.
-
-    Those not attempted, and those that failed for a reason that passes by itself. A picture that is refused
-    for its own sake, and one that is not there or not readable, is settled: a person must act first.
-    """
-    return sum(
-        images
-        for status, code, images in _outcomes(images)
-        if status == schema.NOT_ATTEMPTED or (status == schema.FAILED and error_codes.is_owed(code))
-    )
-
-
-def count_blocked(images: pa.Table | pa.RecordBatch) -> Counter[str]:
-    """How many of these rows, by code, failed for rights or places that a person can mend.
-
-    They are not owed, for no run mends that by itself; a person must know of them all the same.
-    """
-    return Counter(
-        {
-            code: images
-            for status, code, images in _outcomes(images)
-            if status == schema.FAILED
-            and not error_codes.is_permanent(code)
-            and not error_codes.is_owed(code)
-        }
-    )
-
-
-def _outcomes(images: pa.Table | pa.RecordBatch) -> list[tuple[str, str, int]]:
-    """Status, error code and number of images, of each pair that occurs."""
-    rows = pa.Table.from_batches([images]) if isinstance(images, pa.RecordBatch) else images
-    counts = rows.group_by(["status", "error_code"]).aggregate([([], "count_all")]).to_pylist()
-    return [(row["status"], row["error_code"] or "", row["count_all"]) for row in counts]
 
 
 def build_load(

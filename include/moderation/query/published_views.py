@@ -17,13 +17,14 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.table import Table
 
+from moderation.errors import WarehouseError
 from moderation.schema import TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.storage.files import absolute, is_s3, local_path
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import known_load_ids, load_named
 from moderation.warehouses.duckdb import TYPES, labels_view
-from moderation.warehouses.reading import WarehouseError, days_condition, quiet, show_only
+from moderation.warehouses.reading import days_condition, quiet, show_only
 
 
 @contextmanager

@@ -20,13 +20,12 @@ from pyiceberg.catalog import Catalog
 from moderation import schema
 from moderation.analyse import backend
 from moderation.plan.store import Plan
-from moderation.publish.build import count_blocked, count_owed
 from moderation.reference import error_codes
 from moderation.settings import Settings
 from moderation.storage.files import Storage
 from moderation.tables.catalog import load_table, open_catalog
-from moderation.tables.published import files_of_load, read_load, scan
-from moderation.warehouses.base import published_load
+from moderation.tables.outcomes import count_blocked, count_owed
+from moderation.tables.published import files_of_load, published_load, read_load, scan
 
 MAX_FAILURES = 100_000
 """Failures listed one by one; a load with more has them all in its table ``images``."""

@@ -15,8 +15,7 @@ from moderation.schema import ANOMALIES, IMAGES, LABELS, TableSpec, physical_sch
 from moderation.settings import Settings
 from moderation.storage.files import absolute
 from moderation.tables.catalog import load_table, open_catalog
-from moderation.tables.published import scan
-from moderation.warehouses.base import published_load
+from moderation.tables.published import published_load, scan
 from moderation.warehouses.reading import bounded
 
 _SEEN = """

@@ -11,7 +11,7 @@ from typing import Any
 
 from moderation import schema
 from moderation.analyse.backend import read_choice
-from moderation.errors import NeedsAPersonError
+from moderation.errors import NeedsAPersonError, WarehouseError
 from moderation.plan.planner import Plan, PlanError, load_plan, release
 from moderation.plan.price import Spending
 from moderation.reference import error_codes
@@ -25,7 +25,6 @@ from moderation.storage import s3_objects
 from moderation.storage import s3_objects as s3
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.state import SealBroken, seal, unseal
-from moderation.warehouses.reading import WarehouseError
 
 log = logging.getLogger(__name__)
 

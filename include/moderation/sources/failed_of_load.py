@@ -74,10 +74,10 @@ def question_of(settings: Settings, load_id: str) -> tuple[float, str | None]:
 
 def _load(settings: Settings, load_id: str) -> dict[str, Any]:
     # Here: Iceberg takes long to import, and few sources need it.
+    from moderation.errors import WarehouseError  # noqa: PLC0415
     from moderation.sources.open import SourceError  # noqa: PLC0415
     from moderation.tables.catalog import open_catalog  # noqa: PLC0415
-    from moderation.warehouses.base import published_load  # noqa: PLC0415
-    from moderation.warehouses.reading import WarehouseError  # noqa: PLC0415
+    from moderation.tables.published import published_load  # noqa: PLC0415
 
     with open_catalog(settings) as catalog:
         try:

@@ -19,6 +19,7 @@ from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Table
 
+from moderation.errors import WarehouseError
 from moderation.schema import IMAGES, LOADS, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import load_table, open_catalog
@@ -43,6 +44,18 @@ def loads_in(catalog: Catalog) -> pa.Table:
     batches = scan(load_table(catalog, LOADS), LOADS, LOADS.schema.names, at_once=_LOADS_AT_ONCE)
     loads = pa.Table.from_batches(batches, _selected(LOADS, LOADS.schema.names))
     return loads.sort_by([("published_at", "ascending"), ("load_id", "ascending")])
+
+
+def published_load(catalog: Catalog, load_id: str) -> dict[str, Any]:
+    """The load's row of `loads`.
+
+    :raises WarehouseError: it is not published.
+    """
+    loads = loads_in(catalog)
+    rows = loads.filter(pc.equal(loads.column("load_id"), load_id)).to_pylist()
+    if not rows:
+        raise WarehouseError(f"load {load_id!r} is not published; run the publish task of its run first")
+    return rows[0]
 
 
 def known_load_ids(catalog: Catalog, where: str | None = None) -> set[str]:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import pyarrow.compute as pc
-from pyiceberg.catalog import Catalog
-
+from moderation.errors import WarehouseError
 from moderation.schema import JOBS, LOADS, TableSpec
-from moderation.tables.published import loads_in
-from moderation.warehouses.reading import WarehouseError
 
 
 class Warehouse(Protocol):
@@ -24,18 +20,6 @@ class Warehouse(Protocol):
         :returns: rows (or files, where the warehouse is one of files) by table.
         :raises WarehouseError: there is no such published load, or the warehouse cannot take it.
         """
-
-
-def published_load(catalog: Catalog, load_id: str) -> dict[str, Any]:
-    """The load's row of `loads`.
-
-    :raises WarehouseError: it is not published.
-    """
-    loads = loads_in(catalog)
-    rows = loads.filter(pc.equal(loads.column("load_id"), load_id)).to_pylist()
-    if not rows:
-        raise WarehouseError(f"load {load_id!r} is not published; run the publish task of its run first")
-    return rows[0]
 
 
 def rows_of(load: dict[str, Any], table: TableSpec) -> int:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
+from moderation.errors import WarehouseError
 from moderation.settings import Settings
 from moderation.warehouses.base import Warehouse
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
-from moderation.warehouses.reading import WarehouseError
 
 ConnectionUri = Callable[[str], str]
 """Gives the URI of a named connection; an orchestrator keeps these, passwords included."""

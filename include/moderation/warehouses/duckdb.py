@@ -15,13 +15,15 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
+from moderation.errors import WarehouseBusyError, WarehouseError
 from moderation.policy import sql
 from moderation.schema import LABELS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import open_catalog
-from moderation.warehouses.base import check_rows, published_load
+from moderation.tables.published import published_load
+from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
-from moderation.warehouses.reading import WarehouseBusyError, WarehouseError, bounded, quiet
+from moderation.warehouses.reading import bounded, quiet
 
 DEFAULT_WAIT_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0

@@ -12,10 +12,10 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
+from moderation.errors import WarehouseError
 from moderation.schema import TableSpec, physical_schema
 from moderation.tables.catalog import load_table
 from moderation.tables.published import in_types
-from moderation.warehouses.reading import WarehouseError
 
 _BATCH_ROWS = 32_768
 

@@ -18,13 +18,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pyarrow import csv
 from pyiceberg.catalog import Catalog
 
+from moderation.errors import WarehouseBusyError, WarehouseError
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.tables.catalog import NAMESPACE, open_catalog
+from moderation.tables.published import published_load
 from moderation.warehouses import sql
-from moderation.warehouses.base import check_rows, published_load
+from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
-from moderation.warehouses.reading import WarehouseBusyError, WarehouseError
 
 DEFAULT_WAIT_SECONDS = 60.0
 _NUL_STAND_IN = "\N{SYMBOL FOR NULL}"

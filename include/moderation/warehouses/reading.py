@@ -13,22 +13,12 @@ from pathlib import Path
 
 import duckdb
 
+from moderation.errors import WarehouseBusyError, WarehouseError, WarehouseMissingError
+
 DEFAULT_WAIT_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _MEMORY_VARIABLE, _MEMORY_LIMIT, _THREADS = "MODERATION_DUCKDB_MEMORY", "192MB", 4
 _SCOPED = ("images", "labels_l1", "labels_l2", "labels_l3", "labels", "jobs", "anomalies", "loads")
-
-
-class WarehouseError(Exception):
-    """The warehouse cannot be read; the message names the file and what to do."""
-
-
-class WarehouseMissingError(WarehouseError):
-    """There is no such file yet."""
-
-
-class WarehouseBusyError(WarehouseError):
-    """Another process kept the file for longer than the wait."""
 
 
 @contextmanager

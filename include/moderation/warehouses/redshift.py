@@ -21,15 +21,15 @@ import orjson
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
+from moderation.errors import WarehouseError
 from moderation.schema import LABELS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.files import Storage, is_s3
 from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
+from moderation.tables.published import published_load
 from moderation.warehouses import sql
-from moderation.warehouses.base import published_load
 from moderation.warehouses.load_files import files_holding
-from moderation.warehouses.reading import WarehouseError
 from moderation.warehouses.redshift_fit import fitting
 
 MAX_BATCH = 40

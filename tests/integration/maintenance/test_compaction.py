@@ -19,6 +19,7 @@ from pyiceberg.table import Table
 
 from moderation import schema
 from moderation.cli import maintenance
+from moderation.errors import WarehouseError
 from moderation.maintenance import cleaning, compaction
 from moderation.maintenance.compaction import CompactionError, compact
 from moderation.publish import commit as publishing
@@ -32,7 +33,6 @@ from moderation.tables.published import files_of_load, known_load_ids, published
 from moderation.tables.swap import data_files
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
-from moderation.warehouses.reading import WarehouseError
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected, publish_odd, publish_plain, rows
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from moderation.errors import WarehouseError
 from moderation.publish.commit import publish
 from moderation.report.counts import LabelCount, Report, build_report
 from moderation.report.text import QUERIES, WIDTH, to_text
 from moderation.settings import Settings
 from moderation.warehouses.duckdb import DuckDBWarehouse
-from moderation.warehouses.reading import WarehouseError, open_warehouse
+from moderation.warehouses.reading import open_warehouse
 from support import planned_runs
 from support.planned_runs import Run, answer, content_types, label, line, weapon_violence
 

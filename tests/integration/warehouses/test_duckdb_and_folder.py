@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from moderation import schema
+from moderation.errors import WarehouseBusyError, WarehouseError
 from moderation.publish.commit import publish
 from moderation.schema import TABLES
 from moderation.settings import Settings
 from moderation.warehouses import duckdb as duckdb_warehouse
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
-from moderation.warehouses.reading import WarehouseBusyError, WarehouseError, open_warehouse
+from moderation.warehouses.reading import open_warehouse
 from support import planned_runs, published_loads
 from support.planned_runs import Run, answer, content_types, line, weapon_violence
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from moderation import stages
+from moderation.errors import WarehouseBusyError, WarehouseError
 from moderation.schema import IMAGES, LABELS, TABLES, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import NAMESPACE, open_catalog
@@ -20,7 +21,6 @@ from moderation.warehouses import configured, postgres
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
 from moderation.warehouses.postgres import PostgresWarehouse
-from moderation.warehouses.reading import WarehouseBusyError, WarehouseError
 from support import published_loads
 from support.postgres_server import PASSWORD
 from support.published_loads import publish_odd, publish_plain

@@ -14,11 +14,11 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from moderation.errors import WarehouseError
 from moderation.publish.commit import publish
 from moderation.schema import TABLES, physical_schema
 from moderation.settings import Settings
 from moderation.warehouses import redshift
-from moderation.warehouses.reading import WarehouseError
 from moderation.warehouses.redshift import RedshiftSql
 from support import published_loads
 from support.planned_runs import Run, answer, label, line

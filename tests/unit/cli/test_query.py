@@ -18,8 +18,9 @@ import pyarrow.parquet
 import pytest
 
 from moderation.cli import query
+from moderation.errors import WarehouseError
 from moderation.settings import Settings
-from moderation.warehouses.reading import WarehouseError, open_warehouse
+from moderation.warehouses.reading import open_warehouse
 from support import small_warehouse
 from support.small_warehouse import DAYS, FIRST_LOAD, SECOND_LOAD, image
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from moderation.warehouses.reading import WarehouseError, bounded
+from moderation.errors import WarehouseError
+from moderation.warehouses.reading import bounded
 
 
 def limit(connection):

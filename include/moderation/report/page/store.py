@@ -21,7 +21,7 @@ def write_pages(settings: Settings, load_id: str) -> ReportFiles:
     """Write a load's page and the one over all loads, and put both below ``work_uri``.
 
     :returns: the local files, in the settings' folder of report pages if they name one.
-    :raises moderation.warehouses.reading.WarehouseError: the warehouse cannot be read.
+    :raises moderation.errors.WarehouseError: the warehouse cannot be read.
     :raises moderation.storage.s3_objects.S3Error: the pages cannot be stored.
     """
     with (

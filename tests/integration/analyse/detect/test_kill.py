@@ -27,7 +27,7 @@ def command(bench: Workbench) -> list[str]:
     manifest, output = f"s3://{bench.bucket}/manifest.jsonl", f"s3://{bench.bucket}/out/manifest"
     return [
         sys.executable,
-        *("-m", "moderation.analyse.detect", manifest, output),
+        *("-m", "moderation.cli.detect", manifest, output),
         *("--min-confidence", "50", "--tps", str(TPS), "--in-flight", str(IN_FLIGHT)),
         *("--spool", str(bench.spool), "--part-seconds", "0.5", "--owner-seconds", "2"),
     ]

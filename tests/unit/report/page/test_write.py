@@ -11,12 +11,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from moderation.errors import WarehouseError
 from moderation.reference import error_codes
 from moderation.report.page import charts, data, wording, write
 from moderation.report.page.data import Period
 from moderation.report.page.write import load_file, write_report
 from moderation.settings import Settings
-from moderation.warehouses.reading import WarehouseError, open_warehouse
+from moderation.warehouses.reading import open_warehouse
 from support import small_warehouse
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD, Row, image, label
 

@@ -1,4 +1,4 @@
-"""``python -m moderation.analyse.detect MANIFEST OUTPUT``: the detect backend without Airflow."""
+"""``python -m moderation.cli.detect MANIFEST OUTPUT``: the detect backend without Airflow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from moderation.storage.s3_objects import S3Error
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Moderate one manifest and print the outcome as JSON; 1 when it could not be finished."""
-    parser = argparse.ArgumentParser(prog="python -m moderation.analyse.detect", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m moderation.cli.detect", description=__doc__)
     parser.add_argument("manifest", help="s3://bucket/key of the manifest")
     parser.add_argument("output", help="s3://bucket/prefix for results and summary")
     parser.add_argument("--min-confidence", type=float, help="0 to 100; default: AWS's own")

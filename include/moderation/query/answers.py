@@ -1,0 +1,54 @@
+"""What a person asks: SQL, a table or a ready query; and the answer as a file."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from moderation.query import queries
+
+_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w-]*)\s*;?\s*")
+
+
+class QueryError(Exception):
+    """The query cannot be answered or exported; the message says why and what to do."""
+
+
+def resolve(text: str, table_names: Sequence[str] = ()) -> str:
+    """The SQL that ``text`` means: a ready query's name, a table's name, or SQL itself.
+
+    :raises QueryError: a single word that names nothing.
+    """
+    word = _NAME.fullmatch(text)
+    if not word:
+        return text
+    name = word["name"]
+    if name.lower() in table_names:
+        return f'SELECT * FROM "{name.lower()}"'  # noqa: S608 - one of the names
+    try:
+        return queries.query(name).sql
+    except queries.UnknownQueryError as error:
+        raise QueryError(f"{error}. Tables: {', '.join(table_names)}") from error
+
+
+def export(relation: duckdb.DuckDBPyRelation, target: Path) -> None:
+    """Write all rows to ``target``, CSV or Parquet by its ending; the file appears whole or not at all.
+
+    :raises QueryError: another ending, or the folder cannot be written to.
+    """
+    if target.suffix.lower() not in {".csv", ".parquet"}:
+        raise QueryError(f"{target}: the name must end in .csv or .parquet")
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".query-") as folder:
+            unfinished = str(Path(folder, target.name))
+            if target.suffix.lower() == ".csv":
+                relation.write_csv(unfinished)
+            else:
+                relation.write_parquet(unfinished, compression="zstd")
+            Path(unfinished).replace(target)
+    except OSError as error:
+        raise QueryError(f"{target}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,155 @@
+"""Wiring of Redshift, Athena and PostgreSQL connections for DAGs, through the Amazon provider's operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.providers.amazon.aws.operators.athena import AthenaOperator
+from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
+from airflow.sdk import TaskGroup, chain, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from moderation.warehouses import athena
+from moderation.warehouses.redshift import MAX_BATCH, RedshiftSql, write_manifests
+
+__all__ = ["RedshiftTarget", "athena_setup", "redshift_load"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedshiftTarget:
+    """Where a load goes. Either a workgroup (serverless) or a cluster.
+
+    :param schema: schema of the tables.
+    :param iam_role: role by which Redshift reads the bucket, an ARN or ``default``.
+    :param secret_arn: secret with the login; without it and ``db_user``, the task's own IAM identity.
+    """
+
+    database: str
+    workgroup_name: str | None = None
+    cluster_identifier: str | None = None
+    db_user: str | None = None
+    secret_arn: str | None = None
+    schema: str = "moderation"
+    iam_role: str = "default"
+    aws_conn_id: str | None = "aws_default"
+    region_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.workgroup_name) == bool(self.cluster_identifier):
+            raise ValueError("name either workgroup_name or cluster_identifier")
+
+    @property
+    def sql(self) -> RedshiftSql:
+        """The builder of its statements."""
+        return RedshiftSql(schema=self.schema, iam_role=self.iam_role)
+
+    def login(self) -> dict[str, Any]:
+        """Arguments of the Data API that say where and as whom."""
+        names = ("database", "workgroup_name", "cluster_identifier", "db_user", "secret_arn")
+        return {name: getattr(self, name) for name in names}
+
+    def connection(self) -> dict[str, Any]:
+        """Arguments of the provider's operators and hooks."""
+        return {"aws_conn_id": self.aws_conn_id, "region_name": self.region_name}
+
+
+def redshift_load(
+    load_id: Any, *, target: RedshiftTarget, group_id: str = "redshift", poll_interval: int = 5
+) -> TaskGroup:
+    """Tasks that bring a published load into Redshift; any of them may be cleared and repeated.
+
+    `setup` makes missing tables, `statements` adds what a later release brought and writes the COPY
+    manifests, `merge` runs one transaction. The operators are not durable: a durable one that is cleared
+    finds its finished statement and sends nothing.
+    Two statements at once, after a lost worker, wait for each other and leave the same rows.
+
+    :param load_id: a load's id or a task's output; None skips the group.
+    """
+    with TaskGroup(group_id, tooltip="Brings the load into Redshift in one transaction") as group:
+        setup = RedshiftDataOperator(
+            task_id="setup",
+            sql=target.sql.setup(),
+            poll_interval=poll_interval,
+            durable=False,
+            **target.login(),
+            **target.connection(),
+        )
+
+        @task(task_id="statements")
+        def statements(load_id: str | None) -> list[str]:
+            if load_id is None:
+                raise AirflowSkipException("nothing was published")
+            return _statements(load_id, target)
+
+        built = statements(load_id)
+        merge = RedshiftDataOperator(
+            task_id="merge",
+            sql=built,
+            poll_interval=poll_interval,
+            durable=False,
+            **target.login(),
+            **target.connection(),
+        )
+        chain(setup, built, merge)
+    return group
+
+
+def _statements(load_id: str, target: RedshiftTarget) -> list[str]:
+    # Both open AWS clients when imported, which parsing a DAG file must not pay for.
+    from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook  # noqa: PLC0415
+
+    from moderation.settings import Settings  # noqa: PLC0415
+
+    hook = RedshiftDataHook(**target.connection())
+    known = _known_columns(hook, target)
+    missing, view = target.sql.add_columns(known), target.sql.view(known)
+    for batch in (*(missing[start : start + MAX_BATCH] for start in range(0, len(missing), MAX_BATCH)), view):
+        if batch:
+            hook.execute_query(sql=batch, poll_interval=2, **target.login())
+    day, copies = write_manifests(Settings.from_env(), load_id)
+    return target.sql.load(load_id, day, copies)
+
+
+def _known_columns(hook: Any, target: RedshiftTarget) -> Mapping[str, set[str]]:
+    """Columns by table as Redshift's catalog has them."""
+    query = hook.execute_query(sql=target.sql.known_columns(), poll_interval=2, **target.login())
+    known: dict[str, set[str]] = {}
+    page: dict[str, Any] = {"NextToken": ""}
+    while "NextToken" in page:
+        token = {"NextToken": page["NextToken"]} if page["NextToken"] else {}
+        page = hook.conn.get_statement_result(Id=query.statement_id, **token)
+        for table, column in page["Records"]:
+            known.setdefault(table["stringValue"], set()).add(column["stringValue"])
+    return known
+
+
+def athena_setup(
+    *,
+    output_location: str | None = None,
+    workgroup: str = "primary",
+    aws_conn_id: str | None = "aws_default",
+    region_name: str | None = None,
+    group_id: str = "athena",
+) -> TaskGroup:
+    """Tasks that make the views in Athena, over the Iceberg tables of the Glue catalog.
+
+    Loads need no task: what is published is there. Run it once, and after a release that adds columns.
+
+    :param output_location: ``s3://…`` for query results; None when the workgroup has one.
+    """
+    common: dict[str, Any] = {
+        "database": "default",
+        "output_location": output_location,
+        "workgroup": workgroup,
+        "aws_conn_id": aws_conn_id,
+        "region_name": region_name,
+    }
+    database, *views = athena.views_over_iceberg()
+    with TaskGroup(group_id, tooltip="Shows the published tables in Athena") as group:
+        chain(
+            AthenaOperator(task_id="views_database", query=database, **common),
+            AthenaOperator.partial(task_id="views", **common).expand(query=views),
+        )
+    return group
