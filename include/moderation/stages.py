@@ -1,4 +1,7 @@
-"""The stages of a run, each one call that may be repeated; an orchestrator only passes ids and URIs on."""
+"""The stages of a run, each one call that may be repeated; an orchestrator only passes ids and URIs on.
+
+The last one, which tells how the run ended, is `moderation.report.run_report.report`.
+"""
 
 from __future__ import annotations
 
@@ -11,46 +14,20 @@ from typing import Any
 from moderation.adapters.status import AdapterUnusableError, check_adapter
 from moderation.analyse import backend as backends
 from moderation.analyse import bulk
-from moderation.plan.planner import (
-    ManifestRef,
-    Plan,
-    PlanError,
-    PlanRequest,
-    load_plan,
-    make_plan,
-    mark_published,
-    renew_claim,
-    run_key,
-)
+from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
+from moderation.plan.planner import make_plan, mark_published, renew_claim
 from moderation.plan.price import OverBudgetError, Spending
-from moderation.plan.store import check_manifests, dry_run_uri
+from moderation.plan.request import PlanRequest
+from moderation.plan.stop_note import forget_stop, note_stop
+from moderation.plan.store import check_manifests, dry_run_uri, load_plan
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
 from moderation.publish.commit import publish as publish_load
-from moderation.report import run_report
-from moderation.report.run_report import ImagesOwedError, RunIncompleteError, report
 from moderation.settings import Settings
 from moderation.sources import failed_of_load
-from moderation.sources.open import SourceError
+from moderation.sources.base import SourceError
 from moderation.storage import s3_objects
 from moderation.tables.published import stream_images
 from moderation.warehouses import configured
-
-__all__ = [
-    "ImagesOwedError",
-    "Run",
-    "RunIncompleteError",
-    "approve",
-    "detect_arguments",
-    "discover",
-    "event_of",
-    "goes_to_single_calls",
-    "job_arguments",
-    "load",
-    "publish",
-    "refuse",
-    "report",
-    "spending",
-]
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +71,7 @@ def discover(
     :param redo_load_id: instead of the source, take what this load could not moderate, and ask for it as
         that load did.
     :param redo_permanent: then also pictures that were refused for their own sake.
-    :raises moderation.plan.planner.PlanError: an argument or the source cannot be used.
+    :raises moderation.plan.plan.PlanError: an argument or the source cannot be used.
     """
     settings = settings or Settings.from_env()
     if redo_load_id:
@@ -154,7 +131,7 @@ def job_arguments(
             try:
                 check_adapter(rekognition, plan.adapter)
             except AdapterUnusableError as error:
-                run_report.note_stop(plan, str(error), s3=client)
+                note_stop(plan, str(error), s3=client)
                 raise
         if plan.inputs_uri:  # a dry run wrote none
             check_manifests(plan, s3=client)
@@ -167,17 +144,17 @@ def spending(plan_uri: str, *, max_cost_usd: float | None, settings: Settings | 
     """Tell what the plan costs and whether the run may spend that; for a decision before the first paid call.
 
     :param max_cost_usd: None for no limit.
-    :raises moderation.plan.planner.PlanError: the limit is no number of US dollars.
+    :raises moderation.plan.plan.PlanError: the limit is no number of US dollars.
     """
     settings = settings or Settings.from_env()
     with s3_objects.open_client(settings) as client:
         plan = load_plan(plan_uri, s3=client)
-        run_report.forget_stop(plan, s3=client)
+        forget_stop(plan, s3=client)
         choice = backends.read_choice(plan, s3=client)
         try:
             return _spending(plan, choice.backend if choice else plan.backend, max_cost_usd)
         except PlanError as error:
-            run_report.note_stop(plan, str(error), s3=client)
+            note_stop(plan, str(error), s3=client)
             raise
 
 
@@ -188,7 +165,7 @@ def refuse(plan_uri: str, reason: str, *, settings: Settings | None = None) -> N
     """
     settings = settings or Settings.from_env()
     with s3_objects.open_client(settings) as client:
-        run_report.note_stop(load_plan(plan_uri, s3=client), reason, s3=client)
+        note_stop(load_plan(plan_uri, s3=client), reason, s3=client)
     raise OverBudgetError(reason)
 
 
@@ -289,7 +266,7 @@ def publish(
         log.info("nothing to publish: %s holds nothing new", plan.source)
         return None
     with s3_objects.open_client(settings) as client:
-        run_report.forget_stop(plan, s3=client)
+        forget_stop(plan, s3=client)
         records = backends.collect_records(
             plan,
             [job_id for job_id in job_ids if job_id],
@@ -309,7 +286,7 @@ def publish(
         )
     except (ReconciliationError, ToleranceExceededError) as error:
         with s3_objects.open_client(settings) as client:
-            run_report.note_stop(plan, str(error), s3=client)
+            note_stop(plan, str(error), s3=client)
         raise
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from moderation.analyse.record import AnalysisRecord, JobStatus
 from moderation.flatten.rows import LoadContext
-from moderation.plan.store import ManifestRef, Plan, Totals
+from moderation.plan.plan import ManifestRef, Plan, Totals
 from moderation.schema import INPUTS_SCHEMA
 from moderation.settings import Settings
 

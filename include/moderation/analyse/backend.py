@@ -11,7 +11,7 @@ from moderation.analyse import bulk
 from moderation.analyse.detect import eligibility, records
 from moderation.analyse.detect.eligibility import Backend, Memory
 from moderation.analyse.record import AnalysisRecord
-from moderation.plan.store import ManifestRef, Plan, PlanError
+from moderation.plan.plan import ManifestRef, Plan, PlanError
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.state import seal, unseal

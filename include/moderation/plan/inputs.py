@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from moderation.plan.store import PlanError
+from moderation.plan.plan import PlanError
 from moderation.schema import INPUTS_SCHEMA
 from moderation.storage.row_file import RowFile
 

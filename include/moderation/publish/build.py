@@ -20,9 +20,9 @@ from moderation.flatten.flatten import Counts, Flattened, flatten_manifest, flat
 from moderation.flatten.reconcile import Anomaly
 from moderation.flatten.rows import LoadContext
 from moderation.plan import ledger
-from moderation.plan.coverage import Question
 from moderation.plan.inputs import iter_manifests
-from moderation.plan.store import Plan
+from moderation.plan.ledger import Question
+from moderation.plan.plan import Plan
 from moderation.reference import prices
 from moderation.settings import Settings
 from moderation.storage.files import Storage

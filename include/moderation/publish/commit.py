@@ -35,8 +35,8 @@ from moderation.analyse.record import AnalysisRecord
 from moderation.errors import NeedsAPersonError
 from moderation.flatten.reconcile import Anomaly
 from moderation.plan import ledger, store
+from moderation.plan.plan import Plan
 from moderation.plan.planner import mark_published
-from moderation.plan.store import Plan
 from moderation.publish.build import BuiltLoad, build_load, complete_records
 from moderation.publish.strays import Turn, drop_strays, turn
 from moderation.settings import Settings

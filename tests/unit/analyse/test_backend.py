@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 
 from moderation.analyse import backend
 from moderation.analyse.backend import Choice
-from moderation.plan.store import ManifestRef, Plan, Totals
+from moderation.plan.plan import ManifestRef, Plan, Totals
 from moderation.settings import Settings
 from support.fake_s3 import FakeS3
 
