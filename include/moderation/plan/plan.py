@@ -7,8 +7,27 @@ import re
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 
+import pyarrow as pa
+
 from moderation.errors import NeedsAPersonError
 from moderation.storage.state import SealBroken, seal, unseal
+
+INPUTS_SCHEMA = pa.schema(
+    [
+        ("source_ref", pa.string()),
+        ("bucket", pa.string()),
+        ("key", pa.string()),
+        ("etag", pa.string()),
+        ("size", pa.int64()),
+        ("last_modified", pa.timestamp("us", tz="UTC")),
+        ("manifest", pa.int32()),
+        ("line_number", pa.int64()),
+        ("error_code", pa.string()),
+        ("error_message", pa.string()),
+    ]
+)
+"""A plan's ``inputs.parquet``, a row per input. ``manifest`` is the manifest's index and ``line_number`` its
+line there, from 1; both are null when the input was rejected (then ``error_code`` is set)."""
 
 
 class PlanError(NeedsAPersonError):

@@ -51,7 +51,7 @@ def make_plan(
 ) -> Plan:
     """Plan a run, or give back its plan that still waits to be published.
 
-    :param published: gives the rows of all published loads; ``moderation.publish.commit.published_images``.
+    :param published: gives the rows of all published loads; ``moderation.tables.published.stream_images``.
     :param dry_run: plan and price only; nothing is uploaded, written or claimed.
     :raises PlanError: the request or the source cannot be used; s3.S3Error: S3 refuses;
         lease.LeaseBusy: another run was planning all the time; lease.LeaseLost: planning took too long.

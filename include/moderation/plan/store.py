@@ -24,8 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from moderation.plan.manifests import parse, verify
-from moderation.plan.plan import Plan, PlanError
-from moderation.schema import INPUTS_SCHEMA
+from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.row_file import rebatched
@@ -66,7 +65,7 @@ def load_plan(uri: str, *, settings: Settings | None = None, s3: Any = None) -> 
 
 
 def read_inputs(plan: Plan, *, settings: Settings | None = None, s3: Any = None) -> pa.Table:
-    """The plan's inputs (:data:`moderation.schema.INPUTS_SCHEMA`) by manifest and line, rejected ones last.
+    """The plan's inputs (:data:`plan.plan.INPUTS_SCHEMA`) by manifest and line, rejected ones last.
 
     :raises PlanError: the file is not the one that was planned.
     """
@@ -122,7 +121,7 @@ def check_inputs(plan: Plan, path: Path) -> None:
 def write_inputs(s3: Any, folder_uri: str, tables: Iterable[pa.Table]) -> tuple[str, str]:
     """Store the inputs under a name that holds their digest; returns URI and SHA-256.
 
-    :param tables: :data:`moderation.schema.INPUTS_SCHEMA`; the same rows give the same file however they
+    :param tables: :data:`plan.plan.INPUTS_SCHEMA`; the same rows give the same file however they
         are divided.
     """
     with tempfile.TemporaryFile() as file:

@@ -138,6 +138,30 @@ def build_load(
     )
 
 
+def load_row(plan: Plan, built: BuiltLoad) -> dict[str, Any]:
+    """The load's row of `loads`, without the time of its publish."""
+    totals = plan.totals
+    return {
+        "load_id": plan.load_id,
+        "dt": dt.date.fromisoformat(plan.dt),
+        "run_key": plan.run_key,
+        "plan_number": plan.plan_number,
+        "source": plan.source,
+        "published_at": None,
+        "min_confidence": plan.min_confidence,
+        "adapter": plan.adapter,
+        "model_version": plan.model_version,
+        "listed": totals.listed,
+        "ignored": totals.ignored,
+        "already_moderated": totals.already_moderated,
+        "cost_usd": built.cost_usd,
+        "files": len(built.files),
+        "bytes": sum(file.bytes for file in built.files),
+        "digest": built.digest,
+        **built.totals,
+    }
+
+
 def _digest(plan: Plan, records: Sequence[AnalysisRecord], meanwhile: pa.Table | None) -> str:
     digest = hashlib.sha256(f"{schema.FORMAT_VERSION}\n".encode())
     digest.update(plan.to_json())

@@ -17,12 +17,11 @@ from moderation import stages
 from moderation.plan import claims, draft, ledger
 from moderation.plan import planner as plans
 from moderation.plan.manifests import ManifestError
-from moderation.plan.plan import Plan, PlanError, run_key
+from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan
 from moderation.plan.request import PlanRequest
 from moderation.plan.store import close, find_open_plan, is_closed, load_plan, read_inputs, read_manifest
 from moderation.reference import limits
-from moderation.schema import INPUTS_SCHEMA
 from moderation.storage import lease as leases
 from moderation.storage import s3_objects
 from moderation.storage.state import SealBroken, seal, unseal
