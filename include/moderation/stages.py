@@ -14,6 +14,7 @@ from typing import Any
 from moderation.adapters.status import AdapterUnusableError, check_adapter
 from moderation.analyse import backend as backends
 from moderation.analyse import bulk
+from moderation.plan.history import prove_history
 from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan, mark_published, renew_claim
 from moderation.plan.price import OverBudgetError, Spending
@@ -72,8 +73,11 @@ def discover(
         that load did.
     :param redo_permanent: then also pictures that were refused for their own sake.
     :raises moderation.plan.plan.PlanError: an argument or the source cannot be used.
+    :raises moderation.plan.history.HistoryLostError: the tables have lost what was published.
     """
     settings = settings or Settings.from_env()
+    with s3_objects.open_client(settings) as client:
+        prove_history(settings, s3=client, remember=not dry_run)
     if redo_load_id:
         try:
             min_confidence, adapter = failed_of_load.question_of(settings, redo_load_id)
@@ -266,6 +270,7 @@ def publish(
         log.info("nothing to publish: %s holds nothing new", plan.source)
         return None
     with s3_objects.open_client(settings) as client:
+        prove_history(settings, s3=client)
         forget_stop(plan, s3=client)
         records = backends.collect_records(
             plan,

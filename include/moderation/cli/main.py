@@ -215,6 +215,7 @@ def _upload(settings: Settings, options: argparse.Namespace) -> int:
 def _plan(settings: Settings, options: argparse.Namespace) -> int:
     from moderation.tables.published import stream_images  # noqa: PLC0415 - Iceberg is slow to import, only this needs it
 
+    _prove_history(settings)
     now = datetime.now(UTC)
     request = PlanRequest(
         run_key=run_key("cli", now.isoformat()),
@@ -235,6 +236,7 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
     from moderation.sources.failed_of_load import FailedOfLoad, question_of  # noqa: PLC0415
     from moderation.tables.published import stream_images  # noqa: PLC0415 - as above
 
+    _prove_history(settings)
     now = datetime.now(UTC)
     min_confidence, adapter = question_of(settings, options.load_id)
     request = PlanRequest(
@@ -255,6 +257,13 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
     )
     _show(_summary(plan) | {"conf": conf, "command": None if plan.is_empty else command}, options, lines)
     return 0
+
+
+def _prove_history(settings: Settings) -> None:
+    from moderation.plan.history import prove_history  # noqa: PLC0415 - Iceberg is slow to import
+
+    with s3_objects.open_client(settings) as s3:
+        prove_history(settings, s3=s3, remember=False)
 
 
 def _why_nothing(plan: Plan, options: argparse.Namespace) -> str:

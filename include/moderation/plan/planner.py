@@ -37,6 +37,7 @@ from moderation.sources.open import open_source
 from moderation.storage import lease as leases
 from moderation.storage import s3_objects, scratch
 from moderation.storage.row_file import PORTION_ROWS
+from moderation.tables import register
 from moderation.tables.source_ref_ranges import range_of
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ def make_plan(
 def mark_published(plan: Plan, *, settings: Settings) -> None:
     """Say that the plan's rows are in the tables; its pictures are the ledger's now. May be repeated."""
     with s3_objects.open_client(settings) as s3:
+        if not plan.is_empty:
+            register.note(s3, settings, plan.load_id)
         close(plan, "published", s3=s3)
         claims.drop(s3, settings, plan)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from moderation.errors import WarehouseError
-from moderation.schema import JOBS, LOADS, TableSpec
+from moderation.schema import TableSpec
+from moderation.tables.published import rows_of
 
 
 class Warehouse(Protocol):
@@ -20,13 +21,6 @@ class Warehouse(Protocol):
         :returns: rows (or files, where the warehouse is one of files) by table.
         :raises WarehouseError: there is no such published load, or the warehouse cannot take it.
         """
-
-
-def rows_of(load: dict[str, Any], table: TableSpec) -> int:
-    """How many rows the load has in the table, as its row of `loads` tells."""
-    if table is LOADS:
-        return 1
-    return int(load["manifests" if table is JOBS else table.name])
 
 
 def check_rows(load: dict[str, Any], table: TableSpec, found: int) -> None:

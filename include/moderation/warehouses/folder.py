@@ -22,9 +22,9 @@ from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage.s3_objects import S3Error
 from moderation.tables.catalog import open_catalog
-from moderation.tables.published import in_types, published_load
+from moderation.tables.published import in_types, published_load, rows_of
 from moderation.tables.writer import ROW_GROUP_ROWS
-from moderation.warehouses.base import check_rows, rows_of
+from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
 
 
