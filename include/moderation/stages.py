@@ -14,6 +14,7 @@ from typing import Any
 from moderation.adapters.status import AdapterUnusableError, check_adapter
 from moderation.analyse import backend as backends
 from moderation.analyse import bulk
+from moderation.errors import WarehouseError
 from moderation.plan.history import prove_history
 from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan, mark_published, renew_claim
@@ -27,7 +28,7 @@ from moderation.settings import Settings
 from moderation.sources import failed_of_load
 from moderation.sources.base import SourceError
 from moderation.storage import s3_objects
-from moderation.tables.published import stream_images
+from moderation.tables.published import read_loads, stream_images
 from moderation.warehouses import configured
 
 log = logging.getLogger(__name__)
@@ -314,20 +315,31 @@ def event_of(load: PublishedLoad) -> dict[str, Any]:
 
 
 def load(
-    load_id: str | None,
+    load_id: str | None = None,
     *,
+    again: bool = False,
     settings: Settings | None = None,
     connection_uri: configured.ConnectionUri | None = None,
-) -> str | None:
-    """Bring a published load into every configured warehouse; return its id.
+) -> list[str]:
+    """Bring every published load that a warehouse lacks into it; return the ids of those brought in anywhere.
 
+    :param load_id: one that was just published: it is brought in whether a warehouse has it or not.
+    :param again: bring in every published load, also those that are there.
     :param connection_uri: gives the URI of a connection that the settings only name.
-    :raises WarehouseError: one of them failed; the later ones were not tried, and loading
-        again is safe for all.
+    :raises WarehouseError: there is no such load, or a warehouse failed; the later ones were not tried, and
+        loading again is safe for all.
     """
-    if load_id is None:
-        return None
     settings = settings or Settings.from_env()
+    published = read_loads(settings).to_pylist()
+    if load_id is not None and load_id not in {row["load_id"] for row in published}:
+        raise WarehouseError(f"load {load_id!r} is not published; run the publish task of its run first")
+    brought: set[str] = set()
     for warehouse in configured.configured(settings, connection_uri=connection_uri):
-        log.info("%s: %s", type(warehouse).__name__, warehouse.load(load_id))
-    return load_id
+        lacking = {row["load_id"] for row in published} if again else set(warehouse.lacks(published))
+        wanted = lacking | ({load_id} if load_id else set())
+        for row in published:
+            if row["load_id"] in wanted:
+                counts = warehouse.load(row["load_id"])
+                log.info("%s: %s: %s", type(warehouse).__name__, row["load_id"], counts)
+        brought |= wanted
+    return sorted(brought)

@@ -55,7 +55,7 @@ def report(
 
     :param plan_uri: None when there is no plan.
     :param load_id: what was published; None when nothing was.
-    :param loaded: whether the load reached the warehouses.
+    :param loaded: whether all that is published has reached the warehouses.
     :param approved: whether the run went on after its plan was priced.
     :param dry_run: whether it was to end there.
     :param max_cost_usd: what the run was allowed to spend.
@@ -78,6 +78,10 @@ def report(
             settings, plan, load_id, loaded=loaded, tolerated=tolerated_failure_percentage, why=why
         )
     if plan.is_empty:
+        if not loaded and not dry_run:
+            behind = f"nothing is new, and a warehouse lacks published loads{f': {why}' if why else ''}"
+            _tell(settings, plan, f"{nothing_new(plan)}\n{behind}\n", outcome=behind)
+            raise RunIncompleteError(f"{behind}; clear the task load with everything after it")
         return _tell(settings, plan, nothing_new(plan), outcome="nothing new")
     if dry_run:
         price = _price(settings, plan, max_cost_usd)

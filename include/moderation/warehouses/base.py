@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from moderation.errors import WarehouseError
@@ -20,6 +21,13 @@ class Warehouse(Protocol):
 
         :returns: rows (or files, where the warehouse is one of files) by table.
         :raises WarehouseError: there is no such published load, or the warehouse cannot take it.
+        """
+
+    def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
+        """Ids of those published loads that are not whole here, in the order given.
+
+        :param loads: rows of `loads`.
+        :raises WarehouseError: the warehouse cannot be read.
         """
 
 
