@@ -26,10 +26,10 @@ _MAX_SCANS: Final = 100
 _MAX_SCANNED_PIXELS: Final = 2_500_000_000
 
 _PNG_PIXEL_CHUNKS: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
-_JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _JPEG_EOI: Final = 0xD9
-_JPEG_SOS: Final = 0xDA
+JPEG_SOS: Final = 0xDA
 # APP0 (JFIF) and APP14 (Adobe) say how the components become colours; the other APPn and comments do not.
 _JPEG_BAGGAGE: Final = frozenset(range(0xE1, 0xF0)) - {0xEE} | {0xFE}
 # In entropy-coded data 0xFF is followed by a stuffed zero or a restart marker; anything else is a marker.
@@ -52,6 +52,20 @@ class Container:
     decoder_bytes: int
 
 
+def decoder_bytes_of_png(width: int, height: int) -> int:
+    """The memory that decoding a PNG takes at most."""
+    return 4 * width * height
+
+
+def decoder_bytes_of_jpeg(width: int, height: int, components: int, *, collected: bool) -> int:
+    """The memory that decoding a JPEG takes at most.
+
+    :param collected: whether it has several scans; then it is collected whole, in 16-bit numbers. Others are
+        reduced while they are read.
+    """
+    return 2 * components * width * height if collected else width * height // 4
+
+
 def inspect(data: bytes) -> Container:
     """Tell what kind of picture `data` is, by its content.
 
@@ -68,7 +82,7 @@ def inspect(data: bytes) -> Container:
 
 def invalid(reason: str) -> ImageRejected:
     """The rejection of a file that is not a readable PNG or JPEG."""
-    return ImageRejected(INVALID_FORMAT, f"Request has invalid image format: {reason}")
+    return ImageRejected(INVALID_FORMAT, reason)
 
 
 def _inspect_png(data: bytes) -> Container:
@@ -95,7 +109,7 @@ def _inspect_png(data: bytes) -> Container:
     else:
         raise invalid(f"the PNG has more than {_MAX_PARTS} chunks")
     width, height = struct.unpack_from(">II", data, 16)
-    return Container("PNG", width, height, orientation, b"".join(kept), 4 * width * height)
+    return Container("PNG", width, height, orientation, b"".join(kept), decoder_bytes_of_png(width, height))
 
 
 def _inspect_jpeg(data: bytes) -> Container:
@@ -103,14 +117,14 @@ def _inspect_jpeg(data: bytes) -> Container:
     frame: tuple[int, int, int, int] | None = None
     for _ in range(_MAX_PARTS):
         marker, start, end = _jpeg_segment(data, position)
-        if marker in _JPEG_FRAMES:
+        if marker in JPEG_FRAMES:
             if frame or end - start < 8:
                 raise invalid("the JPEG has no single frame header")
             height, width, components = struct.unpack_from(">HHB", data, start + 3)
             frame = (marker, width, height, components)
         elif marker == 0xE1 and data.startswith(b"Exif\x00\x00", start + 2) and orientation == 1:
             orientation = _orientation(data[start + 8 : end])
-        elif marker == _JPEG_SOS:
+        elif marker == JPEG_SOS:
             break
         if marker not in _JPEG_BAGGAGE:
             kept.append(memoryview(data)[position:end])
@@ -121,9 +135,8 @@ def _inspect_jpeg(data: bytes) -> Container:
         raise invalid("the JPEG has no frame header")
     kind, width, height, components = frame
     kept.append(memoryview(data)[position : _jpeg_end(data, position, width * height)])
-    # A picture of several scans is collected whole, in 16-bit numbers; others are reduced while read.
-    collected = kind in _JPEG_PROGRESSIVE or data[position + 4] < components
-    decoder_bytes = 2 * components * width * height if collected else width * height // 4
+    collected = kind in JPEG_PROGRESSIVE or data[position + 4] < components
+    decoder_bytes = decoder_bytes_of_jpeg(width, height, components, collected=collected)
     return Container("JPEG", width, height, orientation, b"".join(kept), decoder_bytes)
 
 
@@ -135,7 +148,7 @@ def _jpeg_segment(data: bytes, position: int) -> tuple[int, int, int]:
         raise invalid("the JPEG is truncated")
     marker, length = struct.unpack_from(">xBH", data, position)
     end = position + 2 + length
-    least = 3 if marker == _JPEG_SOS else 2
+    least = 3 if marker == JPEG_SOS else 2
     if data[position] != 0xFF or marker < 0xC0 or 0xD0 <= marker <= _JPEG_EOI or length < least:
         raise invalid("the JPEG has a damaged segment")
     if end > len(data):
@@ -148,10 +161,10 @@ def _jpeg_end(data: bytes, position: int, pixels: int) -> int:
     scans = 0
     for _ in range(_MAX_PARTS):
         marker, _, position = _jpeg_segment(data, position)
-        scans += marker == _JPEG_SOS
+        scans += marker == JPEG_SOS
         if scans > _MAX_SCANS or scans * pixels > _MAX_SCANNED_PIXELS:
             raise invalid(f"the JPEG passes over its pixels {scans} times or more")
-        if marker == _JPEG_SOS:
+        if marker == JPEG_SOS:
             found = _JPEG_NEXT_MARKER.search(data, position)
             if not found:
                 break

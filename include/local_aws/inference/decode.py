@@ -45,26 +45,21 @@ class ImageLimits:
 def check(data: bytes, limits: ImageLimits) -> Container:
     """Check size, format and dimensions of a picture without decoding a pixel.
 
-    AWS answers the same codes: InvalidParameterException for both ends of the dimension rule, with this very
-    message above 10,000 pixels, and with nothing but "Request has invalid parameters" below 80, to which the
-    reason is added here.
+    AWS answers InvalidParameterException for both ends of the dimension rule: with the usual text below 80
+    pixels, with one that names the dimensions above 10,000 (both seen in real answers).
 
     Raises:
         ImageRejected: with the exception Rekognition answers.
     """
     if len(data) > limits.max_bytes:
-        message = f"Image size is too large: {len(data)} bytes, the maximum is {limits.max_bytes} bytes"
-        raise ImageRejected(TOO_LARGE, message)
+        raise ImageRejected(TOO_LARGE, f"{len(data)} bytes, the maximum is {limits.max_bytes} bytes")
     container = inspect(data)
     size = f"{container.width} x {container.height}"
     if max(container.width, container.height) > limits.max_side:
         message = f"Input image dimensions {size} exceed maximum dimension size of {limits.max_side} pixels"
-        raise ImageRejected(INVALID_PARAMETER, message)
+        raise ImageRejected(INVALID_PARAMETER, message, message=message)
     if min(container.width, container.height) < limits.min_side:
-        message = (
-            f"Request has invalid parameters: image dimensions {size} are below {limits.min_side} pixels"
-        )
-        raise ImageRejected(INVALID_PARAMETER, message)
+        raise ImageRejected(INVALID_PARAMETER, f"dimensions {size} are below {limits.min_side} pixels")
     return container
 
 

@@ -5,7 +5,6 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from local_aws.rekognition.objects import MemoryBudget
 from local_aws.rekognition.pool import FairPool
 
 
@@ -75,22 +74,3 @@ def test_closing_cancels_what_waits(held_pool: tuple[FairPool, threading.Event])
     closer.join(10)
     assert not closer.is_alive()
     assert pool.submit(("g", "c"), lambda: 1).cancelled()
-
-
-def test_the_memory_budget_bounds_what_is_held_and_lets_an_oversized_image_in_alone() -> None:
-    budget = MemoryBudget(10)
-    budget.acquire(6)
-    entered = threading.Event()
-
-    def second() -> None:
-        budget.acquire(50)
-        entered.set()
-
-    thread = threading.Thread(target=second)
-    thread.start()
-    assert not entered.wait(0.1)
-    budget.release(6)
-    assert entered.wait(10)
-    thread.join(10)
-    budget.release(50)
-    budget.acquire(10)
