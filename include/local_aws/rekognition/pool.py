@@ -94,6 +94,7 @@ class _Turns:
     def __init__(self, served: int = 0) -> None:
         self._branches: dict[str, _Turns] = {}
         self._tasks: deque[_Task] = deque()
+        self._waiting = 0
         self._served = served
         self._now = 0
 
@@ -102,46 +103,50 @@ class _Turns:
 
         A branch that comes anew begins at ``_now``: it gets its turn soon, and claims nothing for the time in
         which it did not ask. One that has just had more than its share keeps that on its account though it is
-        empty.
+        empty, as long as others wait.
         """
-        if not path:
+        self._waiting += 1
+        if path:
+            self._branches.setdefault(path[0], _Turns(self._now)).add(path[1:], task)
+        else:
             self._tasks.append(task)
-            return
-        self._branches.setdefault(path[0], _Turns(self._now)).add(path[1:], task)
 
     def take(self, fits: Callable[[Effort], bool]) -> _Task | None:
         """Remove and return the task whose turn it is among those that fit; None when there is none."""
-        if self._tasks:
-            return self._tasks.popleft() if fits(self._tasks[0][2]) else None
-        for branch in sorted(self._branches.values(), key=lambda branch: branch._served):
-            before = branch._served
-            task = branch.take(fits)
-            if task is not None:
-                self._now = before
-                branch._served += task[2].work
-                self._forget()
-                return task
-        return None
+        task = self._take_own(fits) if self._tasks else self._take_of_branches(fits)
+        if task is not None:
+            self._waiting -= 1
+            self._forget()
+        return task
 
     def empty(self) -> list[_Task]:
         """Remove and return all tasks."""
         found = [*self._tasks, *(task for branch in self._branches.values() for task in branch.empty())]
         self._tasks.clear()
         self._branches.clear()
+        self._waiting = 0
         return found
 
-    def _forget(self) -> None:
-        """Drop the branches that wait for nothing and would begin at the same place if they came anew."""
-        done = [name for name, branch in self._branches.items() if branch._is_spent(self._now)]
-        for name in done:
-            del self._branches[name]
+    def _take_own(self, fits: Callable[[Effort], bool]) -> _Task | None:
+        return self._tasks.popleft() if fits(self._tasks[0][2]) else None
 
-    def _is_spent(self, now: int) -> bool:
-        return (
-            self._served <= now
-            and not self._tasks
-            and all(branch._is_spent(branch._served) for branch in self._branches.values())
-        )
+    def _take_of_branches(self, fits: Callable[[Effort], bool]) -> _Task | None:
+        for branch in sorted(self._branches.values(), key=lambda branch: branch._served):
+            task = branch.take(fits)
+            if task is not None:
+                self._now = branch._served
+                branch._served += task[2].work
+                return task
+        return None
+
+    def _forget(self) -> None:
+        """Drop the accounts that no longer make a difference."""
+        if not self._waiting:
+            self._branches, self._now = {}, 0
+            return
+        for name, branch in list(self._branches.items()):
+            if not branch._waiting and branch._served <= self._now:
+                del self._branches[name]
 
 
 def _run(future: Future[T], work: Callable[[], T]) -> None:
