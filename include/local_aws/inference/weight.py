@@ -6,15 +6,14 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from local_aws.inference.containers import (
+from local_aws.inference.jpeg_file import (
     JPEG_FRAMES,
     JPEG_PROGRESSIVE,
     JPEG_SIGNATURE,
     JPEG_SOS,
-    PNG_SIGNATURE,
     decoder_bytes_of_jpeg,
-    decoder_bytes_of_png,
 )
+from local_aws.inference.png_file import PNG_SIGNATURE, decoder_bytes_of_png
 
 HEAD_BYTES: Final = 256 * 1024
 """Enough to find the dimensions of nearly every picture; one whose own lie behind that counts as huge."""

@@ -3,17 +3,17 @@
 AWS documents the form of a good line only, and for Custom Labels the codes of bad ones. The rule here, which
 the one-by-one way of moderating an archive has to share, so that both answer a manifest alike:
 
-- A line ends with LF, or with the file. A CR before the LF is white space of JSON. A line of nothing but ASCII
-  white space (what ``bytes.strip`` removes) is blank: it has a number, and is neither analysed nor counted.
+- A line ends with LF, or with the file. A CR before the LF is white space of JSON. A line of nothing but
+  ASCII white space (what ``bytes.strip`` removes) is blank: it has a number, and is not analysed or counted.
 - One UTF-8 byte order mark at the very beginning of the file is no part of the first line (RFC 8259, 8.1: a
   parser may ignore it). Anywhere else it makes its line invalid.
-- A line is one strict JSON text in UTF-8, as orjson reads it. ERROR_INVALID_JSON_LINE: NaN, Infinity, a number
-  that is no finite double, bytes that are no UTF-8, half of a surrogate pair (escaped or not), NUL and other raw
-  control characters, anything behind the text, nesting deeper than 1,024.
-- A text that is no object, or whose ``source-ref`` is missing or no string: ERROR_MISSING_SOURCE_REF. Of a key
-  that stands twice the last value holds. Other keys may hold anything.
+- A line is one strict JSON text in UTF-8, as orjson reads it. ERROR_INVALID_JSON_LINE: NaN, Infinity, a
+  number that is no finite double, bytes that are no UTF-8, half of a surrogate pair (escaped or not), NUL and
+  other raw control characters, anything behind the text, nesting deeper than 1,024.
+- A text that is no object, or whose ``source-ref`` is missing or no string: ERROR_MISSING_SOURCE_REF. Of a
+  key that stands twice the last value holds. Other keys may hold anything.
 - A source-ref that is not ``s3://<bucket>/<key>``, with a bucket in Rekognition's own pattern and a key of at
-  least one character: ERROR_INVALID_SOURCE_REF_FORMAT. The key is taken literally: nothing is decoded or trimmed.
+  least one character: ERROR_INVALID_SOURCE_REF_FORMAT. The key is literal: nothing is decoded or trimmed.
 """
 
 from __future__ import annotations
