@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections import Counter
@@ -34,11 +35,20 @@ LIKE_OTHERS = {
 }
 """States with no file of a form that the others lack."""
 OPEN = [
-    pytest.param(path, name, marks=[pytest.mark.long] if name in LIKE_OTHERS else [])
+    pytest.param(
+        path,
+        name,
+        marks=[pytest.mark.long] if name in LIKE_OTHERS else [],
+        id=f"{archive.read(path).facts['commit']}: {name}",
+    )
     for path in ARCHIVES
     for name, state in archive.read(path).states.items()
     if state["facts"]["stopped_at"] != "nothing"
 ]
+
+of_each_release = pytest.mark.parametrize(
+    "path", [pytest.param(path, id=archive.read(path).facts["commit"]) for path in ARCHIVES]
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -191,6 +201,12 @@ def replace_jobs(database: Path, saved: Path) -> None:
         server.execute("COMMIT")
 
 
+def answered(records: bytes) -> set[str]:
+    """The images in a file of answers to single calls."""
+    found = [json.loads(line[9:]) for line in records.splitlines()]
+    return {record["source-ref"] for record in found if "answer" in record}
+
+
 @pytest.mark.parametrize(("path", "name"), OPEN)
 def test_a_run_stopped_at_any_stage_is_ended_with_the_same_tables_and_nothing_is_paid_twice(
     restore: Restore, path: Path, name: str
@@ -205,7 +221,7 @@ def test_a_run_stopped_at_any_stage_is_ended_with_the_same_tables_and_nothing_is
     world.assert_another_run_asks_for(world.end["owed"])
 
 
-@pytest.mark.parametrize("path", ARCHIVES)
+@of_each_release
 def test_images_claimed_by_a_plan_of_an_earlier_release_are_left_to_it(restore: Restore, path: Path) -> None:
     world = restore(path, "planned, images claimed")
     totals = world.plan(run_id="another", dry_run=True).totals
@@ -214,7 +230,7 @@ def test_images_claimed_by_a_plan_of_an_earlier_release_are_left_to_it(restore: 
     assert totals["claimed_elsewhere"] == mine["to_analyse"] + mine["rejected"]
 
 
-@pytest.mark.parametrize("path", ARCHIVES)
+@of_each_release
 def test_a_claim_of_an_earlier_release_that_has_run_out_lets_others_take_the_images_once(
     restore: Restore, path: Path
 ) -> None:
@@ -231,7 +247,7 @@ def test_a_claim_of_an_earlier_release_that_has_run_out_lets_others_take_the_ima
     assert {row["load_id"] for row in world.rows("loads")} == {other.load_id}
 
 
-@pytest.mark.parametrize("path", ARCHIVES)
+@of_each_release
 def test_what_an_earlier_release_has_learnt_of_the_account_is_still_known(
     restore: Restore, s3_client: Any, path: Path
 ) -> None:
@@ -243,7 +259,30 @@ def test_what_an_earlier_release_has_learnt_of_the_account_is_still_known(
     assert current.bulk_jobs(other.uri) == 0
 
 
-@pytest.mark.parametrize("path", ARCHIVES)
+@of_each_release
+def test_single_calls_that_an_earlier_release_chose_stay_when_the_account_is_open_to_jobs_again(
+    restore: Restore, s3_client: Any, path: Path
+) -> None:
+    world = restore(path, "account closed to bulk jobs")
+    work = world.archive.facts["buckets"][0]
+    (learnt,) = s3_client.list_objects_v2(Bucket=work, Prefix="work/account/")["Contents"]
+    s3_client.delete_object(Bucket=work, Key=learnt["Key"])
+    assert current.bulk_jobs(world.facts["plan_uri"]) == 0
+
+
+@of_each_release
+def test_jobs_of_an_earlier_release_are_known_by_what_its_tasks_remember_where_jobs_may_not_be_listed(
+    restore: Restore, path: Path
+) -> None:
+    world = restore(path, "jobs started")
+    remembered = [json.loads(file.read_text()) for file in sorted(world.tasks.glob("state-*.json"))]
+    with offline.faults(world.server, {"kind": "ineligible", "operation": "ListMediaAnalysisJobs"}):
+        job_ids = current.analyse(world.facts["plan_uri"], folder=world.tasks)
+    assert job_ids == [task["rekognition_submission"]["job_id"] for task in remembered]
+    assert {entry["job_id"] for entry in offline.ledger(world.server)} == set(job_ids)
+
+
+@of_each_release
 def test_a_redo_of_a_load_of_an_earlier_release_pays_for_what_is_owed_alone(
     restore: Restore, path: Path
 ) -> None:
@@ -260,7 +299,7 @@ def test_a_redo_of_a_load_of_an_earlier_release_pays_for_what_is_owed_alone(
     world.assert_another_run_asks_for([])
 
 
-@pytest.mark.parametrize("path", ARCHIVES)
+@of_each_release
 def test_single_calls_of_an_earlier_release_that_are_given_up_are_published_without_another_call(
     restore: Restore, path: Path
 ) -> None:
@@ -275,7 +314,23 @@ def test_single_calls_of_an_earlier_release_that_are_given_up_are_published_with
     world.assert_another_run_asks_for(owed)
 
 
-@pytest.mark.parametrize("path", ARCHIVES)
+@of_each_release
+def test_single_calls_of_an_earlier_release_go_on_from_s3_where_its_disk_is_gone(
+    restore: Restore, path: Path
+) -> None:
+    world = restore(path, "single calls in mid-run")
+    (spool,) = (world.folder / "spool").glob("*.spool")
+    on_disk, in_s3 = answered(spool.read_bytes()), set()
+    for name, digest in world.archive.states["single calls in mid-run"]["objects"].items():
+        if "/checkpoint/part-" in name:
+            in_s3 |= answered(world.archive.blobs[digest])
+    assert in_s3 < on_disk
+    spool.unlink()
+    world.end_run()
+    assert world.billed() - Counter(world.end["billed"]) == Counter(on_disk - in_s3)
+
+
+@of_each_release
 def test_compacted_tables_of_an_earlier_release_are_read_loaded_and_rebuilt_as_they_are(
     restore: Restore, path: Path
 ) -> None:
@@ -290,6 +345,6 @@ def test_compacted_tables_of_an_earlier_release_are_read_loaded_and_rebuilt_as_t
     world.assert_another_run_asks_for([])
 
 
-@pytest.mark.parametrize("path", ARCHIVES)
+@of_each_release
 def test_the_state_of_an_earlier_release_costs_a_clone_no_more_than_300_kb(path: Path) -> None:
     assert path.stat().st_size <= 300_000
