@@ -9,10 +9,12 @@ from pathlib import Path
 
 from chaos.attempt import context
 from moderation import stages
-from moderation.detect import DetectOptions, FixedBudget, run_manifest
-from moderation.detect.records import request_of
-from moderation.plan import load_plan
-from moderation.rebuild import rebuild
+from moderation.analyse.detect.budget import FixedBudget
+from moderation.analyse.detect.records import request_of
+from moderation.analyse.detect.request import DetectOptions
+from moderation.analyse.detect.run import run_manifest
+from moderation.maintenance.rebuild import rebuild
+from moderation.plan.planner import load_plan
 from moderation.settings import Settings
 from rekognition.hooks import RekognitionHook
 from rekognition.operators import RekognitionStartMediaAnalysisJobOperator

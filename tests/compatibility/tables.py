@@ -19,14 +19,14 @@ ALWAYS_OTHER = {"loads": {"published_at", "bytes"}}
 """When a load is published and how a Parquet library packs it are nobody's promise."""
 
 OF_THE_ANSWERS = {
-    "images": {"job_id", "moderated_at"},
+    "images": {"job_id", "moderated_at", "error_message"},
     "labels_l1": {"job_id"},
     "labels_l2": {"job_id"},
     "labels_l3": {"job_id"},
     "jobs": {"job_id", "started_at", "completed_at"},
     "loads": {"digest"},
 }
-"""Known once the answers are there: ids that the service gives, times, and the digest of these."""
+"""Known once the answers are there: ids that the service gives, its words, times, and the digest of these."""
 
 Tables = dict[str, pa.Table]
 
