@@ -6,10 +6,16 @@ AWSCLI := .tools/awscli
 READERS := .tools/readers
 UV_VERSION := 0.13.9
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
-	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+	command -v $$p >/dev/null 2>&1 && $$p -E -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 STACK = PYTHONPATH=include $(BIN)/python -m local_aws.stack
-# Without compiled modules each of Airflow's processes would compile thousands of them anew.
-unexport PYTHONDONTWRITEBYTECODE
+# A shell's settings of Python would reach all that is started here (another home or path, a debugger, no compiled
+# modules), and those of pip and uv that say where to install, and what, would break the virtual environment.
+# Where packages come from is the person's choice.
+PACKAGE_SOURCES := PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_NO_INDEX PIP_FIND_LINKS PIP_TRUSTED_HOST \
+	PIP_CERT PIP_CLIENT_CERT PIP_PROXY PIP_CACHE_DIR PIP_TIMEOUT PIP_DEFAULT_TIMEOUT PIP_RETRIES PIP_KEYRING_PROVIDER \
+	UV_CONFIG_FILE UV_INDEX% UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL UV_NO_INDEX UV_FIND_LINKS UV_INSECURE_HOST \
+	UV_NATIVE_TLS UV_SYSTEM_CERTS UV_CACHE_DIR UV_HTTP_% UV_OFFLINE UV_KEYRING_PROVIDER UV_LINK_MODE UV_CONCURRENT_%
+unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filter PIP_% UV_%,$(.VARIABLES)))
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
 .PHONY: help install query run up down services status test test-long chaos bench lint format lock

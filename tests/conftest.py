@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from support import airflow_home
+from support import airflow_home, surroundings
 
+surroundings.leave_outside()  # what a shell and a home say of AWS, proxies and Airflow
 airflow_home.prepare()  # a test that imports airflow must never write into the home of who runs it
 
 import uuid
@@ -50,8 +51,6 @@ def aws_env(
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint_url)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     return monkeypatch
 
 

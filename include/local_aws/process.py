@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,6 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from local_aws import private_files
+
+_TELLING = re.compile(r"^panic:|^F\d{4} |[Ff]atal|no space left|address already in use|^\w*(Error|Exit)\b")
+_LINE_LENGTH = 300
 
 
 class ServiceError(RuntimeError):
@@ -25,11 +31,13 @@ class ServiceProcess:
     :param name: what people call it, for messages.
     :param popen: the group's leader.
     :param log_path: where its standard output and error go.
+    :param log_start: bytes of the log that are of earlier starts.
     """
 
     name: str
     popen: subprocess.Popen[bytes]
     log_path: Path
+    log_start: int = 0
 
     @property
     def pid(self) -> int:
@@ -45,9 +53,9 @@ class ServiceProcess:
         deadline = time.monotonic() + timeout
         while not ready():
             if self.popen.poll() is not None:
-                raise ServiceError(f"{self.name} ended with code {self.popen.returncode}; {self._log_tail()}")
+                raise ServiceError(f"{self.name} ended with code {self.popen.returncode}: {self._log_tail()}")
             if time.monotonic() > deadline:
-                raise ServiceError(f"{self.name} was not ready after {timeout:.0f} s; {self._log_tail()}")
+                raise ServiceError(f"{self.name} was not ready after {timeout:.0f} s: {self._log_tail()}")
             time.sleep(0.05)
 
     def stop(self, *, grace: float = 10.0) -> None:
@@ -55,11 +63,16 @@ class ServiceProcess:
         stop_group(self.pid, grace=grace, reap=self.popen.poll)
 
     def _log_tail(self) -> str:
+        """The line of the log that tells most, and where the others are."""
         try:
-            lines = self.log_path.read_text(errors="replace").splitlines()[-8:]
+            with self.log_path.open("rb") as log:
+                log.seek(self.log_start)
+                lines = log.read().decode(errors="replace").splitlines()
         except OSError:
             lines = []
-        return f"see {self.log_path}:\n" + "\n".join(lines)
+        said = [line.strip() for line in lines if line.strip()]
+        telling = next((line for line in said if _TELLING.search(line)), said[-1] if said else "")
+        return f"{telling[:_LINE_LENGTH]}{'; ' if telling else ''}see {self.log_path}"
 
 
 def start(
@@ -72,10 +85,15 @@ def start(
 ) -> ServiceProcess:
     """Start ``command`` in a new session with its output appended to ``log_path``.
 
+    What it writes, its log included, is for this user alone.
+
+    :param env: its whole environment; that of this process when None.
     :raises ServiceError: the program does not exist or cannot be run.
+    :raises OSError: the log cannot be written.
     """
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("ab") as log:
+    log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(log_path, "ab", opener=private_files.opener) as log:
+        earlier = log.tell()
         try:
             popen = subprocess.Popen(
                 list(command),
@@ -85,10 +103,11 @@ def start(
                 env=dict(env) if env is not None else None,
                 cwd=cwd,
                 start_new_session=True,
+                umask=private_files.UMASK,
             )
         except OSError as error:
             raise ServiceError(f"{name} could not be started ({command[0]}): {error}") from error
-    return ServiceProcess(name, popen, log_path)
+    return ServiceProcess(name, popen, log_path, earlier)
 
 
 def group_alive(group: int) -> bool:

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
 
-from local_aws.process import ServiceError
+from local_aws import private_files
+from local_aws.stack import environment, trouble
 from local_aws.stack import run as run_command
-from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool, refusal
-from local_aws.stack.layout import Layout, StackError
+from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool
+from local_aws.stack.layout import Layout
+from local_aws.stack.lock import SERVICES_BUSY, only_one
 from local_aws.stack.registry import KEPT, Registry
 from local_aws.stack.services import AIRFLOW_PARTS, Stack
-
-FOREIGN_IDENTITY = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
-"""A person's own AWS identity, which the local services neither need nor should see."""
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def up(layout: Layout) -> int:
-    """Start everything and leave it running."""
-    stack = Stack(layout, owner=KEPT)
-    stack.registry.stop_orphans()
-    before = stack.registry.entries().keys()
-    try:
+def up(layout: Layout, environ: Mapping[str, str]) -> int:
+    """Start everything and leave it running, also what a run in progress has started."""
+    environment.enter(layout, environ)
+    stack = Stack(layout, owner=KEPT, environ=environ)
+    with _starting(stack) as before:
         stack.start_aws()
         url = stack.start_airflow(parts=(*AIRFLOW_PARTS, "triggerer"))
+        stack.registry.hand_over()
+    try:
         api = AirflowApi(url, user="admin", password=stack.secrets.airflow_password)
         api.wait_healthy(lambda: None)
         ensure_job_pool(api)
@@ -40,18 +44,24 @@ def up(layout: Layout) -> int:
     return 0
 
 
-def services(layout: Layout) -> int:
-    """Start S3 and Rekognition and leave them running."""
-    stack = Stack(layout, owner=KEPT)
-    stack.registry.stop_orphans()
-    stack.start_aws()
+def services(layout: Layout, environ: Mapping[str, str]) -> int:
+    """Start S3 and Rekognition and leave them running, also those that a run in progress has started."""
+    environment.enter(layout, environ)
+    stack = Stack(layout, owner=KEPT, environ=environ)
+    with _starting(stack):
+        stack.start_aws()
+        stack.registry.hand_over("s3", "rekognition")
     _print_aws(stack)
     return 0
 
 
 def down(layout: Layout) -> int:
-    """Stop what up and services started, and nothing else."""
-    stopped = Registry(layout.var / "services.json").stop(owner=KEPT)
+    """Stop what up and services started, and what a killed run left, and nothing else."""
+    stopped = []
+    if layout.var.exists():
+        with only_one(layout.services_lock, busy=SERVICES_BUSY, wait=60.0):
+            registry = Registry(layout.var / "services.json")
+            stopped = [*registry.stop(owner=KEPT), *registry.stop_orphans()]
     print(f"Stopped: {', '.join(stopped)}" if stopped else "Nothing of this checkout was running.")
     return 0
 
@@ -67,11 +77,29 @@ def status(layout: Layout) -> int:
     return 0
 
 
+@contextmanager
+def _starting(stack: Stack) -> Iterator[set[str]]:
+    """Let no other command start or stop services meanwhile; the value is what was running before.
+
+    What a block that fails has started is stopped, unless something had been running.
+    """
+    before: set[str] | None = None
+    try:
+        with only_one(stack.layout.services_lock, busy=SERVICES_BUSY):
+            stack.registry.stop_orphans()
+            before = set(stack.registry.entries())
+            yield before
+    except BaseException:
+        if before is not None and not before:
+            stack.stop()
+        raise
+
+
 def _print_aws(stack: Stack) -> None:
     environment = stack.aws_environment()
     print(f"S3:          {environment['AWS_ENDPOINT_URL_S3']}")
     print(f"Rekognition: {environment['AWS_ENDPOINT_URL_REKOGNITION']}")
-    print(f"For any AWS SDK or the AWS CLI:  set -a; . {stack.layout.env_file}; set +a")
+    print(f"For any AWS SDK or the AWS CLI:  set -a; . {shlex.quote(str(stack.layout.env_file))}; set +a")
 
 
 def main(arguments: list[str]) -> int:
@@ -79,30 +107,40 @@ def main(arguments: list[str]) -> int:
 
     :param arguments: the command and, if it is not the checkout of this file, the checkout to work in.
     """
-    command, layout = arguments[:1], Layout(Path(*arguments[1:2]) if arguments[1:] else ROOT)
-    for name in FOREIGN_IDENTITY:
-        os.environ.pop(name, None)
+    layout = Layout(Path(*arguments[1:2]).absolute() if arguments[1:] else ROOT)
+    environ = dict(os.environ)
     commands = {
-        "run": lambda: run_command.run(layout, os.environ),
-        "up": lambda: up(layout),
-        "services": lambda: services(layout),
+        "run": lambda: run_command.run(layout, environ),
+        "up": lambda: up(layout, environ),
+        "services": lambda: services(layout, environ),
         "down": lambda: down(layout),
         "status": lambda: status(layout),
     }
-    if len(arguments) > 2 or not command or command[0] not in commands:
+    if not 1 <= len(arguments) <= 2 or arguments[0] not in commands:
         print(f"usage: python -m local_aws.stack {'|'.join(commands)} [CHECKOUT]", file=sys.stderr)
         return 2
     try:
-        return commands[command[0]]()
-    except (StackError, ServiceError) as error:
-        print(f"make {arguments[0]}: {error}", file=sys.stderr)
-        return 1
-    except URLError as error:
-        print(f"make {arguments[0]}: {refusal(error)}", file=sys.stderr)
-        return 1
+        return commands[arguments[0]]()
     except KeyboardInterrupt:
         print(f"make {arguments[0]}: interrupted; what it started is stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        line = trouble.explain(error, var=layout.var) or _unexpected(error, layout, arguments[0])
+        print(f"make {arguments[0]}: {line}", file=sys.stderr)
+        return 1
+
+
+def _unexpected(error: Exception, layout: Layout, command: str) -> str:
+    """Keep the traceback of a fault where it can be looked at; say the rest in one line."""
+    text = "".join(traceback.format_exception(error))
+    kept = layout.logs / f"make-{command}-{int(time.time())}.txt"
+    try:
+        private_files.folder(kept.parent)
+        private_files.write(kept, text)
+    except OSError:
+        return text
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}; this is a fault of the program, its traceback is in {kept}"
 
 
 if __name__ == "__main__":

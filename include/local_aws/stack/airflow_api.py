@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from local_aws import ports
 from local_aws.stack import environment
 from local_aws.stack.layout import StackError
 from moderation.reference import limits
@@ -75,15 +76,25 @@ class AirflowApi:
                     raise
 
     def trigger(self, dag_id: str, *, run_id: str, conf: dict[str, Any]) -> None:
-        """Unpause the DAG and start one run of it."""
+        """Unpause the DAG and start one run of it; a run of this id that is there already stays."""
         self._call("PATCH", f"/api/v2/dags/{_quoted(dag_id)}", {"is_paused": False})
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
-        self._call("POST", f"/api/v2/dags/{_quoted(dag_id)}/dagRuns", body)
+        try:
+            self._call("POST", f"/api/v2/dags/{_quoted(dag_id)}/dagRuns", body)
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code != 409:  # an earlier call did it, whose answer was lost
+                    raise
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run: queued, running, success or failed."""
         run = self._call("GET", f"/api/v2/dags/{_quoted(dag_id)}/dagRuns/{_quoted(run_id)}")
         return str(run["state"])
+
+    def recent_runs(self, dag_id: str, *, limit: int = 50) -> list[tuple[str, str]]:
+        """Return id and state of the newest runs, newest first."""
+        path = f"/api/v2/dags/{_quoted(dag_id)}/dagRuns?order_by=-run_after&limit={limit}"
+        return [(run["dag_run_id"], str(run["state"])) for run in self._call("GET", path)["dag_runs"]]
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, list[str]]:
         """Return the states of the task instances by task id, mapped ones together, in the DAG's order."""
@@ -124,6 +135,16 @@ class AirflowApi:
             time.sleep(0.3)
 
     def _call(self, method: str, path: str, body: Any = None, *, authenticated: bool = True) -> Any:
+        try:
+            return self._send(method, path, body, authenticated=authenticated)
+        except urllib.error.HTTPError as error:
+            if error.code != 401 or not self._token:
+                raise
+            error.close()
+        self._token = ""  # it has expired, in a run of days
+        return self._send(method, path, body, authenticated=authenticated)
+
+    def _send(self, method: str, path: str, body: Any, *, authenticated: bool) -> Any:
         headers = {"Content-Type": "application/json"}
         if authenticated:
             if not self._token:
@@ -133,7 +154,7 @@ class AirflowApi:
             headers["Authorization"] = f"Bearer {self._token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._base}{path}", data=data, headers=headers, method=method)  # noqa: S310 - loopback
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with ports.open_local(request, timeout=30) as answer:
             return json.load(answer)
 
 

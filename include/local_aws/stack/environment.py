@@ -1,4 +1,8 @@
-"""The environment variables of the embedded default: what any AWS SDK reads, and what Airflow reads."""
+"""The environment variables of the embedded default: what any AWS SDK reads, and what Airflow reads.
+
+Every process of the stack gets its whole environment from here. What the person who starts it has set passes
+by :func:`inherited` or not at all.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +11,41 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
+from local_aws import isolation, private_files
 from local_aws.stack.layout import Layout, Secrets
 
 REGION = "us-east-1"
 JOB_POOL = "rekognition_jobs"
 BUCKETS = ("moderation-input", "moderation-work", "moderation-tables")
 
+_INHERITED_NAMES = {"CXX"}  # compiles the fast parser
+_INHERITED_PREFIXES = ("MODERATION_", "AIRFLOW_CONN_", "AIRFLOW__METRICS__", "PG")
+_SERVICES_ELSEWHERE = ("GLUE", "SERVICE_QUOTAS", "SNS", "STS")
+
 
 def aws_environment(
     layout: Layout, secrets: Secrets, *, s3_endpoint: str, rekognition_endpoint: str
 ) -> dict[str, str]:
-    """Return what an AWS SDK, the AWS CLI and the ``moderation`` command need to reach the local services."""
+    """Return what an AWS SDK, the AWS CLI and the ``moderation`` command need to reach the local services.
+
+    A service that is not here is asked of the offline Rekognition, which refuses it: never of AWS.
+    """
     return {
+        **isolation.aws_files(layout.aws),
         "AWS_ACCESS_KEY_ID": secrets.s3.access_key,
         "AWS_SECRET_ACCESS_KEY": secrets.s3.secret_key,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": rekognition_endpoint,
         "AWS_ENDPOINT_URL_S3": s3_endpoint,
         "AWS_ENDPOINT_URL_REKOGNITION": rekognition_endpoint,
         "MODERATION_INPUT_URI": f"s3://{BUCKETS[0]}",
         "MODERATION_WORK_URI": f"s3://{BUCKETS[1]}",
         "MODERATION_TABLES_URI": f"s3://{BUCKETS[2]}",
-        "MODERATION_CATALOG_URI": f"sqlite:///{layout.var / 'catalog.db'}",
+        "MODERATION_CATALOG_URI": _sqlite(layout.var / "catalog.db"),
         "MODERATION_WAREHOUSE": str(layout.warehouse),
         "MODERATION_PARQUET_DIR": str(layout.parquet),
         "MODERATION_REPORT_DIR": str(layout.var / "report"),
@@ -46,7 +61,7 @@ def airflow_environment(layout: Layout, secrets: Secrets, *, port: int) -> dict[
     return {
         "AIRFLOW_HOME": str(layout.airflow_home),
         # All of Airflow writes one SQLite file; its default wait for a lock, 5 s, fails on a busy disk.
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{layout.airflow_home / 'airflow.db'}?timeout=30",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _sqlite(layout.airflow_home / "airflow.db", timeout=30),
         "MODERATION_JOB_POOL": JOB_POOL,
         "OPENBLAS_NUM_THREADS": "1",
         "ARROW_DEFAULT_MEMORY_POOL": "system",  # Airflow may import Arrow before our code can choose
@@ -75,36 +90,65 @@ def airflow_environment(layout: Layout, secrets: Secrets, *, port: int) -> dict[
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(layout.airflow_home / "logs"),
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        "NO_PROXY": _with_loopback(os.environ.get("NO_PROXY", "")),
-        "no_proxy": _with_loopback(os.environ.get("no_proxy", "")),
     }
 
 
-def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what Airflow's processes take over from the person who starts them.
+def _sqlite(path: Path, **options: int) -> str:
+    """The database's address, in which SQLAlchemy takes a percent sign of the path for an escape."""
+    text = f"sqlite:///{quote(str(path))}"
+    return f"{text}?{urlencode(options)}" if options else text
 
-    The Airflow and the AWS account that a person's shell is set to stay out; settings of the pipeline, and
-    what alerts and metrics need of Airflow, come in, unless the stack sets them itself.
+
+def inherited(layout: Layout, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what the processes of the stack take over from the person who starts them.
+
+    That is what any program needs, settings of the pipeline, and what alerts, metrics and warehouses need.
+    The rest, and the person's home, stay out. Settings that the stack makes itself are to be put over these.
     """
-    wanted = ("AIRFLOW_CONN_", "AIRFLOW__METRICS__")
-    foreign = ("AIRFLOW", "AWS_")
+    kept = isolation.selected(environ, names=_INHERITED_NAMES, prefixes=_INHERITED_PREFIXES)
+    # A single run has no schedule: who keeps the stack running sets the nightly source.
+    kept.pop("MODERATION_SOURCE", None)
+    passwords = Path(environ.get("HOME", "")) / ".pgpass"
+    if "HOME" in environ and "PGPASSFILE" not in environ and passwords.exists():
+        kept["PGPASSFILE"] = str(passwords)
     return {
-        name: value
-        for name, value in environ.items()
-        # A single run has no schedule: who keeps the stack running sets the nightly source.
-        if name != "MODERATION_SOURCE" and (name.startswith(wanted) or not name.startswith(foreign))
+        **isolation.system_environment(environ),
+        **kept,
+        **isolation.home(layout.home),
+        **isolation.LOCAL_ONLY,
+        "PYTHONNOUSERSITE": "1",
     }
 
 
-def write_env_file(path: Path, environment: Mapping[str, str]) -> None:
-    """Write ``environment`` so that ``set -a; . ./.env`` takes it over; readable by the owner only."""
-    staged = path.with_name(f"{path.name}.{os.getpid()}")
-    staged.touch(mode=0o600)
-    staged.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in environment.items()))
-    staged.replace(path)
+def enter(layout: Layout, environ: Mapping[str, str]) -> None:
+    """Cut this process off from the person's shell and home, and close ``var`` to everybody else.
+
+    :raises StackError: the folder of the checkout cannot be used.
+    :raises OSError: ``var`` cannot be made.
+    """
+    layout.check()
+    os.umask(private_files.UMASK)
+    private_files.folder(layout.var)
+    isolation.replace(inherited(layout, environ))
+    private_files.folder(layout.home)
 
 
-def _with_loopback(value: str) -> str:
-    hosts = [host for host in value.split(",") if host]
-    return ",".join([*hosts, *(host for host in ("127.0.0.1", "localhost") if host not in hosts)])
+def write_env_file(path: Path, environment: Mapping[str, str], *, environ: Mapping[str, str]) -> None:
+    """Write ``environment`` so that ``set -a; . ./.env`` takes it over; readable by the owner only.
+
+    What a shell may have exported against it is set, too, so that no variable needs to be unset: the file can
+    also be read by what knows only ``NAME=value``.
+
+    :param environ: the writer's own environment; proxies stay as they are, except for this machine.
+    """
+    shielded = {
+        **isolation.AWS_SETTINGS,
+        **environment,
+        **{f"AWS_ENDPOINT_URL_{name}": environment["AWS_ENDPOINT_URL"] for name in _SERVICES_ELSEWHERE},
+        **{name: isolation.with_loopback(environ.get(name, "")) for name in ("NO_PROXY", "no_proxy")},
+    }
+    lines = (f"{name}={shlex.quote(value) if value else ''}\n" for name, value in shielded.items())
+    private_files.write(path, "".join(lines))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_aws import ports
+from local_aws import ports, private_files
 from local_aws.seaweedfs import Credentials
 
 DEFAULT_PORTS = {"S3_PORT": 8333, "REKOGNITION_PORT": 8334, "AIRFLOW_PORT": 8080}
@@ -33,6 +34,26 @@ class Layout:
     def var(self) -> Path:
         """Everything that the stack writes, apart from ``.env``."""
         return self.root / "var"
+
+    @property
+    def home(self) -> Path:
+        """The home of the stack's processes."""
+        return self.var / "home"
+
+    @property
+    def aws(self) -> Path:
+        """Configuration and credentials for AWS's SDKs."""
+        return self.var / "aws"
+
+    @property
+    def run_lock(self) -> Path:
+        """Held by a `make run` as long as it lasts."""
+        return self.var / "run.lock"
+
+    @property
+    def services_lock(self) -> Path:
+        """Held while services are started or stopped."""
+        return self.var / "services.lock"
 
     @property
     def logs(self) -> Path:
@@ -59,6 +80,20 @@ class Layout:
         """What a shell sources to talk to the local services."""
         return self.root / ".env"
 
+    def check(self) -> None:
+        """Make sure that the programs of the stack can be given the names of these folders.
+
+        :raises StackError: one of them would take a name for something else.
+        """
+        text = str(self.root)
+        # A list of folders is split at colons, DuckDB takes some signs for a pattern of names, and Airflow
+        # puts variables of its environment in place of their names.
+        found = re.search(rf"[{re.escape(os.pathsep)}?*\r\n]|\$[A-Z_{{]", text)
+        if found:
+            raise StackError(
+                f"the checkout cannot work in the folder {text!r}, whose name has {found[0]!r} in it; move it"
+            )
+
 
 @dataclass(frozen=True)
 class Secrets:
@@ -76,7 +111,6 @@ class Secrets:
         :raises StackError: the file exists and is not what this function writes.
         """
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
             made = {
                 "s3_access_key": "AKIA"
                 + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
@@ -85,10 +119,8 @@ class Secrets:
                 "jwt_secret": secrets.token_hex(32),
                 "fernet_key": secrets.token_urlsafe(32) + "=",
             }
-            staged = path.with_name(f"{path.name}.{os.getpid()}")
-            staged.touch(mode=0o600)
-            staged.write_text(json.dumps(made))
-            staged.replace(path)
+            private_files.folder(path.parent)
+            private_files.write(path, json.dumps(made))
         try:
             read = json.loads(path.read_text())
             return cls(

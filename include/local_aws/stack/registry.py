@@ -10,15 +10,15 @@ import contextlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from local_aws import process
-from local_aws.seaweedfs import SeaweedFS
+from local_aws import private_files, process
+from local_aws.seaweedfs import SeaweedFS, remove_leavings
 
 KEPT = "kept"
 """Owner of services that stay until `make down`."""
@@ -29,7 +29,8 @@ class Entry:
     """One started service.
 
     :param owner: KEPT, or ``run:<pid>:<start time>`` of the command that will stop it.
-    :param facts: what a later command needs to use it (endpoint, admin token …).
+    :param facts: what a later command needs to use it (endpoint, admin token …), and in ``leaves`` files that
+        it does not remove when it is killed.
     """
 
     name: str
@@ -66,13 +67,33 @@ class Registry:
         """Register a process that was just started.
 
         :raises process.ServiceError: it has ended already.
+        :raises OSError: that cannot be written down; the process is stopped.
         """
         started = _start_time(pid)
         if started is None:
             raise process.ServiceError(f"{name} ended right after its start")
         entry = Entry(name, pid, started, owner, facts or {})
-        self._write({**self.lost(), **self.entries(), name: entry})
+        try:
+            self._write({**self.lost(), **self.entries(), name: entry})
+        except OSError:
+            _stop_entry(entry, grace=5.0)  # nobody would find it again
+            raise
         return entry
+
+    def hand_over(self, *names: str, owner: str = KEPT) -> list[str]:
+        """Let other commands stop these services from now on; returns those that had another owner.
+
+        :param names: all that run when none is given.
+        """
+        known = self._read()
+        given = [
+            name
+            for name, entry in self.entries().items()
+            if (name in names or not names) and entry.owner != owner
+        ]
+        if given:
+            self._write({**known, **{name: replace(known[name], owner=owner) for name in given}})
+        return given
 
     def stop(self, *, owner: str | None = None, grace: float = 10.0) -> list[str]:
         """Stop the registered services: all at once, but S3 after everything that may still write to it.
@@ -91,7 +112,8 @@ class Registry:
                 _stop_entry(entry, grace=SeaweedFS.STOP_GRACE_SECONDS)
         stopped = [entry.name for entry in chosen]
         left = {name: entry for name, entry in self.lost().items() if name not in stopped}
-        self._write({**left, **self.entries()})
+        with contextlib.suppress(OSError):  # on a full disk they stay written down, as what has ended
+            self._write({**left, **self.entries()})
         return stopped
 
     def stop_orphans(self) -> list[str]:
@@ -108,7 +130,10 @@ class Registry:
 
         Its children know nothing of it: the workers of a killed scheduler would wait for work for ever.
         """
-        left = [entry for entry in self._read().values() if not entry.alive() and self._has_remnants(entry)]
+        dead = [entry for entry in self._read().values() if not entry.alive()]
+        for entry in dead:
+            _clean_up(entry)
+        left = [entry for entry in dead if self._has_remnants(entry)]
         for entry in left:
             _stop_entry(entry, grace=5.0)
         return [entry.name for entry in left]
@@ -128,15 +153,12 @@ class Registry:
         try:
             raw = json.loads(self._path.read_text())
             return {name: Entry(**entry) for name, entry in raw.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (FileNotFoundError, ValueError, TypeError, AttributeError):
             return {}
 
     def _write(self, entries: dict[str, Entry]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        staged = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        staged.touch(mode=0o600)
-        staged.write_text(json.dumps({name: asdict(entry) for name, entry in entries.items()}))
-        staged.replace(self._path)
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_files.write(self._path, json.dumps({name: asdict(entry) for name, entry in entries.items()}))
 
 
 def owner_of_this_process() -> str:
@@ -159,6 +181,11 @@ def _start_time(pid: int) -> float | None:
 
 def _stop_entry(entry: Entry, *, grace: float) -> None:
     process.stop_group(entry.pid, grace=grace, reap=partial(_reap, entry.pid))
+    _clean_up(entry)
+
+
+def _clean_up(entry: Entry) -> None:
+    remove_leavings(tuple(Path(path) for path in entry.facts.get("leaves", ())))
 
 
 def _reap(pid: int) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
+import shlex
 import signal
 import sys
 import time
@@ -15,12 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from local_aws.stack import failures
+from local_aws.process import ServiceError
+from local_aws.stack import environment, failures, trouble
 from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool
 from local_aws.stack.layout import Layout, StackError
+from local_aws.stack.lock import RUN_BUSY, SERVICES_BUSY, only_one
 from local_aws.stack.progress import Progress, describe
 from local_aws.stack.registry import KEPT, owner_of_this_process
 from local_aws.stack.services import AIRFLOW_PARTS, Stack
+from local_aws.stack.watching import NoAnswer, Patience
+from moderation.plan import claims
+from moderation.plan.plan import Plan
 from moderation.plan.store import load_plan
 from moderation.settings import Settings
 from moderation.storage import s3_objects
@@ -28,6 +33,10 @@ from moderation.storage import s3_objects
 DAG_ID = "moderate_images"
 BACKENDS = ("auto", "bulk", "detect")
 RUN_TIMEOUT_SECONDS = 24 * 3600.0
+
+
+class StillRunning(StackError):
+    """Nobody could look at the run any more; it may be under way, and what it needs is left running."""
 
 
 @dataclass(frozen=True)
@@ -88,60 +97,142 @@ def run(layout: Layout, environ: Mapping[str, str]) -> int:
     """Run the pipeline once over a folder; return the exit code.
 
     0 only if the run succeeded and every image of the folder is accounted for. What this command started is
-    stopped, whatever happens; services that `make up` started are used and left alone.
+    stopped, whatever happens, unless a run may still be under way that nobody could look at; services that
+    `make up` started are used and left alone.
 
     :raises StackError: a person has to change something first.
     """
     request = Request.from_environment(environ, default_images=layout.root / "include/local_aws/demo_images")
-    with _only_one(layout.var / "run.lock"), _stop_on_signal():
+    environment.enter(layout, environ)
+    with only_one(layout.run_lock, busy=RUN_BUSY), _stop_on_signal():
         stack = Stack(layout, owner=owner_of_this_process(), environ=environ, may_move=True)
-        stack.registry.stop_orphans()
         progress = Progress()
         try:
             return _run_on(stack, request, progress)
+        except StillRunning as error:
+            stack.registry.hand_over()
+            raise StillRunning(
+                f"{error}; the services stay up for the run that may be under way: look at "
+                f"{stack.airflow_url()} (user admin, password {stack.secrets.airflow_password}), "
+                f"see {layout.logs}, and end all with: make down"
+            ) from error
         finally:
             progress.close()
             stack.stop()
 
 
 def _run_on(stack: Stack, request: Request, progress: Progress) -> int:
-    progress.show("start: S3 and Rekognition")
-    os.environ.update(stack.start_aws())
-    progress.show("start: Airflow (scheduler, DAG processor, API server)")
-    url = stack.start_airflow()
+    with only_one(stack.layout.services_lock, busy=SERVICES_BUSY):
+        stack.registry.stop_orphans()
+        progress.show("start: S3 and Rekognition")
+        os.environ.update(stack.start_aws())
+        progress.show("start: Airflow (scheduler, DAG processor, API server)")
+        url = stack.start_airflow()
     api = AirflowApi(url, user="admin", password=stack.secrets.airflow_password)
     check = _services_checker(stack)
     api.wait_healthy(check)
     api.wait_for_dag(DAG_ID, check)
-    run_id = f"make_run_{datetime.now(UTC):%Y%m%dT%H%M%S}_{uuid.uuid4().hex[:6]}"
     ensure_job_pool(api)
-    api.trigger(DAG_ID, run_id=run_id, conf=request.conf())
-    state = _follow(api, stack, run_id, progress, check)
+    run_id = f"make_run_{datetime.now(UTC):%Y%m%dT%H%M%S}_{uuid.uuid4().hex[:6]}"
+    patience = Patience(show=progress.show, check=check)
+    watch = _Watch(api, stack, run_id, progress, patience)
+    try:
+        patience.look("Airflow", lambda: api.trigger(DAG_ID, run_id=run_id, conf=request.conf()))
+        state = watch.follow()
+        plan_uri = patience.look("Airflow", lambda: api.xcom(DAG_ID, run_id, "discover"))
+    except NoAnswer as error:
+        raise StillRunning(str(error)) from error
     progress.close()
-    text = _report_text(api.xcom(DAG_ID, run_id, "discover"))
+    plan, text = _outcome(plan_uri)
     if text:
         print(text)
-    if state == "success":
-        return 0
-    print(failures.explain(stack.layout, api, DAG_ID, run_id), file=sys.stderr)
-    return 1
+    if state != "success":
+        why: str | None = patience.look(
+            "Airflow", lambda: failures.explain(stack.layout, api, DAG_ID, run_id)
+        )
+    else:
+        why = patience.look("Airflow", lambda: _left_to_others(plan, api))
+    if why:
+        print(*filter(None, [why, trouble.shortage(stack.layout.var)]), sep="\n", file=sys.stderr)
+    return 1 if why else 0
 
 
-def _follow(api: AirflowApi, stack: Stack, run_id: str, progress: Progress, check: Callable[[], None]) -> str:
-    """Show the run until it ends; return its state."""
-    deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
-    before = {job["job_id"] for job in stack.rekognition_progress()}
-    calls_before = stack.rekognition_calls()
-    while (state := api.run_state(DAG_ID, run_id)) not in {"success", "failed"}:
-        check()
-        if time.monotonic() > deadline:
-            raise StackError(f"the run {run_id} did not end within {RUN_TIMEOUT_SECONDS / 3600:.0f} hours")
-        tasks = api.task_states(DAG_ID, run_id)
-        jobs = [job for job in stack.rekognition_progress() if job["job_id"] not in before]
-        calls = stack.rekognition_calls() - calls_before
-        progress.show(describe(tasks, jobs, len(tasks.get("analyse", [])) or None, calls))
-        time.sleep(0.5)
-    return state
+class _Watch:
+    """What is seen of one run while it is under way.
+
+    Made before the run begins, so that jobs and calls of earlier runs are not taken for its own.
+    """
+
+    def __init__(
+        self, api: AirflowApi, stack: Stack, run_id: str, progress: Progress, patience: Patience
+    ) -> None:
+        self._api, self._stack, self._run_id = api, stack, run_id
+        self._progress, self._patience = progress, patience
+        jobs, self._calls_before = patience.look("Rekognition", self._rekognition)
+        self._jobs_before = {job["job_id"] for job in jobs}
+
+    def follow(self) -> str:
+        """Show the run until it ends; return its state."""
+        deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
+        while (state := self._state()) not in {"success", "failed"}:
+            if time.monotonic() > deadline:
+                hours = RUN_TIMEOUT_SECONDS / 3600
+                raise NoAnswer(f"the run {self._run_id} did not end within {hours:.0f} hours")
+            self._show()
+            time.sleep(0.5)
+        return state
+
+    def _state(self) -> str:
+        state = self._patience.look("Airflow", lambda: self._api.run_state(DAG_ID, self._run_id))
+        self._patience.check()
+        return state
+
+    def _show(self) -> None:
+        tasks = self._patience.look("Airflow", lambda: self._api.task_states(DAG_ID, self._run_id))
+        jobs, calls = self._patience.look("Rekognition", self._rekognition)
+        ours = [job for job in jobs if job["job_id"] not in self._jobs_before]
+        manifests = len(tasks.get("analyse", [])) or None
+        self._progress.show(describe(tasks, ours, manifests, calls - self._calls_before))
+
+    def _rekognition(self) -> tuple[list[dict[str, Any]], int]:
+        return self._stack.rekognition_progress(), self._stack.rekognition_calls()
+
+
+def _left_to_others(plan: Plan | None, api: AirflowApi) -> str | None:
+    """What to do about images that a successful run left to another; None when it left none."""
+    left = plan.totals.claimed_elsewhere if plan else 0
+    if not left:
+        return None
+    lines = [
+        f"{left:,} images are in the plan of another run, which has not ended: nothing accounts for them yet."
+    ]
+    for run_id, state, plan_uri in _holders(api):
+        lines.append(f"  {run_id} is {state}; the images are asked for again by make run, once you")
+        if state == "failed":
+            lines.append(
+                "    clear its failed tasks in Airflow (make up) and let it end, or give them free with"
+            )
+            lines.append(
+                f"    .venv/bin/moderation release {shlex.quote(plan_uri)}  (make services; . ./.env)"
+            )
+        else:
+            lines.append("    let it end: make up keeps it running")
+    if len(lines) == 1:
+        lines.append(
+            "  They are free again 24 hours after its last sign (MODERATION_CLAIM_HOURS): make run then."
+        )
+    return "\n".join(lines)
+
+
+def _holders(api: AirflowApi) -> list[tuple[str, str, str]]:
+    """Id, state and plan of the runs that keep their images from other runs."""
+    settings, held = Settings.from_env(), []
+    with s3_objects.open_client(settings) as client:
+        for run_id, state in api.recent_runs(DAG_ID):
+            uri = api.xcom(DAG_ID, run_id, "discover") if state != "success" else None
+            if isinstance(uri, str) and claims.is_held(client, settings, load_plan(uri, s3=client)):
+                held.append((run_id, state, uri))
+    return held
 
 
 def _services_checker(stack: Stack) -> Callable[[], None]:
@@ -153,40 +244,21 @@ def _services_checker(stack: Stack) -> Callable[[], None]:
         if gone:
             kept = any(entry.owner == KEPT for entry in stack.registry.entries().values())
             remedy = "; `make up` starts it again, and the run goes on in Airflow" if kept else ""
-            raise StackError(f"{', '.join(sorted(gone))} ended unexpectedly; see {stack.layout.logs}{remedy}")
+            raise ServiceError(
+                f"{', '.join(sorted(gone))} ended unexpectedly; see {stack.layout.logs}{remedy}"
+            )
 
     return check
 
 
-def _report_text(plan_uri: Any) -> str | None:
-    """The report that the run left beside its plan; None when it did not come that far."""
+def _outcome(plan_uri: Any) -> tuple[Plan | None, str | None]:
+    """The plan of a run and the report that it left beside it; None where it did not come that far."""
     if not isinstance(plan_uri, str):
-        return None
+        return None, None
     with s3_objects.open_client(Settings.from_env()) as client:
-        uri = load_plan(plan_uri, s3=client).report_uri
-        return s3_objects.read_text(client, uri) if s3_objects.exists(client, uri) else None
-
-
-@contextlib.contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Hold the lock of this checkout.
-
-    :raises StackError: another run holds it.
-    """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            raise StackError(
-                f"another make run is in progress here (process {handle.read().strip() or 'unknown'}); "
-                "wait for it, or use a second checkout"
-            ) from None
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield
+        plan = load_plan(plan_uri, s3=client)
+        written = s3_objects.exists(client, plan.report_uri)
+        return plan, s3_objects.read_text(client, plan.report_uri) if written else None
 
 
 @contextlib.contextmanager

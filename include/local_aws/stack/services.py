@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +13,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import psutil
 from botocore.config import Config
 
-from local_aws import process, seaweedfs
+from local_aws import isolation, ports, private_files, process, seaweedfs
 from local_aws.rekognition import launch as rekognition
+from local_aws.seaweedfs import SeaweedFS
 from local_aws.stack import environment
 from local_aws.stack.layout import Layout, Secrets, StackError, choose_port
+from local_aws.stack.lock import SERVICES_BUSY, only_one
 from local_aws.stack.registry import KEPT, Registry
 
 S3_GRPC_OFFSET = 10_000
@@ -50,14 +53,23 @@ class Stack:
         :raises StackError: a port is taken.
         :raises process.ServiceError: a service did not become ready.
         """
+        private_files.folder(self.layout.var)
+        private_files.folder(self.layout.home)
+        key = self.secrets.s3
+        isolation.write_aws_files(
+            self.layout.aws, access_key=key.access_key, secret_key=key.secret_key, region=environment.REGION
+        )
         self.registry.stop_remnants()
+        self._stop_unregistered()
         running = self.registry.entries()
         if "s3" not in running:
             port = self._port("S3_PORT", S3_GRPC_OFFSET, part="s3")
             server = seaweedfs.start(self.layout.var / "s3", self.secrets.s3, port=port)
-            self.registry.add(
-                "s3", server.process.pid, owner=self._owner, facts={"endpoint": server.endpoint_url}
-            )
+            facts: dict[str, Any] = {
+                "endpoint": server.endpoint_url,
+                "leaves": [str(path) for path in server.leaves],
+            }
+            self.registry.add("s3", server.process.pid, owner=self._owner, facts=facts)
         s3_endpoint = str(self.registry.entries()["s3"].facts["endpoint"])
         self._make_buckets(s3_endpoint)
         if "rekognition" not in running:
@@ -70,7 +82,7 @@ class Stack:
             facts = {"endpoint": endpoint.endpoint_url, "admin_token": endpoint.admin_token}
             self.registry.add("rekognition", endpoint.process.pid, owner=self._owner, facts=facts)
         found = self.aws_environment()
-        environment.write_env_file(self.layout.env_file, found)
+        environment.write_env_file(self.layout.env_file, found, environ=self._environ)
         return found
 
     def aws_environment(self) -> dict[str, str]:
@@ -114,7 +126,7 @@ class Stack:
     def airflow_environment(self, port: int) -> dict[str, str]:
         """Return the whole environment of an Airflow process of this stack."""
         return {
-            **environment.inherited(self._environ),
+            **environment.inherited(self.layout, self._environ),
             **self.aws_environment(),
             **environment.airflow_environment(self.layout, self.secrets, port=port),
             **({"MODERATION_SOURCE": self._nightly_source()} if self._owner == KEPT else {}),
@@ -139,12 +151,36 @@ class Stack:
         request = urllib.request.Request(  # noqa: S310 - a loopback address from our own registry
             f"{facts['endpoint']}/_local{path}", headers={"Authorization": f"Bearer {facts['admin_token']}"}
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with ports.open_local(request, timeout=5) as answer:
             return json.load(answer)
+
+    def airflow_url(self) -> str:
+        """Address of the Airflow page, where it runs."""
+        entry = self.registry.entries().get(AIRFLOW_PARTS[0])
+        return f"http://127.0.0.1:{entry.facts['port']}" if entry else "the Airflow page"
 
     def stop(self) -> list[str]:
         """Stop what this owner started; returns the names."""
-        return self.registry.stop(owner=self._owner)
+        with contextlib.ExitStack() as held:
+            # Who holds the lock for so long hangs; what this command started must not stay for that.
+            with contextlib.suppress(StackError, OSError):
+                held.enter_context(only_one(self.layout.services_lock, busy=SERVICES_BUSY, wait=60.0))
+            return self.registry.stop(owner=self._owner)
+
+    def _stop_unregistered(self) -> None:
+        """Stop S3 and Rekognition that a command started which was killed before it could register them."""
+        known = {entry.pid for entry in self.registry.entries().values()}
+        for found in psutil.process_iter(["cmdline"]):
+            with contextlib.suppress(psutil.Error, OSError):
+                leads = os.getpgid(found.pid) == found.pid
+                if leads and found.pid not in known and self._serves_here(found):
+                    process.stop_group(found.pid, grace=SeaweedFS.STOP_GRACE_SECONDS)
+
+    def _serves_here(self, found: psutil.Process) -> bool:
+        command = found.info["cmdline"] or []
+        if "local_aws.rekognition" in command:
+            return str(self.layout.var / "rekognition") in command
+        return "-s3.config=s3.json" in command and Path(found.cwd()) == (self.layout.var / "s3").resolve()
 
     def _port(self, variable: str, companion_offset: int = 0, *, part: str | None = None) -> int:
         """The port of a part that is to be started: where those that run look for it, if it has only died."""
@@ -173,9 +209,9 @@ class Stack:
 def answers(url: str) -> bool:
     """Whether an HTTP GET of ``url`` is answered with 200 now."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - a loopback address
+        with ports.open_local(url, timeout=2) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False
 
 
@@ -184,10 +220,9 @@ def _prepare_airflow_home(layout: Layout, secrets: Secrets, variables: dict[str,
     from importlib.metadata import version  # noqa: PLC0415 - 20 ms that only this path needs
 
     home = layout.airflow_home
-    home.mkdir(parents=True, exist_ok=True)
+    private_files.folder(home)
     passwords = home / "simple_auth_manager_passwords.json.generated"
-    passwords.touch(mode=0o600)
-    passwords.write_text(json.dumps({"admin": secrets.airflow_password}))
+    private_files.write(passwords, json.dumps({"admin": secrets.airflow_password}))
     marker = home / f"migrated-{version('apache-airflow-core')}"
     if marker.exists() and (home / "airflow.db").exists():
         return

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import subprocess
 import sys
 
@@ -169,3 +171,44 @@ def test_what_died_is_remembered_as_long_as_something_else_runs(tmp_path, sleepe
     assert registry.lost()["dead"].facts == {"port": 7}
     registry.stop()
     assert registry.lost() == {}
+
+
+def test_services_that_are_handed_over_outlive_the_command_that_started_them(tmp_path, sleeper):
+    registry = Registry(tmp_path / "r.json")
+    registry.add("s3", sleeper().pid, owner=owner_of_this_process())
+    registry.add("scheduler", sleeper().pid, owner=owner_of_this_process())
+
+    assert registry.hand_over("s3") == ["s3"]
+
+    assert registry.stop(owner=owner_of_this_process()) == ["scheduler"]
+    assert registry.stop(owner=KEPT) == ["s3"]
+
+
+def test_what_cannot_be_written_down_is_stopped_and_no_file_is_left(tmp_path, sleeper, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    service = sleeper()
+    monkeypatch.setattr("local_aws.private_files.os.fsync", full)
+
+    with pytest.raises(OSError, match="No space left"):
+        Registry(tmp_path / "registry" / "r.json").add("s3", service.pid, owner=KEPT)
+
+    assert service.popen.poll() is not None
+    assert list((tmp_path / "registry").iterdir()) == []
+
+
+def test_what_a_killed_service_leaves_outside_its_folder_is_removed_and_nothing_else(tmp_path, sleeper):
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "left.sock"))
+    (tmp_path / "file").touch()
+    service = sleeper()
+    registry = Registry(tmp_path / "r.json")
+    registry.add(
+        "s3", service.pid, owner=KEPT, facts={"leaves": [str(tmp_path / "left.sock"), str(tmp_path / "file")]}
+    )
+
+    registry.stop()
+
+    assert not (tmp_path / "left.sock").exists()
+    assert (tmp_path / "file").exists()
