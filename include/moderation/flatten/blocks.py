@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from moderation.flatten.parse import MAX_LINE_BYTES
+from moderation.flatten.python.parse import MAX_LINE_BYTES
 
 DEFAULT_BLOCK_BYTES = 4 * 1024 * 1024
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from moderation.analyse.record import AnalysisRecord, ManifestSummary
 from moderation.flatten import arrays
 from moderation.flatten.arrays import kernels
-from moderation.flatten.parse import Outcome
+from moderation.flatten.python.parse import Outcome
 from moderation.flatten.read_answers import Answers, read_answers
 from moderation.flatten.reconcile import (
     ADAPTER_IGNORED,

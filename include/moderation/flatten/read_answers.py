@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from moderation.flatten import arrays
 from moderation.flatten.label_paths import Link, Place, resolve
-from moderation.flatten.parse import CHAIN_LINKS, ParsedBlock, parse_block
+from moderation.flatten.python.parse import CHAIN_LINKS, ParsedBlock, parse_block
 
 _Ints = np.ndarray
 """One-dimensional array of int32 or int64."""

@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from moderation.analyse.record import SummaryError
 from moderation.flatten import arrays
-from moderation.flatten.parse import Outcome
+from moderation.flatten.python.parse import Outcome
 from moderation.flatten.read_answers import Answers
 
 MALFORMED_LINE = "MalformedLine"

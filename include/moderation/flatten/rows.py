@@ -19,10 +19,8 @@ from moderation import schema
 from moderation.analyse.record import AnalysisRecord, JobStatus, SummaryError
 from moderation.flatten import arrays
 from moderation.flatten.label_paths import Place
-from moderation.flatten.parse import Outcome
-from moderation.flatten.read_answers import Answers
-from moderation.flatten.reconcile import OUTCOME_TEXT, Reconciliation
-from moderation.flatten.row_columns import (
+from moderation.flatten.python.parse import Outcome
+from moderation.flatten.python.row_columns import (
     LEVELS,
     PLACE_FLAGS,
     PLACE_TEXTS,
@@ -32,6 +30,8 @@ from moderation.flatten.row_columns import (
     image_columns,
     label_columns,
 )
+from moderation.flatten.read_answers import Answers
+from moderation.flatten.reconcile import OUTCOME_TEXT, Reconciliation
 from moderation.reference import error_codes as codes
 
 NOT_STARTED = "NotStarted"

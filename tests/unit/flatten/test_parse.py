@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moderation.flatten.blocks import iter_blocks
-from moderation.flatten.parse import (
+from moderation.flatten.python.parse import (
     LABELS_SCHEMA,
     LINES_SCHEMA,
     MAX_LINE_BYTES,

@@ -1,4 +1,4 @@
 """The compiled twin of ``parse`` and ``row_columns``.
 
-``library`` (building and loading it, parsing), ``rows`` (the columns of the rows).
+``library`` (building and loading it, parsing), ``row_columns`` (the columns of the rows).
 """

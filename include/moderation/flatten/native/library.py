@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from moderation.flatten.parse import LABELS_SCHEMA, LINES_SCHEMA, ParsedBlock, parse_block_in_python
+from moderation.flatten.python.parse import LABELS_SCHEMA, LINES_SCHEMA, ParsedBlock, parse_block_in_python
 
 _HERE = Path(__file__).parent
-_UNITS = ("parse.cpp", "rows.cpp")
+_UNITS = ("parse.cpp", "row_columns.cpp")
 _SOURCES = (*_UNITS, "columns.hpp", "json.hpp", "text.hpp")
 _FLAGS = ("-std=c++17", "-O3", "-DNDEBUG", "-fPIC", "-shared")
 _COMPILE_TIMEOUT = 300
@@ -161,7 +161,7 @@ def load() -> ctypes.CDLL | None:
 
 
 def parse_block(block: bytes | memoryview, first_line: int) -> ParsedBlock:
-    """As `moderation.flatten.parse.parse_block`, in compiled code if possible, else in Python."""
+    """As `moderation.flatten.python.parse.parse_block`, in compiled code if possible, else in Python."""
     library = load()
     if library is None or len(block) > MAX_BLOCK_BYTES:
         return parse_block_in_python(block, first_line)

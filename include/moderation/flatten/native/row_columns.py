@@ -1,4 +1,4 @@
-"""Compiled twins of `moderation.flatten.row_columns`."""
+"""Compiled twins of `moderation.flatten.python.row_columns`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from moderation.flatten import arrays
 from moderation.flatten.native import library as native
-from moderation.flatten.read_answers import Answers
-from moderation.flatten.row_columns import (
+from moderation.flatten.python.row_columns import (
     GROUPS,
     IMAGE_TYPES,
     LABEL_TYPES,
@@ -24,6 +23,7 @@ from moderation.flatten.row_columns import (
     image_columns_in_python,
     label_columns_in_python,
 )
+from moderation.flatten.read_answers import Answers
 
 _pointer, _int64, _int32, _int8 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_int8
 
@@ -120,7 +120,7 @@ def _address(buffer: pa.Buffer | None) -> int | None:
 
 
 def image_columns(request: ImageRequest) -> ImageColumns:
-    """As `moderation.flatten.row_columns.image_columns`, in compiled code if possible, else in Python."""
+    """As `python.row_columns.image_columns`, in compiled code if possible, else in Python."""
     library = native.load()
     if library is None:
         return image_columns_in_python(request)
@@ -147,7 +147,7 @@ def image_columns(request: ImageRequest) -> ImageColumns:
 
 
 def label_columns(request: LabelRequest) -> LabelColumns:
-    """As `moderation.flatten.row_columns.label_columns`, in compiled code if possible, else in Python."""
+    """As `python.row_columns.label_columns`, in compiled code if possible, else in Python."""
     library = native.load()
     if library is None or request.source_refs.type != pa.string():
         return label_columns_in_python(request)

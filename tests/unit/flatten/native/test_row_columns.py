@@ -12,7 +12,7 @@ import pytest
 
 from moderation.analyse.record import AnalysisRecord, JobStatus, ManifestSummary, SummaryError
 from moderation.flatten.flatten import Flattened, flatten_manifest, flatten_unplanned
-from moderation.flatten.native import library, rows
+from moderation.flatten.native import library, row_columns
 from moderation.flatten.rows import LoadContext
 from support.planned_runs import CONTEXT, RECORD, inputs_table
 from support.result_lines import fuzzed_block
@@ -116,7 +116,7 @@ def test_text_beyond_32_bit_offsets_is_left_to_python(monkeypatch):
         asked.append(request)
         raise OverflowError
 
-    monkeypatch.setattr(rows, "label_columns_in_python", refuse)
+    monkeypatch.setattr(row_columns, "label_columns_in_python", refuse)
     label = b'{"Name":"Violence","ParentName":"","Confidence":70.5,"TaxonomyLevel":1}'
     ref = "s3://b/" + "x" * 3_000_000
     line = b'{"source-ref":"%s","detect-moderation-labels":{"ModerationLabels":[%s]}}'

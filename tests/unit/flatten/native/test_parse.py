@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import moderation
-from moderation.flatten import parse
 from moderation.flatten.native import library
-from moderation.flatten.parse import MAX_LABELS, MAX_LINE_BYTES, ParsedBlock, parse_block_in_python
+from moderation.flatten.python import parse
+from moderation.flatten.python.parse import MAX_LABELS, MAX_LINE_BYTES, ParsedBlock, parse_block_in_python
 from support.result_lines import NUMBERS, SCALARS, fuzzed_block
 
 DRIVER = Path(__file__).parents[3] / "support" / "parse_sanitized.cpp"

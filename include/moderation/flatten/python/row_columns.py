@@ -1,6 +1,6 @@
 """The columns of images and labels that differ from row to row, from answers and their reconciliation.
 
-`image_columns` and `label_columns` have a compiled twin, `flatten.native.rows`. **The twin fills every
+`image_columns` and `label_columns` have a compiled twin, `flatten.native.row_columns`. **The twin fills every
 column with identical values**; the functions ``…_in_python`` are the definition. Text is given as codes:
 numbers of texts that the caller knows, null for none.
 """
@@ -146,16 +146,16 @@ class LabelRequest:
 
 def image_columns(request: ImageRequest) -> ImageColumns:
     """The columns of the images, compiled where that can be had."""
-    from moderation.flatten.native import rows  # noqa: PLC0415 - it builds on this module
+    from moderation.flatten.native import row_columns  # noqa: PLC0415 - it builds on this module
 
-    return rows.image_columns(request)
+    return row_columns.image_columns(request)
 
 
 def label_columns(request: LabelRequest) -> LabelColumns:
     """The columns of the labels, compiled where that can be had."""
-    from moderation.flatten.native import rows  # noqa: PLC0415 - it builds on this module
+    from moderation.flatten.native import row_columns  # noqa: PLC0415 - it builds on this module
 
-    return rows.label_columns(request)
+    return row_columns.label_columns(request)
 
 
 def image_columns_in_python(request: ImageRequest) -> ImageColumns:
