@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from moderation.analyse.record import AnalysisRecord, ManifestSummary
+from moderation.analyse.record import AnalysisRecord
 from moderation.flatten import arrays
+from moderation.flatten.answers import Answers
 from moderation.flatten.arrays import kernels
-from moderation.flatten.python.parse import Outcome
-from moderation.flatten.read_answers import Answers, read_answers
+from moderation.flatten.parsed_block import Outcome
+from moderation.flatten.read_answers import read_answers
 from moderation.flatten.reconcile import (
     ADAPTER_IGNORED,
     MALFORMED_SUMMARY,
@@ -28,6 +29,7 @@ from moderation.flatten.reconcile import (
     report_lines,
 )
 from moderation.flatten.rows import LoadContext, Manifest, Places, image_rows, label_rows, rejected_rows
+from moderation.flatten.summary import ManifestSummary
 from moderation.plan.plan import INPUTS_SCHEMA
 
 

@@ -1,4 +1,4 @@
-"""What lines and rows mean, in Python: the definition that the compiled twin in ``native`` has to equal.
+"""The definition, in Python, of what ``native`` does in compiled code.
 
-``parse`` (lines to columns), ``row_columns`` (answers to the columns of the tables).
+``parse`` (lines to columns), ``row_columns`` (answers to the tables' columns).
 """

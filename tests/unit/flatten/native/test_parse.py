@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import os
-import shutil
 import struct
 import subprocess
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import moderation
 from moderation.flatten.native import library
-from moderation.flatten.python import parse
-from moderation.flatten.python.parse import MAX_LABELS, MAX_LINE_BYTES, ParsedBlock, parse_block_in_python
+from moderation.flatten.native import parse as compiled
+from moderation.flatten.parsed_block import MAX_LABELS, MAX_LINE_BYTES, Outcome, ParsedBlock
+from moderation.flatten.python import parse as definition
 from support.result_lines import NUMBERS, SCALARS, fuzzed_block
 
 DRIVER = Path(__file__).parents[3] / "support" / "parse_sanitized.cpp"
@@ -43,12 +39,18 @@ def differences(left: ParsedBlock, right: ParsedBlock) -> list[str]:
     return found if left.strings.equals(right.strings) else [*found, "strings"]
 
 
+def twin(block: bytes, first_line: int) -> ParsedBlock:
+    parsed = compiled.parse_block(block, first_line)
+    assert parsed is not None
+    return parsed
+
+
 def assert_twins(block: bytes, first_line: int = 1) -> ParsedBlock:
-    compiled = library.parse_block(block, first_line)
-    for part in (compiled.lines, compiled.labels, compiled.strings):
+    parsed = twin(block, first_line)
+    for part in (parsed.lines, parsed.labels, parsed.strings):
         part.validate(full=True)
-    assert differences(parse_block_in_python(block, first_line), compiled) == []
-    return compiled
+    assert differences(definition.parse_block(block, first_line), parsed) == []
+    return parsed
 
 
 def answer(inner: str) -> bytes:
@@ -66,17 +68,17 @@ class TestTwin:
         for seed in range(start, start + 250):
             assert_twins(fuzzed_block(seed, lines=12), seed + 1)
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(st.binary(max_size=200))
     def test_any_bytes(self, block: bytes) -> None:
         assert_twins(block)
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(st.binary(max_size=40))
     def test_any_bytes_inside_a_string(self, inner: bytes) -> None:
         assert_twins(b'{"source-ref":"' + inner + b'","detect-moderation-labels":{"ModerationLabels":[]}}')
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(
         st.floats(allow_nan=False, allow_infinity=False),
         st.sampled_from(["{!r}", "{:e}", "{:.0f}", "{:.25g}", "{:.17g}"]),
@@ -84,7 +86,7 @@ class TestTwin:
     def test_any_confidence(self, number: float, form: str) -> None:
         assert_twins(labels(f'{{"Name":"x","Confidence":{form.format(number)}}}'))
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(st.from_regex(r"-?[0-9]{1,25}(\.[0-9]{1,25})?([eE][-+]?[0-9]{1,3})?", fullmatch=True))
     def test_any_number(self, number: str) -> None:
         assert_twins(labels(f'{{"Name":"x","Confidence":{number}}}'))
@@ -130,7 +132,7 @@ class TestTwin:
         line = head + b"a" * (MAX_LINE_BYTES + extra - len(head) - len(tail)) + tail
         assert len(line) == MAX_LINE_BYTES + extra
         parsed = assert_twins(b"  " + line + b"\r\n" + line)
-        expected = parse.Outcome.NOT_JSON if extra > 0 else parse.Outcome.NO_ANSWER
+        expected = Outcome.NOT_JSON if extra > 0 else Outcome.NO_ANSWER
         assert parsed.lines.column("outcome").to_pylist() == [expected, expected]
 
     @pytest.mark.parametrize(
@@ -174,100 +176,17 @@ class TestTwin:
         assert parsed.labels.num_rows == (count if count <= MAX_LABELS else 0)
 
     def test_columns_outlive_the_block(self) -> None:
-        column = library.parse_block(labels('{"Name":"x","Confidence":1}') * 1, 5).lines.column("source_ref")
+        column = twin(labels('{"Name":"x","Confidence":1}') * 1, 5).lines.column("source_ref")
         for seed in range(20):
-            library.parse_block(fuzzed_block(seed), 1)
+            twin(fuzzed_block(seed), 1)
         assert column.to_pylist() == ["s3://b/k"]
 
     def test_threads_do_not_disturb_each_other(self) -> None:
         blocks = [fuzzed_block(seed, lines=100) for seed in range(8)] * 8
         with ThreadPoolExecutor(4) as pool:
-            parsed = list(pool.map(lambda block: library.parse_block(block, 1), blocks))
+            parsed = list(pool.map(lambda block: twin(block, 1), blocks))
         for seed, one in enumerate(parsed):
             assert differences(one, parsed[seed % 8]) == []
-
-
-class TestChoice:
-    @pytest.fixture(autouse=True)
-    def _decides_anew(self) -> Iterator[None]:
-        library.load.cache_clear()
-        yield
-        library.load.cache_clear()
-
-    @pytest.fixture
-    def elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """The sources in a folder without a library."""
-        folder = tmp_path / "native"
-        shutil.copytree(
-            Path(library.__file__).parent, folder, ignore=shutil.ignore_patterns("build", "__py*")
-        )
-        monkeypatch.setattr(library, "_HERE", folder)
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        return folder
-
-    def test_python_when_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("MODERATION_NATIVE", "0")
-        assert library.load() is None
-        assert parse.parse_block(b"[]", 3).lines.column("line_number").to_pylist() == [3]
-
-    @pytest.mark.usefixtures("elsewhere")
-    def test_python_without_a_compiler(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PATH", "/nonexistent")
-        monkeypatch.delenv("CXX", raising=False)
-        with pytest.raises(library.BuildError, match="apt install"):
-            library.build()
-        assert library.load() is None
-        assert parse.parse_block(b"[]", 3).lines.num_rows == 1
-
-    @pytest.mark.usefixtures("elsewhere")
-    def test_a_failing_compiler_is_quoted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        compiler = tmp_path / "c++"
-        compiler.write_text("#!/bin/sh\necho 'no such standard' >&2\nexit 3\n")
-        compiler.chmod(0o755)
-        monkeypatch.setenv("CXX", str(compiler))
-        with pytest.raises(library.BuildError, match=r"failed \(3\): no such standard"):
-            library.build()
-
-    def test_a_library_that_does_not_load_is_no_error(
-        self, elsewhere: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        path = library.library_paths()[0]
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"not a library")
-        with caplog.at_level("INFO"):
-            assert library.load() is None
-        assert "in Python" in caplog.text
-
-    @needs_compiler
-    def test_built_by_two_processes_at_once(self, elsewhere: Path) -> None:
-        with ThreadPoolExecutor(2) as pool:
-            paths = list(pool.map(lambda _: library.build(), range(2)))
-        assert paths[0] == paths[1]
-        assert [path.name for path in paths[0].parent.iterdir()] == [paths[0].name]
-        assert elsewhere in paths[0].parents
-
-    @needs_compiler
-    def test_a_read_only_installation_uses_the_cache(self, elsewhere: Path, tmp_path: Path) -> None:
-        (elsewhere / "build").write_text("in the way: nobody can make a folder here")
-        path = library.build()
-        assert tmp_path / "cache" in path.parents
-        assert library.build() == path
-
-    @pytest.mark.parametrize("environment", [{"PATH": "/nonexistent"}, {"MODERATION_NATIVE": "0"}, {}])
-    def test_the_install_step_never_fails(self, environment: dict[str, str], tmp_path: Path) -> None:
-        package = tmp_path / "moderation"
-        source = Path(moderation.__file__).parent
-        shutil.copytree(source, package, ignore=shutil.ignore_patterns("build", "__py*", "ready"))
-        result = subprocess.run(
-            [sys.executable, "-m", "moderation.flatten.native"],
-            env={**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), **environment},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert result.stderr == ""
-        assert result.stdout.count("\n") == 1
-        assert "parse" in result.stdout
 
 
 @pytest.mark.long

@@ -6,14 +6,14 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
-from moderation.analyse.record import AnalysisRecord, JobStatus, ManifestSummary, SummaryError
+from moderation.analyse.record import JobStatus
 from moderation.flatten.flatten import Flattened, flatten_manifest, flatten_unplanned
-from moderation.flatten.native import library, row_columns
-from moderation.flatten.rows import LoadContext
+from moderation.flatten.native import library
+from moderation.flatten.parse import parse_block
+from moderation.flatten.summary import ManifestSummary, SummaryError
 from support.planned_runs import CONTEXT, RECORD, inputs_table
 from support.result_lines import fuzzed_block
 
@@ -57,7 +57,7 @@ def in_python(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_rows_of_a_manifest(seed, monkeypatch):
     draw = random.Random(seed)
     block = fuzzed_block(seed, lines=60)
-    parts = library.parse_block(block, 1).lines.column("source_ref").drop_null().to_pylist()
+    parts = parse_block(block, 1).lines.column("source_ref").drop_null().to_pylist()
     refs = [ref for ref in parts if draw.random() < 0.9] + ["s3://b/never-answered"] * draw.randrange(3)
     draw.shuffle(refs)
     if not refs:
@@ -106,35 +106,3 @@ def test_inputs_cut_out_of_a_larger_table(monkeypatch):
     with monkeypatch.context() as patched:
         in_python(patched)
         assert_same(compiled, flatten_manifest(CONTEXT, RECORD, inputs, blocks=[(lines, 1)]))
-
-
-def test_text_beyond_32_bit_offsets_is_left_to_python(monkeypatch):
-    """The library says that it cannot, instead of counting round."""
-    asked = []
-
-    def refuse(request):
-        asked.append(request)
-        raise OverflowError
-
-    monkeypatch.setattr(row_columns, "label_columns_in_python", refuse)
-    label = b'{"Name":"Violence","ParentName":"","Confidence":70.5,"TaxonomyLevel":1}'
-    ref = "s3://b/" + "x" * 3_000_000
-    line = b'{"source-ref":"%s","detect-moderation-labels":{"ModerationLabels":[%s]}}'
-    block = line % (ref.encode(), b",".join([label] * 1000))
-    with pytest.raises(OverflowError):
-        list(flatten_unplanned(CONTEXT, RECORD, [(block, 1)]))
-    assert len(asked) == 1
-    assert len(asked[0].image) == 1
-
-
-def test_no_images_and_no_labels_give_no_rows():
-    nothing = flatten_manifest(CONTEXT, RECORD, inputs_table([]), blocks=[])
-    assert nothing.images.num_rows == 0
-    assert nothing.labels == {}
-    context = LoadContext(load_id="l", dt=CONTEXT.dt, min_confidence=None, adapter=None, model_version=None)
-    record = AnalysisRecord(
-        manifest_id="m", manifest_uri="u", lines=1, backend="bulk", status=JobStatus.NOT_STARTED
-    )
-    lost = flatten_manifest(context, record, inputs_table(["s3://b/k"]))
-    assert lost.images.to_pylist()[0]["status"] == "not_attempted"
-    assert np.array_equal(lost.images.column("moderated_at").to_numpy(), [None])
