@@ -14,9 +14,14 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from hypothesis import settings
 
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials, SeaweedFS
+
+# A deadline is a fixed time for work of unknown length: on a busy machine it fails what is right.
+settings.register_profile("moderation", deadline=None)
+settings.load_profile("moderation")
 
 TEST_CREDENTIALS = Credentials("AKIAMODERATIONTEST00", "test-secret-key-of-no-value-anywhere")
 

@@ -13,7 +13,7 @@ from spec import results_files
 
 from moderation.flatten.blocks import iter_blocks
 from moderation.flatten.flatten import Flattened, flatten_unplanned
-from moderation.flatten.native.library import parse_block
+from moderation.flatten.parse import parse_block
 from moderation.schema import IMAGES, LABELS
 from moderation.tables.writer import LoadWriter
 

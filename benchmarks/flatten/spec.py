@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TAXONOMY = REPOSITORY / "include" / "moderation" / "data" / "taxonomy_v7.csv"
+TAXONOMY = REPOSITORY / "include" / "moderation" / "reference" / "data" / "taxonomy_v7.csv"
 
 LOAD_ID = "20261122T020000Z-4f1c0a9b77de"
 DT = "2026-11-22"

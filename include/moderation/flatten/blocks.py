@@ -7,14 +7,14 @@ from typing import Protocol
 
 import numpy as np
 
-from moderation.flatten.parse import MAX_LINE_BYTES
+from moderation.flatten.parsed_block import MAX_LINE_BYTES
 
 DEFAULT_BLOCK_BYTES = 4 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 _NEWLINE = b"\n"
 _LONGEST = MAX_LINE_BYTES + 1
-"""A line that is too long is cut one byte past the limit, where `_classify` recognises it."""
+"""A line that is too long is cut one byte past the limit, where the parsers recognise it."""
 
 _PIECE = 64 * 1024
 """What is read and looked at in one go: stays in the processor's cache, and in malloc's."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from moderation.analyse.record import AnalysisRecord, ManifestSummary
+from moderation.analyse.record import AnalysisRecord
 from moderation.flatten import arrays
-from moderation.flatten.arrays import kernels
-from moderation.flatten.parse import Outcome
-from moderation.flatten.read_answers import Answers, read_answers
+from moderation.flatten.answers import Answers
+from moderation.flatten.parsed_block import Outcome
+from moderation.flatten.read_answers import read_answers
 from moderation.flatten.reconcile import (
     ADAPTER_IGNORED,
     MALFORMED_SUMMARY,
@@ -28,6 +28,7 @@ from moderation.flatten.reconcile import (
     report_lines,
 )
 from moderation.flatten.rows import LoadContext, Manifest, Places, image_rows, label_rows, rejected_rows
+from moderation.flatten.summary import ManifestSummary
 from moderation.plan.plan import INPUTS_SCHEMA
 
 
@@ -185,13 +186,13 @@ def _bucket_and_key(refs: pa.Array) -> tuple[pa.Array, pa.Array]:
     first = re.match(_S3_URI, refs[0].as_py()) if len(refs) else None
     if first is not None:
         prefix = f"s3://{first['bucket']}/"
-        options = kernels.MatchSubstringOptions(prefix)
-        if arrays.to_numpy(kernels.call_function("starts_with", [refs], options)).all():
+        options = arrays.kernels.MatchSubstringOptions(prefix)
+        if arrays.to_numpy(arrays.kernels.call_function("starts_with", [refs], options)).all():
             # One bucket, as good as always: ten times as fast.
-            options = kernels.ReplaceSliceOptions(0, len(prefix.encode()), b"")
-            key = kernels.call_function("binary_replace_slice", [refs.view(pa.binary())], options)
+            options = arrays.kernels.ReplaceSliceOptions(0, len(prefix.encode()), b"")
+            key = arrays.kernels.call_function("binary_replace_slice", [refs.view(pa.binary())], options)
             return arrays.constant(first["bucket"], len(refs)), key.view(pa.string())
-    parts = kernels.call_function("extract_regex", [refs], kernels.ExtractRegexOptions(_S3_URI))
+    parts = arrays.kernels.call_function("extract_regex", [refs], arrays.kernels.ExtractRegexOptions(_S3_URI))
     return parts.field("bucket"), parts.field("key")
 
 

@@ -10,36 +10,15 @@ import numpy as np
 import pyarrow as pa
 
 from moderation.flatten import arrays
+from moderation.flatten.answers import Answers
 from moderation.flatten.label_paths import Link, Place, resolve
-from moderation.flatten.parse import CHAIN_LINKS, ParsedBlock, parse_block
+from moderation.flatten.parse import parse_block
+from moderation.flatten.parsed_block import CHAIN_LINKS, ParsedBlock
 
 _Ints = np.ndarray
 """One-dimensional array of int32 or int64."""
 
 _Key = TypeVar("_Key")
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """The result lines of a manifest, in file order, and their labels.
-
-    :param lines: `parse.LINES_SCHEMA`, the index columns resolved: model_version and adapter are
-        Arrow dictionaries of strings, top_label (int64) counts through all labels.
-    :param label_start: row of the first label of each line; one more entry than lines.
-    :param label_line: row in ``lines`` of each label.
-    :param label_place: index into ``places`` of each label.
-    :param label_ambiguous: of each label.
-    :param confidence: of each label, as answered.
-    :param places: the distinct places, in order of first appearance.
-    """
-
-    lines: pa.Table
-    label_start: _Ints
-    label_line: _Ints
-    label_place: _Ints
-    label_ambiguous: np.ndarray
-    confidence: np.ndarray
-    places: tuple[Place, ...]
 
 
 class _Numbers(dict[_Key, int], Generic[_Key]):

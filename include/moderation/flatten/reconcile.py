@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from moderation.analyse.record import SummaryError
 from moderation.flatten import arrays
-from moderation.flatten.parse import Outcome
-from moderation.flatten.read_answers import Answers
+from moderation.flatten.answers import Answers
+from moderation.flatten.parsed_block import Outcome
+from moderation.flatten.summary import SummaryError
 
 MALFORMED_LINE = "MalformedLine"
 UNEXPECTED_RESULT = "UnexpectedResult"

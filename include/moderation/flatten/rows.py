@@ -16,22 +16,22 @@ import numpy as np
 import pyarrow as pa
 
 from moderation import schema
-from moderation.analyse.record import AnalysisRecord, JobStatus, SummaryError
+from moderation.analyse.record import AnalysisRecord, JobStatus
 from moderation.flatten import arrays
-from moderation.flatten.label_paths import Place
-from moderation.flatten.parse import Outcome
-from moderation.flatten.read_answers import Answers
-from moderation.flatten.reconcile import OUTCOME_TEXT, Reconciliation
-from moderation.flatten.row_columns import (
+from moderation.flatten.answers import Answers
+from moderation.flatten.column_requests import (
     LEVELS,
     PLACE_FLAGS,
     PLACE_TEXTS,
     ImageRequest,
     LabelRequest,
     PlaceCodes,
-    image_columns,
-    label_columns,
 )
+from moderation.flatten.label_paths import Place
+from moderation.flatten.parsed_block import Outcome
+from moderation.flatten.reconcile import OUTCOME_TEXT, Reconciliation
+from moderation.flatten.row_columns import image_columns, label_columns
+from moderation.flatten.summary import SummaryError
 from moderation.reference import error_codes as codes
 
 NOT_STARTED = "NotStarted"
@@ -97,7 +97,8 @@ def image_rows(manifest: Manifest, places: Places) -> pa.Table:
         ImageRequest(
             answers=manifest.answers,
             places=places.codes,
-            state=manifest.state,
+            answer=manifest.state.answer,
+            failed=manifest.state.failed,
             instead_of_version=instead_of_version,
             instead_of_adapter=instead_of_adapter,
             moderated_at=_microseconds(record.completed_at),

@@ -14,11 +14,12 @@ import orjson
 import pyarrow as pa
 
 from moderation import schema
-from moderation.analyse.record import AnalysisRecord, JobStatus, parse_summary
+from moderation.analyse.record import AnalysisRecord, JobStatus
 from moderation.flatten.blocks import iter_blocks
 from moderation.flatten.flatten import Counts, Flattened, flatten_manifest, flatten_rejected
 from moderation.flatten.reconcile import Anomaly
 from moderation.flatten.rows import LoadContext
+from moderation.flatten.summary import parse_summary
 from moderation.plan import ledger
 from moderation.plan.inputs import iter_manifests
 from moderation.plan.ledger import Question

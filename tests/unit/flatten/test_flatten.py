@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moderation import schema
-from moderation.analyse.record import JobStatus, parse_summary
+from moderation.analyse.record import JobStatus
 from moderation.flatten.blocks import iter_blocks
 from moderation.flatten.flatten import Flattened, flatten_manifest, flatten_rejected, flatten_unplanned
+from moderation.flatten.summary import parse_summary
 from support.planned_runs import (
     CONTEXT,
     RECORD,

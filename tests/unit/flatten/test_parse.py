@@ -1,29 +1,19 @@
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from moderation.flatten.blocks import iter_blocks
-from moderation.flatten.parse import (
-    LABELS_SCHEMA,
-    LINES_SCHEMA,
-    MAX_LINE_BYTES,
-    MAX_RAW_CHARS,
-    Outcome,
-    ParsedBlock,
-    parse_block,
-    parse_block_in_python,
-)
+from moderation.flatten.native import parse as compiled
+from moderation.flatten.parse import parse_block
+from moderation.flatten.parsed_block import Outcome, ParsedBlock
+from moderation.flatten.python import parse as definition
 from support.planned_runs import answer, label, line, weapon_violence
 
 
-@pytest.fixture(params=[parse_block_in_python, parse_block], ids=["python", "default"])
+@pytest.fixture(params=[definition.parse_block, parse_block], ids=["python", "default"])
 def parse(request: pytest.FixtureRequest) -> Any:
     return request.param
 
@@ -221,61 +211,8 @@ def test_unknown_keys_do_not_disturb(parse):
     assert only(parse(text, 1))["outcome"] == Outcome.ANSWERED
 
 
-def test_a_line_that_never_ends_is_cut_and_those_after_it_are_read():
-    good = line("s3://b/a", answer())
-    stream = io.BytesIO(b"\n".join([good, b'{"source-ref":"' + b"x" * (3 * MAX_LINE_BYTES), good]))
-    sizes, rows = [], []
-    for block, first in iter_blocks(stream, block_bytes=1 << 20):
-        sizes.append(len(block))
-        rows += parse_block(block, first).lines.to_pylist()
-    assert [(row["line_number"], row["outcome"]) for row in rows] == [(1, 0), (2, Outcome.NOT_JSON), (3, 0)]
-    assert len(rows[1]["raw"]) == MAX_RAW_CHARS
-    assert max(sizes) <= MAX_LINE_BYTES + (2 << 20)
-
-
-def test_a_byte_order_mark_is_dropped():
-    (block,) = iter_blocks(io.BytesIO(b"\xef\xbb\xbf" + line("s3://b/a", answer())))
-    assert only(parse_block(*block))["outcome"] == Outcome.ANSWERED
-
-
-def test_files_read_at_the_same_time_do_not_disturb_each_other():
-    files = [b"".join(line(f"s3://{name}/{n}", answer()) + b"\n" for n in range(9)) for name in "ab"]
-    iterators = [iter_blocks(io.BytesIO(data), block_bytes=100) for data in files]
-    found: list[bytes] = [b"", b""]
-    for pair in zip(*iterators, strict=True):
-        for number, (block, _) in enumerate(pair):
-            found[number] += block
-    assert found == files
-
-
-def test_an_empty_file_has_no_block():
-    assert list(iter_blocks(io.BytesIO(b""))) == []
-
-
-@given(
-    lines=st.lists(
-        st.sampled_from([line("s3://b/a", answer(weapon_violence())), b"", b"{cut", b"[]", b"{}"])
-    ),
-    block_bytes=st.integers(1, 300),
-    ending=st.sampled_from([b"", b"\n"]),
-)
-def test_cutting_into_blocks_changes_nothing(lines, block_bytes, ending):
-    data = b"\n".join(lines) + ending
-    whole = parse_block_in_python(data, 1).lines.to_pylist()
-    parts = [
-        row
-        for block, first in iter_blocks(io.BytesIO(data), block_bytes=block_bytes)
-        for row in parse_block_in_python(block, first).lines.to_pylist()
-    ]
-    for row in (*whole, *parts):  # indices count within a block
-        for name in ("top_label", "model_version"):
-            row.pop(name)
-    assert parts == whole
-
-
-@given(st.binary(max_size=400))
-def test_no_bytes_are_too_strange(data):
-    parsed = parse_block_in_python(data, 1)
-    assert parsed.lines.schema == LINES_SCHEMA
-    assert parsed.labels.schema == LABELS_SCHEMA
-    assert parsed.lines.num_rows == sum(bool(part.strip(b" \t\r\n")) for part in data.split(b"\n"))
+def test_a_block_too_large_for_the_library_is_parsed_in_python(monkeypatch):
+    block = line("s3://b/a", answer(weapon_violence()))
+    monkeypatch.setattr(compiled, "MAX_BLOCK_BYTES", len(block) - 1)
+    assert compiled.parse_block(block, 1) is None
+    assert only(parse_block(block, 1))["outcome"] == Outcome.ANSWERED

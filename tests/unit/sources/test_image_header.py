@@ -149,7 +149,7 @@ def test_a_usual_header_costs_one_read_and_a_long_one_few():
     ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["PNG", "JPEG"]),
     st.integers(1, 300),
@@ -164,7 +164,6 @@ def test_width_and_height_are_those_an_imaging_library_reads(kind, width, height
         assert dimensions(data) == image.size
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", pictures.picture()[:200]]),
     st.binary(max_size=3000),

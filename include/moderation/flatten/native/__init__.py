@@ -1,4 +1,5 @@
-"""The compiled twin of ``parse`` and ``row_columns``.
+"""The compiled twin of ``python``: the same values, many times as fast; None where it cannot.
 
-``library`` (building and loading it, parsing), ``rows`` (the columns of the rows).
+``library`` (building and loading it), ``parse`` (lines to columns), ``row_columns`` (answers to the tables'
+columns); the C++ lies beside them.
 """

@@ -149,7 +149,7 @@ class Strings {
   Validity valid_;
 };
 
-// All columns of a parsed block; the comments of the two schemas in parse.py say what they hold.
+// All columns of a parsed block; the comments of the two schemas in parsed_block.py say what they hold.
 struct Block {
   Fixed<int64_t> line_number;
   Fixed<int8_t> outcome;

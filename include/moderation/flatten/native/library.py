@@ -1,4 +1,4 @@
-"""Compiled twins of `parse.parse_block` and `row_columns`: the same values, many times as fast.
+"""The compiled library: building it, loading it, and reading the columns that it fills.
 
 It is built once per machine from the C++ beside this file by whatever compiler the system has, is loaded
 through ctypes (no Python headers, no wheel, any Python version), and releases the GIL while it works.
@@ -12,22 +12,17 @@ import hashlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
 
-from moderation.flatten.parse import LABELS_SCHEMA, LINES_SCHEMA, ParsedBlock, parse_block_in_python
-
 _HERE = Path(__file__).parent
-_UNITS = ("parse.cpp", "rows.cpp")
+_UNITS = ("parse.cpp", "row_columns.cpp")
 _SOURCES = (*_UNITS, "columns.hpp", "json.hpp", "text.hpp")
 _FLAGS = ("-std=c++17", "-O3", "-DNDEBUG", "-fPIC", "-shared")
 _COMPILE_TIMEOUT = 300
-
-MAX_BLOCK_BYTES = 256 * 1024 * 1024
-"""Larger blocks go to Python: the twin's string columns have 32-bit offsets."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +31,7 @@ class BuildError(Exception):
     """The library could not be built; the text says why, in one or a few lines."""
 
 
-class _View(ctypes.Structure):
+class View(ctypes.Structure):
     """One column as `columns::View` in columns.hpp lays it out."""
 
     _fields_ = (
@@ -148,44 +143,19 @@ def load() -> ctypes.CDLL | None:
     library.moderation_parse.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
     library.moderation_parse.restype = ctypes.c_void_p
     library.moderation_columns.argtypes = (ctypes.c_void_p,)
-    library.moderation_columns.restype = ctypes.POINTER(_View)
+    library.moderation_columns.restype = ctypes.POINTER(View)
     for name in ("moderation_image_columns", "moderation_label_columns"):
         getattr(library, name).argtypes = (ctypes.c_void_p, ctypes.c_void_p)
         getattr(library, name).restype = ctypes.c_void_p
     library.moderation_row_views.argtypes = (ctypes.c_void_p,)
-    library.moderation_row_views.restype = ctypes.POINTER(_View)
+    library.moderation_row_views.restype = ctypes.POINTER(View)
     for name in ("moderation_free", "moderation_free_rows"):
         getattr(library, name).argtypes = (ctypes.c_void_p,)
         getattr(library, name).restype = None
     return library
 
 
-def parse_block(block: bytes | memoryview, first_line: int) -> ParsedBlock:
-    """As `moderation.flatten.parse.parse_block`, in compiled code if possible, else in Python."""
-    library = load()
-    if library is None or len(block) > MAX_BLOCK_BYTES:
-        return parse_block_in_python(block, first_line)
-    data = pa.py_buffer(block)
-    address = library.moderation_parse(data.address, data.size, first_line)
-    if not address:
-        raise MemoryError(f"no memory to parse a block of {len(block)} bytes")
-    owned = Owned(library.moderation_free, address)
-    views = iter(library.moderation_columns(address)[: len(LINES_SCHEMA) + len(LABELS_SCHEMA) + 1])
-    return ParsedBlock(
-        lines=_to_batch(LINES_SCHEMA, views, owned),
-        labels=_to_batch(LABELS_SCHEMA, views, owned),
-        strings=to_array(pa.string(), next(views), owned),
-    )
-
-
-def _to_batch(schema: pa.Schema, views: Iterator[_View], owned: Owned) -> pa.RecordBatch:
-    fields: Iterable[pa.Field] = schema
-    return pa.RecordBatch.from_arrays(
-        [to_array(field.type, next(views), owned) for field in fields], schema=schema
-    )
-
-
-def to_array(kind: pa.DataType, view: _View, owned: Owned) -> pa.Array:
+def to_array(kind: pa.DataType, view: View, owned: Owned) -> pa.Array:
     """The column of a view."""
     buffers = [
         _to_buffer(view.validity, view.validity_bytes, owned) if view.null_count else None,

@@ -1,5 +1,5 @@
-// The compiled twin of moderation/flatten/parse.py: `parse_block` with identical values in every column. That module
-// is the definition, says what a line means and what each column holds; here stands only how.
+// The compiled twin of moderation/flatten/python/parse.py, the definition: identical values in every column. What a line
+// means and what each column holds says parsed_block.py; here stands only how.
 //
 // Thread safe (no state outlives a call), memory safe on any bytes, needs C++17 and nothing else.
 #include "json.hpp"

@@ -1,4 +1,4 @@
-// UTF-8 and the little text work that parse.py leaves to Python's own functions.
+// UTF-8 and the little text work that python/parse.py leaves to Python's own functions.
 #pragma once
 
 #include <cstdint>
@@ -94,7 +94,7 @@ inline std::string_view replace_invalid(const char* p, const char* end, size_t m
 }
 
 // What the first `"source-ref": "…"` of a broken line holds, "" when that is no valid string. The same as
-// parse.py's regular expression finds: there the string may hold anything up to its closing quote.
+// python/parse.py's regular expression finds: there the string may hold anything up to its closing quote.
 inline std::string_view salvage_source_ref(const char* begin, const char* end, std::string& out) {
   constexpr std::string_view kKey = "\"source-ref\"";
   const std::string_view line(begin, static_cast<size_t>(end - begin));

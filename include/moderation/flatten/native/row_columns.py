@@ -1,4 +1,4 @@
-"""Compiled twins of `moderation.flatten.row_columns`."""
+"""The columns of images and labels in compiled code: the twin of `python.row_columns`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from moderation.flatten import arrays
-from moderation.flatten.native import library as native
-from moderation.flatten.read_answers import Answers
-from moderation.flatten.row_columns import (
+from moderation.flatten.answers import Answers
+from moderation.flatten.column_requests import (
     GROUPS,
     IMAGE_TYPES,
     LABEL_TYPES,
@@ -21,9 +20,8 @@ from moderation.flatten.row_columns import (
     ImageRequest,
     LabelColumns,
     LabelRequest,
-    image_columns_in_python,
-    label_columns_in_python,
 )
+from moderation.flatten.native import library
 
 _pointer, _int64, _int32, _int8 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_int8
 
@@ -119,18 +117,18 @@ def _address(buffer: pa.Buffer | None) -> int | None:
     return None if buffer is None else buffer.address
 
 
-def image_columns(request: ImageRequest) -> ImageColumns:
-    """As `moderation.flatten.row_columns.image_columns`, in compiled code if possible, else in Python."""
-    library = native.load()
-    if library is None:
-        return image_columns_in_python(request)
+def image_columns(request: ImageRequest) -> ImageColumns | None:
+    """As `moderation.flatten.row_columns.image_columns`; None when there is no library."""
+    native = library.load()
+    if native is None:
+        return None
     arguments = _Arguments()
-    state, places = request.state, request.places
+    places = request.places
     unknown = places.flags[PLACE_FLAGS.index("unknown_label")]
     images = _Images(
-        len(state.answer),
-        arguments.numbers(state.answer, np.int64),
-        arguments.numbers(state.failed, np.bool_),
+        len(request.answer),
+        arguments.numbers(request.answer, np.int64),
+        arguments.numbers(request.failed, np.bool_),
         arguments.numbers(places.texts[PLACE_TEXTS.index("l1")], np.int32),
         arguments.numbers(unknown, np.bool_),
         request.instead_of_version,
@@ -140,17 +138,21 @@ def image_columns(request: ImageRequest) -> ImageColumns:
         bool(unknown.any()),
     )
     answers = _answers(request.answers, arguments)
-    columns = _called(library, library.moderation_image_columns, answers, images, IMAGE_TYPES)
+    columns = _called(native, native.moderation_image_columns, answers, images, IMAGE_TYPES)
     if columns is None:
-        raise MemoryError(f"no memory for the rows of {len(state.answer):,} images")
+        raise MemoryError(f"no memory for the rows of {len(request.answer):,} images")
     return ImageColumns(*columns)
 
 
-def label_columns(request: LabelRequest) -> LabelColumns:
-    """As `moderation.flatten.row_columns.label_columns`, in compiled code if possible, else in Python."""
-    library = native.load()
-    if library is None or request.source_refs.type != pa.string():
-        return label_columns_in_python(request)
+def label_columns(request: LabelRequest) -> LabelColumns | None:
+    """As `moderation.flatten.row_columns.label_columns`.
+
+    :returns: None when there is no library, or it cannot: the source refs are no `pa.string`, or together
+        have more bytes than 32-bit offsets can count, or do not fit into memory.
+    """
+    native = library.load()
+    if native is None or request.source_refs.type != pa.string():
+        return None
     arguments = _Arguments()
     places = request.places
     labels = _Labels(
@@ -169,9 +171,9 @@ def label_columns(request: LabelRequest) -> LabelColumns:
     )
     answers = _answers(request.answers, arguments)
     types = (pa.int64(), *LABEL_TYPES.values())
-    columns = _called(library, library.moderation_label_columns, answers, labels, types)
-    if columns is None:  # more text than 32-bit offsets can count, or no memory: then Python says so
-        return label_columns_in_python(request)
+    columns = _called(native, native.moderation_label_columns, answers, labels, types)
+    if columns is None:
+        return None
     bounds = arrays.to_numpy(columns[0])[: GROUPS + 1].tolist()
     return LabelColumns(bounds, dict(zip(LABEL_TYPES, columns[1:], strict=True)))
 
@@ -189,7 +191,7 @@ def _answers(answers: Answers, arguments: _Arguments) -> _Answers:
 
 
 def _called(
-    library: ctypes.CDLL,
+    native: ctypes.CDLL,
     function: Any,
     answers: _Answers,
     request: ctypes.Structure,
@@ -198,6 +200,6 @@ def _called(
     address = function(ctypes.byref(answers), ctypes.byref(request))
     if not address:
         return None
-    owned = native.Owned(library.moderation_free_rows, address)
-    views = library.moderation_row_views(address)
-    return [native.to_array(kind, views[number], owned) for number, kind in enumerate(types)]
+    owned = library.Owned(native.moderation_free_rows, address)
+    views = native.moderation_row_views(address)
+    return [library.to_array(kind, views[number], owned) for number, kind in enumerate(types)]

@@ -1,5 +1,5 @@
-// The compiled twin of moderation/flatten/row_columns.py: the columns of the image and label tables that differ from
-// row to row. That module is the definition; here stands only how.
+// The compiled twin of moderation/flatten/python/row_columns.py, the definition: the columns of the image and label tables
+// that differ from row to row. What each holds says column_requests.py; here stands only how.
 //
 // Thread safe: no state outlives a call. Row numbers and codes are those of `Answers` and are trusted.
 #include <algorithm>
