@@ -125,7 +125,8 @@ def plan_again(settings: Any, lines: int) -> None:
 
 
 def _plan(settings: Any, run_key: str) -> Any:
-    from moderation.plan.planner import PlanRequest, make_plan, release  # noqa: PLC0415
+    from moderation.plan.planner import make_plan, release  # noqa: PLC0415
+    from moderation.plan.request import PlanRequest  # noqa: PLC0415
     from moderation.tables.published import stream_images  # noqa: PLC0415
 
     request = PlanRequest(

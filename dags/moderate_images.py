@@ -40,7 +40,7 @@ or not attempted.
 | single_calls | names the manifests that bulk jobs do not take | clear it |
 | detect | DetectModerationLabels for each image of such a manifest | clear it: it goes on where it was |
 | publish | flattens the answers, reconciles them with the inputs, commits the load | see its log |
-| load | brings the load into the warehouses | clear it |
+| load | brings every published load that a warehouse lacks into it | clear it |
 | report | says what was found; fails when an image is still owed | `moderation redo LOAD_ID`, or run again |
 
 Clearing any task, running twice and two runs at once never duplicate a row. A manifest that fails does not
@@ -231,11 +231,17 @@ def moderate_images() -> None:
             metrics.emit(load.row, calls=outcomes)
         return load.load_id
 
-    @task(doc_md="Loads what was published into the warehouses; returns the load's id.")
-    def load(load_id: str) -> str | None:
+    # Also after a run with nothing new: a warehouse may lack what an earlier run could not bring in.
+    @task(
+        trigger_rule="none_failed",
+        doc_md="Loads what a warehouse lacks of all that is published; returns the ids of these loads.",
+    )
+    def load(load_id: str | None, params: dict[str, Any] | None = None) -> list[str]:
         from moderation import stages  # noqa: PLC0415
         from moderation_airflow.connections import connection_uri  # noqa: PLC0415
 
+        if (params or {})["dry_run"]:
+            raise AirflowSkipException("a dry run changes nothing")
         with failure_reason.kept():
             return stages.load(load_id, connection_uri=connection_uri)
 

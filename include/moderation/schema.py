@@ -380,24 +380,6 @@ TABLES = {table.name: table for table in (IMAGES, LABELS[1], LABELS[2], LABELS[3
 """Every table by name, `loads` last: the order in which a load is published."""
 
 
-INPUTS_SCHEMA = pa.schema(
-    [
-        ("source_ref", pa.string()),
-        ("bucket", pa.string()),
-        ("key", pa.string()),
-        ("etag", pa.string()),
-        ("size", pa.int64()),
-        ("last_modified", _TIME),
-        ("manifest", pa.int32()),
-        ("line_number", pa.int64()),
-        ("error_code", pa.string()),
-        ("error_message", pa.string()),
-    ]
-)
-"""A plan's ``inputs.parquet``, a row per input. ``manifest`` is the manifest's index and ``line_number`` its
-line there, from 1; both are null when the input was rejected (then ``error_code`` is set)."""
-
-
 def physical_schema(table: TableSpec) -> pa.Schema:
     """The schema as files carry it: without the field metadata, which belongs into the catalog."""
     return pa.schema([field.remove_metadata() for field in table.schema])

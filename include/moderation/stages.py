@@ -1,4 +1,7 @@
-"""The stages of a run, each one call that may be repeated; an orchestrator only passes ids and URIs on."""
+"""The stages of a run, each one call that may be repeated; an orchestrator only passes ids and URIs on.
+
+The last one, which tells how the run ended, is `moderation.report.run_report.report`.
+"""
 
 from __future__ import annotations
 
@@ -11,46 +14,22 @@ from typing import Any
 from moderation.adapters.status import AdapterUnusableError, check_adapter
 from moderation.analyse import backend as backends
 from moderation.analyse import bulk
-from moderation.plan.planner import (
-    ManifestRef,
-    Plan,
-    PlanError,
-    PlanRequest,
-    load_plan,
-    make_plan,
-    mark_published,
-    renew_claim,
-    run_key,
-)
+from moderation.errors import WarehouseError
+from moderation.plan.history import prove_history
+from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
+from moderation.plan.planner import make_plan, mark_published, renew_claim
 from moderation.plan.price import OverBudgetError, Spending
-from moderation.plan.store import check_manifests, dry_run_uri
+from moderation.plan.request import PlanRequest
+from moderation.plan.stop_note import forget_stop, note_stop
+from moderation.plan.store import check_manifests, dry_run_uri, load_plan
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
 from moderation.publish.commit import publish as publish_load
-from moderation.report import run_report
-from moderation.report.run_report import ImagesOwedError, RunIncompleteError, report
 from moderation.settings import Settings
 from moderation.sources import failed_of_load
-from moderation.sources.open import SourceError
+from moderation.sources.base import SourceError
 from moderation.storage import s3_objects
-from moderation.tables.published import stream_images
+from moderation.tables.published import read_loads, stream_images
 from moderation.warehouses import configured
-
-__all__ = [
-    "ImagesOwedError",
-    "Run",
-    "RunIncompleteError",
-    "approve",
-    "detect_arguments",
-    "discover",
-    "event_of",
-    "goes_to_single_calls",
-    "job_arguments",
-    "load",
-    "publish",
-    "refuse",
-    "report",
-    "spending",
-]
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +73,12 @@ def discover(
     :param redo_load_id: instead of the source, take what this load could not moderate, and ask for it as
         that load did.
     :param redo_permanent: then also pictures that were refused for their own sake.
-    :raises moderation.plan.planner.PlanError: an argument or the source cannot be used.
+    :raises moderation.plan.plan.PlanError: an argument or the source cannot be used.
+    :raises moderation.plan.history.HistoryLostError: the tables have lost what was published.
     """
     settings = settings or Settings.from_env()
+    with s3_objects.open_client(settings) as client:
+        prove_history(settings, s3=client, remember=not dry_run)
     if redo_load_id:
         try:
             min_confidence, adapter = failed_of_load.question_of(settings, redo_load_id)
@@ -154,7 +136,7 @@ def job_arguments(
             try:
                 check_adapter(rekognition, plan.adapter)
             except AdapterUnusableError as error:
-                run_report.note_stop(plan, str(error), s3=client)
+                note_stop(plan, str(error), s3=client)
                 raise
         if plan.inputs_uri:  # a dry run wrote none
             check_manifests(plan, s3=client)
@@ -167,17 +149,17 @@ def spending(plan_uri: str, *, max_cost_usd: float | None, settings: Settings | 
     """Tell what the plan costs and whether the run may spend that; for a decision before the first paid call.
 
     :param max_cost_usd: None for no limit.
-    :raises moderation.plan.planner.PlanError: the limit is no number of US dollars.
+    :raises moderation.plan.plan.PlanError: the limit is no number of US dollars.
     """
     settings = settings or Settings.from_env()
     with s3_objects.open_client(settings) as client:
         plan = load_plan(plan_uri, s3=client)
-        run_report.forget_stop(plan, s3=client)
+        forget_stop(plan, s3=client)
         choice = backends.read_choice(plan, s3=client)
         try:
             return _spending(plan, choice.backend if choice else plan.backend, max_cost_usd)
         except PlanError as error:
-            run_report.note_stop(plan, str(error), s3=client)
+            note_stop(plan, str(error), s3=client)
             raise
 
 
@@ -188,7 +170,7 @@ def refuse(plan_uri: str, reason: str, *, settings: Settings | None = None) -> N
     """
     settings = settings or Settings.from_env()
     with s3_objects.open_client(settings) as client:
-        run_report.note_stop(load_plan(plan_uri, s3=client), reason, s3=client)
+        note_stop(load_plan(plan_uri, s3=client), reason, s3=client)
     raise OverBudgetError(reason)
 
 
@@ -289,7 +271,8 @@ def publish(
         log.info("nothing to publish: %s holds nothing new", plan.source)
         return None
     with s3_objects.open_client(settings) as client:
-        run_report.forget_stop(plan, s3=client)
+        prove_history(settings, s3=client)
+        forget_stop(plan, s3=client)
         records = backends.collect_records(
             plan,
             [job_id for job_id in job_ids if job_id],
@@ -309,7 +292,7 @@ def publish(
         )
     except (ReconciliationError, ToleranceExceededError) as error:
         with s3_objects.open_client(settings) as client:
-            run_report.note_stop(plan, str(error), s3=client)
+            note_stop(plan, str(error), s3=client)
         raise
 
 
@@ -332,20 +315,31 @@ def event_of(load: PublishedLoad) -> dict[str, Any]:
 
 
 def load(
-    load_id: str | None,
+    load_id: str | None = None,
     *,
+    again: bool = False,
     settings: Settings | None = None,
     connection_uri: configured.ConnectionUri | None = None,
-) -> str | None:
-    """Bring a published load into every configured warehouse; return its id.
+) -> list[str]:
+    """Bring every published load that a warehouse lacks into it; return the ids of those brought in anywhere.
 
+    :param load_id: one that was just published: it is brought in whether a warehouse has it or not.
+    :param again: bring in every published load, also those that are there.
     :param connection_uri: gives the URI of a connection that the settings only name.
-    :raises WarehouseError: one of them failed; the later ones were not tried, and loading
-        again is safe for all.
+    :raises WarehouseError: there is no such load, or a warehouse failed; the later ones were not tried, and
+        loading again is safe for all.
     """
-    if load_id is None:
-        return None
     settings = settings or Settings.from_env()
+    published = read_loads(settings).to_pylist()
+    if load_id is not None and load_id not in {row["load_id"] for row in published}:
+        raise WarehouseError(f"load {load_id!r} is not published; run the publish task of its run first")
+    brought: set[str] = set()
     for warehouse in configured.configured(settings, connection_uri=connection_uri):
-        log.info("%s: %s", type(warehouse).__name__, warehouse.load(load_id))
-    return load_id
+        lacking = {row["load_id"] for row in published} if again else set(warehouse.lacks(published))
+        wanted = lacking | ({load_id} if load_id else set())
+        for row in published:
+            if row["load_id"] in wanted:
+                counts = warehouse.load(row["load_id"])
+                log.info("%s: %s: %s", type(warehouse).__name__, row["load_id"], counts)
+        brought |= wanted
+    return sorted(brought)

@@ -72,10 +72,10 @@ class ModerationReportOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Write the report and the page."""
-        from moderation import stages  # noqa: PLC0415 - keeps parsing fast
+        from moderation.report import run_report  # noqa: PLC0415 - keeps parsing fast
 
         params = context["params"]
-        return stages.report(
+        return run_report.report(
             self.plan_uri,
             self.published,
             loaded=self.loaded is not None,

@@ -102,13 +102,15 @@ PERMANENT_FAILURE_CODES = frozenset(
     }
 )
 
-# Error codes of the three media analysis operations [service-2.json], of S3, STS and AWS authentication.
+# Error codes of the three media analysis operations [service-2.json], of S3, STS and AWS authentication, and
+# those all of AWS's services share ("Common errors" of the API reference).
 _CLASS_OF_ERROR_CODE: dict[str, type[RekognitionError]] = {
     "AccessDeniedException": RekognitionAccessDenied,
     "AccessDenied": RekognitionAccessDenied,
     "UnrecognizedClientException": RekognitionAccessDenied,
     "InvalidSignatureException": RekognitionAccessDenied,
     "MissingAuthenticationTokenException": RekognitionAccessDenied,
+    "IncompleteSignatureException": RekognitionAccessDenied,
     "IdempotentParameterMismatchException": RekognitionRequestInvalid,
     "InvalidManifestException": RekognitionRequestInvalid,
     "InvalidPaginationTokenException": RekognitionRequestInvalid,
@@ -116,10 +118,15 @@ _CLASS_OF_ERROR_CODE: dict[str, type[RekognitionError]] = {
     "InvalidS3ObjectException": RekognitionRequestInvalid,
     "ResourceNotFoundException": RekognitionRequestInvalid,
     "ValidationException": RekognitionRequestInvalid,
+    "SerializationException": RekognitionRequestInvalid,
+    "RequestEntityTooLargeException": RekognitionRequestInvalid,
+    "MalformedHttpRequestException": RekognitionRequestInvalid,
+    "UnknownOperationException": RekognitionRequestInvalid,
     "LimitExceededException": RekognitionJobLimitReached,
     "ProvisionedThroughputExceededException": RekognitionThrottled,
     "ThrottlingException": RekognitionThrottled,
     "InternalServerError": RekognitionUnavailable,
+    "RequestTimeoutException": RekognitionUnavailable,
     "ResourceNotReadyException": RekognitionError,
 }
 

@@ -67,9 +67,9 @@ _PUBLISH_STEPS = (
 
 PLAN = (
     Point("plan: source listed", "moderation.plan.planner:discover", after=True),
-    Point("plan: second manifest about to be written", "moderation.plan.planner:_Writer._put", call=2),
-    Point("plan: manifests written, inputs not", "moderation.plan.planner:write_inputs"),
-    Point("plan: inputs written", "moderation.plan.planner:write_inputs", after=True),
+    Point("plan: second manifest about to be written", "moderation.plan.draft:Writer._put", call=2),
+    Point("plan: manifests written, inputs not", "moderation.plan.draft:write_inputs"),
+    Point("plan: inputs written", "moderation.plan.draft:write_inputs", after=True),
     Point("plan: images claimed", "moderation.plan.claims:write", after=True),
     Point("plan: before plan.json", "moderation.storage.s3_objects:put_if_absent", accepts=_is_plan),
     Point(

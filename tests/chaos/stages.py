@@ -15,10 +15,12 @@ from moderation.analyse.detect import records as detect_records
 from moderation.analyse.detect.budget import FixedBudget
 from moderation.analyse.detect.request import DetectOptions
 from moderation.analyse.detect.run import run_manifest
-from moderation.plan import planner as planning
-from moderation.plan.planner import PlanRequest, load_plan
+from moderation.plan import planner
+from moderation.plan.request import PlanRequest
+from moderation.plan.store import load_plan
 from moderation.publish import commit as publishing
 from moderation.publish import strays
+from moderation.report import run_report
 from moderation.settings import Settings
 from rekognition import patience
 from rekognition.hooks import RekognitionHook
@@ -110,10 +112,10 @@ def load(*, load_id: str | None) -> str | None:
 
 def report(*, plan_uri: str, load_id: str | None) -> str:
     """The last task."""
-    return stages.report(plan_uri, load_id)
+    return run_report.report(plan_uri, load_id)
 
 
 def _shorten_waits() -> None:
     """A refused call is repeated after hundredths of a second; the bounds stay."""
-    planning._OWN_LOCK_SECONDS = strays._OWN_LOCK_SECONDS = 0.5
+    planner._OWN_LOCK_SECONDS = strays._OWN_LOCK_SECONDS = 0.5
     patience._BACKOFF = tenacity.wait_random_exponential(multiplier=0.02, max=0.5)

@@ -10,7 +10,7 @@ from typing import Any
 
 from chaos import points
 from moderation.plan import claims
-from moderation.plan.planner import load_plan
+from moderation.plan.store import load_plan
 from moderation.storage import s3_objects
 
 _STAGE = {

@@ -10,7 +10,7 @@ import pytest
 
 from moderation import stages
 from moderation.analyse.detect.eligibility import Memory, Verdict
-from moderation.plan.planner import PlanRequest
+from moderation.plan.request import PlanRequest
 from moderation.settings import Settings
 from support import airflow_runs, moderation_runs, pictures, smtp_server
 from support import rekognition_server as offline

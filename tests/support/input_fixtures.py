@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from moderation.settings import Settings
+from moderation.sources.base import Source
 from moderation.sources.listing import SCHEMA, Tally
-from moderation.sources.open import Source
 from support import pictures
 
 Put = Callable[..., None]

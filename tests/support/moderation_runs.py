@@ -28,7 +28,8 @@ from sqlalchemy.exc import OperationalError
 
 from local_aws.rekognition.launch import Rekognition
 from moderation import schema
-from moderation.plan.store import Plan, load_plan
+from moderation.plan.plan import Plan
+from moderation.plan.store import load_plan
 from moderation.settings import Settings
 from moderation.storage import s3_objects as s3
 from moderation.tables import catalog, published

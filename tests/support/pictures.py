@@ -235,6 +235,44 @@ def hundred_megapixel_png() -> bytes:
     return blank_png(10_000, 10_000)
 
 
+@lru_cache
+def interlaced_png(width: int = 320, height: int = 240) -> bytes:
+    """A PNG whose rows come in the seven passes of Adam7."""
+    image = noise(width, height)
+    passes = (
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    )
+    rows = [
+        b"\0" + b"".join(bytes(image.getpixel((x, y))) for x in range(left, width, across))  # type: ignore[arg-type]
+        for left, top, across, down in passes
+        for y in range(top, height, down)
+    ]
+    body = chunk(b"IDAT", zlib.compress(b"".join(rows)))
+    return png_header(width, height, interlace=1) + body + end_png()
+
+
+def no_end_png() -> bytes:
+    """A PNG that lacks its last chunk, and nothing else."""
+    return png()[:-12]
+
+
+def no_end_jpeg() -> bytes:
+    """A JPEG that lacks its end marker, and nothing else."""
+    return jpeg()[:-2]
+
+
+@lru_cache
+def restarting_jpeg(width: int = 320, height: int = 240) -> bytes:
+    """A JPEG with a restart marker behind each four blocks."""
+    return encode(noise(width, height), "JPEG", restart_marker_blocks=4)
+
+
 def zero_byte() -> bytes:
     """An empty file."""
     return b""
@@ -378,7 +416,7 @@ def _named(*makers: Maker) -> dict[str, Maker]:
 _REFUSED: dict[str, dict[str, Maker]] = {
     FORMAT: _named(
         zero_byte, text_named_jpg, truncated_jpeg, truncated_png, header_only_jpeg, header_only_png,
-        corrupt_png, webp, gif, bmp, scan_bomb,
+        corrupt_png, short_png, webp, gif, bmp, scan_bomb,
     ),
     DIMENSIONS: _named(forty_px, too_narrow, too_long, bomb_600mp, lying_header, zero_dimension),
     SIZE: _named(sixteen_megabyte),
@@ -392,6 +430,7 @@ HOSTILE: dict[str, Hostile] = {
 # is never unpacked.
 GOOD: dict[str, Maker] = _named(
     jpeg, png, cmyk, grey_jpeg, progressive_jpeg, sixteen_bit, sixteen_bit_rgba, grey_alpha, transparent_png,
-    palette, one_bit, animated_png, rotated_jpeg, lying_exif, deep_exif, huge_icc, trailing_bytes, short_png,
+    palette, one_bit, animated_png, rotated_jpeg, lying_exif, deep_exif, huge_icc, trailing_bytes,
+    interlaced_png, no_end_png, no_end_jpeg, restarting_jpeg,
     smallest, longest, text_bomb, icc_bomb,
 )  # fmt: skip

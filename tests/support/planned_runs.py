@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 
 from moderation.analyse.record import AnalysisRecord, JobStatus
 from moderation.flatten.rows import LoadContext
-from moderation.plan.store import ManifestRef, Plan, Totals
-from moderation.schema import INPUTS_SCHEMA
+from moderation.plan.plan import INPUTS_SCHEMA, ManifestRef, Plan, Totals
 from moderation.settings import Settings
 
 CREATED = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)

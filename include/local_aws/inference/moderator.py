@@ -14,15 +14,13 @@ from local_aws.inference.decode import ImageLimits, check, decode
 from local_aws.inference.memory import release_unused
 from local_aws.inference.networks import Networks
 from local_aws.inference.rules import ContentType, Label
+from local_aws.inference.slots import Slots
+from local_aws.inference.weight import HEAVY_BYTES
 
 MODEL_VERSION: Final = "offline-1.0"
 """Stands in every answer as ModerationModelVersion. Change it with any weight or rule: tables rely on it."""
 
 DEFAULT_MIN_CONFIDENCE: Final = 50.0
-
-HEAVY_BYTES: Final = 150_000_000
-"""A picture that takes more memory to decode (a PNG of 38 megapixels, say) is worked on alone: one of
-10,000×10,000 takes 400 MB, and the process is to stay under 700 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +58,7 @@ class Moderator:
         self._load = load
         self._networks: Networks | None = None
         self._loading = threading.Lock()
-        self._slots = threading.BoundedSemaphore(threads)
-        self._threads = threads
-        self._all_slots = threading.Lock()
+        self._slots = Slots(threads)
 
     def load(self) -> Networks:
         """Check and load the networks now (0.5 s), instead of with the first picture.
@@ -94,7 +90,7 @@ class Moderator:
             raise ValueError(f"min_confidence must be 0..100, not {min_confidence}")
         container = check(data, self._limits)
         networks = self.load()
-        with self._all() if container.decoder_bytes > HEAVY_BYTES else self._slots:
+        with self._all() if container.decoder_bytes > HEAVY_BYTES else self._slots.taken(1):
             inputs = tensors.normalise(tensors.resize(decode(container)))
             signals = networks.run(inputs)
         return Moderation(
@@ -107,15 +103,9 @@ class Moderator:
     @contextmanager
     def _all(self) -> Iterator[None]:
         """Take every slot, and start from as little memory as can be."""
-        with self._all_slots:  # two that each hold a part of the slots would wait for one another for ever
-            taken = 0
+        with self._slots.taken(self._slots.count):
+            release_unused()
             try:
-                for _ in range(self._threads):
-                    self._slots.acquire()
-                    taken += 1
-                release_unused()
                 yield
             finally:
-                for _ in range(taken):
-                    self._slots.release()
                 release_unused()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
+from local_aws.rekognition import http
 from local_aws.rekognition.app import App
 from local_aws.rekognition.configuration import from_environment
 from local_aws.rekognition.service import Service, StateInUse
@@ -47,6 +48,8 @@ def main() -> int:
             server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
             lifespan="on",
+            http=http.with_deadline(configuration.settings.head_seconds),
+            ws="none",
         )
     )
     server.run()

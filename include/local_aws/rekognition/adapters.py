@@ -18,7 +18,11 @@ from local_aws.rekognition.model import service_model
 
 _ARN = re.compile(
     r"arn:[a-z\d-]+:rekognition:(?P<region>[a-z\d-]+):(?P<account>\d{12})"
-    r":project/(?P<project>[a-zA-Z0-9_.\-]{1,255})/version/(?P<version>[a-zA-Z0-9_.\-]{1,255})/(?P<born>\d+)"
+    r":project/(?P<project>[a-zA-Z0-9_.\-]{1,255})/version/(?P<version>[a-zA-Z0-9_.\-]{1,255})/(?P<born>\d{1,13})"
+)
+_PROJECT_ARN = re.compile(
+    r"arn:[a-z\d-]+:rekognition:(?P<region>[a-z\d-]+):(?P<account>\d{12})"
+    r":project/(?P<project>[a-zA-Z0-9_.\-]{1,255})/(?P<born>\d{1,13})"
 )
 _ANSWERING = frozenset({"TRAINING_COMPLETED", "DEPRECATED"})
 _IGNORED = "EXPIRED"
@@ -46,21 +50,72 @@ class Adapter:
         return f"{self.arn.partition('/version/')[0]}/{_PROJECT_BORN}"
 
 
-def read_adapters(given: Mapping[str, Any]) -> dict[str, Adapter]:
+@dataclass(frozen=True)
+class Project:
+    """A project of adapters, which may have no version yet.
+
+    :param status: one of AWS's ProjectStatus values.
+    :param born: milliseconds since 1970.
+    """
+
+    arn: str
+    name: str
+    region: str
+    account: str
+    status: str
+    born: int
+
+    @classmethod
+    def of(cls, arn: str, status: str) -> Project:
+        """Read the ARN of a project.
+
+        :raises ValueError: it is none.
+        """
+        match = _PROJECT_ARN.fullmatch(arn)
+        if match is None:
+            raise ValueError(f"{arn!r} is not the ARN of a project")
+        return cls(arn, match["project"], match["region"], match["account"], status, int(match["born"]))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What exists: adapter versions and projects, each by ARN."""
+
+    adapters: Mapping[str, Adapter]
+    projects: Mapping[str, Project]
+
+
+def read_adapters(given: Mapping[str, Any]) -> Known:
     """Read adapters from a mapping of ARN to status.
 
-    :raises ValueError: a key is no version's ARN, or a value none of AWS's states.
+    A version brings its project with it; a project that is named itself may have no version.
+
+    :raises ValueError: a key is no ARN of a version or a project, or a value none of AWS's states.
     """
-    states = service_model().shape_for("ProjectVersionStatus").metadata["enum"]
+    adapters: dict[str, Adapter] = {}
+    projects: dict[str, Project] = {}
     for arn, status in given.items():
-        if not _ARN.fullmatch(arn):
-            raise ValueError(f"adapters: {arn!r} is not the ARN of an adapter version")
-        if status not in states:
-            raise ValueError(
-                f"adapters: {arn} cannot be {status!r}; there is {', '.join(states)}. "
-                "An adapter that is to be missing is left out"
-            )
-    return {arn: Adapter(arn, status) for arn, status in given.items()}
+        if _ARN.fullmatch(arn):
+            _check_status(arn, status, "ProjectVersionStatus")
+            adapters[arn] = Adapter(arn, status)
+        elif _PROJECT_ARN.fullmatch(arn):
+            _check_status(arn, status, "ProjectStatus")
+            projects[arn] = Project.of(arn, status)
+        else:
+            raise ValueError(f"adapters: {arn!r} is not the ARN of an adapter version or of a project")
+    for adapter in adapters.values():
+        arn = adapter.project_arn
+        projects.setdefault(arn, Project.of(arn, "CREATED"))
+    return Known(adapters, projects)
+
+
+def _check_status(arn: str, status: Any, shape: str) -> None:
+    states = service_model().shape_for(shape).metadata["enum"]
+    if status not in states:
+        raise ValueError(
+            f"adapters: {arn} cannot be {status!r}; there is {', '.join(states)}. "
+            "What is to be missing is left out"
+        )
 
 
 class AdapterBook:
@@ -71,6 +126,7 @@ class AdapterBook:
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._lock = threading.Lock()
+        self._given = tuple(given)
         self._known = read_adapters(given)
 
     def replace(self, given: Mapping[str, Any]) -> None:
@@ -80,22 +136,32 @@ class AdapterBook:
         """
         known = read_adapters(given)
         with self._lock:
-            self._known = known
+            self._given, self._known = tuple(given), known
 
     def describe(self) -> dict[str, str]:
         """Status by ARN."""
         with self._lock:
-            return {arn: adapter.status for arn, adapter in self._known.items()}
+            known = self._known
+        return {
+            arn: known.adapters[arn].status if arn in known.adapters else known.projects[arn].status
+            for arn in self._given
+        }
 
     def of(self, identity: Identity, account_id: str) -> list[Adapter]:
         """The adapters that a caller can see."""
         with self._lock:
-            known = list(self._known.values())
+            known = list(self._known.adapters.values())
         return [
             found
             for found in known
             if (found.part("region"), found.part("account")) == (identity.region, account_id)
         ]
+
+    def projects(self, identity: Identity, account_id: str) -> list[Project]:
+        """The projects that a caller can see."""
+        with self._lock:
+            known = list(self._known.projects.values())
+        return [found for found in known if (found.region, found.account) == (identity.region, account_id)]
 
     def answering(self, arn: str | None) -> str | None:
         """What the answers to a request for ``arn`` carry as ProjectVersion; None where the base answers.
@@ -104,7 +170,7 @@ class AdapterBook:
         Moderation": an expired adapter cannot be used, and calls default to the base model).
         """
         with self._lock:
-            found = self._known.get(arn or "")
+            found = self._known.adapters.get(arn or "")
         return found.arn if found and found.status in _ANSWERING else None
 
     def require_usable(self, arn: str, identity: Identity, account_id: str) -> None:
@@ -117,13 +183,13 @@ class AdapterBook:
         """
         _, _, _, region, account, _ = arn.split(":", 5)
         if region != identity.region or account != account_id:
-            raise ApiError(
-                "InvalidParameterException",
-                f"The project version belongs to account {account} in {region}; "
-                f"requests here are for account {account_id} in {identity.region}.",
+            reason = (
+                f"the project version belongs to account {account} in {region}; "
+                f"requests here are for account {account_id} in {identity.region}"
             )
+            raise ApiError("InvalidParameterException", reason=reason)
         with self._lock:
-            found = self._known.get(arn)
+            found = self._known.adapters.get(arn)
         if found is None:
             raise ApiError("ResourceNotFoundException", f"The resource {arn} was not found.")
         if found.status not in _ANSWERING and found.status != _IGNORED:

@@ -11,13 +11,14 @@ from local_aws.rekognition.errors import S3_OBJECT_MESSAGE, ApiError
 from local_aws.rekognition.limits import Limits
 from local_aws.rekognition.objects import (
     Caller,
-    Held,
     ObjectForbidden,
     ObjectMissing,
     ObjectStore,
     ObjectTooLarge,
+    Source,
     StorageRefused,
 )
+from local_aws.rekognition.parcels import Parcel
 
 DEFAULT_MIN_CONFIDENCE = 50.0
 """What applies when a request names none (developer guide, DetectModerationLabels)."""
@@ -41,21 +42,21 @@ class Analyzer:
     limits: Limits
     model_version: str
 
-    def fetch(self, store: ObjectStore, caller: Caller, bucket: str, key: str, version: str | None) -> Held:
-        """Read an image from S3.
+    def fetch(self, store: ObjectStore, caller: Caller, source: Source) -> Parcel:
+        """Read an image from S3; the caller closes it.
 
         :raises ApiError: it is missing, forbidden or too large.
         :raises StorageUnavailable: S3 is away.
         """
         limit = self.limits.image_bytes
         try:
-            return store.read(caller, bucket, key, limit=limit, version=version)
+            return store.read(caller, source, limit=limit)
         except ObjectTooLarge as error:
-            raise ApiError(
-                "ImageTooLargeException", f"Image size is too large: {error.size} bytes, the limit is {limit}"
-            ) from error
+            reason = f"{error.size} bytes, the limit is {limit}"
+            raise ApiError("ImageTooLargeException", reason=reason) from error
         except (ObjectMissing, ObjectForbidden, StorageRefused) as error:
-            raise ApiError("InvalidS3ObjectException", S3_OBJECT_MESSAGE) from error
+            reason = f"{type(error).__name__}: {error}"
+            raise ApiError("InvalidS3ObjectException", S3_OBJECT_MESSAGE, reason=reason) from error
 
     def analyse(
         self, data: bytes, min_confidence: float | None, *, adapter: str | None = None
@@ -71,7 +72,7 @@ class Analyzer:
         try:
             found = self.moderator.moderate(data, min_confidence=threshold)
         except ImageRejected as rejected:
-            raise ApiError(rejected.code, rejected.message) from rejected
+            raise ApiError(rejected.code, rejected.message, reason=rejected.reason) from rejected
         by_adapter = {"ProjectVersion": adapter} if adapter else {}
         return {
             **by_adapter,

@@ -12,15 +12,16 @@ from typing import Any
 from botocore.model import OperationModel
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from local_aws.rekognition import admin, auth, model, protocol, validation
-from local_aws.rekognition.errors import ApiError
+from local_aws.rekognition import admin, auth, model, parcels, protocol, validation
+from local_aws.rekognition.errors import MESSAGES, SERVICE_UNAVAILABLE, ApiError, access_denied
 from local_aws.rekognition.faults import Struck
+from local_aws.rekognition.intake import Bounds, Intake
 from local_aws.rekognition.operations import OPERATIONS
 from local_aws.rekognition.operations.call import Call
+from local_aws.rekognition.parcels import Parcel
 from local_aws.rekognition.service import Service
 
 _log = logging.getLogger(__name__)
@@ -57,67 +58,98 @@ class App:
 
 
 class AwsEndpoint:
-    """AWS JSON 1.1 over POST: signature, faults, rate, parameters, operation, in this order."""
+    """AWS JSON 1.1 over POST: head, body, signature, parameters, faults, rate, operation, in this order.
+
+    What a request is refused for costs it nothing that comes later in this order: one without a key is not
+    read, one that breaks a constraint takes nothing from the quota.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        settings = service.settings
+        self._bounds = Bounds(
+            service.limits.body_bytes,
+            settings.body_idle_seconds,
+            settings.body_seconds,
+            service.waiting_room,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request_id = protocol.new_request_id()
         request = Request(scope, receive)
+        intake = Intake(request, self._bounds)
         try:
-            if _content_length(request) > _LARGE_BODY:
-                async with self._large:  # a request with an image is held in memory until it is answered
-                    status, body = await self._answer(request, request_id)
-            else:
-                status, body = await self._answer(request, request_id)
+            status, body = await self._answer(request, intake, request_id)
         except _ConnectionCut:
             _cut(send)
             return
         except ClientDisconnect:
             return
-        headers = {"x-amzn-RequestId": request_id, "Content-Type": model.CONTENT_TYPE}
-        await Response(body, status, headers)(scope, receive, send)
+        await _reply(send, intake, status=status, body=body, request_id=request_id)
 
-    async def _answer(self, request: Request, request_id: str) -> tuple[int, bytes]:
+    async def _answer(self, request: Request, intake: Intake, request_id: str) -> tuple[int, bytes]:
         try:
-            return 200, await self._perform(request, request_id)
+            return 200, await self._perform(request, intake, request_id)
         except ApiError as error:
             failure = error
-        except _ConnectionCut:
-            raise
-        except ClientDisconnect:
+        except (_ConnectionCut, ClientDisconnect):
             raise
         except Exception:  # as AWS does: a fault of the server is a 500 to the client, the log says which
             _log.exception("request %s failed by a fault of the server", request_id)
-            failure = ApiError("InternalServerError", "Internal server error.")
-        return protocol.error_status(failure.code), protocol.encode_error(failure, request_id)
+            failure = ApiError("InternalServerError")
+        if failure.reason:
+            _log.info("request %s was refused: %s", request_id, failure)
+        status = failure.status or protocol.error_status(failure.code)
+        return status, protocol.encode_error(failure, request_id)
 
-    async def _perform(self, request: Request, request_id: str) -> bytes:
+    async def _perform(self, request: Request, intake: Intake, request_id: str) -> bytes:
         service = self._service
-        body = await _read_body(request, service.limits.body_bytes)
-        identity = self._authenticate(request, body)
+        claim = self._read_claim(request)
         name, shape = _operation(request)
-        document = protocol.decode(body)
-        job_name = document.get("JobName") if isinstance(document, dict) else None
-        faults = service.faults.strike(name, job_name if isinstance(job_name, str) else None)
-        _refuse_by_fault(faults)
-        service.throttle.take(identity.region, name, service.limits.rate(name, identity.region))
-        code = service.settings.constraint_error_code
-        parameters = validation.parse_input(shape.input_shape, document, violation_code=code)
-        answer = await OPERATIONS[name](Call(service, identity, parameters, request_id, faults))
+        with await intake.take() as body:
+            identity = claim.prove(body_sha256=body.sha256)
+            parameters = await self._parse(shape, body)
+        try:
+            faults = service.faults.strike(name, parameters.get("JobName"))
+            _refuse_by_fault(faults, self._user_arn(identity), name)
+            service.throttle.take(identity.region, name, service.limits.rate(name, identity.region))
+            answer = await OPERATIONS[name](Call(name, service, identity, parameters, request_id, faults))
+        finally:
+            parcels.close_all(parameters)
         await _delay_by_fault(faults, request)
         return protocol.encode(shape.output_shape, answer)
 
-    def _authenticate(self, request: Request, body: bytes) -> auth.Identity:
+    def _user_arn(self, identity: auth.Identity) -> str:
+        return auth.user_arn(identity, account_id=self._service.settings.account_id)
+
+    def _read_claim(self, request: Request) -> auth.Claim:
         headers: dict[str, str] = {}
         for name, value in request.headers.items():
             headers[name] = f"{headers[name]},{value}" if name in headers else value
-        signed = auth.SignedRequest(request.method, request.url.path, request.url.query, headers, body)
+        head = auth.RequestHead(request.method, request.url.path, request.url.query, headers)
         skew = timedelta(seconds=self._service.settings.clock_skew_seconds)
-        return auth.verify(signed, self._service.secrets, now=datetime.now(UTC), allowed_skew=skew)
+        return auth.read_claim(head, self._service.secrets, now=datetime.now(UTC), allowed_skew=skew)
+
+    async def _parse(self, shape: OperationModel, body: Parcel) -> dict[str, Any]:
+        """Decode and check the parameters; a large body is in memory only meanwhile, its blobs are packed."""
+        code, folder = self._service.settings.constraint_error_code, self._service.waiting_room
+
+        def parse() -> dict[str, Any]:
+            document = protocol.decode(body.read())
+            found = validation.parse_input(shape.input_shape, document, violation_code=code)
+            try:
+                parcels.pack_blobs(found, folder)
+            except BaseException:
+                parcels.close_all(found)
+                raise
+            return found
+
+        if body.size <= _LARGE_BODY:
+            return parse()
+        async with self._large:
+            return await asyncio.get_running_loop().run_in_executor(self._service.control, parse)
 
 
 def _operation(request: Request) -> tuple[str, OperationModel]:
@@ -139,40 +171,26 @@ def _operation(request: Request) -> tuple[str, OperationModel]:
     return name, model.operation_model(name)
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
-    """Return the body.
-
-    :raises ApiError: it is larger than ``limit`` bytes; no more than that is read.
-    """
-    body = bytearray()
-    if _content_length(request) <= limit:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                break
-        else:
-            return bytes(body)
-    raise ApiError("RequestEntityTooLargeException", f"The request is larger than {limit} bytes.")
-
-
-def _content_length(request: Request) -> int:
-    text = request.headers.get("content-length", "0")
-    return int(text) if text.isdecimal() else 0
-
-
-def _refuse_by_fault(faults: Struck) -> None:
+def _refuse_by_fault(faults: Struck, user_arn: str, operation: str) -> None:
     if faults.of("drop"):
         raise _ConnectionCut
-    rule = faults.of("throttle", "internal_error", "ineligible", "error")
+    rule = faults.of("throttle", "unavailable", "internal_error", "ineligible", "error")
     if rule is None:
         return
-    code, message = {
-        "throttle": ("ThrottlingException", "Slow down; sudden increase in rate of requests."),
-        "internal_error": ("InternalServerError", "Internal server error."),
-        "ineligible": ("AccessDeniedException", "This account is not authorized to perform the action."),
-        "error": ("InternalServerError", "The request was refused by a fault rule."),
+    refusal = {
+        "throttle": ApiError("ThrottlingException"),
+        "unavailable": ApiError("ThrottlingException", SERVICE_UNAVAILABLE, status=500),
+        "internal_error": ApiError("InternalServerError"),
+        "ineligible": access_denied(user_arn=user_arn, operation=operation),
+        "error": ApiError("InternalServerError"),
     }[rule.kind]
-    raise ApiError(rule.code or code, rule.message or message)
+    code = rule.code or refusal.code
+    text = rule.message or (refusal.message if code == refusal.code else MESSAGES.get(code))
+    raise ApiError(
+        code,
+        text or "The request was refused by a fault rule.",
+        status=refusal.status if not rule.code else None,
+    )
 
 
 async def _delay_by_fault(faults: Struck, request: Request) -> None:
@@ -185,6 +203,23 @@ async def _delay_by_fault(faults: Struck, request: Request) -> None:
             await asyncio.sleep(0.05)
             waited += 0.05
         raise _ConnectionCut
+
+
+async def _reply(send: Send, intake: Intake, *, status: int, body: bytes, request_id: str) -> None:
+    """Send the whole answer; of a request that was not read, read the rest before the connection closes."""
+    headers = [
+        (b"x-amzn-requestid", request_id.encode()),
+        (b"content-type", model.CONTENT_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    if not intake.is_whole:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if not intake.is_whole:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await intake.drain()
+        body = b""
+    await send({"type": "http.response.body", "body": body})
 
 
 def _cut(send: Send) -> None:

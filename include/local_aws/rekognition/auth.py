@@ -1,14 +1,20 @@
-"""Verifying Signature Version 4 with botocore's own signing code."""
+"""Verifying Signature Version 4 with botocore's own signing code, in two steps.
+
+The first needs a request's head only, so that a caller without a good key is refused before a byte of its
+body is read; the second needs the digest of the body. Source of the rules: AWS's guide to Signature Version
+4.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -21,6 +27,7 @@ from local_aws.rekognition.model import SERVICE
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
+_LONGEST_PRESIGNED_SECONDS = 7 * 86_400
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,14 @@ class Identity:
     region: str
 
 
+def user_arn(identity: Identity, *, account_id: str) -> str:
+    """Name who signed, as AWS's error texts do; the access key stands in for a user's name."""
+    return f"arn:aws:iam::{account_id}:user/{identity.access_key}"
+
+
 @dataclass(frozen=True)
-class SignedRequest:
-    """The parts of an HTTP request that a signature covers.
+class RequestHead:
+    """The parts of an HTTP request that stand before its body and that a signature covers.
 
     :param headers: by lower-case name; several values of one name joined with a comma.
     """
@@ -42,15 +54,64 @@ class SignedRequest:
     path: str
     query: str
     headers: Mapping[str, str]
-    body: bytes
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who a request's head says has signed it; nothing is proven before :meth:`prove`.
+
+    :param identity: for the log only, until then.
+    """
+
+    identity: Identity
+    _head: RequestHead
+    _stated: _Stated
+    _secret: str
+
+    def prove(self, *, body_sha256: str) -> Identity:
+        """Check the signature.
+
+        :param body_sha256: hexadecimal digest of the body that arrived.
+        :raises ApiError: InvalidSignatureException.
+        """
+        stated = self._stated
+        claimed = self._head.headers.get("x-amz-content-sha256")
+        if claimed is not None and claimed != body_sha256:
+            raise _mismatch()
+        key = Credentials(self.identity.access_key, self._secret)
+        verifier = _Verifier(key, self.identity.region, stated.signed, body_sha256)
+        if not hmac.compare_digest(_expected(verifier, self._head, stated), stated.signature.encode()):
+            raise _mismatch()
+        return self.identity
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """What a request says about its signature, in its Authorization header or in its query.
+
+    :param signed: the names of the headers that were signed.
+    :param query: the query string that was signed.
+    :param lifetime: how long the signature holds; None for the clock's skew alone.
+    """
+
+    credential: str
+    signed: tuple[str, ...]
+    signature: str
+    timestamp: str
+    query: str
+    token: str | None
+    lifetime: timedelta | None = None
 
 
 class _Verifier(SigV4Auth):
     """Signs exactly the headers a client says it signed, over the body that arrived."""
 
-    def __init__(self, credentials: Credentials, region: str, signed: list[str]) -> None:
+    def __init__(
+        self, credentials: Credentials, region: str, signed: tuple[str, ...], body_sha256: str
+    ) -> None:
         super().__init__(credentials, SERVICE, region)
         self._signed = signed
+        self._body_sha256 = body_sha256
 
     def headers_to_sign(self, request: Any) -> HTTPHeaders:
         headers = HTTPHeaders()
@@ -58,11 +119,18 @@ class _Verifier(SigV4Auth):
             headers[name] = request.headers.get(name, "")
         return headers
 
+    def payload(self, request: Any) -> str:
+        return self._body_sha256
 
-def verify(
-    request: SignedRequest, secrets: Mapping[str, str], *, now: datetime, allowed_skew: timedelta
-) -> Identity:
-    """Check a request's signature.
+
+def read_claim(
+    head: RequestHead, secrets: Mapping[str, str], *, now: datetime, allowed_skew: timedelta
+) -> Claim:
+    """Check all that a request's head can tell about its signature.
+
+    Signatures stand in the Authorization header or, presigned, in the query. Their time is that of
+    ``X-Amz-Date`` or, where there is none, of a signed ``Date``. A client that sends ``x-amz-content-sha256``
+    has its signature checked here already.
 
     :param secrets: secret keys by access key.
     :param now: the server's clock, with time zone.
@@ -70,23 +138,59 @@ def verify(
     :raises ApiError: MissingAuthenticationTokenException, IncompleteSignatureException,
         UnrecognizedClientException or InvalidSignatureException.
     """
-    header = request.headers.get("authorization")
-    if not header:
-        raise ApiError("MissingAuthenticationTokenException", "Missing Authentication Token")
-    fields = _authorization_fields(header)
-    access_key, date, region = _scope(fields["Credential"])
-    signed = fields["SignedHeaders"].lower().split(";")
-    timestamp = _timestamp(request.headers, date, now=now, allowed_skew=allowed_skew)
+    stated = _stated(head)
+    access_key, date, region = _scope(stated.credential)
+    _check_time(stated, date, now=now, allowed_skew=allowed_skew)
     secret = secrets.get(access_key)
-    if secret is None or "x-amz-security-token" in request.headers:  # only long-lived keys exist here
+    if secret is None or stated.token is not None:  # only long-lived keys exist here
         raise ApiError(
             "UnrecognizedClientException", "The security token included in the request is invalid."
         )
-    _check_coverage(request, signed)
-    verifier = _Verifier(Credentials(access_key, secret), region, signed)
-    if not hmac.compare_digest(_expected(verifier, request, timestamp), fields["Signature"].encode()):
-        raise _mismatch()
-    return Identity(access_key, region)
+    _check_coverage(head, stated.signed)
+    claim = Claim(Identity(access_key, region), head, stated, secret)
+    declared = head.headers.get("x-amz-content-sha256")
+    if declared is not None:
+        claim.prove(body_sha256=declared)
+    return claim
+
+
+def _stated(head: RequestHead) -> _Stated:
+    header = head.headers.get("authorization")
+    if header:
+        fields = _authorization_fields(header)
+        return _Stated(
+            fields["Credential"],
+            tuple(fields["SignedHeaders"].lower().split(";")),
+            fields["Signature"],
+            _timestamp_of_headers(head.headers, fields["SignedHeaders"].lower().split(";")),
+            head.query,
+            head.headers.get("x-amz-security-token"),
+        )
+    given = dict(parse_qsl(head.query, keep_blank_values=True))
+    if "X-Amz-Signature" not in given:
+        raise ApiError("MissingAuthenticationTokenException", "Missing Authentication Token")
+    return _stated_in_query(head.query, given)
+
+
+def _stated_in_query(query: str, given: Mapping[str, str]) -> _Stated:
+    needed = ("Algorithm", "Credential", "SignedHeaders", "Expires", "Date")
+    missing = [name for name in needed if not given.get(f"X-Amz-{name}")]
+    lifetime = given.get("X-Amz-Expires", "")
+    if missing or given["X-Amz-Algorithm"] != _ALGORITHM or not lifetime.isdecimal():
+        text = " ".join(f"AWS query-string parameters must include 'X-Amz-{name}'." for name in missing)
+        raise ApiError("IncompleteSignatureException", text or f"X-Amz-Algorithm must be {_ALGORITHM}.")
+    if int(lifetime) > _LONGEST_PRESIGNED_SECONDS:
+        raise ApiError("IncompleteSignatureException", "X-Amz-Expires must be less than a week (in seconds).")
+    rest = "&".join(part for part in query.split("&") if not part.startswith("X-Amz-Signature="))
+    return _Stated(
+        given["X-Amz-Credential"],
+        tuple(given["X-Amz-SignedHeaders"].lower().split(";")),
+        given["X-Amz-Signature"],
+        given["X-Amz-Date"],
+        rest,
+        given.get("X-Amz-Security-Token"),
+        timedelta(seconds=int(lifetime)),
+    )
 
 
 def _authorization_fields(header: str) -> dict[str, str]:
@@ -121,8 +225,19 @@ def _scope(credential: str) -> tuple[str, str, str]:
     return access_key, date, region
 
 
-def _timestamp(headers: Mapping[str, str], date: str, *, now: datetime, allowed_skew: timedelta) -> str:
-    text = headers.get("x-amz-date", "")
+def _timestamp_of_headers(headers: Mapping[str, str], signed: list[str]) -> str:
+    """The time of a signature in the form that was signed, or text that is none."""
+    if "x-amz-date" in headers or "date" not in signed:
+        return headers.get("x-amz-date", "")
+    text = headers.get("date", "")
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC).strftime(_TIME_FORMAT)
+    except ValueError:
+        return text
+
+
+def _check_time(stated: _Stated, date: str, *, now: datetime, allowed_skew: timedelta) -> None:
+    text = stated.timestamp
     try:
         signed_at = datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)
     except ValueError:
@@ -135,34 +250,35 @@ def _timestamp(headers: Mapping[str, str], date: str, *, now: datetime, allowed_
             f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
             f"'{date}' != '{text[:8]}', from '{text}'.",
         )
-    minutes = f"{allowed_skew.total_seconds() / 60:g} min."
+    lifetime = allowed_skew if stated.lifetime is None else stated.lifetime
     clock = now.strftime(_TIME_FORMAT)
-    if signed_at < now - allowed_skew:
-        oldest = (now - allowed_skew).strftime(_TIME_FORMAT)
-        text = f"Signature expired: {text} is now earlier than {oldest} ({clock} - {minutes})"
+    if signed_at < now - lifetime:
+        oldest = (now - lifetime).strftime(_TIME_FORMAT)
+        text = f"Signature expired: {text} is now earlier than {oldest} ({clock} - {_minutes(lifetime)})"
         raise ApiError("InvalidSignatureException", text)
     if signed_at > now + allowed_skew:
         newest = (now + allowed_skew).strftime(_TIME_FORMAT)
-        text = f"Signature not yet current: {text} is still later than {newest} ({clock} + {minutes})"
+        skew = _minutes(allowed_skew)
+        text = f"Signature not yet current: {text} is still later than {newest} ({clock} + {skew})"
         raise ApiError("InvalidSignatureException", text)
-    return text
 
 
-def _check_coverage(request: SignedRequest, signed: list[str]) -> None:
+def _minutes(length: timedelta) -> str:
+    return f"{length.total_seconds() / 60:g} min."
+
+
+def _check_coverage(head: RequestHead, signed: tuple[str, ...]) -> None:
     """Refuse a request whose meaning could be changed without breaking its signature."""
-    must = {"host"} | {name for name in request.headers if name.startswith("x-amz-")}
-    if not must <= set(signed) or any(name not in request.headers for name in signed):
-        raise _mismatch()
-    claimed = request.headers.get("x-amz-content-sha256")
-    if claimed is not None and claimed != hashlib.sha256(request.body).hexdigest():
+    must = {"host"} | {name for name in head.headers if name.startswith("x-amz-")}
+    if not must <= set(signed) or any(name not in head.headers for name in signed):
         raise _mismatch()
 
 
-def _expected(verifier: _Verifier, request: SignedRequest, timestamp: str) -> bytes:
-    query = f"?{request.query}" if request.query else ""
-    url = f"http://{request.headers['host']}{request.path}{query}"
-    aws_request = AWSRequest(method=request.method, url=url, headers=dict(request.headers), data=request.body)
-    aws_request.context["timestamp"] = timestamp
+def _expected(verifier: _Verifier, head: RequestHead, stated: _Stated) -> bytes:
+    query = f"?{stated.query}" if stated.query else ""
+    url = f"http://{head.headers['host']}{head.path}{query}"
+    aws_request = AWSRequest(method=head.method, url=url, headers=dict(head.headers))
+    aws_request.context["timestamp"] = stated.timestamp
     canonical = verifier.canonical_request(aws_request)
     signature: str = verifier.signature(verifier.string_to_sign(aws_request, canonical), aws_request)
     return signature.encode()

@@ -16,7 +16,8 @@ from typing import Any
 from local_aws.rekognition.model import service_model
 
 REQUEST_KINDS = {
-    "throttle": "refused with ThrottlingException (or `code`) before any work",
+    "throttle": "refused with ThrottlingException (or `code`), HTTP 400, before any work",
+    "unavailable": "ThrottlingException with HTTP 500, Service Unavailable, before any work",
     "internal_error": "InternalServerError, HTTP 500, before any work",
     "ineligible": "AccessDeniedException: the account may not use the operation",
     "error": "refused with `code` and `message` before any work",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from local_aws.inference.weight import HEAD_BYTES, weigh
 from local_aws.rekognition import manifest
 from local_aws.rekognition.adapters import AdapterBook
 from local_aws.rekognition.analysis import Analyzer
@@ -23,6 +24,7 @@ from local_aws.rekognition.objects import (
     ObjectForbidden,
     ObjectMissing,
     ObjectStore,
+    Source,
     StorageRefused,
     StorageUnavailable,
 )
@@ -113,18 +115,14 @@ class JobRun:
 
     def _fetch_manifest(self) -> Path:
         path = self._folder / "manifest.jsonl"
-        source = self._job.request["Input"]["S3Object"]
+        source = Source.of(self._job.request["Input"]["S3Object"])
         if not path.exists():
             try:
-                self._patiently(
-                    lambda: self._shop.objects.download(
-                        self._caller, source["Bucket"], source["Name"], path, source.get("Version")
-                    )
-                )
+                self._patiently(lambda: self._shop.objects.download(self._caller, source, path))
             except (ObjectMissing, StorageRefused):
                 raise JobFailed("INVALID_S3_OBJECT", S3_OBJECT_MESSAGE) from None
             except ObjectForbidden:
-                raise JobFailed("ACCESS_DENIED", f"Access to {_address(source)} was denied.") from None
+                raise JobFailed("ACCESS_DENIED", f"Access to {source.uri} was denied.") from None
         limits = self._shop.analyzer.limits
         total, size = manifest.count_lines(path), path.stat().st_size
         if not 0 < total <= limits.manifest_lines or size > limits.manifest_bytes:
@@ -145,7 +143,7 @@ class JobRun:
         try:
             self._patiently(lambda: self._shop.objects.check_bucket(self._caller, bucket))
         except (ObjectMissing, StorageRefused):
-            raise JobFailed("INVALID_OUTPUT_CONFIG", f"The output bucket {bucket} does not exist.") from None
+            raise JobFailed("INVALID_OUTPUT_CONFIG", _no_output(bucket, self._job.region)) from None
         except ObjectForbidden:
             raise JobFailed("ACCESS_DENIED", f"Access to the output bucket {bucket} was denied.") from None
 
@@ -183,14 +181,17 @@ class JobRun:
             text = rule.message or "The image could not be processed."
             return _done(_Outcome(error=ApiError(rule.code or "InternalServerError", text)))
         analyzer, objects = self._shop.analyzer, self._shop.objects
+        source = Source(line.bucket, line.key)
         try:
-            held = self._patiently(lambda: analyzer.fetch(objects, self._caller, line.bucket, line.key, None))
+            image = self._patiently(lambda: analyzer.fetch(objects, self._caller, source))
         except ApiError as error:
             return _done(_Outcome(error=error))
         looked = self._shop.pool.submit(
-            ("jobs", self._job.job_id), lambda: self._look(held.data, line.number)
+            ("jobs", self._job.job_id),
+            lambda: self._look(image.read(), line.number),
+            effort=weigh(image.read(HEAD_BYTES)),
         )
-        looked.add_done_callback(lambda _: held.release())
+        looked.add_done_callback(lambda _: image.close())
         return looked
 
     def _look(self, data: bytes, number: int) -> _Outcome:
@@ -284,7 +285,7 @@ class JobRun:
         except ObjectForbidden:
             raise JobFailed("ACCESS_DENIED", f"Writing to the output bucket {bucket} was denied.") from None
         except ObjectMissing:
-            raise JobFailed("INVALID_OUTPUT_CONFIG", f"The output bucket {bucket} does not exist.") from None
+            raise JobFailed("INVALID_OUTPUT_CONFIG", _no_output(bucket, self._job.region)) from None
         except StorageRefused as error:
             code = "INVALID_KMS_KEY" if kms_key else "INVALID_OUTPUT_CONFIG"
             raise JobFailed(code, f"S3 did not accept the results: {error}") from error
@@ -320,5 +321,5 @@ def _abandon(future: Future[Future[_Outcome]] | None) -> None:
         future.add_done_callback(lambda done: done.exception() or done.result().cancel())
 
 
-def _address(source: dict[str, Any]) -> str:
-    return f"s3://{source['Bucket']}/{source['Name']}"
+def _no_output(bucket: str, region: str) -> str:
+    return f"The output bucket {bucket} does not exist in {region}."

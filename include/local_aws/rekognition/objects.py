@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,12 +13,16 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from local_aws.rekognition.parcels import Parcel
+from local_aws.rekognition.regions import BucketRegions
+
 _FORBIDDEN = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"}
 _CONNECTIONS = 32
+_BLOCK = 1024 * 1024
 
 
 class ObjectMissing(Exception):
-    """The bucket, the object or the version does not exist."""
+    """The bucket, the object or the version does not exist in the caller's region."""
 
 
 class ObjectForbidden(Exception):
@@ -41,56 +45,25 @@ class StorageUnavailable(Exception):
     """S3 did not answer or had an error of its own; a later try may succeed."""
 
 
-class MemoryBudget:
-    """Bounds the bytes of encoded images that are in memory at once.
-
-    An image larger than the whole budget is let in when nothing else is.
-
-    :param limit: bytes.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._used = 0
-        self._changed = threading.Condition()
-
-    def acquire(self, size: int) -> None:
-        """Wait until there is room."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._used == 0 or self._used + size <= self._limit)
-            self._used += size
-
-    def release(self, size: int) -> None:
-        """Give room back."""
-        with self._changed:
-            self._used -= size
-            self._changed.notify_all()
-
-
-@dataclass(frozen=True)
-class Held:
-    """An object in memory, counted against the budget until :meth:`release`."""
-
-    data: bytes
-    budget: MemoryBudget
-
-    def release(self) -> None:
-        """Give its room back; call once."""
-        self.budget.release(len(self.data))
-
-
 class ObjectStore:
     """S3 as a set of callers sees it.
 
+    A version that is named must exist: an S3 that keeps no versions of a bucket, and hands out the object all
+    the same, is not believed. A bucket of another region than the caller's counts as missing (developer
+    guide: "the bucket must be in the region of the endpoint").
+
     :param endpoint_url: S3's address; the server talks to no other.
     :param secrets: secret keys by access key.
-    :param budget: memory for what :meth:`read` returns.
+    :param waiting_room: folder for what :meth:`read` returns.
     """
 
-    def __init__(self, endpoint_url: str, secrets: Mapping[str, str], budget: MemoryBudget) -> None:
+    def __init__(
+        self, endpoint_url: str, secrets: Mapping[str, str], regions: BucketRegions, waiting_room: Path
+    ) -> None:
         self._endpoint_url = endpoint_url
         self._secrets = secrets
-        self._budget = budget
+        self._regions = regions
+        self._waiting_room = waiting_room
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 
@@ -99,59 +72,57 @@ class ObjectStore:
         for client in self._clients.values():
             client.close()
 
-    def read(self, caller: Caller, bucket: str, key: str, *, limit: int, version: str | None = None) -> Held:
-        """Return a whole object.
+    def read(self, caller: Caller, source: Source, *, limit: int) -> Parcel:
+        """Return a whole object; the caller closes it.
 
         :param limit: greatest size in bytes.
         :raises ObjectTooLarge: it is larger.
-        :raises ObjectMissing: it does not exist.
+        :raises ObjectMissing: it does not exist in the caller's region.
         :raises ObjectForbidden: the caller may not read it.
         :raises StorageUnavailable: S3 is away.
         """
-        extra = {"VersionId": version} if version else {}
         with _translated():
-            answer = self._client(caller).get_object(Bucket=bucket, Key=key, **extra)
-            body, size = answer["Body"], int(answer["ContentLength"])
-            with body:
+            answer = self._get(caller, source)
+            size = int(answer["ContentLength"])
+            with closing(answer["Body"]) as body:
                 if size > limit:
                     raise ObjectTooLarge(size)
-                self._budget.acquire(size)
+                parcel = Parcel(self._waiting_room)
                 try:
-                    data = body.read()
-                    if len(data) != size:
-                        raise StorageUnavailable(f"{len(data)} of {size} bytes arrived")
+                    for block in body.iter_chunks(_BLOCK):
+                        parcel.write(block)
+                    if parcel.size != size:
+                        raise StorageUnavailable(f"{parcel.size} of {size} bytes arrived")
                 except BaseException:
-                    self._budget.release(size)
+                    parcel.close()
                     raise
-        return Held(data, self._budget)
+        return parcel
 
-    def size(self, caller: Caller, bucket: str, key: str, version: str | None = None) -> int:
+    def size(self, caller: Caller, source: Source) -> int:
         """Return an object's size in bytes; errors as :meth:`read`."""
-        extra = {"VersionId": version} if version else {}
         with _translated():
-            return int(self._client(caller).head_object(Bucket=bucket, Key=key, **extra)["ContentLength"])
+            client = self._client_for(caller, source.bucket)
+            answer = client.head_object(Bucket=source.bucket, Key=source.key, **source.extra)
+            source.check(answer)
+            return int(answer["ContentLength"])
 
-    def download(
-        self, caller: Caller, bucket: str, key: str, target: Path, version: str | None = None
-    ) -> None:
+    def download(self, caller: Caller, source: Source, target: Path) -> None:
         """Copy an object into a file, which appears only when it is whole; errors as :meth:`read`."""
         part = target.with_name(target.name + ".part")
-        extra = {"VersionId": version} if version else {}
-        with _translated():
-            body = self._client(caller).get_object(Bucket=bucket, Key=key, **extra)["Body"]
-            with body, part.open("wb") as out:
-                for block in body.iter_chunks(1024 * 1024):
-                    out.write(block)
+        with _translated(), closing(self._get(caller, source)["Body"]) as body, part.open("wb") as out:
+            for block in body.iter_chunks(_BLOCK):
+                out.write(block)
         part.replace(target)
 
     def check_bucket(self, caller: Caller, bucket: str) -> None:
         """Check that a bucket exists; a caller who may not look at the bucket itself passes.
 
-        :raises ObjectMissing: it does not.
+        :raises ObjectMissing: it does not, or it is in another region than the caller's.
         """
         with _translated():
+            client = self._client_for(caller, bucket)
             try:
-                self._client(caller).head_bucket(Bucket=bucket)
+                client.head_bucket(Bucket=bucket)
             except ClientError as error:
                 if _status(error) != 403:
                     raise
@@ -164,9 +135,25 @@ class ObjectStore:
         """
         extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
         with _translated(), source.open("rb") as body:
-            self._client(caller).put_object(
+            self._client_for(caller, bucket).put_object(
                 Bucket=bucket, Key=key, Body=body, ContentType="application/json", **extra
             )
+
+    def _get(self, caller: Caller, source: Source) -> Any:
+        client = self._client_for(caller, source.bucket)
+        answer = client.get_object(Bucket=source.bucket, Key=source.key, **source.extra)
+        try:
+            source.check(answer)
+        except ObjectMissing:
+            answer["Body"].close()
+            raise
+        return answer
+
+    def _client_for(self, caller: Caller, bucket: str) -> Any:
+        client = self._client(caller)
+        if self._regions.is_elsewhere(client, bucket, region=caller.region):
+            raise ObjectMissing(f"the bucket {bucket} is not in {caller.region}")
+        return client
 
     def _client(self, caller: Caller) -> Any:
         secret = self._secrets.get(caller.access_key)
@@ -198,6 +185,40 @@ class Caller:
 
     access_key: str
     region: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """An object, or one version of it."""
+
+    bucket: str
+    key: str
+    version: str | None = None
+
+    @classmethod
+    def of(cls, member: Mapping[str, str]) -> Source:
+        """Read an ``S3Object`` of the API that has Bucket and Name."""
+        return cls(member["Bucket"], member["Name"], member.get("Version"))
+
+    @property
+    def uri(self) -> str:
+        """Its ``s3://`` address, without the version."""
+        return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def extra(self) -> dict[str, str]:
+        """What a request for it carries beside bucket and key."""
+        return {"VersionId": self.version} if self.version else {}
+
+    def check(self, answer: Mapping[str, Any]) -> None:
+        """Check that S3 answered with the version that was named.
+
+        A bucket without versions has only the one called ``null`` (S3 user guide, "Versioning").
+
+        :raises ObjectMissing: it answered with another, or keeps none.
+        """
+        if self.version and answer.get("VersionId", "null") != self.version:
+            raise ObjectMissing(f"there is no version {self.version}")
 
 
 @contextmanager

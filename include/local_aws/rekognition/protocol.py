@@ -12,7 +12,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from local_aws.rekognition import model
 from local_aws.rekognition.errors import ApiError
 
-_FRONT_END_STATUS = {"RequestEntityTooLargeException": 413}
+_FRONT_END_STATUS = {"RequestEntityTooLargeException": 413, "RequestTimeoutException": 408}
 """Codes of the HTTP layer in front of the service; all others answer 400."""
 
 
@@ -72,9 +72,12 @@ def _prepare(shape: Shape, value: Any, path: str) -> Any:
 def error_status(code: str) -> int:
     """Return the HTTP status of an error code.
 
-    500 for what the service model marks as a fault (InternalServerError, ThrottlingException), 400 for all
-    else, signature errors included, as AWS's JSON services answer.
+    500 for InternalServerError, 400 for all else, signature errors included, as AWS's JSON services answer.
+    The service model marks ThrottlingException as a fault too, but the developer guide has it as a 400 as
+    well as a 500: the error itself says when it is the latter.
     """
+    if code == "ThrottlingException":
+        return 400
     return model.modelled_errors().get(code, _FRONT_END_STATUS.get(code, 400))
 
 

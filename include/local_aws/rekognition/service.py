@@ -13,8 +13,9 @@ from local_aws.rekognition.adapters import AdapterBook
 from local_aws.rekognition.analysis import Analyzer, Moderates, load_moderator
 from local_aws.rekognition.faults import FaultBook, FaultRule
 from local_aws.rekognition.job_run import Workshop
-from local_aws.rekognition.objects import MemoryBudget, ObjectStore
+from local_aws.rekognition.objects import ObjectStore
 from local_aws.rekognition.pool import FairPool
+from local_aws.rekognition.regions import BucketRegions
 from local_aws.rekognition.scheduler import Scheduler
 from local_aws.rekognition.settings import ServerSettings
 from local_aws.rekognition.store import Store
@@ -51,6 +52,8 @@ class Service:
     ) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
         self._lock_file = _lock(state_dir / "lock")
+        self.waiting_room = state_dir / "waiting"
+        self.waiting_room.mkdir(exist_ok=True)
         self.settings = settings
         self.secrets = secrets
         self.limits = settings.effective_limits()
@@ -63,7 +66,9 @@ class Service:
             )
         self.analyzer = Analyzer(moderator, self.limits, model_version)
         self.store = Store(state_dir / "rekognition.db")
-        self.objects = ObjectStore(s3_endpoint_url, secrets, MemoryBudget(settings.image_memory_bytes))
+        self.objects = ObjectStore(
+            s3_endpoint_url, secrets, BucketRegions(settings.bucket_regions), self.waiting_room
+        )
         self.pool = FairPool(settings.workers, name="look")
         self.stopping = threading.Event()
         self.control = ThreadPoolExecutor(_CONTROL_THREADS, thread_name_prefix="control")

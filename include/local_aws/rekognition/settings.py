@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from local_aws.rekognition.adapters import read_adapters
 from local_aws.rekognition.limits import Limits
+
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
 
 
 class SettingsError(ValueError):
@@ -26,20 +29,25 @@ class ServerSettings:
     :param workers: threads that look at images, for jobs and single calls together.
     :param fetch_threads: threads that read images from S3.
     :param prefetch: images of one job that are read ahead.
-    :param image_memory_bytes: encoded images held in memory at once, over all jobs and calls.
     :param checkpoint_images: a job notes its progress after so many images,
     :param checkpoint_seconds: or after so much time.
     :param s3_patience_seconds: how long S3 may be away before a job fails.
     :param token_memory_seconds: how long a ClientRequestToken is remembered; AWS does not publish it.
     :param retention_seconds: how long a job can be asked for; AWS keeps a year.
     :param clock_skew_seconds: how far a client's clock may be off.
+    :param head_seconds: how long a client may take to send a request's head.
+    :param body_idle_seconds: how long a client may pause in the middle of a body.
+    :param body_seconds: how long a client may take to send a body.
     :param account_id: the account in which everything happens.
-    :param constraint_error_code: the exception for a violated constraint. AWS's model documents
-        InvalidParameterException ("Input parameter violated a constraint"); ``ValidationException`` has been
-        seen from the real service too, with the same text.
+    :param constraint_error_code: the exception for a violated constraint. AWS answers ValidationException,
+        which is not among the errors its model names (recorded from real answers); the model documents
+        ``InvalidParameterException`` ("Input parameter violated a constraint").
     :param summary_line_key: AWS prints ``line-numer``; ``line-number`` for a corrected service.
     :param failed_image_lines: what a failed image leaves in the results file, which AWS does not publish:
         ``omit`` nothing, or ``bare`` a line with the source-ref only.
+    :param bucket_regions: region by bucket, for an S3 server that knows no regions, as SeaweedFS; ``*``
+        stands for all buckets that are not named. Without it S3 is asked, and a bucket whose region is not
+        known is served in every region.
     :param kms_keys: the KMS keys that exist; a job that names another fails with INVALID_KMS_KEY.
     :param adapters: the Custom Moderation adapters that exist: status by ARN of the version, see
         ``adapters.AdapterBook``.
@@ -55,17 +63,20 @@ class ServerSettings:
     workers: int = 2
     fetch_threads: int = 4
     prefetch: int = 8
-    image_memory_bytes: int = 64 * 1024 * 1024
     checkpoint_images: int = 100
     checkpoint_seconds: float = 0.5
     s3_patience_seconds: float = 60.0
     token_memory_seconds: float = 7 * 86_400.0
     retention_seconds: float = 365 * 86_400.0
     clock_skew_seconds: float = 300.0
+    head_seconds: float = 30.0
+    body_idle_seconds: float = 20.0
+    body_seconds: float = 300.0
     account_id: str = "123456789012"
-    constraint_error_code: str = "InvalidParameterException"
+    constraint_error_code: str = "ValidationException"
     summary_line_key: str = "line-numer"
     failed_image_lines: str = "omit"
+    bucket_regions: Mapping[str, Any] = field(default_factory=dict)
     kms_keys: tuple[str, ...] = ()
     adapters: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
@@ -91,6 +102,7 @@ class ServerSettings:
         try:
             Limits().overridden(self.limits)
             read_adapters(self.adapters)
+            _check_regions(self.bucket_regions)
         except ValueError as error:
             raise SettingsError(str(error)) from error
 
@@ -115,6 +127,12 @@ class ServerSettings:
         if not isinstance(given, dict):
             raise SettingsError("the settings must be a JSON object")
         return cls(**{name: _checked(cls, name, value) for name, value in given.items()})
+
+
+def _check_regions(given: Mapping[str, Any]) -> None:
+    for bucket, region in given.items():
+        if not isinstance(region, str) or not _REGION.fullmatch(region):
+            raise ValueError(f"bucket_regions.{bucket} cannot be {region!r}")
 
 
 def _checked(cls: type[ServerSettings], name: str, value: Any) -> Any:

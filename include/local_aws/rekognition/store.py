@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_aws.rekognition.errors import ApiError
+from local_aws.rekognition.errors import token_in_use, too_many_open_jobs
 
 OPEN = ("CREATED", "QUEUED", "IN_PROGRESS")
 """The states of a job that is not over."""
@@ -173,12 +173,14 @@ class Store:
         token_since: float,
         draw_faults: Callable[[], Sequence[dict[str, Any]]],
         open_limit: int,
+        user_arn: str,
     ) -> Job:
         """Store a new job, unless its token is known already; one transaction.
 
         :param entry: its ledger entry, which also says region and key.
         :param draw_faults: called when the job is really new; what it returns is stored with the job.
         :param open_limit: jobs that may be open in the region, this one included.
+        :param user_arn: who asks, for the error's text.
         :return: the new job, or the one the token belongs to.
         :raises ApiError: IdempotentParameterMismatchException or LimitExceededException.
         """
@@ -186,11 +188,9 @@ class Store:
             known = self.find_by_token(entry.region, token, since=token_since) if token else None
             if known is not None:
                 return same_request(known, fingerprint)
-            if self._open_jobs(entry.region) >= open_limit:
-                raise ApiError(
-                    "LimitExceededException",
-                    f"The limit of {open_limit} concurrent media analysis jobs in {entry.region} is reached.",
-                )
+            open_jobs = self._open_jobs(entry.region)
+            if open_jobs >= open_limit:
+                raise too_many_open_jobs(user_arn=user_arn, open_jobs=open_jobs, limit=open_limit)
             self._db.execute(
                 "INSERT INTO jobs (job_id, region, access_key, request, token, fingerprint, faults, status,"
                 " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'CREATED', ?)",
@@ -370,10 +370,7 @@ def same_request(known: Job, fingerprint: str) -> Job:
     :raises ApiError: IdempotentParameterMismatchException when the token came with another request.
     """
     if known.fingerprint != fingerprint:
-        raise ApiError(
-            "IdempotentParameterMismatchException",
-            "A ClientRequestToken was reused with at least one different input parameter.",
-        )
+        raise token_in_use(token=known.token or "")
     return known
 
 

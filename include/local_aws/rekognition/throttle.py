@@ -56,5 +56,5 @@ class Throttle:
             bucket.refused += 1
             sudden = bucket.refused > rate
         if sudden:
-            raise ApiError("ThrottlingException", "Slow down; sudden increase in rate of requests.")
-        raise ApiError("ProvisionedThroughputExceededException", "Provisioned rate exceeded.")
+            raise ApiError("ThrottlingException")
+        raise ApiError("ProvisionedThroughputExceededException")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from moderation.analyse import bulk
 from moderation.analyse.detect import eligibility, records
 from moderation.analyse.detect.eligibility import Backend, Memory
 from moderation.analyse.record import AnalysisRecord
-from moderation.plan.store import ManifestRef, Plan, PlanError
+from moderation.plan.plan import ManifestRef, Plan, PlanError
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.state import seal, unseal
@@ -32,9 +32,42 @@ class Choice:
     reason: str | None = None
     detect: tuple[str, ...] = ()
 
+    def taken_by(self, manifest: ManifestRef) -> str:
+        """The backend that the manifest goes to."""
+        return records.BACKEND if manifest.manifest_id in self.detect else self.backend
+
     def uses_detect(self, manifest: ManifestRef) -> bool:
         """Whether the manifest goes to DetectModerationLabels."""
-        return self.backend == "detect" or manifest.manifest_id in self.detect
+        return self.taken_by(manifest) == records.BACKEND
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tell:
+    """Who can tell how the manifests of a plan ended.
+
+    :param s3: a boto3 client.
+    :param job_ids: what the tasks of bulk jobs returned.
+    """
+
+    s3: Any
+    job_ids: tuple[str, ...]
+    describe_job: bulk.DescribeJob
+    list_jobs: bulk.ListJobs
+
+
+def _of_jobs(plan: Plan, tell: Tell) -> list[AnalysisRecord]:
+    return bulk.collect_records(plan, tell.job_ids, describe_job=tell.describe_job, list_jobs=tell.list_jobs)
+
+
+def _of_calls(plan: Plan, tell: Tell) -> list[AnalysisRecord]:
+    return records.collect_records(plan, s3=tell.s3)
+
+
+COLLECTORS: dict[str, Callable[[Plan, Tell], list[AnalysisRecord]]] = {
+    bulk.BACKEND: _of_jobs,
+    records.BACKEND: _of_calls,
+}
+"""One record a manifest, by backend; a new backend is a module here and a row of this table."""
 
 
 def choose(plan: Plan, *, settings: Settings, s3: Any, rekognition: Any) -> Choice:
@@ -110,16 +143,13 @@ def collect_records(
     :raises bulk.JobNotEndedError: a bulk job still runs; detect.OwnedElsewhere: a detect task still works.
     """
     choice = read_choice(plan, s3=s3) or Choice(backend="bulk")
-    by_calls = tuple(manifest for manifest in plan.manifests if choice.uses_detect(manifest))
-    by_jobs = tuple(manifest for manifest in plan.manifests if not choice.uses_detect(manifest))
+    tell = Tell(s3=s3, job_ids=tuple(job_ids), describe_job=describe_job, list_jobs=list_jobs)
     found: dict[str, AnalysisRecord] = {}
-    if by_jobs:
-        part = replace(plan, manifests=by_jobs)
-        jobs = bulk.collect_records(part, job_ids, describe_job=describe_job, list_jobs=list_jobs)
-        found |= {record.manifest_id: record for record in jobs}
-    if by_calls:
-        calls = records.collect_records(replace(plan, manifests=by_calls), s3=s3)
-        found |= {record.manifest_id: record for record in calls}
+    for name, collect in COLLECTORS.items():
+        its_own = tuple(manifest for manifest in plan.manifests if choice.taken_by(manifest) == name)
+        if its_own:
+            collected = collect(replace(plan, manifests=its_own), tell)
+            found |= {record.manifest_id: record for record in collected}
     return [found[manifest.manifest_id] for manifest in plan.manifests]
 
 
@@ -137,7 +167,7 @@ def read_choice(plan: Plan, *, s3: Any) -> Choice | None:
     try:
         value = unseal(body)
         backend = value["backend"]
-        if backend not in {"bulk", "detect"}:
+        if backend not in COLLECTORS:
             raise ValueError(backend)
         return Choice(backend=backend, reason=value["reason"], detect=tuple(value["detect"]))
     except (ValueError, KeyError, TypeError) as error:

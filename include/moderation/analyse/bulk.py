@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moderation.analyse.record import AnalysisRecord, JobStatus
-from moderation.plan.store import ManifestRef, Plan
+from moderation.plan.plan import ManifestRef, Plan
 
 BACKEND = "bulk"
 _ENDED = {"SUCCEEDED": JobStatus.SUCCEEDED, "FAILED": JobStatus.FAILED}

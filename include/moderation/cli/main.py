@@ -19,13 +19,14 @@ import botocore.exceptions as boto_errors
 from botocore.config import Config
 
 from moderation.cli import maintenance, query, replay, report_page
-from moderation.plan import planner as plans
-from moderation.plan.planner import PlanError, PlanRequest
-from moderation.plan.store import Plan
+from moderation.plan.plan import Plan, PlanError, run_key
+from moderation.plan.planner import make_plan, release
+from moderation.plan.request import PlanRequest
+from moderation.plan.store import load_plan
 from moderation.settings import Settings, SettingsError
+from moderation.sources.base import SourceError
 from moderation.sources.listing import Tally
 from moderation.sources.local_folder import LocalFolder
-from moderation.sources.open import SourceError
 from moderation.storage import s3_objects
 
 _FINAL = {"SUCCEEDED", "FAILED"}
@@ -214,9 +215,10 @@ def _upload(settings: Settings, options: argparse.Namespace) -> int:
 def _plan(settings: Settings, options: argparse.Namespace) -> int:
     from moderation.tables.published import stream_images  # noqa: PLC0415 - Iceberg is slow to import, only this needs it
 
+    _prove_history(settings)
     now = datetime.now(UTC)
     request = PlanRequest(
-        run_key=plans.run_key("cli", now.isoformat()),
+        run_key=run_key("cli", now.isoformat()),
         source=options.source,
         logical_time=now,
         min_confidence=options.min_confidence,
@@ -225,7 +227,7 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
         inspect=not options.no_inspect,
         max_images=options.max_images,
     )
-    plan = plans.make_plan(settings, request, published=stream_images, dry_run=True)
+    plan = make_plan(settings, request, published=stream_images, dry_run=True)
     _show(_summary(plan), options, _plan_lines(plan))
     return 0
 
@@ -234,16 +236,17 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
     from moderation.sources.failed_of_load import FailedOfLoad, question_of  # noqa: PLC0415
     from moderation.tables.published import stream_images  # noqa: PLC0415 - as above
 
+    _prove_history(settings)
     now = datetime.now(UTC)
     min_confidence, adapter = question_of(settings, options.load_id)
     request = PlanRequest(
-        run_key=plans.run_key("cli", now.isoformat()),
+        run_key=run_key("cli", now.isoformat()),
         source=FailedOfLoad(options.load_id, permanent=options.permanent).uri,
         logical_time=now,
         min_confidence=min_confidence,
         adapter=adapter,
     )
-    plan = plans.make_plan(settings, request, published=stream_images, dry_run=True)
+    plan = make_plan(settings, request, published=stream_images, dry_run=True)
     conf = {"redo_load_id": options.load_id} | ({"redo_permanent": True} if options.permanent else {})
     command = _redo_command(settings, conf)
     lines = _plan_lines(plan)
@@ -254,6 +257,13 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
     )
     _show(_summary(plan) | {"conf": conf, "command": None if plan.is_empty else command}, options, lines)
     return 0
+
+
+def _prove_history(settings: Settings) -> None:
+    from moderation.plan.history import prove_history  # noqa: PLC0415 - Iceberg is slow to import
+
+    with s3_objects.open_client(settings) as s3:
+        prove_history(settings, s3=s3, remember=False)
 
 
 def _why_nothing(plan: Plan, options: argparse.Namespace) -> str:
@@ -301,8 +311,8 @@ def _summary(plan: Plan) -> dict[str, Any]:
 
 def _release(settings: Settings, options: argparse.Namespace) -> int:
     _location(options.plan_uri)
-    plan = plans.load_plan(options.plan_uri, settings=settings)
-    plans.release(plan, settings=settings)
+    plan = load_plan(options.plan_uri, settings=settings)
+    release(plan, settings=settings)
     print(f"released {plan.totals.to_analyse + plan.totals.rejected} pictures of {plan.load_id}")
     return 0
 

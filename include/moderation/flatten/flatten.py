@@ -28,7 +28,7 @@ from moderation.flatten.reconcile import (
     report_lines,
 )
 from moderation.flatten.rows import LoadContext, Manifest, Places, image_rows, label_rows, rejected_rows
-from moderation.schema import INPUTS_SCHEMA
+from moderation.plan.plan import INPUTS_SCHEMA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def flatten_manifest(
     """All rows of one manifest.
 
     :param record: the manifest's job.
-    :param inputs: its images in manifest order, `moderation.schema.INPUTS_SCHEMA`.
+    :param inputs: its images in manifest order, `plan.plan.INPUTS_SCHEMA`.
     :param blocks: the results file as `blocks.iter_blocks` cuts it; nothing when there is none.
     :param summary: the manifest summary; None when there is none.
     :param superseded: boolean, one an input: another load has published this image meanwhile, so it gets no
@@ -122,7 +122,7 @@ def _flattened(manifest: Manifest, keep: np.ndarray) -> Flattened:
 def flatten_rejected(context: LoadContext, inputs: pa.Table) -> Flattened:
     """Rows of images that were refused before anything was sent; they are failed and cost nothing.
 
-    :param inputs: `moderation.schema.INPUTS_SCHEMA` with ``error_code`` set.
+    :param inputs: `plan.plan.INPUTS_SCHEMA` with ``error_code`` set.
     """
     size = inputs.num_rows
     return Flattened(images=rejected_rows(context, inputs), counts=Counts(images=size, failed=size))
@@ -157,7 +157,7 @@ def flatten_unplanned(
 
 
 def _lines_as_inputs(lines: pa.Table, rows: np.ndarray) -> pa.Table:
-    """`moderation.schema.INPUTS_SCHEMA` of the images that these lines name; text may be dictionaries."""
+    """`plan.plan.INPUTS_SCHEMA` of the images that these lines name; text may be dictionaries."""
     named = lines.select(["source_ref", "line_number"])
     if len(rows) < lines.num_rows:
         named = arrays.take(named, rows)

@@ -60,7 +60,7 @@ class LoadContext:
 class Manifest:
     """Everything that is known about one manifest.
 
-    :param inputs: the images in manifest order, `moderation.schema.INPUTS_SCHEMA`.
+    :param inputs: the images in manifest order, `moderation.plan.plan.INPUTS_SCHEMA`.
     :param answers: the results file.
     :param state: the outcome of each input.
     :param errors: those of the summary; ``state.error`` points into them.

@@ -16,7 +16,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from moderation.plan import store
-from moderation.plan.store import PlanError
+from moderation.plan.plan import PlanError
 from moderation.schema import TableSpec
 from moderation.settings import Settings
 from moderation.storage import s3_objects

@@ -27,9 +27,9 @@ from moderation import schema
 from moderation.analyse.record import AnalysisRecord
 from moderation.maintenance import compaction
 from moderation.plan import ledger, store
-from moderation.plan.store import Plan
-from moderation.publish.build import build_load, complete_records
-from moderation.publish.commit import load_row, published_since
+from moderation.plan.plan import Plan
+from moderation.publish.build import build_load, complete_records, load_row
+from moderation.publish.commit import published_since
 from moderation.schema import JOBS, LOADS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage import files as storage

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from moderation.plan import ledger
-from moderation.plan.coverage import Question
-from moderation.plan.store import Plan, PlanError
+from moderation.plan.ledger import Question
+from moderation.plan.plan import Plan, PlanError
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.state import SealBroken, seal, unseal

@@ -12,13 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from moderation.plan import ledger
-from moderation.plan.coverage import Question
 from moderation.plan.deduplicate import distinct
-from moderation.plan.ledger import PublishedReader
+from moderation.plan.ledger import PublishedReader, Question
 from moderation.settings import Settings
 from moderation.sources import inspection
+from moderation.sources.base import Source
 from moderation.sources.listing import SCHEMA, Tally
-from moderation.sources.open import Source
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.row_file import RowFile
 from moderation.tables.source_ref_ranges import range_of

@@ -10,15 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from moderation.plan.store import PlanError
-from moderation.schema import INPUTS_SCHEMA
+from moderation.plan.plan import INPUTS_SCHEMA, PlanError
 from moderation.storage.row_file import RowFile
 
 _BATCH_ROWS = 32_768
 
 
 def numbered(accepted: RowFile, lines: list[int], rejected: RowFile) -> Iterator[pa.Table]:
-    """The rows of all inputs (`moderation.schema.INPUTS_SCHEMA`): the manifests' in order, then the rejected.
+    """The rows of all inputs (`plan.INPUTS_SCHEMA`): the manifests' in order, then the rejected.
 
     :param accepted: rows of `sources.listing.SCHEMA`; what is beyond the last manifest is left out.
     :param lines: how many of them each manifest has.

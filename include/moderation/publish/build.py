@@ -20,9 +20,9 @@ from moderation.flatten.flatten import Counts, Flattened, flatten_manifest, flat
 from moderation.flatten.reconcile import Anomaly
 from moderation.flatten.rows import LoadContext
 from moderation.plan import ledger
-from moderation.plan.coverage import Question
 from moderation.plan.inputs import iter_manifests
-from moderation.plan.store import Plan
+from moderation.plan.ledger import Question
+from moderation.plan.plan import Plan
 from moderation.reference import prices
 from moderation.settings import Settings
 from moderation.storage.files import Storage
@@ -136,6 +136,30 @@ def build_load(
         mismatch_count=builder.mismatch_count,
         owed=builder.owed,
     )
+
+
+def load_row(plan: Plan, built: BuiltLoad) -> dict[str, Any]:
+    """The load's row of `loads`, without the time of its publish."""
+    totals = plan.totals
+    return {
+        "load_id": plan.load_id,
+        "dt": dt.date.fromisoformat(plan.dt),
+        "run_key": plan.run_key,
+        "plan_number": plan.plan_number,
+        "source": plan.source,
+        "published_at": None,
+        "min_confidence": plan.min_confidence,
+        "adapter": plan.adapter,
+        "model_version": plan.model_version,
+        "listed": totals.listed,
+        "ignored": totals.ignored,
+        "already_moderated": totals.already_moderated,
+        "cost_usd": built.cost_usd,
+        "files": len(built.files),
+        "bytes": sum(file.bytes for file in built.files),
+        "digest": built.digest,
+        **built.totals,
+    }
 
 
 def _digest(plan: Plan, records: Sequence[AnalysisRecord], meanwhile: pa.Table | None) -> str:

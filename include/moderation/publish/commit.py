@@ -35,9 +35,9 @@ from moderation.analyse.record import AnalysisRecord
 from moderation.errors import NeedsAPersonError
 from moderation.flatten.reconcile import Anomaly
 from moderation.plan import ledger, store
+from moderation.plan.plan import Plan
 from moderation.plan.planner import mark_published
-from moderation.plan.store import Plan
-from moderation.publish.build import BuiltLoad, build_load, complete_records
+from moderation.publish.build import BuiltLoad, build_load, complete_records, load_row
 from moderation.publish.strays import Turn, drop_strays, turn
 from moderation.settings import Settings
 from moderation.storage import scratch
@@ -46,18 +46,9 @@ from moderation.storage.lease import LeaseBusy, LeaseLost
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.s3_objects import S3Error
 from moderation.tables.catalog import ensure_tables, load_table, open_catalog
-from moderation.tables.published import files_named, loads_in, published_images, scan
+from moderation.tables.published import files_named, loads_in, scan
 from moderation.tables.swap import give_way
 from moderation.tables.writer import DataFile
-
-__all__ = [
-    "PublishError",
-    "PublishedLoad",
-    "ReconciliationError",
-    "ToleranceExceededError",
-    "publish",
-    "published_images",
-]
 
 _log = logging.getLogger(__name__)
 
@@ -140,30 +131,6 @@ def publish(
             mark_published(plan, settings=settings)
             reached("marked")
             return load
-
-
-def load_row(plan: Plan, built: BuiltLoad) -> dict[str, Any]:
-    """The load's row of `loads`, without the time of its publish."""
-    totals = plan.totals
-    return {
-        "load_id": plan.load_id,
-        "dt": dt.date.fromisoformat(plan.dt),
-        "run_key": plan.run_key,
-        "plan_number": plan.plan_number,
-        "source": plan.source,
-        "published_at": None,
-        "min_confidence": plan.min_confidence,
-        "adapter": plan.adapter,
-        "model_version": plan.model_version,
-        "listed": totals.listed,
-        "ignored": totals.ignored,
-        "already_moderated": totals.already_moderated,
-        "cost_usd": built.cost_usd,
-        "files": len(built.files),
-        "bytes": sum(file.bytes for file in built.files),
-        "digest": built.digest,
-        **built.totals,
-    }
 
 
 def published_since(plan: Plan) -> dt.datetime:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from pyiceberg.table import Table
 
-from moderation.plan.store import Plan
+from moderation.plan.plan import Plan
 from moderation.schema import CONTENT_TYPES, TableSpec
 from moderation.storage import lease as leases
 from moderation.storage.files import Storage, is_unfinished

@@ -19,7 +19,7 @@ from pyiceberg.catalog import Catalog
 
 from moderation import schema
 from moderation.analyse import backend
-from moderation.plan.store import Plan
+from moderation.plan.plan import Plan
 from moderation.reference import error_codes
 from moderation.settings import Settings
 from moderation.storage.files import Storage

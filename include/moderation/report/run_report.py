@@ -12,8 +12,11 @@ from typing import Any
 from moderation import schema
 from moderation.analyse.backend import read_choice
 from moderation.errors import NeedsAPersonError, WarehouseError
-from moderation.plan.planner import Plan, PlanError, load_plan, release
+from moderation.plan.plan import Plan
+from moderation.plan.planner import release
 from moderation.plan.price import Spending
+from moderation.plan.stop_note import stop_reason
+from moderation.plan.store import load_plan
 from moderation.reference import error_codes
 from moderation.report import completion, completion_page
 from moderation.report.counts import build_report
@@ -24,7 +27,6 @@ from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage import s3_objects as s3
 from moderation.storage.memory import give_back_freed_memory
-from moderation.storage.state import SealBroken, seal, unseal
 
 log = logging.getLogger(__name__)
 
@@ -35,34 +37,6 @@ class RunIncompleteError(NeedsAPersonError):
 
 class ImagesOwedError(RunIncompleteError):
     """A run has ended and some of its images are still neither moderated nor failed for good."""
-
-
-def note_stop(plan: Plan, reason: str, *, s3: Any) -> None:
-    """Keep beside the plan why it is not gone on with; :func:`report` tells it."""
-    s3_objects.put(s3, _stop_uri(plan), seal({"reason": reason}))
-
-
-def forget_stop(plan: Plan, *, s3: Any) -> None:
-    """The plan is gone on with: what stopped it before is no reason any more."""
-    s3_objects.delete(s3, _stop_uri(plan))
-
-
-def stop_reason(plan: Plan, *, s3: Any, otherwise: str = "") -> str:
-    """What :func:`note_stop` kept.
-
-    :param otherwise: what to say when it kept nothing.
-    :raises PlanError: the note is damaged.
-    """
-    try:
-        return str(unseal(s3_objects.read(s3, _stop_uri(plan)).body)["reason"])
-    except s3_objects.S3Error as error:
-        if not error.is_missing:
-            raise
-    except (SealBroken, KeyError) as error:
-        raise PlanError(
-            f"{_stop_uri(plan)} is damaged: {error}; delete it and clear the report task"
-        ) from error
-    return otherwise
 
 
 def report(
@@ -81,7 +55,7 @@ def report(
 
     :param plan_uri: None when there is no plan.
     :param load_id: what was published; None when nothing was.
-    :param loaded: whether the load reached the warehouses.
+    :param loaded: whether all that is published has reached the warehouses.
     :param approved: whether the run went on after its plan was priced.
     :param dry_run: whether it was to end there.
     :param max_cost_usd: what the run was allowed to spend.
@@ -104,6 +78,10 @@ def report(
             settings, plan, load_id, loaded=loaded, tolerated=tolerated_failure_percentage, why=why
         )
     if plan.is_empty:
+        if not loaded and not dry_run:
+            behind = f"nothing is new, and a warehouse lacks published loads{f': {why}' if why else ''}"
+            _tell(settings, plan, f"{nothing_new(plan)}\n{behind}\n", outcome=behind)
+            raise RunIncompleteError(f"{behind}; clear the task load with everything after it")
         return _tell(settings, plan, nothing_new(plan), outcome="nothing new")
     if dry_run:
         price = _price(settings, plan, max_cost_usd)
@@ -277,7 +255,3 @@ def _price(settings: Settings, plan: Plan, limit: float | None) -> str:
     # A limit that is none was refused before; the report must come all the same.
     limit = limit if limit is not None and 0 <= limit < math.inf else None
     return Spending(plan=plan, backend=backend, cost_usd=plan.expected_cost_usd, limit_usd=limit).text()
-
-
-def _stop_uri(plan: Plan) -> str:
-    return f"{plan.folder_uri}/stopped.json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moderation.analyse.record import AnalysisRecord
-from moderation.plan.store import ManifestRef, Plan
+from moderation.plan.plan import ManifestRef, Plan
 from moderation.reference import prices
 from moderation.settings import Settings
 from moderation.storage import s3_objects

@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from moderation.errors import WarehouseError
 from moderation.reference import error_codes
 from moderation.settings import Settings
+from moderation.sources.base import SourceError
 from moderation.sources.listing import SCHEMA, Tally
 
 PREFIX = "load:"
@@ -28,6 +30,11 @@ class FailedOfLoad:
     load_id: str
     permanent: bool = False
     checks_headers: bool = False
+
+    @property
+    def retry_refused(self) -> bool:
+        """As every source."""
+        return self.permanent
 
     @classmethod
     def parse(cls, uri: str) -> FailedOfLoad:
@@ -74,8 +81,6 @@ def question_of(settings: Settings, load_id: str) -> tuple[float, str | None]:
 
 def _load(settings: Settings, load_id: str) -> dict[str, Any]:
     # Here: Iceberg takes long to import, and few sources need it.
-    from moderation.errors import WarehouseError  # noqa: PLC0415
-    from moderation.sources.open import SourceError  # noqa: PLC0415
     from moderation.tables.catalog import open_catalog  # noqa: PLC0415
     from moderation.tables.published import published_load  # noqa: PLC0415
 

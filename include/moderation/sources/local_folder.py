@@ -23,9 +23,9 @@ import pyarrow as pa
 from moderation.reference import error_codes, limits
 from moderation.settings import Settings
 from moderation.sources import image_header
+from moderation.sources.base import SourceError
 from moderation.sources.image_header import Rejection
 from moderation.sources.listing import BATCH_ROWS, ListingBuilder, Tally, chunked, is_candidate
-from moderation.sources.open import SourceError
 from moderation.storage import s3_objects
 
 _UPLOADS_AT_ONCE = 8
@@ -79,6 +79,7 @@ class LocalFolder:
 
     folder: str
     checks_headers: bool = True
+    retry_refused: bool = False
     count: UploadCount = field(default_factory=UploadCount, compare=False)
 
     @property

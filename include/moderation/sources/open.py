@@ -1,57 +1,36 @@
-"""Where pictures come from: an S3 prefix, an S3 Inventory report, or a local folder."""
+"""The source that a text names; a new kind of source is a module here and a row of `KINDS`."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import hashlib
-import io
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import IO, Any, Protocol
-from urllib.parse import unquote_plus
+from collections.abc import Callable
+from typing import NamedTuple
 
-import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from moderation.settings import Settings
 from moderation.sources import failed_of_load
-from moderation.sources.listing import BATCH_ROWS, ListingBuilder, Tally
+from moderation.sources.base import Source, SourceError
+from moderation.sources.failed_of_load import FailedOfLoad
+from moderation.sources.inventory import Inventory
+from moderation.sources.local_folder import LocalFolder
+from moderation.sources.s3_prefix import S3Prefix
 from moderation.storage import s3_objects
 
 
-class SourceError(ValueError):
-    """The source cannot be read as what it is said to be; the text names the file and the remedy."""
+class Kind(NamedTuple):
+    """A kind of source.
 
-
-class Source(Protocol):
-    """Anything that can list pictures.
-
-    :ivar uri: how a person names it; goes into the plan.
-    :ivar checks_headers: whether its rows already passed :mod:`moderation.sources.image_header`.
+    :param is_named_by: whether a text names a source of this kind; asked in the order of `KINDS`.
+    :param open: makes the source of such a text; it looks at nothing outside.
     """
 
-    @property
-    def uri(self) -> str:
-        """How a person names it."""
-        ...
+    is_named_by: Callable[[str], bool]
+    open: Callable[[str], Source]
 
-    @property
-    def checks_headers(self) -> bool:
-        """Whether rows without error code have had their header checked."""
-        ...
 
-    def batches(
-        self, settings: Settings, s3: Any, tally: Tally, *, dry_run: bool
-    ) -> Iterator[pa.RecordBatch]:
-        """Rows of :data:`moderation.sources.listing.SCHEMA`, as a stream; counts into ``tally``.
-
-        :param dry_run: change nothing outside.
-        """
-        ...
+KINDS = (
+    Kind(lambda text: text.startswith(failed_of_load.PREFIX), FailedOfLoad.parse),
+    Kind(lambda text: text.startswith("s3://") and text.endswith("/manifest.json"), Inventory),
+    Kind(lambda text: text.startswith("s3://"), S3Prefix),
+    Kind(lambda text: text != "" and "://" not in text, LocalFolder),
+)
 
 
 def open_source(text: str) -> Source:
@@ -65,188 +44,17 @@ def open_source(text: str) -> Source:
 
     :raises SourceError: it is none of these.
     """
-    from moderation.sources.local_folder import LocalFolder  # noqa: PLC0415 - local_folder needs SourceError from here
-
     text = text.removeprefix("file://") if text.startswith("file:///") else text
-    if text.startswith(failed_of_load.PREFIX):
-        return failed_of_load.FailedOfLoad.parse(text)
-    if not text.startswith("s3://"):
-        if "://" in text or not text:
-            raise SourceError(f"source {text!r}: expected s3://bucket/prefix or a local folder")
-        return LocalFolder(text)
-    try:
-        location = s3_objects.split_uri(text)
-    except ValueError as error:
-        raise SourceError(f"source {error}") from error
-    if location.key.rpartition("/")[2] == "manifest.json":
-        return Inventory(text)
-    return S3Prefix(text)
+    for kind in KINDS:
+        if kind.is_named_by(text):
+            _check_bucket(text)
+            return kind.open(text)
+    raise SourceError(f"source {text!r}: expected s3://bucket/prefix or a local folder")
 
 
-@dataclass(frozen=True)
-class S3Prefix:
-    """All pictures in a folder of a bucket."""
-
-    uri: str
-    checks_headers: bool = False
-
-    def batches(
-        self, settings: Settings, s3: Any, tally: Tally, *, dry_run: bool
-    ) -> Iterator[pa.RecordBatch]:
-        """List with ListObjectsV2.
-
-        :raises s3.S3Error: the bucket cannot be listed.
-        """
-        builder = ListingBuilder()
-        bucket, _ = s3_objects.split_uri(self.uri)
-        for page in self._pages(s3):
-            for entry in page.get("Contents", []):
-                builder.add_object(
-                    tally,
-                    bucket=bucket,
-                    key=entry["Key"],
-                    etag=s3_objects.etag_of(entry),
-                    size=entry["Size"],
-                    at=entry["LastModified"],
-                )
-            if len(builder) >= BATCH_ROWS:
-                yield builder.take()
-        if len(builder):
-            yield builder.take()
-
-    def _pages(self, s3: Any) -> Iterator[dict[str, Any]]:
-        bucket, prefix = s3_objects.split_uri(self.uri)
-        if prefix.endswith("*"):
-            yield from s3_objects.list_pages(s3, bucket, prefix[:-1])
-            return
-        if prefix and not prefix.endswith("/"):
-            # "photos" means the folder photos/, not photos-of-last-year/ too; or the object of that very key.
-            single = s3_objects.list_pages(s3, bucket, prefix, delimiter="/")
-            entries = [
-                entry for page in single for entry in page.get("Contents", []) if entry["Key"] == prefix
-            ]
-            yield {"Contents": entries}
-            prefix += "/"
-        yield from s3_objects.list_pages(s3, bucket, prefix)
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """The objects in an S3 Inventory report, which costs no listing however large the bucket is.
-
-    Format: S3 user guide, "Locating your inventory list". Of a versioned bucket only the latest versions
-    count. The report shows the bucket as it was: whoever checks headers sees what changed since.
-    """
-
-    uri: str
-    checks_headers: bool = False
-
-    def batches(
-        self, settings: Settings, s3: Any, tally: Tally, *, dry_run: bool
-    ) -> Iterator[pa.RecordBatch]:
-        """Read the report's files one after the other, each proven by its MD5 sum.
-
-        :raises SourceError: the report is damaged or lacks a column; s3.S3Error: a file cannot be read.
-        """
-        manifest = self._manifest(s3)
-        bucket = str(manifest["destinationBucket"]).removeprefix("arn:aws:s3:::").rpartition(":")[2]
-        builder = ListingBuilder()
-        for entry in manifest["files"]:
-            uri = f"s3://{bucket}/{entry['key']}"
-            with tempfile.TemporaryFile() as file:
-                s3_objects.download(s3, uri, file)
-                _verify(file, uri, entry.get("MD5checksum"))
-                for row in self._rows(file, uri, manifest):
-                    self._add(builder, tally, row, uri)
-                    if len(builder) >= BATCH_ROWS:
-                        yield builder.take()
-        if len(builder):
-            yield builder.take()
-
-    def _manifest(self, s3: Any) -> dict[str, Any]:
+def _check_bucket(text: str) -> None:
+    if text.startswith("s3://"):
         try:
-            manifest = orjson.loads(s3_objects.read(s3, self.uri).body)
-            files, where = manifest["files"], manifest["destinationBucket"]
-            kind, schema = manifest["fileFormat"], manifest["fileSchema"]
-            if not all(isinstance(text, str) for text in (where, kind, schema)):
-                raise TypeError
-            if not all(isinstance(entry["key"], str) for entry in files):
-                raise TypeError
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise SourceError(f"{self.uri} is no manifest.json of S3 Inventory; name that file") from error
-        if kind not in {"CSV", "Parquet"}:
-            raise SourceError(
-                f"{self.uri}: format {kind} is not read; choose CSV or Parquet in the inventory"
-            )
-        return dict(manifest)
-
-    def _rows(self, file: IO[bytes], uri: str, manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        if manifest["fileFormat"] == "Parquet":
-            yield from _parquet_rows(file, uri)
-            return
-        names = [_snake(name) for name in manifest["fileSchema"].split(",")]
-        try:
-            with gzip.open(file) as unpacked, io.TextIOWrapper(unpacked, "utf-8", newline="") as lines:
-                for number, values in enumerate(csv.reader(lines), start=1):
-                    if len(values) != len(names):
-                        raise SourceError(
-                            f"{uri} line {number}: {len(values)} columns, {len(names)} expected"
-                        )
-                    row: dict[str, Any] = dict(zip(names, values, strict=True))
-                    row["key"] = unquote_plus(row.get("key", ""))  # keys are URL-encoded in CSV reports only
-                    yield row
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-            raise SourceError(f"{uri} cannot be unpacked: {error}; run the inventory again") from error
-
-    def _add(self, builder: ListingBuilder, tally: Tally, row: dict[str, Any], uri: str) -> None:
-        if str(row.get("is_latest", "true")).lower() == "false":
-            return
-        if str(row.get("is_delete_marker", "false")).lower() == "true":
-            return
-        try:
-            builder.add_object(
-                tally,
-                bucket=row["bucket"],
-                key=row["key"],
-                etag=str(row.get("e_tag") or "").strip('"'),
-                size=int(row["size"]),
-                at=_timestamp(row["last_modified_date"]),
-            )
-        except KeyError as error:
-            raise SourceError(
-                f"{uri} has no column {error}; add Size, LastModifiedDate, ETag to it"
-            ) from error
-        except (TypeError, ValueError) as error:
-            raise SourceError(f"{uri}: the row of {row['key']!r} cannot be read: {error}") from error
-
-
-def _verify(file: IO[bytes], uri: str, expected: str | None) -> None:
-    file.seek(0)
-    md5 = hashlib.md5(usedforsecurity=False)
-    while chunk := file.read(1024 * 1024):
-        md5.update(chunk)
-    found = md5.hexdigest()
-    file.seek(0)
-    if expected and found != expected.lower():
-        raise SourceError(f"{uri} is damaged: MD5 {found}, the inventory says {expected}; run it again")
-
-
-def _parquet_rows(file: IO[bytes], uri: str) -> Iterator[dict[str, Any]]:
-    try:
-        parquet = pq.ParquetFile(file)
-        wanted = {"bucket", "key", "size", "last_modified_date", "e_tag", "is_latest", "is_delete_marker"}
-        columns = [name for name in parquet.schema_arrow.names if name in wanted]
-        for batch in parquet.iter_batches(BATCH_ROWS, columns=columns):
-            yield from batch.to_pylist()
-    except pa.ArrowException as error:
-        raise SourceError(f"{uri} is no readable Parquet file: {error}; run the inventory again") from error
-
-
-def _snake(name: str) -> str:
-    """``LastModifiedDate`` of a CSV report is ``last_modified_date`` in a Parquet report."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name.strip()).strip("_")
-
-
-def _timestamp(value: Any) -> datetime:
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            s3_objects.split_uri(text)
+        except ValueError as error:
+            raise SourceError(f"source {error}") from error

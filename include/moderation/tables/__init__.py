@@ -1,6 +1,7 @@
 """The published tables, below everything that fills or reads them.
 
 ``catalog`` (Iceberg's: which tables there are), ``published`` (their rows as readers may see them),
-``source_ref_ranges`` (rows of a range of names only), ``writer`` and ``row_buffer`` (Parquet files of a
+``register`` (which loads there are, apart from the catalog), ``outcomes`` (what of a load people must see
+to), ``source_ref_ranges`` (rows of a range of names only), ``writer`` and ``row_buffer`` (Parquet files of a
 load), ``swap`` (files in place of others, while others commit).
 """

@@ -20,7 +20,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Table
 
 from moderation.errors import WarehouseError
-from moderation.schema import IMAGES, LOADS, TableSpec, physical_schema
+from moderation.schema import IMAGES, JOBS, LOADS, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.source_ref_ranges import NAME, batches_between
@@ -56,6 +56,13 @@ def published_load(catalog: Catalog, load_id: str) -> dict[str, Any]:
     if not rows:
         raise WarehouseError(f"load {load_id!r} is not published; run the publish task of its run first")
     return rows[0]
+
+
+def rows_of(load: dict[str, Any], table: TableSpec) -> int:
+    """How many rows the load has in the table, as its row of `loads` tells."""
+    if table is LOADS:
+        return 1
+    return int(load["manifests" if table is JOBS else table.name])
 
 
 def known_load_ids(catalog: Catalog, where: str | None = None) -> set[str]:
@@ -178,6 +185,20 @@ def _batches(
     with ThreadPoolExecutor(at_once) as pool:
         for batches in pool.map(lambda task: list(read(task)), found.plan_files()):
             yield from batches
+
+
+def lost_rows(catalog: Catalog, spec: TableSpec) -> int:
+    """How many rows of published loads the table lacks, by what its manifests count; 0 for none.
+
+    Files of a publish that was not committed do not count, so what it left hides nothing.
+    """
+    loads = loads_in(catalog).to_pylist()
+    wanted = sum(rows_of(load, spec) for load in loads)
+    known = {load["load_id"] for load in loads} | {None}
+    table = load_table(catalog, spec)
+    tasks = table.scan().plan_files() if table is not None else ()
+    found = sum(task.file.record_count for task in tasks if load_named(task.file.file_path) in known)
+    return max(0, wanted - found)
 
 
 def in_types(rows: pa.RecordBatch, types: pa.Schema) -> pa.RecordBatch:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from moderation.errors import WarehouseError
-from moderation.schema import JOBS, LOADS, TableSpec
+from moderation.schema import TableSpec
+from moderation.tables.published import rows_of
 
 
 class Warehouse(Protocol):
@@ -21,12 +23,12 @@ class Warehouse(Protocol):
         :raises WarehouseError: there is no such published load, or the warehouse cannot take it.
         """
 
+    def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
+        """Ids of those published loads that are not whole here, in the order given.
 
-def rows_of(load: dict[str, Any], table: TableSpec) -> int:
-    """How many rows the load has in the table, as its row of `loads` tells."""
-    if table is LOADS:
-        return 1
-    return int(load["manifests" if table is JOBS else table.name])
+        :param loads: rows of `loads`.
+        :raises WarehouseError: the warehouse cannot be read.
+        """
 
 
 def check_rows(load: dict[str, Any], table: TableSpec, found: int) -> None:

@@ -29,23 +29,25 @@ def configured(settings: Settings, *, connection_uri: ConnectionUri | None = Non
     entries = settings.warehouses or (
         ("duckdb", "folder") if settings.parquet_mirror is not None else ("duckdb",)
     )
-    return [_make(settings, entry, connection_uri) for entry in entries]
+    return [_made(settings, entry, connection_uri) for entry in entries]
 
 
-def _make(settings: Settings, entry: str, connection_uri: ConnectionUri | None) -> Warehouse:
-    if entry == "duckdb":
-        return DuckDBWarehouse(settings)
-    if entry == "folder":
-        return FolderMirror(settings)
-    scheme, _, rest = entry.partition(":")
-    if scheme == "airflow":
-        if connection_uri is None:
-            raise WarehouseError(
-                f"the warehouse airflow:{rest} is an Airflow connection and this is not an Airflow task; "
-                "set MODERATION_WAREHOUSES to its postgresql:// URI here"
-            )
-        return _postgres(settings, connection_uri(rest))
-    return _postgres(settings, entry)
+def _made(settings: Settings, entry: str, connection_uri: ConnectionUri | None) -> Warehouse:
+    for begins, make in KINDS.items():
+        if entry.startswith(begins):
+            return make(settings, entry, connection_uri)
+    raise WarehouseError(f"an entry of MODERATION_WAREHOUSES begins with none of {', '.join(KINDS)}")
+
+
+def _of_connection(settings: Settings, entry: str, connection_uri: ConnectionUri | None) -> Warehouse:
+    """The PostgreSQL of a connection that an orchestrator keeps."""
+    name = entry.removeprefix("airflow:")
+    if connection_uri is None:
+        raise WarehouseError(
+            f"the warehouse airflow:{name} is an Airflow connection and this is not an Airflow task; "
+            "set MODERATION_WAREHOUSES to its postgresql:// URI here"
+        )
+    return _postgres(settings, connection_uri(name))
 
 
 def _postgres(settings: Settings, uri: str) -> Warehouse:
@@ -62,3 +64,12 @@ def _postgres(settings: Settings, uri: str) -> Warehouse:
     if uri[named.start()] == "?":
         plain = plain.replace("&", "?", 1) if plain[named.start() :].startswith("&") else plain
     return PostgresWarehouse(settings, plain, schema=unquote(named[1]))
+
+
+KINDS: dict[str, Callable[[Settings, str, ConnectionUri | None], Warehouse]] = {
+    "duckdb": lambda settings, _entry, _uri: DuckDBWarehouse(settings),
+    "folder": lambda settings, _entry, _uri: FolderMirror(settings),
+    "postgres": lambda settings, entry, _uri: _postgres(settings, entry),
+    "airflow:": _of_connection,
+}
+"""What makes the warehouse of an entry that begins so; a new kind is a module here and a row of the table."""

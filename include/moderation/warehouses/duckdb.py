@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from pyiceberg.catalog import Catalog
 
 from moderation.errors import WarehouseBusyError, WarehouseError
 from moderation.policy import sql
-from moderation.schema import LABELS, TABLES, TableSpec, physical_schema
+from moderation.schema import LABELS, LOADS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import open_catalog
 from moderation.tables.published import published_load
@@ -71,6 +71,23 @@ class DuckDBWarehouse:
                         f"{type(error).__name__}: {_first_line(error)}; run the load task again"
                     ) from error
 
+    def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
+        """Ids of those published loads that the file does not hold, in the order given.
+
+        :raises WarehouseBusyError: another process kept the file open for longer than the wait.
+        :raises WarehouseError: no DuckDB file.
+        """
+        held: set[str] = set()
+        if self._path.exists():
+            with self._connect() as connection:
+                known = connection.execute(
+                    "SELECT 1 FROM duckdb_tables() WHERE table_name = ? AND NOT internal", [LOADS.name]
+                )
+                if known.fetchone():
+                    rows = connection.execute(f"SELECT load_id FROM {LOADS.name}").fetchall()  # noqa: S608 - a name of ours
+                    held = {load_id for (load_id,) in rows}
+        return [load["load_id"] for load in loads if load["load_id"] not in held]
+
     def _copy(
         self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, load: dict[str, Any]
     ) -> dict[str, int]:
@@ -121,14 +138,14 @@ class DuckDBWarehouse:
                 # Another process holds a lock, or this one has the file open read-only.
                 busy = isinstance(error, duckdb.ConnectionException | BlockingIOError)
                 if "lock on file" not in str(error) and not busy:
-                    raise WarehouseError(f"{self._path}: cannot be opened: {_first_line(error)}") from error
+                    raise WarehouseError(self._unusable(error)) from error
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     raise WarehouseBusyError(self._busy(str(error))) from error
                 time.sleep(min(pause, remaining))
                 pause = min(2 * pause, _LONGEST_PAUSE)
             except duckdb.Error as error:
-                raise WarehouseError(f"{self._path}: cannot be opened: {_first_line(error)}") from error
+                raise WarehouseError(self._unusable(error)) from error
 
     def _make(self) -> None:
         """Put an empty database in place where there is none, whole from the first moment.
@@ -150,6 +167,12 @@ class DuckDBWarehouse:
                 unfinished.replace(self._path)
         finally:
             os.close(folder)
+
+    def _unusable(self, error: Exception) -> str:
+        return (
+            f"{self._path}: cannot be opened: {_first_line(error)}. If the file is damaged, move it away and "
+            f"run `{self._settings.command} load`: every published load is brought in again"
+        )
 
     def _busy(self, message: str) -> str:
         holder = re.search(r"held in ([^(]+?) \(PID (\d+)\)", message)

@@ -8,7 +8,7 @@ files have themselves, which pandas and pyarrow refuse to read.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage.s3_objects import S3Error
 from moderation.tables.catalog import open_catalog
-from moderation.tables.published import in_types, published_load
+from moderation.tables.published import in_types, published_load, rows_of
 from moderation.tables.writer import ROW_GROUP_ROWS
-from moderation.warehouses.base import check_rows, rows_of
+from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
 
 
@@ -55,9 +55,18 @@ class FolderMirror:
                     f"load {load_id} is not whole in {self._folder}: {error}; run the load task again"
                 ) from error
 
+    def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
+        """Ids of those published loads of which a file is missing or cut off, in the order given."""
+        return [load["load_id"] for load in loads if not self._has(load)]
+
+    def _has(self, load: dict[str, Any]) -> bool:
+        return all(_rows_in(self._target(table, load)) == rows_of(load, table) for table in TABLES.values())
+
+    def _target(self, table: TableSpec, load: dict[str, Any]) -> Path:
+        return self._folder / table.name / f"{load['load_id']}-{load['digest']}.parquet"
+
     def _copy(self, catalog: Catalog, table: TableSpec, load: dict[str, Any]) -> int:
-        folder = self._folder / table.name
-        target = folder / f"{load['load_id']}-{load['digest']}.parquet"
+        target = self._target(table, load)
         wanted = rows_of(load, table)
         self._widen(table)
         if _rows_in(target) != wanted:
@@ -65,7 +74,7 @@ class FolderMirror:
             if written != wanted:
                 target.unlink(missing_ok=True)
             check_rows(load, table, written)
-        for path in folder.rglob(f"{load['load_id']}-*.parquet"):
+        for path in target.parent.rglob(f"{load['load_id']}-*.parquet"):
             if path != target:
                 path.unlink()
         return 1 if wanted else 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -111,6 +111,25 @@ class PostgresWarehouse:
                     "run the load task again"
                 ) from error
 
+    def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
+        """Ids of those published loads that the schema does not hold, in the order given.
+
+        :raises WarehouseError: the database refused or went away.
+        """
+        held: set[str] = set()
+        try:
+            with self._transaction() as connection:
+                if "load_id" in self._columns(connection).get(LOADS.name, ()):
+                    place = f"{sql.name(self._schema)}.{sql.name(LOADS.name)}"
+                    rows = connection.execute(f"SELECT {sql.name('load_id')} FROM {place}")  # noqa: S608 - quoted names
+                    held = {load_id for (load_id,) in rows}
+        except (psycopg.Error, OSError) as error:
+            raise WarehouseError(
+                f"PostgreSQL {self._name} cannot be read: {type(error).__name__}: "
+                f"{str(error).strip().partition(chr(10))[0]}; run the load task again"
+            ) from error
+        return [load["load_id"] for load in loads if load["load_id"] not in held]
+
     def _load(
         self, connection: psycopg.Connection[Any], catalog: Catalog, load: dict[str, Any]
     ) -> dict[str, int]:
@@ -130,12 +149,7 @@ class PostgresWarehouse:
 
     def _missing(self, connection: psycopg.Connection[Any]) -> list[str]:
         """Statements for what the schema lacks; none, and so no lock on any table, when it is complete."""
-        known: dict[str, set[str]] = {}
-        for table_name, column in connection.execute(
-            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s",
-            [self._schema],
-        ):
-            known.setdefault(table_name, set()).add(column)
+        known = self._columns(connection)
         statements = [] if known else [f"CREATE SCHEMA IF NOT EXISTS {sql.name(self._schema)}"]
         for table in TABLES.values():
             if table.name not in known:
@@ -145,6 +159,16 @@ class PostgresWarehouse:
         if statements or "labels" not in known:
             statements.append(create_view(self._schema))
         return statements
+
+    def _columns(self, connection: psycopg.Connection[Any]) -> dict[str, set[str]]:
+        """Columns by table as the schema has them now."""
+        known: dict[str, set[str]] = {}
+        for table_name, column in connection.execute(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s",
+            [self._schema],
+        ):
+            known.setdefault(table_name, set()).add(column)
+        return known
 
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Connection[Any]]:

@@ -10,7 +10,9 @@ import pytest
 
 from local_aws import ports
 from moderation.cli import main
-from moderation.plan.planner import PlanRequest, make_plan, run_key
+from moderation.plan.plan import run_key
+from moderation.plan.planner import make_plan
+from moderation.plan.request import PlanRequest
 from support import pictures
 
 

@@ -14,20 +14,14 @@ import pyarrow as pa
 import pytest
 
 from moderation import stages
-from moderation.plan import claims, ledger
+from moderation.plan import claims, draft, ledger
 from moderation.plan import planner as plans
 from moderation.plan.manifests import ManifestError
-from moderation.plan.planner import (
-    PlanError,
-    PlanRequest,
-    find_open_plan,
-    load_plan,
-    make_plan,
-    read_inputs,
-)
-from moderation.plan.store import close, is_closed, run_key
+from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError, run_key
+from moderation.plan.planner import make_plan
+from moderation.plan.request import PlanRequest
+from moderation.plan.store import close, find_open_plan, is_closed, load_plan, read_inputs, read_manifest
 from moderation.reference import limits
-from moderation.schema import INPUTS_SCHEMA
 from moderation.storage import lease as leases
 from moderation.storage import s3_objects
 from moderation.storage.state import SealBroken, seal, unseal
@@ -124,7 +118,7 @@ def test_a_plan_accounts_for_everything_that_was_listed(put, make, settings, buc
     assert [row["error_code"] for row in rows[4:]] == ["InvalidParameter", "InvalidImageFormat"]
     for index, manifest in enumerate(plan.manifests):
         planned = [row["source_ref"] for row in rows if row["manifest"] == index]
-        assert plans.read_manifest(plan, manifest.manifest_id, settings=settings) == planned
+        assert read_manifest(plan, manifest.manifest_id, settings=settings) == planned
         assert manifest.uri == f"{plan.folder_uri}/manifests/{manifest.manifest_id}.jsonl"
     assert f"s3://{bucket}/photos/new\nline.jpg" in refs(plan, settings)
     assert load_plan(plan.uri, settings=settings) == plan
@@ -353,11 +347,11 @@ def test_the_claims_of_runs_that_died_are_deleted_by_the_next_plan(put, make, se
 def test_a_crash_at_any_step_leaves_no_plan_and_a_retry_makes_it(put, make, settings, monkeypatch, crash_at):
     put("photos/a.jpg", "photos/b.jpg")
     target = {
-        "write_inputs": "moderation.plan.planner.write_inputs",
+        "write_inputs": "moderation.plan.draft.write_inputs",
         "claims.write": "moderation.plan.claims.write",
         "s3_objects.put_if_absent": "moderation.plan.planner.s3_objects.put_if_absent",
-        "_reference": "moderation.plan.planner._Draft._reference",
-        "estimate": "moderation.plan.planner.estimate",
+        "_reference": "moderation.plan.draft.Draft._reference",
+        "estimate": "moderation.plan.draft.estimate",
     }[crash_at]
 
     def crash(*arguments, **options):
@@ -424,7 +418,7 @@ def test_a_local_folder_is_uploaded_planned_and_known_again(make, settings, tabl
     plan = make(source=str(folder))
 
     assert (plan.totals.to_analyse, plan.totals.rejected) == (4, 2)
-    for source_ref in plans.read_manifest(plan, plan.manifests[0].manifest_id, settings=settings):
+    for source_ref in read_manifest(plan, plan.manifests[0].manifest_id, settings=settings):
         assert s3_objects.read(s3_client, source_ref).body == pictures.picture()
     tables.publish(plan, settings)
     again = make("run-2", source=str(folder))
@@ -438,7 +432,7 @@ def test_what_exceeds_the_plans_size_waits_for_the_next_run(put, make, settings,
     first = make(max_images=3)
     assert (first.totals.to_analyse, first.totals.postponed) == (3, 4)
     tables.publish(first, settings)
-    monkeypatch.setattr(plans, "MAX_MANIFESTS", 2)
+    monkeypatch.setattr(draft, "MAX_MANIFESTS", 2)
     second = make("run-2", max_lines=1)
     assert (second.totals.to_analyse, second.totals.postponed, len(second.manifests)) == (2, 2, 2)
 
@@ -472,7 +466,7 @@ def test_every_single_damaged_byte_of_a_plan_is_noticed(put, make, s3_client, fl
         damaged = bytearray(body)
         damaged[position] ^= flip
         with pytest.raises(PlanError, match=re.escape(plan.uri)):
-            plans.Plan.from_json(bytes(damaged), plan.uri)
+            Plan.from_json(bytes(damaged), plan.uri)
 
 
 @pytest.mark.parametrize("name", ["published", "abandoned"])

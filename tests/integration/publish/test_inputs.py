@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from moderation.plan.store import PlanError
+from moderation.plan.plan import PlanError
 from moderation.publish import commit as publishing
 from moderation.publish.commit import ReconciliationError, publish
 from moderation.storage.files import Storage

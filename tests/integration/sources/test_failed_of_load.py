@@ -11,8 +11,8 @@ from moderation.cli import main
 from moderation.plan.price import OverBudgetError
 from moderation.publish.commit import ToleranceExceededError, publish
 from moderation.report import completion, run_report
+from moderation.report.run_report import ImagesOwedError, RunIncompleteError
 from moderation.settings import Settings
-from moderation.stages import ImagesOwedError, RunIncompleteError
 from moderation.storage import s3_objects
 from support import pictures, planned_runs
 from support.planned_runs import Run, answer, line

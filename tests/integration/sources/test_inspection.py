@@ -5,7 +5,7 @@ import pytest
 
 from local_aws import ports
 from moderation.sources.inspection import count_due, inspect
-from moderation.sources.open import S3Prefix
+from moderation.sources.s3_prefix import S3Prefix
 from moderation.storage import s3_objects
 from moderation.storage.s3_objects import S3Error
 from support import pictures

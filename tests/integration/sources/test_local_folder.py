@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from moderation.sources.base import SourceError
 from moderation.sources.listing import Tally
 from moderation.sources.local_folder import LocalFolder, _Walk
-from moderation.sources.open import SourceError, open_source
+from moderation.sources.open import open_source
 from support import pictures
 
 GOOD = pictures.picture()

@@ -220,6 +220,14 @@ def test_the_stage_loads_every_warehouse_that_the_environment_names(
         configured.configured(listed)
 
 
+def test_a_schema_is_given_every_load_that_it_lacks(settings, s3_client, postgres_uri):
+    first, second = (publish_plain(settings, s3_client, name, images=2) for name in ("run-a", "run-b"))
+    listed = replace(settings, warehouses=(postgres_uri,))
+    assert stages.load(second, settings=listed) == sorted([first, second])
+    assert count(postgres_uri, "SELECT count(DISTINCT load_id) FROM moderation.images") == 2
+    assert stages.load(settings=listed) == []
+
+
 @pytest.mark.parametrize(
     ("uri", "message"),
     [

@@ -12,7 +12,8 @@ from botocore.stub import Stubber
 
 from moderation.analyse import backend
 from moderation.analyse.backend import Choice
-from moderation.plan.store import ManifestRef, Plan, Totals
+from moderation.plan.plan import ManifestRef, Plan, Totals
+from moderation.plan.request import BACKENDS
 from moderation.settings import Settings
 from support.fake_s3 import FakeS3
 
@@ -120,3 +121,7 @@ def test_a_list_that_fails_for_another_reason_is_asked_again_before_anything_is_
     with pytest.raises(Throttled):
         taken_over(s3, list_jobs)
     assert backend.read_choice(PLAN, s3=s3) is None
+
+
+def test_a_backend_that_may_be_asked_for_has_someone_who_collects_its_records() -> None:
+    assert set(BACKENDS) - {"auto"} == set(backend.COLLECTORS)

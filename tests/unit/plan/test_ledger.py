@@ -4,8 +4,7 @@ import pyarrow as pa
 import pytest
 
 from moderation.plan import ledger
-from moderation.plan.coverage import Question
-from moderation.plan.ledger import already_moderated
+from moderation.plan.ledger import Model, Question, already_moderated
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ledger.COLUMNS[:-1]] + [("min_confidence", pa.float64())])
 GOOD = {
@@ -115,3 +114,40 @@ def test_etag_and_name_are_never_confused():
     )
 
     assert already_moderated(listing, rows, question=Question("7.0", None, 50)).to_pylist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("have", "need", "enough"),
+    [
+        ("7.0", "7.0", True),
+        ("7", "7.0", True),
+        ("7.1", "7.0", True),
+        ("10.0", "7.0", True),
+        ("6.1", "7.0", False),
+        ("offline-1.0", "7.0", False),
+        ("7.0", "offline-1.0", False),
+        ("offline-1.1", "offline-1.0", True),
+        ("strange", "strange", True),
+        ("strange", "7.0", False),
+        ("7" * 5000, "7.0", False),  # more digits than Python makes a number of
+    ],
+)
+def test_a_model_is_enough_when_it_is_of_the_family_and_no_older(have, need, enough):
+    assert Model.parse(have).at_least(Model.parse(need)) is enough
+
+
+@pytest.mark.parametrize(
+    ("asked_then", "asked_now", "covered"), [(50.0, 50.0, True), (50.0, 80.0, True), (80.0, 50.0, False)]
+)
+def test_a_lower_threshold_covers_a_higher_one(asked_then, asked_now, covered):
+    question = Question("7.0", None, asked_now)
+
+    assert question.is_answered_by(model_version="7.0", adapter="", min_confidence=asked_then) is covered
+
+
+def test_another_adapters_answer_covers_nothing():
+    question = Question("7.0", "arn:a", 50)
+
+    assert question.is_answered_by(model_version="7.0", adapter="arn:a", min_confidence=50)
+    assert not question.is_answered_by(model_version="7.0", adapter="arn:b", min_confidence=50)
+    assert not question.is_answered_by(model_version="7.0", adapter=None, min_confidence=50)

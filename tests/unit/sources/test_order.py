@@ -9,10 +9,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from moderation.plan.coverage import Question
 from moderation.plan.discovery import discover
+from moderation.plan.ledger import Question
 from moderation.settings import Settings
-from moderation.sources.open import S3Prefix
+from moderation.sources.s3_prefix import S3Prefix
 
 KEYS = ["a/z.jpg", "a-b.jpg", "a.jpg", "a/b/c.jpg", "B.jpg", "\u00e9.jpg", "\U0001f600.jpg", "\ufb01.jpg"]
 

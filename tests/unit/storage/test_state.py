@@ -15,9 +15,8 @@ from moderation.analyse import backend
 from moderation.analyse.backend import Choice
 from moderation.analyse.detect.eligibility import Memory, Verdict
 from moderation.analyse.record import AnalysisRecord, JobStatus, RecordError
-from moderation.plan import claims
-from moderation.plan.store import Plan, PlanError, Totals
-from moderation.report import run_report
+from moderation.plan import claims, stop_note
+from moderation.plan.plan import Plan, PlanError, Totals
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from support.fake_s3 import FakeS3
@@ -107,10 +106,10 @@ def test_damage_to_the_record_of_a_manifest_is_named(s3: FakeS3) -> None:
 
 
 def test_damage_to_the_note_why_a_run_stopped_is_named(s3: FakeS3) -> None:
-    run_report.note_stop(PLAN, "too expensive: 9 €", s3=s3)
-    assert run_report.stop_reason(PLAN, s3=s3) == "too expensive: 9 €"
+    stop_note.note_stop(PLAN, "too expensive: 9 €", s3=s3)
+    assert stop_note.stop_reason(PLAN, s3=s3) == "too expensive: 9 €"
     uri = f"{PLAN.folder_uri}/stopped.json"
-    check(s3, uri, lambda: run_report.stop_reason(PLAN, s3=s3), PlanError, "delete it")
+    check(s3, uri, lambda: stop_note.stop_reason(PLAN, s3=s3), PlanError, "delete it")
 
 
 def test_damage_to_a_claim_is_named(s3: FakeS3) -> None:

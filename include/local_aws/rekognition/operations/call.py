@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from local_aws.rekognition.auth import Identity
+from local_aws.rekognition.auth import Identity, user_arn
 from local_aws.rekognition.faults import Struck
 from local_aws.rekognition.objects import Caller
 from local_aws.rekognition.service import Service
@@ -19,10 +19,12 @@ T = TypeVar("T")
 class Call:
     """What a handler gets.
 
-    :param parameters: validated input by member name; blobs as bytes.
+    :param name: the API operation.
+    :param parameters: validated input by member name; blobs as parcels, which are closed after the call.
     :param faults: the misbehaviour that this call meets.
     """
 
+    name: str
     service: Service
     identity: Identity
     parameters: dict[str, Any]
@@ -33,6 +35,11 @@ class Call:
     def caller(self) -> Caller:
         """On whose behalf S3 is used."""
         return Caller(self.identity.access_key, self.identity.region)
+
+    @property
+    def user_arn(self) -> str:
+        """Who calls, for error texts."""
+        return user_arn(self.identity, account_id=self.service.settings.account_id)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run short blocking work beside the event loop."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-import re
 import secrets
 import time
 from typing import Any
 
-from local_aws.rekognition.errors import S3_OBJECT_MESSAGE, ApiError
-from local_aws.rekognition.objects import ObjectForbidden, ObjectMissing, StorageRefused, StorageUnavailable
+from local_aws.rekognition.errors import S3_OBJECT_MESSAGE, ApiError, access_denied
+from local_aws.rekognition.objects import (
+    ObjectForbidden,
+    ObjectMissing,
+    Source,
+    StorageRefused,
+    StorageUnavailable,
+)
+from local_aws.rekognition.operations import pages
 from local_aws.rekognition.operations.call import Call
 from local_aws.rekognition.store import Job, LedgerEntry, same_request
 
 _DEFAULT_PAGE = 100
-_PAGE_TOKEN = re.compile(r"jobs:([a-z0-9-]+):(\d{1,18})")
 
 
 async def start_media_analysis_job(call: Call) -> dict[str, Any]:
@@ -40,14 +44,13 @@ async def list_media_analysis_jobs(call: Call) -> dict[str, Any]:
     """List the region's jobs, newest first; jobs started meanwhile do not shift the pages."""
     region = call.identity.region
     limit = call.parameters.get("MaxResults", _DEFAULT_PAGE)
-    token = call.parameters.get("NextToken")
-    before = _read_page_token(token, region) if token is not None else None
+    before = pages.read_token(call, kind=int)
     since = time.time() - call.service.settings.retention_seconds
     jobs = await call.in_thread(
         lambda: call.service.store.newest(region, before=before, limit=limit + 1, since=since)
     )
     page = jobs[:limit]
-    more = _page_token(region, page[-1].seq) if len(jobs) > limit else None
+    more = pages.token(call, page[-1].seq) if len(jobs) > limit else None
     return {"MediaAnalysisJobs": [describe(job) for job in page], "NextToken": more}
 
 
@@ -85,7 +88,7 @@ def _start(call: Call) -> Job:
     fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     open_limit = service.limits.open_jobs_in(identity.region)
     if open_limit == 0:
-        raise ApiError("AccessDeniedException", f"Media analysis is not offered in {identity.region}.")
+        raise access_denied(user_arn=call.user_arn, operation="StartMediaAnalysisJob")
     token_since = time.time() - service.settings.token_memory_seconds
     known = service.store.find_by_token(identity.region, token, since=token_since) if token else None
     if known is not None:
@@ -112,27 +115,29 @@ def _start(call: Call) -> Job:
             rule.to_dict() for rule in service.faults.strike("StartMediaAnalysisJob", name, jobs=True).rules
         ],
         open_limit=open_limit,
+        user_arn=call.user_arn,
     )
 
 
 def _check_operation(call: Call, request: dict[str, Any]) -> None:
     config = request["OperationsConfig"].get("DetectModerationLabels")
     if config is None:
-        raise ApiError("InvalidParameterException", "OperationsConfig must name an operation.")
+        raise ApiError("InvalidParameterException", reason="OperationsConfig must name an operation")
     if "ProjectVersion" in config:
         service = call.service
         service.adapters.require_usable(config["ProjectVersion"], call.identity, service.settings.account_id)
 
 
-def _check_manifest(call: Call, source: dict[str, Any]) -> None:
-    if not {"Bucket", "Name"} <= source.keys():
-        raise ApiError("InvalidParameterException", "Input.S3Object must have Bucket and Name.")
+def _check_manifest(call: Call, member: dict[str, Any]) -> None:
+    if not {"Bucket", "Name"} <= member.keys():
+        raise ApiError("InvalidS3ObjectException", reason="Input.S3Object must have Bucket and Name")
     try:
-        size = call.service.objects.size(call.caller, source["Bucket"], source["Name"], source.get("Version"))
-    except (ObjectMissing, ObjectForbidden, StorageRefused):
-        raise ApiError("InvalidS3ObjectException", S3_OBJECT_MESSAGE) from None
+        size = call.service.objects.size(call.caller, Source.of(member))
+    except (ObjectMissing, ObjectForbidden, StorageRefused) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ApiError("InvalidS3ObjectException", S3_OBJECT_MESSAGE, reason=reason) from None
     except StorageUnavailable as error:
-        raise ApiError("InternalServerError", f"S3 did not answer ({error}).") from error
+        raise ApiError("InternalServerError", reason=f"S3 did not answer ({error})") from error
     limit = call.service.limits.manifest_bytes
     if not 0 < size <= limit:
         raise ApiError(
@@ -144,18 +149,3 @@ def _check_manifest(call: Call, source: dict[str, Any]) -> None:
 def _manifest_uri(request: dict[str, Any]) -> str:
     source = request["Input"]["S3Object"]
     return f"s3://{source['Bucket']}/{source['Name']}"
-
-
-def _page_token(region: str, seq: int) -> str:
-    return base64.urlsafe_b64encode(f"jobs:{region}:{seq}".encode()).decode()
-
-
-def _read_page_token(token: str, region: str) -> int:
-    try:
-        text = base64.urlsafe_b64decode(token.encode()).decode()
-    except ValueError:
-        text = ""
-    match = _PAGE_TOKEN.fullmatch(text)
-    if match is None or match[1] != region:
-        raise ApiError("InvalidPaginationTokenException", "The pagination token is not valid.")
-    return int(match[2])

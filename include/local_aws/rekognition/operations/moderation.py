@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import Any
 
+from local_aws.inference.weight import HEAD_BYTES, weigh
 from local_aws.rekognition.errors import ApiError
-from local_aws.rekognition.objects import StorageUnavailable
+from local_aws.rekognition.objects import Source, StorageUnavailable
 from local_aws.rekognition.operations.call import Call
+from local_aws.rekognition.parcels import Parcel
 from local_aws.rekognition.store import LedgerEntry
 
 
@@ -23,10 +24,10 @@ async def detect_moderation_labels(call: Call) -> dict[str, Any]:
         raise ApiError("ResourceNotFoundException", f"The flow definition {flow} was not found.")
     image = parameters["Image"]
     if ("Bytes" in image) == ("S3Object" in image):
-        raise ApiError("InvalidParameterException", "Image must have either Bytes or S3Object.")
+        raise ApiError("InvalidParameterException", reason="Image must have either Bytes or S3Object")
     if "Bytes" in image:
         answer = await _look(call, _within_limit(image["Bytes"], service.limits.raw_image_bytes))
-        source_ref = f"bytes:{hashlib.sha256(image['Bytes']).hexdigest()}"
+        source_ref = f"bytes:{image['Bytes'].sha256}"
     else:
         answer = await _look_in_s3(call, image["S3Object"])
         source_ref = f"s3://{image['S3Object']['Bucket']}/{image['S3Object']['Name']}"
@@ -42,39 +43,37 @@ async def detect_moderation_labels(call: Call) -> dict[str, Any]:
     return answer
 
 
-def _within_limit(data: bytes, limit: int) -> bytes:
-    if len(data) > limit:
-        raise ApiError(
-            "ImageTooLargeException", f"Image size is too large: {len(data)} bytes, the limit is {limit}"
-        )
-    return data
+def _within_limit(image: Parcel, limit: int) -> Parcel:
+    if image.size > limit:
+        reason = f"{image.size} bytes, the limit is {limit}"
+        raise ApiError("ImageTooLargeException", reason=reason)
+    return image
 
 
-async def _look_in_s3(call: Call, source: dict[str, Any]) -> dict[str, Any]:
-    if not {"Bucket", "Name"} <= source.keys():
-        raise ApiError("InvalidParameterException", "Image.S3Object must have Bucket and Name.")
-    service = call.service
+async def _look_in_s3(call: Call, member: dict[str, Any]) -> dict[str, Any]:
+    if not {"Bucket", "Name"} <= member.keys():
+        raise ApiError("InvalidS3ObjectException", reason="Image.S3Object must have Bucket and Name")
+    service, source = call.service, Source.of(member)
     try:
-        held = await asyncio.get_running_loop().run_in_executor(
-            service.calls,
-            lambda: service.analyzer.fetch(
-                service.objects, call.caller, source["Bucket"], source["Name"], source.get("Version")
-            ),
+        image = await asyncio.get_running_loop().run_in_executor(
+            service.calls, lambda: service.analyzer.fetch(service.objects, call.caller, source)
         )
     except StorageUnavailable as error:
-        raise ApiError("InternalServerError", f"S3 did not answer ({error}).") from error
-    try:
-        return await _look(call, held.data)
-    finally:
-        held.release()
+        raise ApiError("InternalServerError", reason=f"S3 did not answer ({error})") from error
+    with image:
+        return await _look(call, image)
 
 
-async def _look(call: Call, data: bytes) -> dict[str, Any]:
+async def _look(call: Call, image: Parcel) -> dict[str, Any]:
     service, threshold = call.service, call.parameters.get("MinConfidence")
     lane = ("calls", call.identity.access_key)
     adapter = service.adapters.answering(call.parameters.get("ProjectVersion"))
     if call.faults.of("adapter_missing"):
         adapter = None
     return await asyncio.wrap_future(
-        service.pool.submit(lane, lambda: service.analyzer.analyse(data, threshold, adapter=adapter))
+        service.pool.submit(
+            lane,
+            lambda: service.analyzer.analyse(image.read(), threshold, adapter=adapter),
+            effort=weigh(image.read(HEAD_BYTES)),
+        )
     )

@@ -9,7 +9,7 @@ from moderation.analyse.bulk import record_without_job
 from moderation.analyse.detect.request import DetectOptions, DetectRequest
 from moderation.analyse.detect.run import settle_manifest
 from moderation.analyse.record import AnalysisRecord
-from moderation.plan.store import ManifestRef, Plan
+from moderation.plan.plan import ManifestRef, Plan
 
 BACKEND = "detect"
 

@@ -106,18 +106,19 @@ def test_an_object_that_is_not_there_is_an_invalid_s3_object(
 
 
 @pytest.mark.parametrize(
-    "image",
+    ("image", "code", "text"),
     [
-        {},
-        {"S3Object": {}},
-        {"S3Object": {"Bucket": "bucket"}},
-        {"Bytes": b"x", "S3Object": {"Bucket": "b" * 3}},
+        ({}, "InvalidParameterException", "Request has invalid parameters."),
+        ({"Bytes": b"x", "S3Object": {"Bucket": "b" * 3}}, "InvalidParameterException", None),
+        ({"S3Object": {}}, "InvalidS3ObjectException", "Request has invalid S3 object."),
+        ({"S3Object": {"Bucket": "bucket"}}, "InvalidS3ObjectException", "Request has invalid S3 object."),
     ],
 )
-def test_an_image_must_be_one_of_bytes_and_object(rekognition: Any, image: dict[str, Any]) -> None:
-    refused(
-        rekognition, "InvalidParameterException", lambda: rekognition.detect_moderation_labels(Image=image)
-    )
+def test_an_image_must_be_one_of_bytes_and_a_whole_address(
+    rekognition: Any, image: dict[str, Any], code: str, text: str | None
+) -> None:
+    said = refused(rekognition, code, lambda: rekognition.detect_moderation_labels(Image=image))
+    assert said == (text or "Request has invalid parameters.")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_an_image_must_be_one_of_bytes_and_object(rekognition: Any, image: dict[
         (ARN.format(region="us-east-1", account="123456789012"), "ResourceNotFoundException"),
         (ARN.format(region="eu-west-1", account="123456789012"), "InvalidParameterException"),
         (ARN.format(region="us-east-1", account="999999999999"), "InvalidParameterException"),
-        ("arn:aws:rekognition:us-east-1:1:project/p", "InvalidParameterException"),
+        ("arn:aws:rekognition:us-east-1:1:project/p", "ValidationException"),
     ],
 )
 def test_an_adapter_that_cannot_answer_is_refused(rekognition: Any, arn: str, code: str) -> None:

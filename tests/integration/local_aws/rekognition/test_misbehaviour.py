@@ -51,7 +51,8 @@ def code_of(rekognition: Any, call: Any) -> tuple[str, int]:
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        ({"kind": "throttle"}, ("ThrottlingException", 500)),
+        ({"kind": "throttle"}, ("ThrottlingException", 400)),
+        ({"kind": "unavailable"}, ("ThrottlingException", 500)),
         (
             {"kind": "throttle", "code": "ProvisionedThroughputExceededException"},
             ("ProvisionedThroughputExceededException", 400),

@@ -32,16 +32,17 @@ def test_every_constraint_is_enforced_on_the_wire(
     body = json.dumps(case.document).encode()
     status, headers, answer = post(rekognition_server, body, target=operation, credentials=credentials)
     assert status == 400
-    assert answer["__type"] == answer["Code"] == "InvalidParameterException"
-    assert answer["Logref"] == headers["x-amzn-requestid"]
-    assert f"at '{case.path}' failed to satisfy constraint: {case.constraint}" in answer["Message"]
+    assert answer["__type"] == "ValidationException"
+    assert headers["x-amzn-requestid"]
+    assert f"at '{case.path}' failed to satisfy constraint: {case.constraint}" in answer["message"]
 
 
 def test_the_code_of_constraint_errors_can_be_set(start_rekognition: Any, credentials: Credentials) -> None:
-    server = start_rekognition(settings=quick(constraint_error_code="ValidationException"))
-    status, _, answer = post(server, b'{"MaxResults": 101}', credentials=credentials)
-    assert (status, answer["__type"]) == (400, "ValidationException")
-    assert answer["message"] == (
+    server = start_rekognition(settings=quick(constraint_error_code="InvalidParameterException"))
+    status, headers, answer = post(server, b'{"MaxResults": 101}', credentials=credentials)
+    assert (status, answer["__type"], answer["Code"]) == (400, *["InvalidParameterException"] * 2)
+    assert answer["Logref"] == headers["x-amzn-requestid"]
+    assert answer["Message"] == (
         "1 validation error detected: Value '101' at 'maxResults' failed to satisfy constraint: "
         "Member must have value less than or equal to 100"
     )
@@ -124,7 +125,7 @@ def test_an_image_of_more_than_5_mb_in_the_request_is_refused(
     )
     assert status == 400
     assert (
-        "'image.bytes' failed to satisfy constraint: Member must have length less than" in answer["Message"]
+        "'image.bytes' failed to satisfy constraint: Member must have length less than" in answer["message"]
     )
 
 

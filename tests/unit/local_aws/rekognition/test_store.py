@@ -27,6 +27,7 @@ def start(store: Store, job_id: str, **changes: Any) -> Job:
         "token_since": 0.0,
         "draw_faults": lambda: [],
         "open_limit": 100,
+        "user_arn": "arn:aws:iam::123456789012:user/AKID",
         **changes,
     }
     return store.start_job(job_id=job_id, **values)

@@ -11,9 +11,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from moderation.cli import report_page
 from moderation.errors import WarehouseError
 from moderation.reference import error_codes
-from moderation.report.page import charts, data, wording, write
+from moderation.report.page import charts, data, wording
 from moderation.report.page.data import Period
 from moderation.report.page.write import load_file, write_report
 from moderation.settings import Settings
@@ -257,7 +258,7 @@ def test_the_command_prints_what_it_wrote(
 ) -> None:
     monkeypatch.setenv("MODERATION_WAREHOUSE", str(small_warehouse.small(tmp_path / "w.duckdb")))
     parser = argparse.ArgumentParser()
-    write.add_parser(parser.add_subparsers())
+    report_page.add_parser(parser.add_subparsers())
     args = parser.parse_args(["report-page", "--folder", str(tmp_path / "out"), "--load", FIRST_LOAD])
     assert args.run(Settings.from_env(), args) == 0
     assert capsys.readouterr().out.split() == [

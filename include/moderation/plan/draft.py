@@ -1,0 +1,191 @@
+"""From what was found to a plan, and its files in S3."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice, takewhile
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from moderation.plan import claims, manifests
+from moderation.plan.discovery import Discovery, leave_out
+from moderation.plan.inputs import numbered
+from moderation.plan.ledger import PublishedReader, Question
+from moderation.plan.manifests import Manifest
+from moderation.plan.plan import ManifestRef, Plan, Totals, load_id
+from moderation.plan.price import estimate
+from moderation.plan.request import PlanRequest
+from moderation.plan.store import plan_uri, write_inputs
+from moderation.settings import Settings
+from moderation.sources.listing import SCHEMA, chunked
+from moderation.storage import lease as leases
+from moderation.storage import s3_objects
+from moderation.storage.row_file import RowFile
+
+MAX_MANIFESTS = 1000
+"""Airflow maps at most 1,024 tasks from one list (``core.max_map_length``); what is beyond waits for the next
+run."""
+
+_WRITES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a plan is drafted from.
+
+    :param source_uri: how the source stands in plans and loads.
+    :param published: gives the rows of all published loads; None for a run that analyses again what is
+        moderated.
+    :param s3: a boto3 client.
+    """
+
+    settings: Settings
+    request: PlanRequest
+    source_uri: str
+    question: Question
+    published: PublishedReader | None
+    s3: Any
+
+
+class Writer:
+    """Writes manifests, and keeps the lock alive meanwhile."""
+
+    def __init__(self, s3: Any, lease: leases.Lease) -> None:
+        self._s3, self._lease, self._renewed = s3, lease, time.monotonic()
+
+    def manifests(self, folder: str, cut: Iterator[Manifest]) -> Iterator[Manifest]:
+        """Store the manifests, and give them on."""
+        with ThreadPoolExecutor(_WRITES_AT_ONCE, thread_name_prefix="manifests") as pool:
+            for some in chunked(cut, _WRITES_AT_ONCE):
+                list(pool.map(lambda manifest: self._put(folder, manifest), some))
+                self.keep_lock()
+                yield from some
+
+    def inputs(self, folder: str, tables: Iterator[pa.Table]) -> tuple[str, str]:
+        """Store the inputs; see `store.write_inputs`."""
+        return write_inputs(self._s3, folder, map(self._kept, tables))
+
+    def _kept(self, table: pa.Table) -> pa.Table:
+        self.keep_lock()
+        return table
+
+    def keep_lock(self) -> None:
+        """Renew the lock when a quarter of its time is over."""
+        if time.monotonic() - self._renewed > self._lease.ttl / 4:
+            self._lease.renew()
+            self._renewed = time.monotonic()
+
+    def _put(self, folder: str, manifest: Manifest) -> None:
+        s3_objects.put(self._s3, _manifest_uri(folder, manifest), manifest.content)
+
+
+class Draft:
+    """Turns a discovery into a plan; with a writer its files are stored, ``plan.json`` excepted."""
+
+    def __init__(self, asked: Asked, found: Discovery, *, number: int, writer: Writer | None) -> None:
+        self.asked, self.found, self.number, self.writer = asked, found, number, writer
+        self.request, self.settings = asked.request, asked.settings
+        self.uri = plan_uri(self.settings, self.request.run_key, number)
+        self.folder = self.uri.rpartition("/")[0]
+        spool = found.rows.path.parent
+        self.accepted = RowFile(spool / "accepted.arrow", SCHEMA)
+        self.rejected = RowFile(spool / "rejected.arrow", SCHEMA)
+
+    def finish(self) -> Plan:
+        """The plan; without a writer of nothing that exists."""
+        claimed = self._leave_out()
+        chosen = self._cut()
+        lines = [manifest.lines for manifest in chosen]
+        inputs_uri, digest = "", ""
+        if self.writer:
+            inputs_uri, digest = self.writer.inputs(
+                self.folder, numbered(self.accepted, lines, self.rejected)
+            )
+        expected = estimate(self.settings, manifest_lines=lines, adapter=self.request.adapter)
+        return Plan(
+            uri=self.uri,
+            run_key=self.request.run_key,
+            plan_number=self.number,
+            load_id=load_id(self.request.run_key, self.number, self.request.logical_time),
+            dt=self.request.logical_time.astimezone(UTC).date().isoformat(),
+            source=self.asked.source_uri,
+            min_confidence=float(self.request.min_confidence),
+            adapter=self.request.adapter,
+            model_version=self.settings.model_version,
+            force=self.request.force,
+            backend=self.request.backend,
+            created_at=datetime.now(UTC).isoformat(),
+            inputs_uri=inputs_uri,
+            inputs_sha256=digest,
+            totals=Totals(
+                listed=self.found.listed,
+                ignored=self.found.ignored,
+                already_moderated=self.found.already_moderated,
+                claimed_elsewhere=claimed,
+                postponed=self.accepted.rows - sum(lines),
+                rejected=self.rejected.rows,
+                to_analyse=sum(lines),
+            ),
+            expected_cost_usd=float(expected.cost_usd),
+            expected_seconds={"bulk": expected.bulk_seconds, "detect": expected.detect_seconds},
+            manifests=tuple(chosen),
+        )
+
+    def _leave_out(self) -> int:
+        """Leave out what others do or did, part what can be sent from what cannot; returns what is claimed.
+
+        Claims first: what leaves them in between is published by then.
+        """
+        claimed = 0
+        published = self.asked.published
+        with (
+            claims.of_others(
+                self.asked.s3, self.settings, run_key=self.request.run_key, question=self.asked.question
+            ) as is_claimed,
+            self.accepted.writing(),
+            self.rejected.writing(),
+        ):
+            for portion in self.found.rows.portions():
+                if self.writer:
+                    self.writer.keep_lock()
+                left = leave_out(portion, is_claimed(portion))
+                claimed += len(portion) - len(left)
+                if published:
+                    left = self.found.without_published(left, self.settings, published, self.asked.question)
+                can_be_sent = pc.is_null(left["error_code"])
+                self.accepted.write(left.filter(can_be_sent))
+                self.rejected.write(left.filter(pc.invert(can_be_sent)))
+        self.found.rows.delete()
+        return claimed
+
+    def _cut(self) -> list[ManifestRef]:
+        most = MAX_MANIFESTS * self.request.max_lines
+        total = min(self.accepted.rows, self.request.max_images or most, most)
+        refs = (ref for batch in self.accepted.batches() for ref in batch["source_ref"].to_pylist())
+        cut = manifests.cut(islice(refs, total), total=total, max_lines=self.request.max_lines)
+        first = takewhile(lambda manifest: manifest.index < MAX_MANIFESTS, cut)
+        written = self.writer.manifests(self.folder, first) if self.writer else first
+        return [self._reference(manifest) for manifest in written]
+
+    def _reference(self, manifest: Manifest) -> ManifestRef:
+        bucket, key = s3_objects.split_uri(self.folder)
+        name = load_id(self.request.run_key, self.number, self.request.logical_time)
+        return ManifestRef(
+            manifest_id=manifest.manifest_id,
+            uri=_manifest_uri(self.folder, manifest),
+            lines=manifest.lines,
+            bytes=len(manifest.content),
+            job_name=f"{self.request.job_name}-{name}-m{manifest.index:05d}",
+            output_bucket=bucket,
+            output_prefix=f"{key}/output/{manifest.manifest_id}/",
+        )
+
+
+def _manifest_uri(folder: str, manifest: Manifest) -> str:
+    return f"{folder}/manifests/{manifest.manifest_id}.jsonl"

@@ -1,0 +1,166 @@
+"""A plan: what it says, and the names of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from moderation.errors import NeedsAPersonError
+from moderation.storage.state import SealBroken, seal, unseal
+
+INPUTS_SCHEMA = pa.schema(
+    [
+        ("source_ref", pa.string()),
+        ("bucket", pa.string()),
+        ("key", pa.string()),
+        ("etag", pa.string()),
+        ("size", pa.int64()),
+        ("last_modified", pa.timestamp("us", tz="UTC")),
+        ("manifest", pa.int32()),
+        ("line_number", pa.int64()),
+        ("error_code", pa.string()),
+        ("error_message", pa.string()),
+    ]
+)
+"""A plan's ``inputs.parquet``, a row per input. ``manifest`` is the manifest's index and ``line_number`` its
+line there, from 1; both are null when the input was rejected (then ``error_code`` is set)."""
+
+
+class PlanError(NeedsAPersonError):
+    """A plan cannot be made or used; the text says what is wrong and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What became of everything listed; ``listed`` is the sum of the others.
+
+    :param ignored: plainly no pictures, or further mentions of the same object.
+    :param already_moderated: published before, with an answer that covers this question.
+    :param claimed_elsewhere: in another unfinished plan.
+    :param postponed: beyond the plan's size; left to the next run.
+    :param rejected: cannot be sent; each has a row with a code.
+    :param to_analyse: lines in the manifests.
+    """
+
+    listed: int
+    ignored: int
+    already_moderated: int
+    claimed_elsewhere: int
+    postponed: int
+    rejected: int
+    to_analyse: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestRef:
+    """One manifest of a plan.
+
+    :param job_name: name for the job that analyses it; obeys AWS's pattern.
+    :param output_prefix: key prefix for the job's output, in ``output_bucket``; obeys AWS's pattern.
+    """
+
+    manifest_id: str
+    uri: str
+    lines: int
+    bytes: int
+    job_name: str
+    output_bucket: str
+    output_prefix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that the later stages need to know of a run.
+
+    :param uri: of ``plan.json``; of nothing that exists for a dry run.
+    :param load_id: names everything the run publishes; chosen before any effect.
+    :param dt: date of the run's logical time, the partition of its rows.
+    :param model_version: the least model whose answers counted as moderated.
+    :param backend: ``bulk``, ``detect`` or ``auto``.
+    :param expected_cost_usd: if every image is analysed.
+    :param expected_seconds: by backend; null for a backend that the region lacks.
+    """
+
+    uri: str
+    run_key: str
+    plan_number: int
+    load_id: str
+    dt: str
+    source: str
+    min_confidence: float
+    adapter: str | None
+    model_version: str
+    force: bool
+    backend: str
+    created_at: str
+    inputs_uri: str
+    inputs_sha256: str
+    totals: Totals
+    expected_cost_usd: float
+    expected_seconds: dict[str, float | None]
+    manifests: tuple[ManifestRef, ...]
+
+    @property
+    def folder_uri(self) -> str:
+        """Folder of the plan's files."""
+        return self.uri.rpartition("/")[0]
+
+    @property
+    def is_empty(self) -> bool:
+        """True when there is nothing to analyse and nothing to report as rejected."""
+        return self.totals.to_analyse == 0 and self.totals.rejected == 0
+
+    def analysis_record_uri(self, manifest_id: str) -> str:
+        """Where the record of a manifest's analysis is kept."""
+        return f"{self.folder_uri}/jobs/{manifest_id}.json"
+
+    @property
+    def completion_uri(self) -> str:
+        """Where the completion report of the run is: counts, every failure, checksums, cost."""
+        return f"{self.folder_uri}/report.json"
+
+    @property
+    def report_uri(self) -> str:
+        """Where the report of the run is."""
+        return f"{self.folder_uri}/report.txt"
+
+    def to_json(self) -> bytes:
+        """The content of ``plan.json``, sealed with its own checksum."""
+        content = asdict(self)
+        del content["uri"]
+        return seal(content)
+
+    @classmethod
+    def from_json(cls, body: bytes, uri: str) -> Plan:
+        """Read ``plan.json``.
+
+        :raises PlanError: it is damaged.
+        """
+        try:
+            content = unseal(body)
+            names = {field.name for field in fields(cls)}
+            content = {name: value for name, value in content.items() if name in names}
+            content["totals"] = Totals(**content["totals"])
+            content["manifests"] = tuple(ManifestRef(**entry) for entry in content["manifests"])
+            return cls(uri=uri, **content)
+        except SealBroken as error:
+            raise PlanError(f"{uri} is damaged: {error}; delete it and plan the run again") from error
+        except (AttributeError, KeyError, TypeError) as error:
+            raise PlanError(f"{uri} is no plan: {error!r}; delete it and plan the run again") from error
+
+
+def run_key(dag_id: str, run_id: str) -> str:
+    """A name for a run that is safe in keys and AWS names; run ids hold ``:`` and ``+``, which are not."""
+    digest = hashlib.sha256(f"{dag_id}\n{run_id}".encode()).hexdigest()[:12]
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{dag_id}-{run_id}".lower()).strip("-")[:60].strip("-")
+    return f"{slug}-{digest}" if slug else digest
+
+
+def load_id(run_key: str, plan_number: int, logical_time: datetime) -> str:
+    """``YYYYMMDDTHHMMSSZ-<12 hex digits>``: the run's time, and a digest that no other plan has."""
+    digest = hashlib.sha256(f"{run_key}\n{plan_number}".encode()).hexdigest()[:12]
+    return f"{logical_time.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}"

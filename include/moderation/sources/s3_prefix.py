@@ -1,0 +1,61 @@
+"""The images of a folder in a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from moderation.settings import Settings
+from moderation.sources.listing import BATCH_ROWS, ListingBuilder, Tally
+from moderation.storage import s3_objects
+
+
+@dataclass(frozen=True)
+class S3Prefix:
+    """All pictures in a folder of a bucket."""
+
+    uri: str
+    checks_headers: bool = False
+    retry_refused: bool = False
+
+    def batches(
+        self, settings: Settings, s3: Any, tally: Tally, *, dry_run: bool
+    ) -> Iterator[pa.RecordBatch]:
+        """List with ListObjectsV2.
+
+        :raises s3.S3Error: the bucket cannot be listed.
+        """
+        builder = ListingBuilder()
+        bucket, _ = s3_objects.split_uri(self.uri)
+        for page in self._pages(s3):
+            for entry in page.get("Contents", []):
+                builder.add_object(
+                    tally,
+                    bucket=bucket,
+                    key=entry["Key"],
+                    etag=s3_objects.etag_of(entry),
+                    size=entry["Size"],
+                    at=entry["LastModified"],
+                )
+            if len(builder) >= BATCH_ROWS:
+                yield builder.take()
+        if len(builder):
+            yield builder.take()
+
+    def _pages(self, s3: Any) -> Iterator[dict[str, Any]]:
+        bucket, prefix = s3_objects.split_uri(self.uri)
+        if prefix.endswith("*"):
+            yield from s3_objects.list_pages(s3, bucket, prefix[:-1])
+            return
+        if prefix and not prefix.endswith("/"):
+            # "photos" means the folder photos/, not photos-of-last-year/ too; or the object of that very key.
+            single = s3_objects.list_pages(s3, bucket, prefix, delimiter="/")
+            entries = [
+                entry for page in single for entry in page.get("Contents", []) if entry["Key"] == prefix
+            ]
+            yield {"Contents": entries}
+            prefix += "/"
+        yield from s3_objects.list_pages(s3, bucket, prefix)

@@ -1,0 +1,110 @@
+"""Every load, and a run with nothing new, brings in all that is published and a warehouse lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from moderation import stages
+from moderation.errors import WarehouseError
+from moderation.settings import Settings
+from support import planned_runs
+from support.published_loads import publish_plain
+
+
+@pytest.fixture
+def settings(tmp_path: Path, bucket: str, aws_env: Any) -> Settings:
+    made = planned_runs.make_settings(tmp_path, bucket, tables="local")
+    return replace(made, parquet_mirror=tmp_path / "mirror")
+
+
+@pytest.fixture
+def loads(settings: Settings, s3_client: Any) -> list[str]:
+    """Three published loads, all of them in both warehouses."""
+    published = [publish_plain(settings, s3_client, f"run-{n}", images=2) for n in range(3)]
+    assert stages.load(settings=settings) == sorted(published)
+    return published
+
+
+def in_duckdb(settings: Settings) -> set[str]:
+    with duckdb.connect(str(settings.warehouse_path), read_only=True) as connection:
+        rows = connection.execute("SELECT load_id FROM images GROUP BY load_id HAVING count(*) = 2")
+        return {load_id for (load_id,) in rows.fetchall()}
+
+
+def in_folder(settings: Settings) -> set[str]:
+    assert settings.parquet_mirror
+    table = pq.read_table(settings.parquet_mirror / "images", partitioning=None)
+    return set(table.column("load_id").to_pylist())
+
+
+def another_file(settings: Settings) -> None:
+    settings.warehouse_path.unlink()
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        connection.execute("CREATE TABLE notes AS SELECT 1 AS n")
+
+
+def older_file(settings: Settings, load_id: str) -> None:
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        for table in ("images", "loads"):
+            connection.execute(f"DELETE FROM {table} WHERE load_id = ?", [load_id])
+
+
+def lost_copy(settings: Settings, load_id: str) -> None:
+    assert settings.parquet_mirror
+    for path in (settings.parquet_mirror / "images").glob(f"{load_id}-*.parquet"):
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda settings, _: settings.warehouse_path.unlink(), id="file lost"),
+        pytest.param(lambda settings, _: settings.warehouse_path.write_bytes(b""), id="file emptied"),
+        pytest.param(lambda settings, _: another_file(settings), id="another file in its place"),
+        pytest.param(older_file, id="a load was never brought in"),
+        pytest.param(lost_copy, id="a file of the folder lost"),
+    ],
+)
+@pytest.mark.parametrize("next_run", ["with a load", "with nothing new"])
+def test_what_a_warehouse_lacks_is_brought_in_by_the_next_run(
+    settings: Settings,
+    s3_client: Any,
+    loads: list[str],
+    damage: Callable[[Settings, str], object],
+    next_run: str,
+) -> None:
+    damage(settings, loads[1])
+    new = publish_plain(settings, s3_client, "run-new", images=2) if next_run == "with a load" else None
+    stages.load(new, settings=settings)
+    wanted = {*loads, *([new] if new else [])}
+    assert (in_duckdb(settings), in_folder(settings)) == (wanted, wanted)
+    assert stages.load(settings=settings) == []
+
+
+def test_a_damaged_file_is_named_with_a_remedy_that_works(settings: Settings, loads: list[str]) -> None:
+    settings.warehouse_path.write_bytes(b"no database" * 1000)
+    with pytest.raises(WarehouseError, match=r"move it away and run `moderation load`"):
+        stages.load(settings=settings)
+    settings.warehouse_path.unlink()
+    stages.load(settings=settings)
+    assert in_duckdb(settings) == set(loads)
+
+
+def test_all_loads_can_be_brought_in_again(settings: Settings, loads: list[str]) -> None:
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        connection.execute("DELETE FROM images")
+    assert stages.load(settings=settings) == []
+    assert stages.load(settings=settings, again=True) == sorted(loads)
+    assert in_duckdb(settings) == set(loads)
+
+
+def test_a_load_that_is_not_published_is_refused(settings: Settings, loads: list[str]) -> None:
+    with pytest.raises(WarehouseError, match="not published"):
+        stages.load("20990101T000000Z-000000000000", settings=settings)
