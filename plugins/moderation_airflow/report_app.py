@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from moderation.report.page.store import NoSuchPageError, read_completion, read_page
 from moderation.report.page.write import load_file
-from moderation.settings import Settings
+from moderation.settings import Settings, SettingsError
 from moderation.storage import s3_objects
 
 # Pages are files written by tasks: whatever may once stand in one, it runs no script. It keeps its origin,
@@ -112,6 +112,9 @@ def _answer(read: Callable[[], bytes], *, media_type: str) -> Response:
         return Response(read(), media_type=media_type, headers=_HEADERS)
     except NoSuchPageError:
         return _say(404, "There is no such report page. Pages are written by the task report of each run.")
+    except SettingsError as error:
+        _log.error("the web server's settings: %s", error)
+        return _say(500, f"A setting of the web server is wrong. {error}")
     except s3_objects.S3Error as error:
         _log.error("a report page cannot be read: %s", error)
         return _say(502, f"The report page cannot be read: {error}")

@@ -7,11 +7,11 @@ starts beside it: a task that is due at once would find no API, use up its tries
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
 from airflow.__main__ import main
+from airflow.configuration import conf
 
 import moderation.stages
 import rekognition.operators
@@ -32,6 +32,6 @@ def wait_for_api(base_url: str, *, timeout: float = API_TIMEOUT_SECONDS) -> bool
 
 
 if __name__ == "__main__":
-    wait_for_api(os.environ["AIRFLOW__API__BASE_URL"])
+    wait_for_api(conf.get_mandatory_value("api", "base_url"))
     sys.argv[0] = "airflow"
     main()

@@ -138,8 +138,8 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
         from moderation.settings import Settings  # noqa: PLC0415
 
         parameters = self._checked_parameters()
-        region = self.hook.conn_region_name or Settings.from_env().region
-        settings = dataclasses.replace(Settings.from_env(), region=region)
+        settings = Settings.from_env()
+        settings = dataclasses.replace(settings, region=self.hook.conn_region_name or settings.region)
         options = DetectOptions(
             max_in_flight=self.max_in_flight,
             image_seconds=self.image_timeout,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 
 from support.airflow_home import REPOSITORY
 
@@ -61,3 +62,17 @@ def test_a_dag_file_is_read_without_connections_and_without_the_pipeline(name: s
     assert not found["untagged"]
     assert not found["opened"]
     assert not found["heavy"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("MODERATION_POLL_SECONDS", "soon"), ("MODERATION_APPROVAL_HOURS", "inf"), ("MODERATION_BACKEND", "b")],
+)
+def test_a_bad_value_is_an_import_error_that_ends_with_the_variable_and_what_it_takes(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    (error,) = DagBag(str(REPOSITORY / "dags" / "moderate_images.py")).import_errors.values()
+    told = f"moderation.settings.SettingsError: {variable}='{value}': expected "
+    assert error.strip().splitlines()[-1].startswith(told)
+    assert error.count("Traceback") == 1

@@ -151,6 +151,13 @@ def test_storage_that_does_not_answer_is_said_and_not_a_crash(application, setti
     assert answer.status_code in {404, 502}
 
 
+def test_a_bad_setting_of_the_web_server_is_named_and_not_a_crash(application, settings, aws_env):
+    aws_env.setenv("MODERATION_WORK_URI", "work")
+    answer = client(application, "ADMIN").get(f"{URL_PREFIX}/index.html")
+    assert answer.status_code == 500
+    assert "MODERATION_WORK_URI=&#x27;work&#x27;: expected s3://bucket" in answer.text
+
+
 def test_the_menu_and_each_run_show_the_report(application, settings):
     plugins = client(application, "ADMIN").get("/api/v2/plugins").json()
     (ours,) = (plugin for plugin in plugins["plugins"] if plugin["name"] == "moderation_report")

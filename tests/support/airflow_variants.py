@@ -11,25 +11,25 @@ MANIFEST_LINES = 2
 LATE_SECONDS = 5
 
 _SMALL = {
-    "import os\n": "import functools\nimport os\n",
+    "from datetime import UTC, datetime, timedelta\n": (
+        "import functools\nfrom datetime import UTC, datetime, timedelta\n"
+    ),
     '"retry_delay": timedelta(seconds=30)': '"retry_delay": timedelta(seconds=1)',
     "        run = stages.Run(": (
         "        stages.PlanRequest = functools.partial(stages.PlanRequest, max_lines="
         f"{MANIFEST_LINES})\n        run = stages.Run("
     ),
 }
-_UNSCHEDULED = {"schedule=NIGHTLY if SOURCE else None": "schedule=None"}
-_NO_DEADLINE = {"deadline=alerts.deadline() if SOURCE else None": "deadline=None"}
+_UNSCHEDULED = {"schedule=NIGHTLY if SETTINGS.source else None": "schedule=None"}
+_DEADLINE = "deadline=alerts.deadline(hours=SETTINGS.deadline_hours) if SETTINGS.source else None"
+_NO_DEADLINE = {_DEADLINE: "deadline=None"}
 # A schedule that asks for nothing by itself, so that only a backfill makes runs of its dates.
 _OVER = {"catchup=False": "catchup=False, end_date=datetime(2026, 1, 31, tzinfo=UTC)"}
-_LATE = {
-    "deadline=alerts.deadline() if SOURCE else None": (
-        f'deadline=alerts.deadline({{"MODERATION_DEADLINE_HOURS": "{LATE_SECONDS / 3600}"}})'
-    )
-}
-_DEFERRABLE = {"poll_interval=POLL_INTERVAL,": "poll_interval=POLL_INTERVAL, deferrable=True,"}
+_LATE = {_DEADLINE: f"deadline=alerts.deadline(hours={LATE_SECONDS / 3600})"}
+_POLL = "poll_interval=timedelta(seconds=SETTINGS.poll_seconds),"
+_DEFERRABLE = {_POLL: f"{_POLL} deferrable=True,"}
 _NO_WAIT = {
-    "poll_interval=POLL_INTERVAL,": "poll_interval=POLL_INTERVAL, wait_for_completion=False,",
+    _POLL: f"{_POLL} wait_for_completion=False,",
     "from rekognition.retry_policy": (
         "from rekognition.sensors import RekognitionMediaAnalysisJobSensor\nfrom rekognition.retry_policy"
     ),

@@ -20,7 +20,7 @@ from moderation.errors import WarehouseError
 from moderation.query import queries
 from moderation.query.answers import QueryError, export, resolve
 from moderation.schema import TABLES
-from moderation.settings import Settings, SettingsError
+from moderation.settings import MachineSettings, Settings, SettingsError
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
 DEFAULT_ROWS = 40
@@ -174,8 +174,7 @@ def _print_text(text: str | None, dialect: str) -> None:
 def _width() -> int:
     """The terminal's columns, of which DuckDB takes at least 80; a pipe gets whole rows."""
     fallback = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED_WIDTH
-    columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdigit() and int(columns) > 0 else fallback
+    return MachineSettings.from_env().columns or fallback
 
 
 def _rows(text: str) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import boto3
 import botocore.exceptions as boto_errors
@@ -17,8 +16,7 @@ import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
-if TYPE_CHECKING:
-    from moderation.settings import Settings
+from moderation.settings import MachineSettings, Settings
 
 _CHUNK = 1024 * 1024
 
@@ -147,9 +145,9 @@ def client(settings: Settings, *, connections: int = 10) -> Any:
 
     :param connections: requests that may be under way at once.
     """
-    chosen = {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys()
+    machine = MachineSettings.from_env()
+    chosen = machine.aws_max_attempts or machine.aws_retry_mode
     retries = None if chosen else {"max_attempts": 5, "mode": "standard"}
-    own_endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     return session().client(
         "s3",
         region_name=settings.region,
@@ -158,7 +156,7 @@ def client(settings: Settings, *, connections: int = 10) -> Any:
             connect_timeout=10,
             read_timeout=60,
             max_pool_connections=connections,
-            s3={"addressing_style": "path" if own_endpoint else "auto"},
+            s3={"addressing_style": "path" if machine.s3_endpoint else "auto"},
         ),
     )
 

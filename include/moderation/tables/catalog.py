@@ -6,7 +6,6 @@ below the tables' root, a name that Hive-style readers skip, so that the Parquet
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -41,7 +40,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from moderation.schema import TABLES, TableSpec
-from moderation.settings import Settings
+from moderation.settings import MachineSettings, Settings
 from moderation.storage import files
 
 NAMESPACE = "moderation"
@@ -79,7 +78,7 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
     properties = {"warehouse": files.absolute(settings.tables_uri), **_s3_properties(settings)}
     if settings.catalog_uri == "glue":
         properties |= {"type": "glue", "glue.region": settings.region}
-        if endpoint := os.environ.get("AWS_ENDPOINT_URL_GLUE"):
+        if endpoint := MachineSettings.from_env().glue_endpoint:
             properties["glue.endpoint"] = endpoint
     else:
         uri = _database_uri(settings.catalog_uri)
@@ -221,7 +220,7 @@ def _database_uri(uri: str) -> str:
 def _s3_properties(settings: Settings) -> dict[str, Any]:
     """What Arrow's S3 client needs to reach the same place as boto3 with the same rights."""
     properties = {"s3.region": settings.region, "s3.connect-timeout": "10", "s3.request-timeout": "60"}
-    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+    if endpoint := MachineSettings.from_env().s3_endpoint:
         properties["s3.endpoint"] = endpoint
     credentials = boto3.Session().get_credentials()
     if credentials is not None:

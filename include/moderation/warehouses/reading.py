@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 import time
@@ -14,10 +13,11 @@ from pathlib import Path
 import duckdb
 
 from moderation.errors import WarehouseBusyError, WarehouseError, WarehouseMissingError
+from moderation.settings import MachineSettings
 
 DEFAULT_WAIT_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-_MEMORY_VARIABLE, _MEMORY_LIMIT, _THREADS = "MODERATION_DUCKDB_MEMORY", "192MB", 4
+_THREADS = 4
 _SCOPED = ("images", "labels_l1", "labels_l2", "labels_l3", "labels", "jobs", "anomalies", "loads")
 
 
@@ -110,30 +110,19 @@ def bounded(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
     Left alone, DuckDB takes 80 % of a machine that it shares with other tasks. Each of its threads needs
     room, so it gets four at most. Rows may come in another order. ``MODERATION_DUCKDB_MEMORY`` gives it more
-    or less, as DuckDB spells it: ``2GB``.
+    or less: ``2GB``.
 
-    :raises WarehouseError: that is no amount of memory.
+    :raises SettingsError: that is no amount of memory.
     """
     with tempfile.TemporaryDirectory(prefix="moderation-duckdb-") as folder:
         quoted = folder.replace("'", "''")
         connection.execute(f"SET temp_directory = '{quoted}'")
-        _limit_memory(connection)
+        connection.execute(f"SET memory_limit = '{MachineSettings.from_env().duckdb_memory}'")
         connection.execute("SET preserve_insertion_order = false")
         connection.execute("SELECT current_setting('threads')")
         (threads,) = connection.fetchone() or (1,)
         connection.execute(f"SET threads = {min(int(threads), _THREADS)}")
         yield
-
-
-def _limit_memory(connection: duckdb.DuckDBPyConnection) -> None:
-    limit = os.environ.get(_MEMORY_VARIABLE, "").strip() or _MEMORY_LIMIT
-    quoted = limit.replace("'", "''")
-    try:
-        connection.execute(f"SET memory_limit = '{quoted}'")
-    except duckdb.Error as error:
-        raise WarehouseError(
-            f"{_MEMORY_VARIABLE}={limit}: {_first_line(error)}; write it as 512MB or 2GB"
-        ) from error
 
 
 def days_condition(since: date | None, until: date | None) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from moderation.errors import WarehouseError
+from moderation.settings import SettingsError
 from moderation.warehouses.reading import bounded
 
 
@@ -23,7 +23,7 @@ def test_an_amount_of_memory_that_is_none_is_named_with_its_variable(monkeypatch
     monkeypatch.setenv("MODERATION_DUCKDB_MEMORY", asked)
     with (
         duckdb.connect() as connection,
-        pytest.raises(WarehouseError, match="MODERATION_DUCKDB_MEMORY=") as caught,
+        pytest.raises(SettingsError, match="MODERATION_DUCKDB_MEMORY=") as caught,
         bounded(connection),
     ):
         pass

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from moderation.analyse.record import AnalysisRecord, JobStatus
+from moderation.settings import MachineSettings
 
 UTILISATION = 0.995
 """Share of the quota that is used: clocks differ, and what lies above costs throttles."""
@@ -22,10 +23,8 @@ UTILISATION = 0.995
 
 def default_spool_dir() -> Path:
     """Where answers are kept on this machine: ``MODERATION_SPOOL_DIR``, else a private folder of temp."""
-    configured = os.environ.get("MODERATION_SPOOL_DIR", "").strip()
-    return (
-        Path(configured) if configured else Path(tempfile.gettempdir()) / f"moderation-detect-{os.getuid()}"
-    )
+    configured = MachineSettings.from_env().spool_dir
+    return configured or Path(tempfile.gettempdir()) / f"moderation-detect-{os.getuid()}"
 
 
 @dataclass(frozen=True, kw_only=True)

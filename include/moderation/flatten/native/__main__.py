@@ -1,15 +1,24 @@
-"""``python -m moderation.flatten.native``: build the compiled parser and say what came of it. Never fails."""
+"""``python -m moderation.flatten.native``: build the compiled parser and say what came of it.
+
+Fails only if a variable has a bad value.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
 
 from moderation.flatten.native import library
+from moderation.settings import SettingsError
 
 
 def main() -> None:
     """Build, load, report in one line."""
-    if not library.is_enabled():
+    try:
+        enabled = library.is_enabled()
+    except SettingsError as error:
+        sys.exit(str(error))
+    if not enabled:
         print("MODERATION_NATIVE=0: results are parsed in Python.")
         return
     present = any(path.is_file() for path in library.library_paths())

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from moderation.settings import MachineSettings
+
 _HERE = Path(__file__).parent
 _UNITS = ("parse.cpp", "row_columns.cpp")
 _SOURCES = (*_UNITS, "columns.hpp", "json.hpp", "text.hpp")
@@ -58,8 +60,11 @@ class Owned:
 
 
 def is_enabled() -> bool:
-    """False when ``MODERATION_NATIVE=0`` asks for the Python definition."""
-    return os.environ.get("MODERATION_NATIVE", "1") != "0"
+    """False when ``MODERATION_NATIVE=0`` asks for the Python definition.
+
+    :raises SettingsError: the variable is neither 1 nor 0.
+    """
+    return MachineSettings.from_env().native
 
 
 def library_paths() -> list[Path]:
@@ -72,7 +77,7 @@ def library_paths() -> list[Path]:
         digest.update((_HERE / name).read_bytes())
     machine = os.uname().machine if hasattr(os, "uname") else "unknown"
     file = f"parse-{digest.hexdigest()[:16]}-{sys.platform}-{machine}.so"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = MachineSettings.from_env().cache_dir or Path.home() / ".cache"
     return [_HERE / "build" / file, cache / "rekognition-bulk-moderation" / file]
 
 
@@ -80,7 +85,8 @@ def find_compiler() -> str | None:
     """Path of the C++ compiler: ``CXX`` when set, else the first of c++, g++, clang++ on the path."""
     import shutil  # noqa: PLC0415 - needed once a machine
 
-    names = (os.environ["CXX"],) if os.environ.get("CXX") else ("c++", "g++", "clang++")
+    chosen = MachineSettings.from_env().compiler
+    names = (chosen,) if chosen else ("c++", "g++", "clang++")
     return next((found for name in names if (found := shutil.which(name))), None)
 
 

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from moderation.report.run_report import ImagesOwedError
+from moderation.settings import DagSettings
 from moderation_airflow import alerts
 from support import smtp_server
 
@@ -57,15 +58,14 @@ def inbox(monkeypatch: pytest.MonkeyPatch, aws: str) -> Iterator[Any]:
 
 
 def test_nobody_is_told_when_nobody_is_named() -> None:
-    assert alerts.failure_notifiers({}) == []
+    assert alerts.failure_notifiers(DagSettings()) == []
 
 
 def test_a_topic_and_addresses_are_told_through_the_providers_notifiers() -> None:
     found = alerts.failure_notifiers(
-        {
-            "MODERATION_SNS_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:t",
-            "MODERATION_ALERT_EMAIL": "a@example.com, b@example.com",
-        }
+        DagSettings(
+            sns_topic="arn:aws:sns:us-east-1:123456789012:t", alert_email=("a@example.com", "b@example.com")
+        )
     )
     assert [type(notifier) for notifier in found] == [SnsNotifier, SmtpNotifier]
     assert found[1].to == ["a@example.com", "b@example.com"]
@@ -80,7 +80,7 @@ class Failed:
 
 def tell(run_id: str, error: BaseException | None) -> None:
     """Call the notifiers as Airflow does when the last task of a run has failed."""
-    for notifier in alerts.failure_notifiers():
+    for notifier in alerts.failure_notifiers(DagSettings.from_env()):
         context: Any = {"dag": None, "run_id": run_id, "ti": Failed, "dag_id": Failed.dag_id}
         notifier({**context, "exception": error} if error else context)
 
@@ -153,10 +153,7 @@ def test_who_can_be_told_of_a_late_run_is_told_though_another_cannot(
 
 
 def test_the_deadline_is_configured_in_hours() -> None:
-    assert alerts.deadline({}).interval == timedelta(hours=6)
-    assert alerts.deadline({"MODERATION_DEADLINE_HOURS": "1.5"}).interval == timedelta(hours=1.5)
-    with pytest.raises(ValueError, match="MODERATION_DEADLINE_HOURS=0"):
-        alerts.deadline({"MODERATION_DEADLINE_HOURS": "0"})
+    assert alerts.deadline(hours=1.5).interval == timedelta(hours=1.5)
 
 
 def test_a_run_that_failed_and_was_not_mended_in_time_is_not_called_unfinished(inbox: Any) -> None:
