@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from moderation.analyse.record import AnalysisRecord
+from moderation.analyse.record import read_record
 from moderation.plan.plan import ManifestRef, Plan
 from moderation.reference import prices
 from moderation.settings import Settings
@@ -49,7 +49,9 @@ def spent_so_far(settings: Settings, plan: Plan, *, s3: Any) -> Spent:
 def _answered(plan: Plan, manifest: ManifestRef, *, s3: Any) -> int | None:
     uri = plan.analysis_record_uri(manifest.manifest_id)
     try:
-        record = AnalysisRecord.from_json(s3_objects.read(s3, uri).body, where=uri)
+        record = read_record(s3, uri)
+        if record is None:
+            return None
         if record.results_uri is None:
             return 0
         bucket, key = s3_objects.split_uri(record.results_uri)

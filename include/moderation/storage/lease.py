@@ -125,12 +125,9 @@ def _take_over(
     s3: Any, uri: str, body: bytes, token: str, *, owner: str, own_ttl: float | None
 ) -> str | None:
     """Replace a released or stale lock; None when it is neither or another was quicker."""
-    try:
-        found = s3_objects.read(s3, uri)
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            return None
-        raise
+    found = s3_objects.find(s3, uri)
+    if found is None:
+        return None
     held = _parse(found.body)
     if held.get("token") == token:
         return found.etag  # our write landed and its answer was lost

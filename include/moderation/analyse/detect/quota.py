@@ -109,13 +109,8 @@ def _ask(open_client: Callable[[], Any], region: str, default: float) -> float |
 
 def _recall(s3: Any, settings: Settings) -> tuple[bool, float | None]:
     """Whether something is remembered, and what; None for that nothing was found out."""
-    try:
-        stored = s3_objects.read(s3, _uri(settings))
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            return False, None
-        raise
-    if stored.age_seconds > REMEMBERED_FOR.total_seconds():
+    stored = s3_objects.find(s3, _uri(settings))
+    if stored is None or stored.age_seconds > REMEMBERED_FOR.total_seconds():
         return False, None
     try:
         value = orjson.loads(stored.body)["calls_per_second"]
