@@ -8,6 +8,7 @@ from typing import Any
 
 from moderation.analyse.record import read_record
 from moderation.plan.plan import ManifestRef, Plan
+from moderation.plan.price import tiers_of
 from moderation.reference import prices
 from moderation.settings import Settings
 from moderation.storage import s3_objects
@@ -42,7 +43,7 @@ def spent_so_far(settings: Settings, plan: Plan, *, s3: Any) -> Spent:
     """
     counted = [_answered(plan, manifest, s3=s3) for manifest in plan.manifests]
     images = sum(count for count in counted if count is not None)
-    tiers = settings.adapter_price_tiers if plan.adapter else settings.price_tiers
+    tiers = tiers_of(settings, plan.adapter)
     return Spent(images, float(prices.cost_usd(images, tiers=tiers)), counted.count(None))
 
 

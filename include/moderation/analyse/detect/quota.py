@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,12 +33,6 @@ CLIENT_CONFIG = {
 
 _NAME = re.compile(rf"\b{OPERATION}\b", re.IGNORECASE)
 _SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600}
-
-
-def is_aws(endpoint_url: str) -> bool:
-    """Whether an endpoint is AWS's own: the quotas of another one are none of Service Quotas' business."""
-    host = urlsplit(endpoint_url).hostname or ""
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
 def detect_tps(settings: Settings, *, s3: Any = None, open_client: Callable[[], Any] | None = None) -> float:
