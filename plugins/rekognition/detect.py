@@ -23,6 +23,7 @@ from rekognition.exceptions import (
     RekognitionUnavailable,
 )
 from rekognition.hooks import RekognitionHook
+from rekognition.links import is_aws
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -210,7 +211,7 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
 
     def _quota_of_account(self, settings: Any, s3: Any) -> float:
         """What is set, what Service Quotas says of the account, or AWS's default."""
-        from moderation.analyse.detect.quota import CLIENT_CONFIG, detect_tps, is_aws  # noqa: PLC0415 - as in execute
+        from moderation.analyse.detect.quota import CLIENT_CONFIG, detect_tps  # noqa: PLC0415 - as in execute
 
         def open_client() -> Any:
             return AwsBaseHook(

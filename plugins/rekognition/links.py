@@ -59,6 +59,6 @@ def persist_links(
 
 
 def is_aws(endpoint_url: str) -> bool:
-    """Whether ``endpoint_url`` is AWS's own: only then does its console know the job."""
+    """Whether ``endpoint_url`` is AWS's own: only then do its console and its quotas speak of it."""
     host = urlsplit(endpoint_url).hostname or ""
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from moderation.storage.whole_file import write_whole
+
 PRELOAD = ("chaos.warm",)
 """Imported once by the process that the attempts are forked from."""
 
@@ -71,9 +73,7 @@ class FileStore:
         return found
 
     def _write(self, values: dict[str, Any]) -> None:
-        unfinished = self._path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(values))
-        unfinished.replace(self._path)
+        write_whole(self._path, json.dumps(values).encode())
 
     def get(self, key: str) -> Any:
         return self._read().get(key)

@@ -43,6 +43,54 @@ RECORD = AnalysisRecord(
 )
 
 
+def make_manifest(manifest_id: str, uri: str, lines: int = 1) -> ManifestRef:
+    """A manifest as a plan names it."""
+    return ManifestRef(
+        manifest_id=manifest_id,
+        uri=uri,
+        lines=lines,
+        bytes=1,
+        job_name="job",
+        output_bucket="work",
+        output_prefix=f"out/{manifest_id}/",
+    )
+
+
+def make_plan(manifests: Sequence[ManifestRef] = (), *, rejected: int = 0, **changes: Any) -> Plan:
+    """A plan of these manifests; ``changes`` replaces fields."""
+    to_analyse = sum(manifest.lines for manifest in manifests)
+    listed = to_analyse + rejected
+    made = Plan(
+        uri="s3://work/runs/r/plan-001/plan.json",
+        run_key="r",
+        plan_number=1,
+        load_id=CONTEXT.load_id,
+        dt="2026-11-22",
+        source="s3://archive/",
+        min_confidence=50.0,
+        adapter=None,
+        model_version="7.0",
+        force=False,
+        backend="bulk",
+        created_at=CREATED.isoformat(),
+        inputs_uri="s3://work/runs/r/plan-001/inputs.parquet",
+        inputs_sha256="0" * 64,
+        totals=Totals(
+            listed=listed,
+            ignored=0,
+            already_moderated=0,
+            claimed_elsewhere=0,
+            postponed=0,
+            rejected=rejected,
+            to_analyse=to_analyse,
+        ),
+        expected_cost_usd=0.001 * listed,
+        expected_seconds={},
+        manifests=tuple(manifests),
+    )
+    return replace(made, **changes)
+
+
 def label(name: str, parent: str = "", level: int | None = 1, confidence: float = 90.0) -> dict[str, Any]:
     """One entry of ModerationLabels; without TaxonomyLevel when ``level`` is None."""
     entry: dict[str, Any] = {"Name": name, "ParentName": parent, "Confidence": confidence}
@@ -159,44 +207,17 @@ class Run:
         file = io.BytesIO()
         pq.write_table(inputs, file, row_group_size=10_000)  # as a plan writes it
         rejected = inputs.column("manifest").null_count
-        plan = Plan(
+        plan = make_plan(
+            [make_manifest(record.manifest_id, record.manifest_uri, record.lines) for record in self.records],
+            rejected=rejected,
             uri=f"{self._folder}/plan.json",
             run_key=self.name,
-            plan_number=1,
             load_id=self.load_id,
-            dt="2026-11-22",
-            source="s3://archive/",
-            min_confidence=50.0,
             adapter=self.adapter,
-            model_version="7.0",
             force=self.force,
-            backend="bulk",
             created_at=self.created_at.isoformat(),
             inputs_uri=self._put("inputs.parquet", file.getvalue()),
             inputs_sha256=hashlib.sha256(file.getvalue()).hexdigest(),
-            totals=Totals(
-                listed=inputs.num_rows,
-                ignored=0,
-                already_moderated=0,
-                claimed_elsewhere=0,
-                postponed=0,
-                rejected=rejected,
-                to_analyse=inputs.num_rows - rejected,
-            ),
-            expected_cost_usd=0.001 * inputs.num_rows,
-            expected_seconds={},
-            manifests=tuple(
-                ManifestRef(
-                    manifest_id=record.manifest_id,
-                    uri=record.manifest_uri,
-                    lines=record.lines,
-                    bytes=1,
-                    job_name="job",
-                    output_bucket="b",
-                    output_prefix="p",
-                )
-                for record in self.records
-            ),
         )
         self._put("plan.json", plan.to_json())
         return plan

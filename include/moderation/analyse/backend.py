@@ -14,7 +14,7 @@ from moderation.analyse.record import AnalysisRecord
 from moderation.plan.plan import ManifestRef, Plan, PlanError
 from moderation.settings import Settings
 from moderation.storage import s3_objects
-from moderation.storage.state import seal, unseal
+from moderation.storage.state import read_state, seal
 
 _log = logging.getLogger(__name__)
 
@@ -158,23 +158,18 @@ def read_choice(plan: Plan, *, s3: Any) -> Choice | None:
 
     :raises PlanError: the file is damaged.
     """
-    try:
-        body = s3_objects.read(s3, _uri(plan)).body
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            return None
-        raise
-    try:
-        value = unseal(body)
-        backend = value["backend"]
-        if backend not in COLLECTORS:
-            raise ValueError(backend)
-        return Choice(backend=backend, reason=value["reason"], detect=tuple(value["detect"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise PlanError(
-            f"{_uri(plan)} is damaged ({error}); delete it and clear the task plan. With backend=auto look "
-            "that the same backend is chosen again: what another was paid for, this one cannot know"
-        ) from error
+    remedy = (
+        "delete it and clear the task plan. With backend=auto look that the same backend is chosen again: "
+        "what another was paid for, this one cannot know"
+    )
+    return read_state(s3, _uri(plan), parse=_parse, error=PlanError, remedy=remedy)
+
+
+def _parse(content: dict[str, Any]) -> Choice:
+    backend = content["backend"]
+    if backend not in COLLECTORS:
+        raise ValueError(f"there is no backend {backend!r}")
+    return Choice(backend=backend, reason=content["reason"], detect=tuple(content["detect"]))
 
 
 def _write(plan: Plan, choice: Choice, *, s3: Any) -> Choice:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
-from moderation.storage.state import SealBroken, seal, unseal
+from moderation.storage.state import parse_state, read_state, seal
 
 _REMEDY = "delete it and clear the publish task, which writes it anew"
 
@@ -68,19 +69,25 @@ class AnalysisRecord:
         :param where: the file, for error messages.
         :raises RecordError: any byte differs from what was written, or the bytes are no record.
         """
-        try:
-            values = unseal(data)
-            known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-            known["status"] = JobStatus(known["status"])
-            for name in ("started_at", "completed_at"):
-                known[name] = _utc(known.get(name))
-            record = cls(**known)
-            _check(record)
-        except SealBroken as error:
-            raise RecordError(f"{where} is damaged: {error}; {_REMEDY}") from error
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise RecordError(f"{where} is not a job record ({error}); {_REMEDY}") from error
-        return record
+        return parse_state(data, where, parse=_parse, error=RecordError, remedy=_REMEDY)
+
+
+def read_record(s3: Any, uri: str) -> AnalysisRecord | None:
+    """The record that lies at ``uri``; None when there is none: the job has not ended, or never began.
+
+    :raises RecordError: it is damaged; S3Error: S3 cannot be read.
+    """
+    return read_state(s3, uri, parse=_parse, error=RecordError, remedy=_REMEDY)
+
+
+def _parse(values: dict[str, Any]) -> AnalysisRecord:
+    known = {field.name: values[field.name] for field in fields(AnalysisRecord) if field.name in values}
+    known["status"] = JobStatus(known["status"])
+    for name in ("started_at", "completed_at"):
+        known[name] = _utc(known.get(name))
+    record = AnalysisRecord(**known)
+    _check(record)
+    return record
 
 
 _TEXT_FIELDS = ("manifest_id", "manifest_uri", "backend")

@@ -24,7 +24,7 @@ from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFile
 
 from moderation import schema
-from moderation.analyse.record import AnalysisRecord
+from moderation.analyse.record import AnalysisRecord, read_record
 from moderation.maintenance import compaction
 from moderation.plan import ledger, store
 from moderation.plan.plan import Plan
@@ -36,7 +36,7 @@ from moderation.storage import files as storage
 from moderation.storage import s3_objects
 from moderation.storage.files import Storage, absolute, spool
 from moderation.storage.memory import give_back_freed_memory
-from moderation.storage.state import unseal
+from moderation.storage.state import read_state
 from moderation.tables.catalog import ensure_table, load_table, open_catalog, unknown_columns
 from moderation.tables.published import load_named, loads_in, scan
 from moderation.tables.source_ref_ranges import batches_between
@@ -195,12 +195,9 @@ class _Rebuild:
 
     def _records(self, plan: Plan) -> Iterator[AnalysisRecord]:
         for manifest in plan.manifests:
-            uri = plan.analysis_record_uri(manifest.manifest_id)
-            try:
-                yield AnalysisRecord.from_json(self.storage.read(uri), where=uri)
-            except s3_objects.S3Error as error:
-                if not error.is_missing:
-                    raise  # without a record the manifest was not started, and the counts tell
+            record = read_record(self.storage.s3_client, plan.analysis_record_uri(manifest.manifest_id))
+            if record:  # without one the manifest was not started, and the counts tell
+                yield record
 
     def _costs(self, load: _Load) -> dict[str, float]:
         """What the load's manifests cost when it was published; nothing when nobody knows any more."""
@@ -341,17 +338,13 @@ def _prove(row: dict[str, Any], published: dict[str, Any] | None) -> None:
 
 def _marked_at(plan: Plan, client: Any) -> datetime | None:
     """When the plan was marked as published; None when it was not."""
-    try:
-        marker = unseal(s3_objects.read(client, f"{plan.folder_uri}/published.json").body)
-        return datetime.fromisoformat(marker["at"]).astimezone(UTC)
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            return None
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise RebuildError(
-            f"{plan.folder_uri}/published.json is damaged: {error}; delete it, then publish the plan again"
-        ) from error
+    return read_state(
+        client,
+        f"{plan.folder_uri}/published.json",
+        parse=lambda marker: datetime.fromisoformat(marker["at"]).astimezone(UTC),
+        error=RebuildError,
+        remedy="delete it, then publish the plan again",
+    )
 
 
 def _is_compacted(file: DataFile) -> bool:

@@ -22,7 +22,7 @@ from moderation.plan.ledger import Question
 from moderation.plan.plan import Plan, PlanError
 from moderation.settings import Settings
 from moderation.storage import s3_objects
-from moderation.storage.state import SealBroken, seal, unseal
+from moderation.storage.state import parse_state, seal
 from moderation.tables.source_ref_ranges import batches_between, range_of
 
 
@@ -137,26 +137,24 @@ def _open(s3: Any, settings: Settings) -> Iterator[tuple[str, Claim]]:
 
 def _held(s3: Any, settings: Settings, uri: str) -> Claim | None:
     """The claim, if it is there and holds."""
-    try:
-        stored = s3_objects.read(s3, uri)
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            return None  # dropped since the listing
-        raise
+    stored = s3_objects.find(s3, uri)
+    if stored is None:
+        return None  # dropped since the listing
     claim = _parse(stored, uri, settings)
     return claim if claim is not None and stored.age_seconds < claim.hours * 3600 else None
 
 
 def _parse(stored: s3_objects.StoredObject, uri: str, settings: Settings) -> Claim | None:
     """The claim; None when it is damaged but too old to matter."""
+    remedy = "what it claims is unknown; delete it if no run is under way"
     try:
-        return Claim(**unseal(stored.body))
-    except (SealBroken, TypeError) as error:
+        return parse_state(
+            stored.body, uri, parse=lambda content: Claim(**content), error=PlanError, remedy=remedy
+        )
+    except PlanError:
         if stored.age_seconds >= settings.claim_hours * 3600:
             return None
-        raise PlanError(
-            f"{uri} is damaged, so what it claims is unknown; delete it if no run is under way"
-        ) from error
+        raise
 
 
 @contextmanager

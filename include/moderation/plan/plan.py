@@ -6,11 +6,12 @@ import hashlib
 import re
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 
 from moderation.errors import NeedsAPersonError
-from moderation.storage.state import SealBroken, seal, unseal
+from moderation.storage.state import parse_state, seal
 
 INPUTS_SCHEMA = pa.schema(
     [
@@ -140,17 +141,14 @@ class Plan:
 
         :raises PlanError: it is damaged.
         """
-        try:
-            content = unseal(body)
-            names = {field.name for field in fields(cls)}
-            content = {name: value for name, value in content.items() if name in names}
-            content["totals"] = Totals(**content["totals"])
-            content["manifests"] = tuple(ManifestRef(**entry) for entry in content["manifests"])
-            return cls(uri=uri, **content)
-        except SealBroken as error:
-            raise PlanError(f"{uri} is damaged: {error}; delete it and plan the run again") from error
-        except (AttributeError, KeyError, TypeError) as error:
-            raise PlanError(f"{uri} is no plan: {error!r}; delete it and plan the run again") from error
+
+        def parse(content: dict[str, Any]) -> Plan:
+            known = {field.name: content[field.name] for field in fields(cls) if field.name in content}
+            known["totals"] = Totals(**known["totals"])
+            known["manifests"] = tuple(ManifestRef(**entry) for entry in known["manifests"])
+            return cls(uri=uri, **known)
+
+        return parse_state(body, uri, parse=parse, error=PlanError, remedy="delete it and plan the run again")
 
 
 def run_key(dag_id: str, run_id: str) -> str:

@@ -34,8 +34,7 @@ from moderation.plan.store import (
 from moderation.settings import Settings
 from moderation.sources.base import Source, SourceError
 from moderation.sources.open import open_source
-from moderation.storage import lease as leases
-from moderation.storage import s3_objects, scratch
+from moderation.storage import lease, s3_objects, scratch
 from moderation.storage.row_file import PORTION_ROWS
 from moderation.tables import register
 from moderation.tables.source_ref_ranges import range_of
@@ -113,10 +112,10 @@ class _Ownership:
     published: PublishedReader | None
     s3: Any
 
-    def lock(self) -> AbstractContextManager[leases.Lease]:
+    def lock(self) -> AbstractContextManager[lease.Lease]:
         """The lock under which plans are made, and claims taken."""
         uri = s3_objects.join_uri(self.settings.work_uri, "locks", "plan.json")
-        return leases.hold(self.s3, uri, owner=self.run_key, own_ttl=_OWN_LOCK_SECONDS)
+        return lease.hold(self.s3, uri, owner=self.run_key, own_ttl=_OWN_LOCK_SECONDS)
 
     def holds(self, plan: Plan) -> bool:
         """Whether the plan's pictures are still its own: claimed, or at least taken by nobody else."""
@@ -179,18 +178,18 @@ class _Planner:
             return self._store(found)
 
     def _store(self, found: Discovery) -> Plan:
-        with self.ownership.lock() as lease:
+        with self.ownership.lock() as held:
             # Another attempt of this very run may have planned while this one was listing.
             if existing := find_open_plan(self.settings, self.request.run_key, s3=self.s3):
                 return existing
             claims.drop_expired(self.s3, self.settings)
             latest = latest_plan(self.settings, self.request.run_key, s3=self.s3)
             number = latest.plan_number + 1 if latest else 1
-            plan = self._draft(found, number=number, writer=Writer(self.s3, lease))
+            plan = self._draft(found, number=number, writer=Writer(self.s3, held))
             if not plan.is_empty:
                 claims.write(self.s3, self.settings, plan)
             # Whoever takes the lock over from here on sees the claim; who did before makes this fail.
-            lease.renew()
+            held.renew()
             if s3_objects.put_if_absent(self.s3, plan.uri, plan.to_json()) is None:
                 return load_plan(plan.uri, s3=self.s3)
         return plan

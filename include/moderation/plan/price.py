@@ -9,6 +9,7 @@ from decimal import Decimal
 from moderation.errors import NeedsAPersonError
 from moderation.plan.plan import Plan, PlanError
 from moderation.reference import limits, prices
+from moderation.reference.prices import PriceTier
 from moderation.settings import Settings
 
 
@@ -27,14 +28,18 @@ class Estimate:
     bulk_seconds: float | None
 
 
+def tiers_of(settings: Settings, adapter: str | None) -> tuple[PriceTier, ...]:
+    """The price list of answers of this adapter, or of the base model."""
+    return settings.adapter_price_tiers if adapter else settings.price_tiers
+
+
 def estimate(settings: Settings, *, manifest_lines: list[int], adapter: str | None) -> Estimate:
     """Price and time for manifests of these many lines."""
     images = sum(manifest_lines)
     quotas = limits.quotas(settings.region)
-    tiers = settings.adapter_price_tiers if adapter else settings.price_tiers
     at_once = settings.bulk_concurrent_jobs or quotas.bulk_concurrent_jobs
     return Estimate(
-        cost_usd=prices.cost_usd(images, tiers=tiers),
+        cost_usd=prices.cost_usd(images, tiers=tiers_of(settings, adapter)),
         detect_seconds=images / (settings.detect_tps or quotas.detect_tps),
         bulk_seconds=_bulk_seconds(settings, manifest_lines, at_once) if at_once else None,
     )

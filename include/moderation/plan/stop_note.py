@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from moderation.plan.plan import Plan, PlanError
 from moderation.storage import s3_objects
-from moderation.storage.state import SealBroken, seal, unseal
+from moderation.storage.state import read_state, seal
 
 
 def note_stop(plan: Plan, reason: str, *, s3: Any) -> None:
@@ -25,16 +26,14 @@ def stop_reason(plan: Plan, *, s3: Any, otherwise: str = "") -> str:
     :param otherwise: what to say when it kept nothing.
     :raises PlanError: the note is damaged.
     """
-    try:
-        return str(unseal(s3_objects.read(s3, _stop_uri(plan)).body)["reason"])
-    except s3_objects.S3Error as error:
-        if not error.is_missing:
-            raise
-    except (SealBroken, KeyError) as error:
-        raise PlanError(
-            f"{_stop_uri(plan)} is damaged: {error}; delete it and clear the report task"
-        ) from error
-    return otherwise
+    kept = read_state(
+        s3,
+        _stop_uri(plan),
+        parse=itemgetter("reason"),
+        error=PlanError,
+        remedy="delete it and clear the report task",
+    )
+    return otherwise if kept is None else str(kept)
 
 
 def _stop_uri(plan: Plan) -> str:

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.row_file import rebatched
-from moderation.storage.state import SealBroken, seal, unseal
+from moderation.storage.state import read_state, seal
 
 _CLOSING = ("published.json", "abandoned.json")
 _ROW_GROUP_ROWS = 10_000
@@ -55,13 +56,10 @@ def load_plan(uri: str, *, settings: Settings | None = None, s3: Any = None) -> 
     :raises PlanError: there is no such plan, or it is damaged; s3.S3Error: S3 cannot be read.
     """
     with _using(settings, s3) as client:
-        try:
-            body = s3_objects.read(client, uri).body
-        except s3_objects.S3Error as error:
-            if error.is_missing:
-                raise PlanError(f"there is no plan {uri}; check the address or plan the run again") from error
-            raise
-    return Plan.from_json(body, uri)
+        stored = s3_objects.find(client, uri)
+    if stored is None:
+        raise PlanError(f"there is no plan {uri}; check the address or plan the run again")
+    return Plan.from_json(stored.body, uri)
 
 
 def read_inputs(plan: Plan, *, settings: Settings | None = None, s3: Any = None) -> pa.Table:
@@ -196,17 +194,11 @@ def close(plan: Plan, how: str, *, s3: Any) -> None:
 
 def _has_marker(plan: Plan, name: str, *, s3: Any) -> bool:
     uri = f"{plan.folder_uri}/{name}"
-    try:
-        marker = unseal(s3_objects.read(s3, uri).body)
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            return False
-        raise
-    except SealBroken as error:
-        raise PlanError(f"{uri} is damaged: {error}; delete it and clear the publish task") from error
-    if marker.get("load_id") != plan.load_id:
-        raise PlanError(f"{uri} is of load {marker.get('load_id')}; delete it and clear the publish task")
-    return True
+    remedy = "delete it and clear the publish task"
+    marked = read_state(s3, uri, parse=itemgetter("load_id"), error=PlanError, remedy=remedy)
+    if marked not in {None, plan.load_id}:
+        raise PlanError(f"{uri} is of load {marked}; {remedy}")
+    return marked is not None
 
 
 @contextmanager

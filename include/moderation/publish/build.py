@@ -24,6 +24,7 @@ from moderation.plan import ledger
 from moderation.plan.inputs import iter_manifests
 from moderation.plan.ledger import Question
 from moderation.plan.plan import Plan
+from moderation.plan.price import tiers_of
 from moderation.reference import prices
 from moderation.settings import Settings
 from moderation.storage.files import Storage
@@ -272,7 +273,7 @@ class _Builder:
         counts: Counts = flattened.counts
         cost = self.costs.get(record.manifest_id)
         if cost is None:
-            tiers = self.settings.adapter_price_tiers if record.adapter else self.settings.price_tiers
+            tiers = tiers_of(self.settings, record.adapter)
             before = self.totals["billed"] - counts.billed
             cost = float(prices.cost_usd(counts.billed, tiers=tiers, already_this_month=before))
         self.cost_usd += cost

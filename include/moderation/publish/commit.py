@@ -38,11 +38,11 @@ from moderation.plan import ledger, store
 from moderation.plan.plan import Plan
 from moderation.plan.planner import mark_published
 from moderation.publish.build import BuiltLoad, build_load, complete_records, load_row
-from moderation.publish.strays import Turn, drop_strays, turn
+from moderation.publish.strays import drop_strays, turn
 from moderation.settings import Settings
 from moderation.storage import scratch
 from moderation.storage.files import Storage, absolute, spool
-from moderation.storage.lease import LeaseBusy, LeaseLost
+from moderation.storage.lease import Lease, LeaseBusy, LeaseLost
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.s3_objects import S3Error
 from moderation.tables.catalog import ensure_tables, load_table, open_catalog
@@ -152,7 +152,7 @@ class _Publisher:
     catalog: Catalog
     stop_on_mismatch: bool
     tolerated: float
-    turn: Turn
+    turn: Lease
 
     def run(self, spool_dir: Path | None) -> PublishedLoad:
         name = self.plan.load_id
@@ -328,7 +328,7 @@ class _Publisher:
         known = set(loads_in(self.catalog).column("load_id").to_pylist())
         if known != set(loads.column("load_id").to_pylist()):
             return False
-        self.turn.prove()
+        self.turn.renew()
         self.storage.put_file(path, uri)
         reached("uploaded loads")
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +9,7 @@ from pyiceberg.table import Table
 
 from moderation.plan.plan import Plan
 from moderation.schema import CONTENT_TYPES, TableSpec
-from moderation.storage import lease as leases
+from moderation.storage import lease
 from moderation.storage.files import Storage, is_unfinished
 from moderation.tables.published import files_named, load_named
 
@@ -18,44 +17,16 @@ _OWN_LOCK_SECONDS = 20.0
 """After which the lock of another attempt at the same load counts as left by a killed process: whoever starts
 the next attempt believes that one dead. If it lives after all, it finds its lock lost before it commits."""
 
-_RENEW_SECONDS = 4.0
-
-
-class Turn:
-    """The right to publish a load, for as long as it is kept.
-
-    :param lease: the lock that proves it.
-    """
-
-    def __init__(self, lease: leases.Lease) -> None:
-        self._lease, self._kept = lease, time.monotonic()
-
-    def keep(self) -> None:
-        """Show that this process lives; cheap when called often.
-
-        :raises lease.LeaseLost: another attempt at the load has taken over.
-        """
-        if time.monotonic() - self._kept > _RENEW_SECONDS:
-            self.prove()
-
-    def prove(self) -> None:
-        """Make sure that nobody else publishes the load.
-
-        :raises lease.LeaseLost: another attempt at the load has taken over.
-        """
-        self._lease.renew()
-        self._kept = time.monotonic()
-
 
 @contextmanager
-def turn(storage: Storage, plan: Plan) -> Iterator[Turn]:
-    """Publish the plan's load alone during the block.
+def turn(storage: Storage, plan: Plan) -> Iterator[lease.Lease]:
+    """Publish the plan's load alone during the block, for as long as the lock is kept.
 
     :raises lease.LeaseBusy: another attempt published all the time.
     """
     uri = f"{plan.folder_uri}/publish-lock.json"
-    with leases.hold(storage.s3_client, uri, owner=plan.load_id, own_ttl=_OWN_LOCK_SECONDS) as lease:
-        yield Turn(lease)
+    with lease.hold(storage.s3_client, uri, owner=plan.load_id, own_ttl=_OWN_LOCK_SECONDS) as held:
+        yield held
 
 
 def drop_strays(table: Table, spec: TableSpec, plan: Plan, storage: Storage, folder_uri: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
 from moderation.query import queries
+from moderation.storage.whole_file import whole_file
 
 _NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w-]*)\s*;?\s*")
 
@@ -43,12 +43,10 @@ def export(relation: duckdb.DuckDBPyRelation, target: Path) -> None:
     if target.suffix.lower() not in {".csv", ".parquet"}:
         raise QueryError(f"{target}: the name must end in .csv or .parquet")
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".query-") as folder:
-            unfinished = str(Path(folder, target.name))
+        with whole_file(target) as unfinished:
             if target.suffix.lower() == ".csv":
-                relation.write_csv(unfinished)
+                relation.write_csv(str(unfinished))
             else:
-                relation.write_parquet(unfinished, compression="zstd")
-            Path(unfinished).replace(target)
+                relation.write_parquet(str(unfinished), compression="zstd")
     except OSError as error:
         raise QueryError(f"{target}: cannot be written: {error.strerror or error}") from error

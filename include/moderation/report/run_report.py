@@ -27,6 +27,7 @@ from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage import s3_objects as s3
 from moderation.storage.memory import give_back_freed_memory
+from moderation.storage.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -229,8 +230,8 @@ def _keep_here(page: Path, text: str, data: bytes) -> None:
     """Keep the page, and the JSON that it links to, on this machine too; a run is not failed by that."""
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
-        page.with_suffix(".json").write_bytes(data)
-        page.write_text(text, encoding="utf-8")
+        write_whole(page.with_suffix(".json"), data)
+        write_whole(page, text.encode())
     except OSError as error:
         log.warning("the completion report was not kept in %s: %s", page.parent, error)
 

@@ -6,8 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from moderation.analyse.record import AnalysisRecord
+from moderation.analyse.record import read_record
 from moderation.plan.plan import ManifestRef, Plan
+from moderation.plan.price import tiers_of
 from moderation.reference import prices
 from moderation.settings import Settings
 from moderation.storage import s3_objects
@@ -42,14 +43,16 @@ def spent_so_far(settings: Settings, plan: Plan, *, s3: Any) -> Spent:
     """
     counted = [_answered(plan, manifest, s3=s3) for manifest in plan.manifests]
     images = sum(count for count in counted if count is not None)
-    tiers = settings.adapter_price_tiers if plan.adapter else settings.price_tiers
+    tiers = tiers_of(settings, plan.adapter)
     return Spent(images, float(prices.cost_usd(images, tiers=tiers)), counted.count(None))
 
 
 def _answered(plan: Plan, manifest: ManifestRef, *, s3: Any) -> int | None:
     uri = plan.analysis_record_uri(manifest.manifest_id)
     try:
-        record = AnalysisRecord.from_json(s3_objects.read(s3, uri).body, where=uri)
+        record = read_record(s3, uri)
+        if record is None:
+            return None
         if record.results_uri is None:
             return 0
         bucket, key = s3_objects.split_uri(record.results_uri)

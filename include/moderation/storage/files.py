@@ -5,9 +5,7 @@ A file is seen whole or not at all: S3 shows an object after its upload, a local
 
 from __future__ import annotations
 
-import re
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -16,9 +14,7 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from moderation.settings import Settings
-from moderation.storage import s3_objects, scratch
-
-_UNFINISHED = re.compile(r"/\.[^/]+\.[0-9a-f]{32}\.tmp$")
+from moderation.storage import s3_objects, scratch, whole_file
 
 
 def is_s3(uri: str) -> bool:
@@ -38,7 +34,7 @@ def absolute(uri: str) -> str:
 
 def is_unfinished(uri: str) -> bool:
     """Whether it is a local file on its way to its name; an old one was left by a killed process."""
-    return not is_s3(uri) and bool(_UNFINISHED.search(uri))
+    return not is_s3(uri) and whole_file.is_unfinished(uri.rpartition("/")[2])
 
 
 @contextmanager
@@ -108,13 +104,8 @@ class Storage:
             return
         target = local_path(uri)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Not the process's id: two of its threads may write the same file.
-        unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")  # see is_unfinished
-        try:
+        with whole_file.whole_file(target) as unfinished:
             shutil.copyfile(source, unfinished)
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def list(self, folder_uri: str) -> list[str]:
         """URIs of all files below a folder, sorted; none when there is no such folder."""

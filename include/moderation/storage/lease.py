@@ -24,6 +24,8 @@ DEFAULT_TTL = 600.0
 """Seconds after which a lock that nobody renewed may be taken over."""
 
 _POLL_SECONDS = 0.5
+_KEEP_SHARE = 0.2
+"""Share of a lock's time after which it is renewed by whoever keeps it: some renewals may fail or be late."""
 
 
 class LeaseBusy(Exception):
@@ -36,14 +38,29 @@ class LeaseLost(Exception):
 
 @dataclass
 class Lease:
-    """A lock that this process holds."""
+    """A lock that this process holds.
+
+    :param keep_seconds: how long :meth:`keep` lets a renewal be enough.
+    """
 
     _s3: Any
     uri: str
     owner: str
     ttl: float
+    keep_seconds: float
     _token: str
     _etag: str
+
+    def __post_init__(self) -> None:
+        self._renewed = time.monotonic()
+
+    def keep(self) -> None:
+        """Show that this process lives; cheap when called often.
+
+        :raises LeaseLost: the lock was found taken over.
+        """
+        if time.monotonic() - self._renewed > self.keep_seconds:
+            self.renew()
 
     def renew(self) -> None:
         """Prove that the lock is still held, and start its time anew.
@@ -51,6 +68,7 @@ class Lease:
         :raises LeaseLost: it is not.
         """
         self._etag = self._write(released=False)
+        self._renewed = time.monotonic()
 
     def release(self) -> None:
         """Let others in.
@@ -83,7 +101,7 @@ def hold(
     """Hold the lock ``uri`` during the block.
 
     :param owner: shown to those who wait.
-    :param ttl: seconds that the lock outlives its owner; renew it within this time.
+    :param ttl: seconds that the lock outlives its owner; call :meth:`Lease.keep` several times within them.
     :param wait: seconds to wait for another owner.
     :param own_ttl: as ``ttl``, for a lock that the same ``owner`` left: an earlier try of the same work was
         killed, and if it lives after all it finds its lock lost. The found lock's own time when None.
@@ -112,7 +130,8 @@ def _acquire(
             s3, uri, body, token, owner=owner, own_ttl=own_ttl
         )
         if etag is not None:
-            return Lease(s3, uri, owner, ttl, token, etag)
+            shortest = ttl if own_ttl is None else min(ttl, own_ttl)
+            return Lease(s3, uri, owner, ttl, shortest * _KEEP_SHARE, token, etag)
         if time.monotonic() >= deadline:
             holder = _parse(s3_objects.read(s3, uri).body).get("owner", "unknown")
             raise LeaseBusy(
@@ -125,12 +144,9 @@ def _take_over(
     s3: Any, uri: str, body: bytes, token: str, *, owner: str, own_ttl: float | None
 ) -> str | None:
     """Replace a released or stale lock; None when it is neither or another was quicker."""
-    try:
-        found = s3_objects.read(s3, uri)
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            return None
-        raise
+    found = s3_objects.find(s3, uri)
+    if found is None:
+        return None
     held = _parse(found.body)
     if held.get("token") == token:
         return found.etag  # our write landed and its answer was lost

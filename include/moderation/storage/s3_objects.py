@@ -236,6 +236,19 @@ def read(s3: Any, uri: str) -> StoredObject:
     return StoredObject(content, etag_of(answer), age.total_seconds())
 
 
+def find(s3: Any, uri: str) -> StoredObject | None:
+    """The whole object, or None when the bucket has none of that key.
+
+    :raises S3Error: it cannot be read.
+    """
+    try:
+        return read(s3, uri)
+    except S3Error as error:
+        if error.is_missing:
+            return None
+        raise
+
+
 def read_text(s3: Any, uri: str) -> str:
     """The whole object as UTF-8 text.
 

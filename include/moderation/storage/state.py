@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import orjson
+
+from moderation.storage import s3_objects
+
+T = TypeVar("T")
 
 
 class SealBroken(ValueError):
@@ -34,6 +38,49 @@ def unseal(body: bytes) -> dict[str, Any]:
     if seal(content) != body:
         raise SealBroken("its checksum does not fit")
     return content
+
+
+def read_state(
+    s3: Any,
+    uri: str,
+    *,
+    parse: Callable[[dict[str, Any]], T],
+    error: Callable[[str], Exception],
+    remedy: str,
+) -> T | None:
+    """What the state file ``uri`` says; None when there is no such file.
+
+    :param parse: as for :func:`parse_state`, and so are ``error`` and ``remedy``.
+    :raises S3Error: S3 cannot be read.
+    """
+    stored = s3_objects.find(s3, uri)
+    if stored is None:
+        return None
+    return parse_state(stored.body, uri, parse=parse, error=error, remedy=remedy)
+
+
+def parse_state(
+    body: bytes,
+    where: str,
+    *,
+    parse: Callable[[dict[str, Any]], T],
+    error: Callable[[str], Exception],
+    remedy: str,
+) -> T:
+    """What a state file says; raises ``error`` when it is not what was written, or says something else.
+
+    :param where: the file, for the error's text.
+    :param parse: makes the value of what :func:`seal` was given; a key that is missing, or a value of another
+        type than it expects, is damage too.
+    :param error: takes the text: which file, what is wrong with it, and the remedy.
+    :param remedy: what a person has to do.
+    """
+    try:
+        return parse(unseal(body))
+    except KeyError as fault:
+        raise error(f"{where} is damaged: it has no {fault}; {remedy}") from fault
+    except (AttributeError, TypeError, ValueError) as fault:
+        raise error(f"{where} is damaged: {fault}; {remedy}") from fault
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

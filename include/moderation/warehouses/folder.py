@@ -7,7 +7,6 @@ files have themselves, which pandas and pyarrow refuse to read.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from moderation.errors import WarehouseError
 from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage.s3_objects import S3Error
+from moderation.storage.whole_file import whole_file
 from moderation.tables.catalog import open_catalog
 from moderation.tables.published import in_types, published_load, rows_of
 from moderation.tables.writer import ROW_GROUP_ROWS
@@ -92,23 +92,21 @@ def _write(table: TableSpec, target: Path, batches: Iterator[pa.RecordBatch]) ->
     """Write a file that appears whole or not at all; returns its rows."""
     types = physical_schema(table)
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     rows = 0
-    try:
-        with pq.ParquetWriter(
+    with (
+        whole_file(target) as unfinished,
+        pq.ParquetWriter(
             unfinished,
             types,
             compression="zstd",
             compression_level=1,
             use_dictionary=list(table.dictionary),
             store_schema=False,
-        ) as writer:
-            for batch in batches:
-                writer.write_batch(in_types(batch, types), row_group_size=ROW_GROUP_ROWS)
-                rows += batch.num_rows
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        ) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(in_types(batch, types), row_group_size=ROW_GROUP_ROWS)
+            rows += batch.num_rows
     return rows
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
@@ -95,6 +97,30 @@ def test_an_error_inside_frees_the_lock(s3_client, lock):
         raise ZeroDivisionError
     with hold(s3_client, lock, owner="b", wait=0):
         pass
+
+
+@pytest.mark.parametrize("own_ttl", [None, 20.0])
+def test_a_lock_that_is_kept_is_renewed_in_time_and_not_at_every_call(s3_client, lock, monkeypatch, own_ttl):
+    now = 0.0
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now))
+    written = []
+    real = leases._body
+    monkeypatch.setattr(leases, "_body", lambda *args, **kind: written.append(now) or real(*args, **kind))
+    with hold(s3_client, lock, owner="a", ttl=60.0, wait=0, own_ttl=own_ttl) as held:
+        for tenth in range(1200):
+            now = tenth / 10
+            held.keep()
+        gaps = [after - before for before, after in pairwise(written)]
+    assert max(gaps) < (own_ttl or 60.0) / 4
+    assert len(gaps) < 1200 / 30
+
+
+def test_who_keeps_a_lock_that_was_taken_over_is_told(s3_client, lock):
+    with suppress(LeaseLost), hold(s3_client, lock, owner="slow", ttl=-1.0) as slow:
+        with hold(s3_client, lock, owner="thief", wait=30):
+            pass
+        with pytest.raises(LeaseLost, match="taken over"):
+            slow.keep()
 
 
 def test_a_write_whose_answer_was_lost_is_recognised_as_ones_own(s3_client, lock, monkeypatch):

@@ -12,50 +12,12 @@ from botocore.stub import Stubber
 
 from moderation.analyse import backend
 from moderation.analyse.backend import Choice
-from moderation.plan.plan import ManifestRef, Plan, Totals
 from moderation.plan.request import BACKENDS
 from moderation.settings import Settings
 from support.fake_s3 import FakeS3
+from support.planned_runs import make_manifest, make_plan
 
-PLAN = Plan(
-    uri="s3://work/runs/r/plan-001/plan.json",
-    run_key="r",
-    plan_number=1,
-    load_id="20261122T020000Z-4f1c0a9b77de",
-    dt="2026-11-22",
-    source="s3://images",
-    min_confidence=50.0,
-    adapter=None,
-    model_version="7.0",
-    force=False,
-    backend="auto",
-    created_at="2026-11-22T02:00:00+00:00",
-    inputs_uri="s3://work/runs/r/plan-001/inputs.parquet",
-    inputs_sha256="",
-    totals=Totals(
-        listed=4,
-        ignored=0,
-        already_moderated=0,
-        claimed_elsewhere=0,
-        postponed=0,
-        rejected=0,
-        to_analyse=4,
-    ),
-    expected_cost_usd=0.004,
-    expected_seconds={},
-    manifests=tuple(
-        ManifestRef(
-            manifest_id=f"m{n}",
-            uri=f"s3://work/m{n}.jsonl",
-            lines=1,
-            bytes=40,
-            job_name="m",
-            output_bucket="work",
-            output_prefix=f"out/m{n}/",
-        )
-        for n in range(4)
-    ),
-)
+PLAN = make_plan([make_manifest(f"m{n}", f"s3://work/m{n}.jsonl") for n in range(4)], backend="auto")
 
 
 class Denied(Exception):

@@ -47,7 +47,7 @@ def test_keys_of_a_later_release_are_ignored():
 )
 def test_a_damaged_record_is_named_with_its_remedy(change):
     data = seal(unseal(RECORD.to_json()) | change)
-    with pytest.raises(RecordError, match=r"s3://work/r\.json is not a job record.*clear the publish task"):
+    with pytest.raises(RecordError, match=r"s3://work/r\.json is damaged: .*clear the publish task"):
         AnalysisRecord.from_json(data, where="s3://work/r.json")
 
 

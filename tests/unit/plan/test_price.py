@@ -8,43 +8,19 @@ from decimal import Decimal
 
 import pytest
 
-from moderation.plan.plan import ManifestRef, Plan, PlanError, Totals
+from moderation.plan.plan import Plan, PlanError
 from moderation.plan.price import Spending, estimate
 from moderation.settings import Settings
+from support.planned_runs import make_manifest, make_plan
 
-MANIFEST = ManifestRef(
-    manifest_id="m", uri="s3://b/m", lines=3, bytes=1, job_name="j", output_bucket="b", output_prefix="p"
-)
+MANIFEST = make_manifest("m", "s3://b/m", lines=3)
 
 
 def plan(cost: float = 0.003, **seconds: float | None) -> Plan:
-    return Plan(
-        uri="s3://work/runs/r/plan-001/plan.json",
-        run_key="r",
-        plan_number=1,
-        load_id="20261122T020000Z-4f1c0a9b77de",
-        dt="2026-11-22",
-        source="s3://archive/",
-        min_confidence=50.0,
-        adapter=None,
-        model_version="7.0",
-        force=False,
-        backend="bulk",
-        created_at="2026-11-22T02:00:00+00:00",
-        inputs_uri="s3://work/inputs.parquet",
-        inputs_sha256="",
-        totals=Totals(
-            listed=5,
-            ignored=1,
-            already_moderated=1,
-            claimed_elsewhere=0,
-            postponed=0,
-            rejected=0,
-            to_analyse=3,
-        ),
+    return make_plan(
+        [MANIFEST],
         expected_cost_usd=cost,
         expected_seconds=seconds or {"bulk": 61.0, "detect": 3725.0},
-        manifests=(MANIFEST,),
     )
 
 

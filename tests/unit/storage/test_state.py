@@ -16,40 +16,15 @@ from moderation.analyse.backend import Choice
 from moderation.analyse.detect.eligibility import Memory, Verdict
 from moderation.analyse.record import AnalysisRecord, JobStatus, RecordError
 from moderation.plan import claims, stop_note
-from moderation.plan.plan import Plan, PlanError, Totals
+from moderation.plan.plan import PlanError
 from moderation.settings import Settings
 from moderation.storage import s3_objects
+from moderation.storage.state import parse_state, read_state, seal
 from support.fake_s3 import FakeS3
+from support.planned_runs import make_plan
 
 SETTINGS = replace(Settings.from_env({}), work_uri="s3://work")
-PLAN = Plan(
-    uri="s3://work/runs/r/plan-001/plan.json",
-    run_key="r",
-    plan_number=1,
-    load_id="20261122T020000Z-4f1c0a9b77de",
-    dt="2026-11-22",
-    source="s3://photos/",
-    min_confidence=50.0,
-    adapter=None,
-    model_version="7.0",
-    force=False,
-    backend="auto",
-    created_at="2026-11-22T02:00:00+00:00",
-    inputs_uri="s3://work/runs/r/plan-001/inputs.parquet",
-    inputs_sha256="0" * 64,
-    totals=Totals(
-        listed=1,
-        ignored=0,
-        already_moderated=0,
-        claimed_elsewhere=0,
-        postponed=0,
-        rejected=0,
-        to_analyse=1,
-    ),
-    expected_cost_usd=0.001,
-    expected_seconds={},
-    manifests=(),
-)
+PLAN = make_plan(backend="auto")
 RECORD = AnalysisRecord(
     manifest_id="m00000-0123456789ab",
     manifest_uri="s3://work/m.jsonl",
@@ -132,3 +107,23 @@ def test_a_damaged_memory_of_the_account_is_told_and_forgotten(
         with caplog.at_level(logging.WARNING):
             assert memory.recall() is None
         assert memory.uri in caplog.text
+
+
+def test_a_state_file_that_is_not_there_says_nothing(s3: FakeS3) -> None:
+    assert read_state(s3, "s3://work/a.json", parse=dict, error=PlanError, remedy="delete it") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"), [({}, "it has no 'at'"), ({"at": 3}, "must be str"), ({"at": "soon"}, "soon")]
+)
+def test_a_state_file_of_another_content_is_named_with_what_it_lacks(
+    content: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(PlanError, match=f"s3://work/a.json is damaged: .*{fault}.*; delete it"):
+        parse_state(
+            seal(content),
+            "s3://work/a.json",
+            parse=lambda found: datetime.fromisoformat(found["at"]),
+            error=PlanError,
+            remedy="delete it",
+        )

@@ -244,13 +244,9 @@ class SharedBudget:
         known = self._peers.get(uri)
         if known and known.etag == etag:
             return known
-        try:
-            stored = s3_objects.read(self._s3, uri)
-        except s3_objects.S3Error as fault:
-            if fault.is_missing:
-                return None  # left between the listing and this
-            raise
-        return _decode(stored, self.quota)
+        stored = s3_objects.find(self._s3, uri)
+        # None: it has left between the listing and this.
+        return _decode(stored, self.quota) if stored else None
 
     async def _beat_forever(self) -> None:
         while True:

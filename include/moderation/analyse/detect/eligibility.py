@@ -81,13 +81,8 @@ class Memory:
 
     def recall(self) -> Verdict | None:
         """The verdict, or None when there is none, an old one or a damaged one: asking costs nothing."""
-        try:
-            stored = s3_objects.read(self._s3, self.uri)
-        except s3_objects.S3Error as error:
-            if error.is_missing:
-                return None
-            raise
-        if stored.age_seconds > self._keep.total_seconds():
+        stored = s3_objects.find(self._s3, self.uri)
+        if stored is None or stored.age_seconds > self._keep.total_seconds():
             return None
         try:
             value = unseal(stored.body)

@@ -70,12 +70,9 @@ def read_outcome(s3: Any, place: Place) -> DetectOutcome | None:
     :raises CheckpointDamaged: the marker is not what was written.
     :raises ResultsConflict: the marker is there and the files are not.
     """
-    try:
-        stored = s3_objects.read(s3, place.outcome)
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            return None
-        raise
+    stored = s3_objects.find(s3, place.outcome)
+    if stored is None:
+        return None
     value = decode(stored.body, place.outcome)
     try:
         outcome = DetectOutcome(**value)

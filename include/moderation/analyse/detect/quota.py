@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,12 +33,6 @@ CLIENT_CONFIG = {
 
 _NAME = re.compile(rf"\b{OPERATION}\b", re.IGNORECASE)
 _SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600}
-
-
-def is_aws(endpoint_url: str) -> bool:
-    """Whether an endpoint is AWS's own: the quotas of another one are none of Service Quotas' business."""
-    host = urlsplit(endpoint_url).hostname or ""
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
 def detect_tps(settings: Settings, *, s3: Any = None, open_client: Callable[[], Any] | None = None) -> float:
@@ -109,13 +102,8 @@ def _ask(open_client: Callable[[], Any], region: str, default: float) -> float |
 
 def _recall(s3: Any, settings: Settings) -> tuple[bool, float | None]:
     """Whether something is remembered, and what; None for that nothing was found out."""
-    try:
-        stored = s3_objects.read(s3, _uri(settings))
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            return False, None
-        raise
-    if stored.age_seconds > REMEMBERED_FOR.total_seconds():
+    stored = s3_objects.find(s3, _uri(settings))
+    if stored is None or stored.age_seconds > REMEMBERED_FOR.total_seconds():
         return False, None
     try:
         value = orjson.loads(stored.body)["calls_per_second"]

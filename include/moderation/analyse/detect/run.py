@@ -182,7 +182,6 @@ class _Run:
         self.started_at = datetime.now(UTC)
         self.seconds = 0.0
         self.resumed = 0
-        self._renewed = time.monotonic()
 
     def recall(self, job_id: str) -> None:
         """Bring together what earlier tries knew, here and on other machines."""
@@ -286,12 +285,11 @@ class _Run:
         return written
 
     def _send(self) -> None:
-        if self.held and time.monotonic() - self._renewed > self.options.owner_seconds / 4:
-            try:
-                self.held.renew()
-            except lease.LeaseLost as error:
-                raise OwnedElsewhere(str(error)) from error
-            self._renewed = time.monotonic()
+        try:
+            if self.held:
+                self.held.keep()
+        except lease.LeaseLost as error:
+            raise OwnedElsewhere(str(error)) from error
         if numbers := self.spool.unsent():
             self.spool.send(self.s3, self.place.checkpoint, numbers)
 

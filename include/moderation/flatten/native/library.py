@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from moderation.settings import MachineSettings
+from moderation.storage.whole_file import whole_file
 
 _HERE = Path(__file__).parent
 _UNITS = ("parse.cpp", "row_columns.cpp")
@@ -105,16 +106,12 @@ def build() -> Path:
     compiler = find_compiler()
     if compiler is None:
         raise BuildError("no C++ compiler found (on Debian or Ubuntu: apt install g++; or set CXX)")
-    import tempfile  # noqa: PLC0415 - as in find_compiler
-
     problems = []
     for path in paths:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as folder:
-                compiled = Path(folder) / path.name
+            with whole_file(path) as compiled:
                 _compile(compiler, compiled)
-                compiled.replace(path)
             return path
         except OSError as error:
             problems.append(f"{path.parent}: {error.strerror or error}")
@@ -122,7 +119,7 @@ def build() -> Path:
 
 
 def _compile(compiler: str, target: Path) -> None:
-    import subprocess  # noqa: PLC0415 - as above
+    import subprocess  # noqa: PLC0415 - as in find_compiler
 
     command = [compiler, *_FLAGS, "-o", str(target), *(str(_HERE / unit) for unit in _UNITS)]
     try:

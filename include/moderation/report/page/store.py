@@ -51,13 +51,7 @@ def read_page(settings: Settings, name: str) -> bytes:
     """
     if not _PAGE.fullmatch(name) or ".." in name:
         raise NoSuchPageError(name)
-    try:
-        with s3_objects.open_client(settings) as client:
-            return s3_objects.read(client, f"{_root(settings)}/{name}").body
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            raise NoSuchPageError(name) from error
-        raise
+    return _read(settings, f"{_root(settings)}/{name}", name)
 
 
 def read_completion(settings: Settings, plan_uri: str, name: str) -> bytes:
@@ -69,13 +63,15 @@ def read_completion(settings: Settings, plan_uri: str, name: str) -> bytes:
     runs = s3_objects.join_uri(settings.work_uri, "runs") + "/"
     if name not in {"report.html", "report.json"} or not plan_uri.startswith(runs):
         raise NoSuchPageError(name)
-    try:
-        with s3_objects.open_client(settings) as client:
-            return s3_objects.read(client, f"{plan_uri.rpartition('/')[0]}/{name}").body
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            raise NoSuchPageError(name) from error
-        raise
+    return _read(settings, f"{plan_uri.rpartition('/')[0]}/{name}", name)
+
+
+def _read(settings: Settings, uri: str, name: str) -> bytes:
+    with s3_objects.open_client(settings) as client:
+        stored = s3_objects.find(client, uri)
+    if stored is None:
+        raise NoSuchPageError(name)
+    return stored.body
 
 
 def _root(settings: Settings) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ import duckdb
 from moderation.errors import WarehouseError
 from moderation.report.page.data import Report, read
 from moderation.report.page.view import render
+from moderation.storage.whole_file import write_whole
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, bounded, open_warehouse
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -94,8 +94,5 @@ def _read(warehouse: Path | str, wait_seconds: float, load_id: str | None) -> Re
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-        file.write(text)
-    unfinished = Path(file.name)
-    unfinished.chmod(0o644)
-    unfinished.replace(path)
+    # A web server of another user may show it, whatever this process's umask.
+    write_whole(path, text.encode(), mode=0o644)

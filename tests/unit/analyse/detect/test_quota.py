@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from moderation.analyse.detect.quota import REMEMBERED_FOR, detect_tps, is_aws, look_up
+from moderation.analyse.detect.quota import REMEMBERED_FOR, detect_tps, look_up
 from moderation.settings import Settings
 from support.fake_s3 import FakeS3
 
@@ -115,20 +115,6 @@ def test_a_damaged_memory_is_asked_for_anew(stub: Stubber, body: bytes) -> None:
     s3.put_object(Key="account/detect-quota/eu-central-1.json", Body=body)
     listed(stub, [{"QuotaName": NAME, "Value": 120.0}])
     assert detect_tps(SETTINGS, s3=s3, open_client=lambda: stub.client) == 120.0
-
-
-@pytest.mark.parametrize(
-    ("url", "aws"),
-    [
-        ("https://rekognition.eu-central-1.amazonaws.com", True),
-        ("https://rekognition-fips.us-east-1.amazonaws.com", True),
-        ("https://rekognition.cn-north-1.amazonaws.com.cn", True),
-        ("http://127.0.0.1:8334", False),
-        ("https://amazonaws.com.example.org", False),
-    ],
-)
-def test_only_aws_itself_is_asked(url: str, aws: bool) -> None:
-    assert is_aws(url) is aws
 
 
 def test_the_policy_grants_the_look_up_and_the_adapter_check() -> None:

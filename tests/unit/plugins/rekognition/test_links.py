@@ -26,11 +26,14 @@ def test_an_output_folder_of_any_name_makes_a_valid_link() -> None:
     ("endpoint", "expected"),
     [
         ("https://rekognition.us-east-1.amazonaws.com", True),
+        ("https://rekognition-fips.us-east-1.amazonaws.com", True),
         ("https://vpce-1.rekognition.us-east-1.vpce.amazonaws.com", True),
         ("https://rekognition.cn-north-1.amazonaws.com.cn", True),
         ("http://127.0.0.1:4571", False),
         ("https://amazonaws.com.example.org", False),
     ],
 )
-def test_only_a_job_at_aws_has_a_console(endpoint: str, expected: bool) -> None:
+def test_only_a_job_at_aws_has_a_console_and_only_its_quotas_are_asked_for(
+    endpoint: str, expected: bool
+) -> None:
     assert is_aws(endpoint) is expected
