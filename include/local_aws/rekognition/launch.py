@@ -69,9 +69,11 @@ def start(
     :param credentials: the keys that may sign requests; S3 is used with the key of each request.
     :param s3_endpoint_url: the S3 that holds manifests and images.
     :param port: a free one when None.
+    :param settings: those of ``LOCAL_REKOGNITION_SETTINGS`` when None, or the defaults where it is not set.
     :param admin_token: for the ``/_local/`` routes; a random one when None.
     :param python_path: more folders for the server's imports, for a moderator that is not installed.
-    :raises process.ServiceError: the port is taken, or it was not ready within ``timeout`` seconds.
+    :raises process.ServiceError: the port is taken, a setting makes no sense, or it was not ready within
+        ``timeout`` seconds.
     """
     chosen = port or ports.find_free()
     if not ports.is_free(chosen):
@@ -86,7 +88,7 @@ def start(
         CREDENTIALS: json.dumps({key.access_key: key.secret_key for key in keys}),
         ADMIN_TOKEN: token,
         S3_ENDPOINT: s3_endpoint_url,
-        SETTINGS: (settings or ServerSettings()).to_json(),
+        **({SETTINGS: settings.to_json()} if settings else {}),
     }
     service = process.start(
         "Rekognition",

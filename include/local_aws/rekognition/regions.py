@@ -51,7 +51,9 @@ class BucketRegions:
             region, until = self._known.get(place, (None, 0.0))
         if until > self._clock():
             return region
-        region = _ask(client, bucket)
+        region, is_certain = _ask(client, bucket)
+        if not is_certain:
+            return region
         with self._lock:
             if len(self._known) >= _REMEMBERED_BUCKETS:
                 self._known.clear()
@@ -59,8 +61,8 @@ class BucketRegions:
         return region
 
 
-def _ask(client: Any, bucket: str) -> str | None:
-    """Return what S3 says; None when it says nothing, or not to this caller."""
+def _ask(client: Any, bucket: str) -> tuple[str | None, bool]:
+    """Return the region that S3 names, None if it names none, and whether the bucket was there at all."""
     try:
         answer = client.head_bucket(Bucket=bucket)
     except ClientError as error:
@@ -69,15 +71,17 @@ def _ask(client: Any, bucket: str) -> str | None:
             raise
     metadata = answer.get("ResponseMetadata", {})
     header = metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region")
-    if header or metadata.get("HTTPStatusCode") != 200:
-        return str(header) if header else None
+    if metadata.get("HTTPStatusCode") == 404:
+        return None, False
+    if header:
+        return str(header), True
     try:
         constraint = client.get_bucket_location(Bucket=bucket).get("LocationConstraint")
     except ClientError as error:
         if _server_failed(error):
             raise
-        return None
-    return _OLD_NAMES.get(constraint, constraint) or None
+        return None, False
+    return _OLD_NAMES.get(constraint, constraint) or None, True
 
 
 def _server_failed(error: ClientError) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from local_aws import process
+from local_aws.process import ServiceError
+from local_aws.rekognition import launch
 from local_aws.rekognition.launch import Rekognition
 from local_aws.rekognition.model import service_model
-from local_aws.seaweedfs import Credentials
+from local_aws.seaweedfs import Credentials, SeaweedFS
 from support.pictures import jpeg
 from support.rekognition_server import (
     client,
@@ -19,6 +22,7 @@ from support.rekognition_server import (
     ledger,
     local,
     output,
+    post,
     put_manifest,
     quick,
     request_for,
@@ -205,6 +209,18 @@ def test_faults_can_be_set_from_the_first_request_on(
         rekognition.list_media_analysis_jobs()
     (told,) = local(server, "/faults")[1]["faults"]
     assert (told["kind"], told["seen"], told["struck"]) == ("throttle", 3, 1)
+
+
+def test_a_server_that_is_given_no_settings_takes_those_of_the_environment(
+    s3_server: SeaweedFS, credentials: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = {"kind": "throttle", "operation": "ListMediaAnalysisJobs"}
+    monkeypatch.setenv("LOCAL_REKOGNITION_SETTINGS", json.dumps({"faults": [rule]}))
+    with launch.start(tmp_path / "one", credentials, s3_server.endpoint_url) as server:
+        assert post(server, b"{}", credentials=credentials)[2]["__type"] == "ThrottlingException"
+    monkeypatch.setenv("LOCAL_REKOGNITION_SETTINGS", '{"fault": []}')
+    with pytest.raises(ServiceError, match="no setting called 'fault'"):
+        launch.start(tmp_path / "two", credentials, s3_server.endpoint_url)
 
 
 def test_a_bad_rule_in_the_settings_ends_the_start(start_rekognition: Any) -> None:

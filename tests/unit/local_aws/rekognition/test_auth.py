@@ -3,10 +3,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
 import pytest
-from botocore.auth import SigV4Auth
+from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -197,3 +198,86 @@ def test_a_made_up_signature_is_refused(signature: str) -> None:
     head = request.headers["authorization"].rsplit("Signature=", 1)[0]
     with pytest.raises(ApiError, match="Signature"):
         check(with_headers(request, authorization=f"{head}Signature={signature}"))
+
+
+def dated(text: str, *, sign: bool = True) -> Signed:
+    """A request whose time stands in ``Date``, as older clients sign."""
+    stamp = parsedate_to_datetime(text).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+    class SignsDate(SigV4Auth):
+        def headers_to_sign(self, request: Any) -> Any:
+            headers = super().headers_to_sign(request)
+            if not sign:
+                del headers["date"]
+            return headers
+
+    headers = {"Host": "h", "X-Amz-Target": "RekognitionService.X", "Date": text}
+    request = AWSRequest("POST", "http://h/", headers=headers, data=BODY)
+    request.context["timestamp"] = stamp
+    signer = SignsDate(Credentials("AKIDEXAMPLE", SECRETS["AKIDEXAMPLE"]), "rekognition", "eu-west-1")
+    canonical = signer.canonical_request(request)
+    signature = signer.signature(signer.string_to_sign(request, canonical), request)
+    names = signer.signed_headers(signer.headers_to_sign(request))
+    request.headers["Authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={signer.scope(request)}, SignedHeaders={names}, Signature={signature}"
+    )
+    lower = {name.lower(): value for name, value in request.headers.items()}
+    return Signed("POST", "/", "", lower, BODY)
+
+
+def test_the_time_may_stand_in_a_signed_date() -> None:
+    now = datetime.now(UTC)
+    assert check(dated(format_datetime(now, usegmt=True))).region == "eu-west-1"
+    refused(dated(format_datetime(now - timedelta(minutes=6), usegmt=True)), "InvalidSignatureException")
+    refused(dated(format_datetime(now, usegmt=True), sign=False), "IncompleteSignatureException")
+    moved = with_headers(dated(format_datetime(now, usegmt=True)), date="yesterday")
+    refused(moved, "IncompleteSignatureException")
+
+
+def presigned(*, secret: str = SECRETS["AKIDEXAMPLE"], expires: int = 60) -> Signed:
+    """A request whose signature stands in its address, over the digest of its body."""
+
+    class Presigns(SigV4QueryAuth):
+        def payload(self, request: Any) -> str:
+            return hashlib.sha256(BODY).hexdigest()
+
+    headers = {"Host": "h", "X-Amz-Target": "RekognitionService.X"}
+    request = AWSRequest("POST", "http://h/", headers=headers)
+    Presigns(Credentials("AKIDEXAMPLE", secret), "rekognition", "eu-west-1", expires=expires).add_auth(
+        request
+    )
+    query = request.url.partition("?")[2]
+    return Signed("POST", "/", query, {name.lower(): v for name, v in headers.items()}, BODY)
+
+
+def test_a_signature_may_stand_in_the_address_for_as_long_as_it_says() -> None:
+    request = presigned()
+    assert (check(request).access_key, check(request).region) == ("AKIDEXAMPLE", "eu-west-1")
+    later = datetime.now(UTC) + timedelta(seconds=61)
+    assert refused(request, "InvalidSignatureException", now=later).startswith("Signature expired: ")
+    assert check(presigned(expires=3600), now=later)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("X-Amz-Expires=60", "X-Amz-Expires=61", "InvalidSignatureException"),
+        ("X-Amz-Expires=60", "X-Amz-Expires=604801", "IncompleteSignatureException"),
+        ("X-Amz-Expires=60", "X-Amz-Expires=-1", "IncompleteSignatureException"),
+        ("&X-Amz-Expires=60", "", "IncompleteSignatureException"),
+        ("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1", "IncompleteSignatureException"),
+        ("AKIDEXAMPLE", "AKIDUNKNOWN", "UnrecognizedClientException"),
+        ("X-Amz-Signature", "X-Amz-Sig", "MissingAuthenticationTokenException"),
+        ("X-Amz-Date=", "a=b&X-Amz-Date=", "InvalidSignatureException"),
+    ],
+)
+def test_an_address_changed_after_signing_is_refused(old: str, new: str, code: str) -> None:
+    request = presigned()
+    assert old in request.query
+    refused(replace(request, query=request.query.replace(old, new)), code)
+
+
+@pytest.mark.parametrize("change", [{"body": b"{}"}, {"method": "PUT"}, {"path": "/other"}])
+def test_a_presigned_request_changed_after_signing_is_refused(change: dict[str, Any]) -> None:
+    refused(replace(presigned(), **change), "InvalidSignatureException")
+    refused(presigned(secret="another"), "InvalidSignatureException")
