@@ -24,8 +24,9 @@ import psutil
 from PIL import Image
 
 import local_aws
-from local_aws.inference import ImageLimits, Moderator, rules, tensors
-from local_aws.inference.decode import check, decode
+from local_aws.inference import rules, tensors
+from local_aws.inference.decode import ImageLimits, check, decode
+from local_aws.inference.moderator import Moderator
 from support import pictures
 
 PHOTOS = sorted((Path(local_aws.__file__).parent / "demo_images" / "photos").glob("*.jpg"))

@@ -15,7 +15,6 @@ from moderation.adapters.status import AdapterUnusableError, check_adapter
 from moderation.analyse import backend as backends
 from moderation.analyse import bulk
 from moderation.errors import WarehouseError
-from moderation.plan.history import prove_history
 from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan, mark_published, renew_claim
 from moderation.plan.price import OverBudgetError, Spending
@@ -28,6 +27,7 @@ from moderation.settings import Settings
 from moderation.sources import failed_of_load
 from moderation.sources.base import SourceError
 from moderation.storage import s3_objects
+from moderation.tables.history import prove_history
 from moderation.tables.published import read_loads, stream_images
 from moderation.warehouses import configured
 
@@ -74,7 +74,7 @@ def discover(
         that load did.
     :param redo_permanent: then also pictures that were refused for their own sake.
     :raises moderation.plan.plan.PlanError: an argument or the source cannot be used.
-    :raises moderation.plan.history.HistoryLostError: the tables have lost what was published.
+    :raises moderation.tables.history.HistoryLostError: the tables have lost what was published.
     """
     settings = settings or Settings.from_env()
     with s3_objects.open_client(settings) as client:

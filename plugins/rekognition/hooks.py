@@ -24,7 +24,7 @@ from rekognition.exceptions import (
     from_failed_job,
 )
 from rekognition.patience import JobStillRunning
-from rekognition.states import JOB_COMPLETE_WAITER, WAITERS_FILE, job_states
+from rekognition.waiters.states import JOB_COMPLETE_WAITER, WAITERS_FILE, job_states
 
 T = TypeVar("T")
 

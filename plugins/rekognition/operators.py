@@ -27,9 +27,9 @@ from rekognition.links import (
     RekognitionMediaAnalysisOutputLink,
     persist_links,
 )
-from rekognition.states import job_states
 from rekognition.submission import JOB_ID_KEY, RETENTION, StateStore, Submission, TaskIdentity, new_submission
 from rekognition.triggers import RekognitionJobSlotTrigger, RekognitionMediaAnalysisJobCompletedTrigger
+from rekognition.waiters.states import job_states
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

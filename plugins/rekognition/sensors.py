@@ -22,8 +22,8 @@ from rekognition.exceptions import (
     from_failed_job,
 )
 from rekognition.hooks import RekognitionHook
-from rekognition.states import job_states
 from rekognition.triggers import RekognitionMediaAnalysisJobCompletedTrigger
+from rekognition.waiters.states import job_states
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

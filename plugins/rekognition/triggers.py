@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError
 from rekognition import metrics
 from rekognition.exceptions import RekognitionError, from_botocore, to_event
 from rekognition.hooks import RekognitionHook
-from rekognition.states import JOB_COMPLETE_WAITER
+from rekognition.waiters.states import JOB_COMPLETE_WAITER
 
 
 class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
 from rekognition import exceptions
 from rekognition.sensors import RekognitionMediaAnalysisJobSensor
-from rekognition.states import job_states
+from rekognition.waiters.states import job_states
 from support import airflow_runs
 from support.fake_rekognition import LOST, FakeRekognition
 

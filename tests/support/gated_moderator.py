@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from local_aws.inference import ImageLimits, Moderation
+from local_aws.inference.decode import ImageLimits
+from local_aws.inference.moderator import Moderation
 from support.hash_moderator import HashModerator
 
 MODEL_VERSION = "offline-gated"

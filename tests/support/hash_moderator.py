@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from local_aws.inference import ContentType, ImageLimits, Label, Moderation
-from local_aws.inference.decode import check, decode
+from local_aws.inference.decode import ImageLimits, check, decode
+from local_aws.inference.moderator import Moderation
+from local_aws.inference.rules import ContentType, Label
 
 MODEL_VERSION = "offline-hash-1"
 

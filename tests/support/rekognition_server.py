@@ -17,9 +17,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials as BotoCredentials
 
-from local_aws.rekognition import model
 from local_aws.rekognition.launch import Rekognition
 from local_aws.rekognition.settings import ServerSettings
+from local_aws.rekognition.wire import model
 from local_aws.seaweedfs import Credentials
 from support.shapes import deviations
 

@@ -1,21 +1,10 @@
 """Moderates images on the CPU with small open networks, in the shape of Rekognition's answers.
 
+>>> from local_aws.inference.moderator import Moderator
 >>> Moderator().moderate(Path("rifle.png").read_bytes()).labels[0].name  # doctest: +SKIP
 'Weapons'
+
+``moderator`` is the whole of it. ``decode`` (with ``jpeg_file``, ``png_file``, ``containers``, ``weight``) reads
+an image within bounds, ``slots`` shares the processors, ``tensors`` and ``networks`` look at it, ``rules`` says
+what that means in AWS's taxonomy; ``errors`` and ``memory``.
 """
-
-from local_aws.inference.decode import ImageLimits
-from local_aws.inference.errors import ImageRejected, ModelFileError
-from local_aws.inference.moderator import MODEL_VERSION, Moderation, Moderator
-from local_aws.inference.rules import ContentType, Label
-
-__all__ = [
-    "MODEL_VERSION",
-    "ContentType",
-    "ImageLimits",
-    "ImageRejected",
-    "Label",
-    "ModelFileError",
-    "Moderation",
-    "Moderator",
-]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import uvicorn
 
-from local_aws.rekognition import http
 from local_aws.rekognition.app import App
 from local_aws.rekognition.configuration import from_environment
 from local_aws.rekognition.service import Service, StateInUse
+from local_aws.rekognition.wire import http
 
 _GRACE_SECONDS = 5
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local_aws.rekognition.auth import Identity
-from local_aws.rekognition.errors import ApiError
-from local_aws.rekognition.model import service_model
+from local_aws.rekognition.wire.auth import Identity
+from local_aws.rekognition.wire.errors import ApiError
+from local_aws.rekognition.wire.model import service_model
 
 _ARN = re.compile(
     r"arn:[a-z\d-]+:rekognition:(?P<region>[a-z\d-]+):(?P<account>\d{12})"

@@ -14,8 +14,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from local_aws.rekognition.faults import JOB_KINDS, REQUEST_KINDS, FaultRule
+from local_aws.rekognition.jobs.store import Job
 from local_aws.rekognition.service import Service
-from local_aws.rekognition.store import Job
 
 _MOST_JOBS = 1000
 _MOST_ENTRIES = 10_000

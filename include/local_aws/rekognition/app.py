@@ -15,14 +15,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from local_aws.rekognition import admin, auth, model, parcels, protocol, validation
-from local_aws.rekognition.errors import MESSAGES, SERVICE_UNAVAILABLE, ApiError, access_denied
+from local_aws.rekognition import admin
 from local_aws.rekognition.faults import Struck
-from local_aws.rekognition.intake import Bounds, Intake
-from local_aws.rekognition.operations import OPERATIONS
+from local_aws.rekognition.images import parcels
+from local_aws.rekognition.images.parcels import Parcel
 from local_aws.rekognition.operations.call import Call
-from local_aws.rekognition.parcels import Parcel
+from local_aws.rekognition.operations.table import OPERATIONS
 from local_aws.rekognition.service import Service
+from local_aws.rekognition.wire import auth, model, protocol, validation
+from local_aws.rekognition.wire.errors import MESSAGES, SERVICE_UNAVAILABLE, ApiError, access_denied
+from local_aws.rekognition.wire.intake import Bounds, Intake
 
 _log = logging.getLogger(__name__)
 _LARGE_BODY = 64 * 1024

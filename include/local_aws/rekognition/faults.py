@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from local_aws.rekognition.model import service_model
+from local_aws.rekognition.wire.model import service_model
 
 REQUEST_KINDS = {
     "throttle": "refused with ThrottlingException (or `code`), HTTP 400, before any work",

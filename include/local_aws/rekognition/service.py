@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import IO
 
 from local_aws.rekognition.adapters import AdapterBook
-from local_aws.rekognition.analysis import Analyzer, Moderates, load_moderator
 from local_aws.rekognition.faults import FaultBook, FaultRule
-from local_aws.rekognition.job_run import Workshop
-from local_aws.rekognition.objects import ObjectStore
-from local_aws.rekognition.pool import FairPool
-from local_aws.rekognition.regions import BucketRegions
-from local_aws.rekognition.scheduler import Scheduler
+from local_aws.rekognition.images.analysis import Analyzer, Moderates, load_moderator
+from local_aws.rekognition.images.objects import ObjectStore
+from local_aws.rekognition.images.pool import FairPool
+from local_aws.rekognition.images.regions import BucketRegions
+from local_aws.rekognition.jobs.job_run import Workshop
+from local_aws.rekognition.jobs.scheduler import Scheduler
+from local_aws.rekognition.jobs.store import Store
 from local_aws.rekognition.settings import ServerSettings
-from local_aws.rekognition.store import Store
 from local_aws.rekognition.throttle import Throttle
 
 _CONTROL_THREADS = 8

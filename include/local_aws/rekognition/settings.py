@@ -81,7 +81,7 @@ class ServerSettings:
     adapters: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Mapping[str, Any], ...] = ()
-    moderator: str = "local_aws.inference:Moderator"
+    moderator: str = "local_aws.inference.moderator:Moderator"
 
     def __post_init__(self) -> None:
         for name in ("running_jobs", "workers", "fetch_threads", "prefetch", "checkpoint_images"):

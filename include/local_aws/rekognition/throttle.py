@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from local_aws.rekognition.errors import ApiError
+from local_aws.rekognition.wire.errors import ApiError
 
 
 @dataclass

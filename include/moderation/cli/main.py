@@ -260,7 +260,7 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _prove_history(settings: Settings) -> None:
-    from moderation.plan.history import prove_history  # noqa: PLC0415 - Iceberg is slow to import
+    from moderation.tables.history import prove_history  # noqa: PLC0415 - Iceberg is slow to import
 
     with s3_objects.open_client(settings) as s3:
         prove_history(settings, s3=s3, remember=False)

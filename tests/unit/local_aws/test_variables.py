@@ -10,7 +10,7 @@ from local_aws import variables
 from local_aws.stack.run import Request
 from moderation import settings
 
-PASSED_ON = {"NO_PROXY", "no_proxy", "PYTHONPATH"}
+PASSED_ON = {"HOME", "NO_PROXY", "no_proxy", "PYTHONPATH"}
 """Variables of other programs that the stack hands on to those it starts."""
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from local_aws.rekognition.auth import Identity, user_arn
 from local_aws.rekognition.faults import Struck
-from local_aws.rekognition.objects import Caller
+from local_aws.rekognition.images.objects import Caller
 from local_aws.rekognition.service import Service
+from local_aws.rekognition.wire.auth import Identity, user_arn
 
 T = TypeVar("T")
 

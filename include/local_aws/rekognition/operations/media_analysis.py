@@ -8,17 +8,17 @@ import secrets
 import time
 from typing import Any
 
-from local_aws.rekognition.errors import S3_OBJECT_MESSAGE, ApiError, access_denied
-from local_aws.rekognition.objects import (
+from local_aws.rekognition.images.objects import (
     ObjectForbidden,
     ObjectMissing,
     Source,
     StorageRefused,
     StorageUnavailable,
 )
+from local_aws.rekognition.jobs.store import Job, LedgerEntry, same_request
 from local_aws.rekognition.operations import pages
 from local_aws.rekognition.operations.call import Call
-from local_aws.rekognition.store import Job, LedgerEntry, same_request
+from local_aws.rekognition.wire.errors import S3_OBJECT_MESSAGE, ApiError, access_denied
 
 _DEFAULT_PAGE = 100
 

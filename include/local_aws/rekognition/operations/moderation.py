@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 from local_aws.inference.weight import HEAD_BYTES, weigh
-from local_aws.rekognition.errors import ApiError
-from local_aws.rekognition.objects import Source, StorageUnavailable
+from local_aws.rekognition.images.objects import Source, StorageUnavailable
+from local_aws.rekognition.images.parcels import Parcel
+from local_aws.rekognition.jobs.store import LedgerEntry
 from local_aws.rekognition.operations.call import Call
-from local_aws.rekognition.parcels import Parcel
-from local_aws.rekognition.store import LedgerEntry
+from local_aws.rekognition.wire.errors import ApiError
 
 
 async def detect_moderation_labels(call: Call) -> dict[str, Any]:

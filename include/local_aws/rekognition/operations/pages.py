@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from local_aws.rekognition.errors import ApiError
 from local_aws.rekognition.operations.call import Call
+from local_aws.rekognition.wire.errors import ApiError
 
 T = TypeVar("T")
 Place = TypeVar("Place", int, str)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from local_aws.rekognition.adapters import Adapter, Project
-from local_aws.rekognition.errors import ApiError
 from local_aws.rekognition.operations import pages
 from local_aws.rekognition.operations.call import Call
+from local_aws.rekognition.wire.errors import ApiError
 
 _ADAPTERS = "CONTENT_MODERATION"
 _DEFAULT_PAGE = 100

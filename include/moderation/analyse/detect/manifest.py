@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 from contextlib import closing
@@ -68,7 +69,9 @@ def read(s3: Any, uri: str) -> ManifestFile:
     :raises S3Error: it cannot be read.
     """
     content = _content(s3, uri)
-    lines = [_parse(raw, n) for n, raw in enumerate(content.split(b"\n"), 1) if raw.strip()]
+    # A byte order mark is no part of the first line, as little as it is for a bulk job.
+    rows = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    lines = [_parse(raw, n) for n, raw in enumerate(rows, 1) if raw.strip()]
     if len(lines) > limits.MANIFEST_MAX_LINES:
         raise ManifestInvalid(
             f"{uri} has {len(lines)} lines; at most {limits.MANIFEST_MAX_LINES} are allowed"

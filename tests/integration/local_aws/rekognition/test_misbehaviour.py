@@ -13,7 +13,7 @@ from local_aws import process
 from local_aws.process import ServiceError
 from local_aws.rekognition import launch
 from local_aws.rekognition.launch import Rekognition
-from local_aws.rekognition.model import service_model
+from local_aws.rekognition.wire.model import service_model
 from local_aws.seaweedfs import Credentials, SeaweedFS
 from support.pictures import jpeg
 from support.rekognition_server import (

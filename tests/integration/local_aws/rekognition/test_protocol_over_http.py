@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from local_aws.rekognition.launch import Rekognition
-from local_aws.rekognition.model import operation_model
-from local_aws.rekognition.operations import OPERATIONS
+from local_aws.rekognition.operations.table import OPERATIONS
+from local_aws.rekognition.wire.model import operation_model
 from local_aws.seaweedfs import Credentials
 from support.pictures import jpeg
 from support.rekognition_server import client, local, post, quick

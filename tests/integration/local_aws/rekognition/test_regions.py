@@ -12,8 +12,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
-from local_aws.rekognition.objects import Caller, ObjectMissing, ObjectStore, Source
-from local_aws.rekognition.regions import BucketRegions
+from local_aws.rekognition.images.objects import Caller, ObjectMissing, ObjectStore, Source
+from local_aws.rekognition.images.regions import BucketRegions
 
 SECRETS = {"AKID": "no-secret"}
 

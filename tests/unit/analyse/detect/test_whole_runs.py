@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from local_aws.rekognition.errors import ApiError
 from local_aws.rekognition.throttle import Throttle
+from local_aws.rekognition.wire.errors import ApiError
 from moderation.analyse.detect.analysis import Analysis
 from moderation.analyse.detect.budget import SharedBudget
 from moderation.analyse.detect.calls import Answered, Counters, Disturbed

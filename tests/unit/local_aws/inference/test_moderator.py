@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import local_aws
-from local_aws.inference import MODEL_VERSION, ImageLimits, ImageRejected, Moderation, Moderator
+from local_aws.inference.decode import ImageLimits
+from local_aws.inference.errors import ImageRejected
+from local_aws.inference.moderator import MODEL_VERSION, Moderation, Moderator
 from moderation.reference.taxonomy import taxonomy
 from support import pictures
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local_aws.inference import ModelFileError, Moderator
+from local_aws.inference.errors import ModelFileError
+from local_aws.inference.moderator import Moderator
 from local_aws.inference.networks import CHECKSUMS, MODELS, Networks
 
 FILES = [line.split()[1] for line in (MODELS / CHECKSUMS).read_text().splitlines()]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from local_aws.rekognition.faults import JOB_KINDS, REQUEST_KINDS, FaultBook, FaultRule
-from local_aws.rekognition.result_faults import damaged
+from local_aws.rekognition.jobs.result_faults import damaged
 
 START, GET = "StartMediaAnalysisJob", "GetMediaAnalysisJob"
 

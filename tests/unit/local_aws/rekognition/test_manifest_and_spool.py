@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local_aws.rekognition.manifest import Line, count_lines, read_lines
-from local_aws.rekognition.spool import Spool
+from local_aws.rekognition.jobs.manifest import Line, count_lines, read_lines
+from local_aws.rekognition.jobs.spool import Spool
 
 ODD_KEYS = [
     "a b.jpg",

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from local_aws.rekognition.errors import ApiError
 from local_aws.rekognition.limits import Limits
 from local_aws.rekognition.throttle import Throttle
+from local_aws.rekognition.wire.errors import ApiError
 
 
 class Clock:

@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 
 from rekognition import exceptions, hooks, patience
 from rekognition.hooks import RekognitionHook
-from rekognition.states import WAITERS_FILE
+from rekognition.waiters.states import WAITERS_FILE
 from support import statsd_listener
 from support.fake_rekognition import LOST, FakeRekognition
 

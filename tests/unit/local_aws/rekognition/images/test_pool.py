@@ -10,7 +10,7 @@ import pytest
 
 from local_aws.inference.slots import Slots
 from local_aws.inference.weight import HEAD_BYTES, LIGHT, Effort, weigh
-from local_aws.rekognition.pool import FairPool, Lane
+from local_aws.rekognition.images.pool import FairPool, Lane
 from support import pictures
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from local_aws.rekognition import model, protocol
-from local_aws.rekognition.errors import ApiError
+from local_aws.rekognition.wire import model, protocol
+from local_aws.rekognition.wire.errors import ApiError
 
 _log = logging.getLogger(__name__)
 _MALFORMED = ApiError("MalformedHttpRequestException", "The request is malformed at the HTTP level.")

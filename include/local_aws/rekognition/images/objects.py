@@ -13,8 +13,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from local_aws.rekognition.parcels import Parcel
-from local_aws.rekognition.regions import BucketRegions
+from local_aws.rekognition.images.parcels import Parcel
+from local_aws.rekognition.images.regions import BucketRegions
 
 _FORBIDDEN = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"}
 _CONNECTIONS = 32

@@ -21,8 +21,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 
-from local_aws.rekognition.errors import ApiError
-from local_aws.rekognition.model import SERVICE
+from local_aws.rekognition.wire.errors import ApiError
+from local_aws.rekognition.wire.model import SERVICE
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _TIME_FORMAT = "%Y%m%dT%H%M%SZ"

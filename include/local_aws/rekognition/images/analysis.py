@@ -6,10 +6,10 @@ import importlib
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from local_aws.inference import ImageLimits, ImageRejected, Moderation
-from local_aws.rekognition.errors import S3_OBJECT_MESSAGE, ApiError
-from local_aws.rekognition.limits import Limits
-from local_aws.rekognition.objects import (
+from local_aws.inference.decode import ImageLimits
+from local_aws.inference.errors import ImageRejected
+from local_aws.inference.moderator import Moderation
+from local_aws.rekognition.images.objects import (
     Caller,
     ObjectForbidden,
     ObjectMissing,
@@ -18,14 +18,16 @@ from local_aws.rekognition.objects import (
     Source,
     StorageRefused,
 )
-from local_aws.rekognition.parcels import Parcel
+from local_aws.rekognition.images.parcels import Parcel
+from local_aws.rekognition.limits import Limits
+from local_aws.rekognition.wire.errors import S3_OBJECT_MESSAGE, ApiError
 
 DEFAULT_MIN_CONFIDENCE = 50.0
 """What applies when a request names none (developer guide, DetectModerationLabels)."""
 
 
 class Moderates(Protocol):
-    """What looks at pixels, as ``local_aws.inference.Moderator`` does."""
+    """What looks at pixels, as ``local_aws.inference.moderator.Moderator`` does."""
 
     def moderate(self, data: bytes, *, min_confidence: float = 50.0) -> Moderation:
         """Return labels and content types, or raise ``ImageRejected``."""

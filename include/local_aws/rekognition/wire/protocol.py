@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-from local_aws.rekognition import model
-from local_aws.rekognition.errors import ApiError
+from local_aws.rekognition.wire import model
+from local_aws.rekognition.wire.errors import ApiError
 
 _FRONT_END_STATUS = {"RequestEntityTooLargeException": 413, "RequestTimeoutException": 408}
 """Codes of the HTTP layer in front of the service; all others answer 400."""

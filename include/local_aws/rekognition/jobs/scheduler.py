@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from local_aws.rekognition.job_run import JobRun, Workshop
-from local_aws.rekognition.store import Job
+from local_aws.rekognition.jobs.job_run import JobRun, Workshop
+from local_aws.rekognition.jobs.store import Job
 
 _LONGEST_WAIT = 5.0
 

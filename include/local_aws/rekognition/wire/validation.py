@@ -10,8 +10,8 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-from local_aws.rekognition.errors import ApiError
-from local_aws.rekognition.java_regex import compile_java
+from local_aws.rekognition.wire.errors import ApiError
+from local_aws.rekognition.wire.java_regex import compile_java
 
 _SHOWN_CHARACTERS = 1024
 """A longer value is cut in the error text, so that a client cannot make the server echo megabytes."""

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from local_aws.rekognition.java_regex import compile_java
-from local_aws.rekognition.model import service_model
+from local_aws.rekognition.wire.java_regex import compile_java
+from local_aws.rekognition.wire.model import service_model
 
 PATTERNS = {
     shape.metadata["pattern"]

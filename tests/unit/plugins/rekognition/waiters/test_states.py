@@ -3,7 +3,7 @@ from __future__ import annotations
 import botocore.session
 import pytest
 
-from rekognition.states import job_states
+from rekognition.waiters.states import job_states
 
 
 def test_each_state_aws_knows_stands_in_the_waiter_table_once() -> None:

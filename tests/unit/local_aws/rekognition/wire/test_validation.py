@@ -7,9 +7,9 @@ from botocore.model import StructureShape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_aws.rekognition.errors import ApiError
-from local_aws.rekognition.model import operation_model
-from local_aws.rekognition.validation import parse_input
+from local_aws.rekognition.wire.errors import ApiError
+from local_aws.rekognition.wire.model import operation_model
+from local_aws.rekognition.wire.validation import parse_input
 from support.samples import Broken, broken, sample
 
 OPERATIONS = (

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import orjson
 
-from local_aws.rekognition.manifest import Line
+from local_aws.rekognition.jobs.manifest import Line
 
 
 class Spool:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from local_aws.rekognition.errors import ApiError
-from local_aws.rekognition.store import Checkpoint, Job, LedgerEntry, Store
+from local_aws.rekognition.jobs.store import Checkpoint, Job, LedgerEntry, Store
+from local_aws.rekognition.wire.errors import ApiError
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 
-from local_aws.rekognition.errors import ApiError
-from local_aws.rekognition.model import modelled_errors, operation_model
-from local_aws.rekognition.operations import OPERATIONS
-from local_aws.rekognition.protocol import decode, encode, encode_error, error_status
+from local_aws.rekognition.operations.table import OPERATIONS
+from local_aws.rekognition.wire.errors import ApiError
+from local_aws.rekognition.wire.model import modelled_errors, operation_model
+from local_aws.rekognition.wire.protocol import decode, encode, encode_error, error_status
 from support.samples import sample
 from support.shapes import deviations
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_aws.rekognition.errors import token_in_use, too_many_open_jobs
+from local_aws.rekognition.wire.errors import token_in_use, too_many_open_jobs
 
 OPEN = ("CREATED", "QUEUED", "IN_PROGRESS")
 """The states of a job that is not over."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-WAITERS_FILE = Path(__file__).with_name("waiters") / "rekognition.json"
+WAITERS_FILE = Path(__file__).with_name("rekognition.json")
 JOB_COMPLETE_WAITER = "media_analysis_job_complete"
 
 

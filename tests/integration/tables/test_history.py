@@ -13,11 +13,11 @@ import pytest
 
 from moderation import stages
 from moderation.maintenance.rebuild import rebuild
-from moderation.plan.history import HistoryLostError, prove_history
 from moderation.publish.commit import publish
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.tables import register
+from moderation.tables.history import HistoryLostError, prove_history
 from support import planned_runs
 from support.planned_runs import Run, answer, line
 

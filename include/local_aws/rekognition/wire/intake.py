@@ -10,8 +10,8 @@ from pathlib import Path
 
 from starlette.requests import ClientDisconnect, Request
 
-from local_aws.rekognition.errors import ApiError
-from local_aws.rekognition.parcels import Parcel
+from local_aws.rekognition.images.parcels import Parcel
+from local_aws.rekognition.wire.errors import ApiError
 
 _DRAIN_SECONDS = 5.0
 

@@ -11,8 +11,8 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from local_aws.rekognition.auth import RequestHead, read_claim
-from local_aws.rekognition.errors import ApiError
+from local_aws.rekognition.wire.auth import RequestHead, read_claim
+from local_aws.rekognition.wire.errors import ApiError
 
 SECRETS = {"AKIDEXAMPLE": "a-secret-of-no-value"}
 BODY = b'{"MaxResults": 1}'

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from local_aws.inference.weight import HEAD_BYTES, weigh
-from local_aws.rekognition import manifest
 from local_aws.rekognition.adapters import AdapterBook
-from local_aws.rekognition.analysis import Analyzer
-from local_aws.rekognition.errors import S3_OBJECT_MESSAGE, ApiError, JobFailed, Stopping
 from local_aws.rekognition.faults import FaultRule, Struck, chosen
-from local_aws.rekognition.objects import (
+from local_aws.rekognition.images.analysis import Analyzer
+from local_aws.rekognition.images.objects import (
     Caller,
     ObjectForbidden,
     ObjectMissing,
@@ -28,11 +26,13 @@ from local_aws.rekognition.objects import (
     StorageRefused,
     StorageUnavailable,
 )
-from local_aws.rekognition.pool import FairPool
-from local_aws.rekognition.result_faults import damaged
+from local_aws.rekognition.images.pool import FairPool
+from local_aws.rekognition.jobs import manifest
+from local_aws.rekognition.jobs.result_faults import damaged
+from local_aws.rekognition.jobs.spool import Spool
+from local_aws.rekognition.jobs.store import Checkpoint, Job, LedgerEntry, Store
 from local_aws.rekognition.settings import ServerSettings
-from local_aws.rekognition.spool import Spool
-from local_aws.rekognition.store import Checkpoint, Job, LedgerEntry, Store
+from local_aws.rekognition.wire.errors import S3_OBJECT_MESSAGE, ApiError, JobFailed, Stopping
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

@@ -1,0 +1,5 @@
+"""One image, from S3 to its answer.
+
+``objects`` and ``regions`` (where it lies), ``parcels`` and ``pool`` (who looks at it), ``analysis`` (what is
+seen).
+"""
