@@ -14,7 +14,7 @@ from moderation.analyse.detect.records import request_of
 from moderation.analyse.detect.request import DetectOptions
 from moderation.analyse.detect.run import run_manifest
 from moderation.maintenance.rebuild import rebuild
-from moderation.plan.planner import load_plan
+from moderation.plan.store import load_plan
 from moderation.settings import Settings
 from rekognition.hooks import RekognitionHook
 from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
