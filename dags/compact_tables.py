@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
+from moderation_airflow.retry_policy import moderation_retry_policy
+
 DOC = """
 ### Compact the tables
 
@@ -43,7 +45,11 @@ the task is always safe. If it fails, the log names the file and what to do; see
             description="How long a replaced snapshot stays readable; longer than the longest query.",
         ),
     },
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(minutes=5),
+        "retry_policy": moderation_retry_policy(),
+    },
     tags=["moderation", "maintenance"],
 )
 def compact_tables() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from moderation.adapters.status import AdapterUnusableError, check_adapter
 from moderation.analyse import backend as backends
 from moderation.analyse import bulk
-from moderation.errors import WarehouseError
+from moderation.errors import WarehouseMissingError
 from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan, mark_published, renew_claim
 from moderation.plan.price import OverBudgetError, Spending
@@ -332,7 +332,9 @@ def load(
     settings = settings or Settings.from_env()
     published = read_loads(settings).to_pylist()
     if load_id is not None and load_id not in {row["load_id"] for row in published}:
-        raise WarehouseError(f"load {load_id!r} is not published; run the publish task of its run first")
+        raise WarehouseMissingError(
+            f"load {load_id!r} is not published; run the publish task of its run first"
+        )
     brought: set[str] = set()
     for warehouse in configured.configured(settings, connection_uri=connection_uri):
         lacking = {row["load_id"] for row in published} if again else set(warehouse.lacks(published))

@@ -5,6 +5,13 @@ from __future__ import annotations
 from urllib.parse import quote, urlencode
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from moderation.errors import NeedsAPersonError
+
+
+class ConnectionUnusableError(NeedsAPersonError, ValueError):
+    """An Airflow connection is missing, or is none that this can use; the text names it."""
 
 
 def connection_uri(conn_id: str) -> str:
@@ -13,11 +20,16 @@ def connection_uri(conn_id: str) -> str:
     For ``stages.load(…, connection_uri=connection_uri)`` with ``MODERATION_WAREHOUSES=airflow:<conn_id>``.
     Airflow's own ``get_uri`` is none of libpq's: an extra that is a number makes a parameter ``__extra__``.
 
-    :raises ValueError: the connection has another type or no host.
+    :raises ConnectionUnusableError: there is no such connection, or it has another type or no host.
     """
-    connection = BaseHook.get_connection(conn_id)
+    try:
+        connection = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as error:
+        raise ConnectionUnusableError(
+            f"there is no Airflow connection {conn_id}; add it, or correct MODERATION_WAREHOUSES"
+        ) from error
     if connection.conn_type not in {"postgres", "postgresql"} or not connection.host:
-        raise ValueError(
+        raise ConnectionUnusableError(
             f"the connection {conn_id} has type {connection.conn_type!r}; expected postgres and a host"
         )
     user = quote(connection.login or "", safe="")

@@ -18,7 +18,6 @@ from rekognition.constraints import check_request
 from rekognition.exceptions import (
     RekognitionAccessDenied,
     RekognitionArgumentError,
-    RekognitionError,
     RekognitionRequestInvalid,
     RekognitionUnavailable,
 )
@@ -260,18 +259,13 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
 @contextmanager
 def _named_errors() -> Iterator[None]:
     """Tell the retry policy what kind of failure a run ended with."""
-    from moderation.analyse.detect import errors  # noqa: PLC0415 - as in execute
+    from moderation.analyse.detect.errors import DetectDenied, DetectError  # noqa: PLC0415 - as in execute
+    from moderation.errors import TransientError  # noqa: PLC0415 - as in execute
 
-    class_of: dict[type[errors.DetectError], type[RekognitionError]] = {
-        errors.DetectDenied: RekognitionAccessDenied,
-        errors.DetectRequestRefused: RekognitionRequestInvalid,
-        errors.ManifestInvalid: RekognitionRequestInvalid,
-        errors.CheckpointDamaged: RekognitionRequestInvalid,
-        errors.ResultsConflict: RekognitionRequestInvalid,
-        errors.DetectUnavailable: RekognitionUnavailable,
-        errors.OwnedElsewhere: RekognitionUnavailable,
-    }
     try:
         yield
-    except errors.DetectError as error:
-        raise class_of[type(error)](str(error), code=type(error).__name__) from error
+    except DetectDenied as error:
+        raise RekognitionAccessDenied(str(error), code=type(error).__name__) from error
+    except DetectError as error:
+        found = RekognitionUnavailable if isinstance(error, TransientError) else RekognitionRequestInvalid
+        raise found(str(error), code=type(error).__name__) from error

@@ -1,9 +1,14 @@
-"""One exception class for each thing a Dag author may want to react to, and what makes each."""
+"""One exception class for each thing a Dag author may want to react to, and what makes each.
+
+Two kinds tell what a retry is worth: `Permanent` and `Passing`. The retry policy knows these alone. A class
+of neither keeps the task's own ``retries`` and ``retry_delay``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 
 from airflow.providers.amazon.aws.utils.waiter_with_logging import RETRIABLE_ERROR_CODES
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -11,7 +16,20 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 
-class RekognitionArgumentError(AirflowFailException, ValueError):
+class Permanent(AirflowException):
+    """A retry would end in the same way."""
+
+    why: ClassVar[str] = "AWS will refuse this request again; change it first"
+
+
+class Passing(AirflowException):
+    """A retry may end well, after a while."""
+
+    why: ClassVar[str] = "Rekognition is busy"
+    retry_delay: ClassVar[timedelta] = timedelta(minutes=2)
+
+
+class RekognitionArgumentError(AirflowFailException, Permanent, ValueError):
     """An argument breaks a constraint of AWS's service model; nothing was sent."""
 
 
@@ -44,23 +62,28 @@ class RekognitionError(AirflowException):
         return _rebuild, (type(self), self.message, self.code, self.job_id)
 
 
-class RekognitionAccessDenied(RekognitionError):
+class RekognitionAccessDenied(RekognitionError, Permanent):
     """The caller may not do this: IAM, credentials, or an account that is not eligible for bulk jobs."""
 
+    why = "not permitted: check IAM, the connection, and whether the account may run bulk jobs"
 
-class RekognitionRequestInvalid(RekognitionError):
+
+class RekognitionRequestInvalid(RekognitionError, Permanent):
     """AWS will answer the same request in the same way for ever."""
 
 
-class RekognitionThrottled(RekognitionError):
+class RekognitionThrottled(RekognitionError, Passing):
     """Too many calls in a second."""
 
 
-class RekognitionJobLimitReached(RekognitionError):
+class RekognitionJobLimitReached(RekognitionError, Passing):
     """Too many open media analysis jobs in this account and region; a slot frees when one ends."""
 
+    why = "too many open media analysis jobs in this account and region"
+    retry_delay = timedelta(minutes=10)
 
-class RekognitionUnavailable(RekognitionError):
+
+class RekognitionUnavailable(RekognitionError, Passing):
     """The service or the way to it is disturbed; whether the call took effect is unknown."""
 
 
@@ -71,7 +94,9 @@ class RekognitionMediaAnalysisJobFailed(RekognitionError):
         return f"Media analysis job {self.job_id} failed with {self.code}: {self.message}"
 
 
-class RekognitionMediaAnalysisJobFailedPermanently(RekognitionMediaAnalysisJobFailed, AirflowFailException):
+class RekognitionMediaAnalysisJobFailedPermanently(
+    RekognitionMediaAnalysisJobFailed, AirflowFailException, Permanent
+):
     """The job failed for a reason that a retry cannot change, so the task fails without one."""
 
 

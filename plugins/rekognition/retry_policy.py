@@ -2,62 +2,42 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from rekognition.exceptions import (
-    RekognitionAccessDenied,
-    RekognitionArgumentError,
-    RekognitionJobLimitReached,
-    RekognitionMediaAnalysisJobFailedPermanently,
-    RekognitionRequestInvalid,
-    RekognitionThrottled,
-    RekognitionUnavailable,
-)
+from rekognition.exceptions import Passing, Permanent
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.definitions.retry_policy import RetryDecision
 
 
-def rekognition_retry_policy(
-    *,
-    throttled_delay: timedelta = timedelta(minutes=2),
-    job_limit_delay: timedelta = timedelta(minutes=10),
-) -> ExceptionRetryPolicy:
+def rekognition_retry_policy() -> ExceptionRetryPolicy:
     """
     Build the ``retry_policy`` of a Rekognition task.
 
-    What AWS would answer in the same way for ever fails now; throttling and a full job quota wait; all else
-    keeps the task's own ``retries`` and ``retry_delay``.
-
-    :param throttled_delay: wait before the retry of a throttled or disturbed call.
-    :param job_limit_delay: wait before the retry when no job slot became free in the time allowed.
+    What AWS would answer in the same way for ever fails now; what passes waits as long as its class says; all
+    else keeps the task's own ``retries`` and ``retry_delay``.
     """
-    return ExceptionRetryPolicy(
+    return _PolicyByKind(
         rules=[
-            RetryRule(
-                exception=[
-                    RekognitionArgumentError,
-                    RekognitionRequestInvalid,
-                    RekognitionMediaAnalysisJobFailedPermanently,
-                ],
-                action=RetryAction.FAIL,
-                reason="AWS will refuse this request again; change it first",
-            ),
-            RetryRule(
-                exception=RekognitionAccessDenied,
-                action=RetryAction.FAIL,
-                reason="not permitted: check IAM, the connection, and whether the account may run bulk jobs",
-            ),
-            RetryRule(
-                exception=RekognitionJobLimitReached,
-                action=RetryAction.RETRY,
-                retry_delay=job_limit_delay,
-                reason="too many open media analysis jobs in this account and region",
-            ),
-            RetryRule(
-                exception=[RekognitionThrottled, RekognitionUnavailable],
-                action=RetryAction.RETRY,
-                retry_delay=throttled_delay,
-                reason="Rekognition is busy",
-            ),
+            RetryRule(exception=Permanent, action=RetryAction.FAIL),
+            RetryRule(exception=Passing, action=RetryAction.RETRY),
         ]
     )
+
+
+class _PolicyByKind(ExceptionRetryPolicy):
+    """Takes delay and reason from the exception's class."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        decision = super().evaluate(exception, try_number, max_tries, context)
+        if isinstance(exception, Permanent):
+            return replace(decision, reason=exception.why)
+        if isinstance(exception, Passing):
+            return replace(decision, reason=exception.why, retry_delay=exception.retry_delay)
+        return decision

@@ -35,9 +35,10 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 bag = DagBag(module.__file__)
 dags = {dag_id: DagSerialization.serialize_dag(found) for dag_id, found in bag.dags.items()}
+unwatched = [task.task_id for found in bag.dags.values() for task in found.tasks if not task.retry_policy]
 untagged = [dag_id for dag_id, found in bag.dags.items() if not found.tags]
 print(json.dumps({"seconds": seconds, "opened": opened, "heavy": heavy, "errors": bag.import_errors,
-                  "dags": list(dags), "untagged": untagged}))
+                  "dags": list(dags), "untagged": untagged, "unwatched": unwatched}))
 """
 
 
@@ -60,6 +61,7 @@ def test_a_dag_file_is_read_without_connections_and_without_the_pipeline(name: s
     assert found["dags"]
     assert not found["errors"]
     assert not found["untagged"]
+    assert not found["unwatched"], "tasks without a retry policy"
     assert not found["opened"]
     assert not found["heavy"]
 

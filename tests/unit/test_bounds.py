@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from moderation.cli import main
+from moderation.cli import jobs, main
 from moderation.settings import Settings
 from moderation.storage import lease as leases
 from moderation.tables import swap
@@ -63,10 +62,11 @@ def test_the_command_that_waits_for_a_job_ends_though_the_job_does_not(
 ) -> None:
     job = {"JobId": "job", "Status": "IN_PROGRESS", "OperationsConfig": {}}
     rekognition = SimpleNamespace(get_media_analysis_job=lambda JobId: {**job, "JobId": JobId})
-    monkeypatch.setattr(main, "time", clock)
-    monkeypatch.setattr(main, "_Rekognition", lambda _: _Open(rekognition))
+    monkeypatch.setattr(jobs, "time", clock)
+    monkeypatch.setattr(jobs, "_Rekognition", lambda _: _Open(rekognition))
     begun = clock.now
-    main._show_job(Settings.from_env({}), argparse.Namespace(job_id="job", wait=wait, json=False))
+    code = main.main(["show-job", "job", "--wait", str(wait)], settings=Settings.from_env({}))
+    assert code == (1 if wait else 0)
     assert wait <= clock.now - begun <= wait + 1 + wait / 100
     assert "IN_PROGRESS" in capsys.readouterr().out
 

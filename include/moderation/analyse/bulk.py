@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moderation.analyse.record import AnalysisRecord, JobStatus
+from moderation.errors import TransientError
 from moderation.plan.plan import ManifestRef, Plan
 
 BACKEND = "bulk"
@@ -25,7 +26,7 @@ ListJobs = Callable[[datetime], Iterable[Mapping[str, Any]]]
 """Gives the ListMediaAnalysisJobs entries created since a time, newest first."""
 
 
-class JobNotEndedError(RuntimeError):
+class JobNotEndedError(TransientError):
     """A job still runs, so its manifest cannot be recorded yet; the message names the job and its status."""
 
 

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from moderation.errors import NeedsAPersonError
 from moderation.storage.state import parse_state, read_state, seal
 
 _REMEDY = "delete it and clear the publish task, which writes it anew"
 
 
-class RecordError(ValueError):
+class RecordError(NeedsAPersonError, ValueError):
     """A job record is damaged; the message names the file, the fault and the remedy."""
 
 

@@ -1,4 +1,5 @@
 """``moderation``: what people type.
 
-``main`` (the commands), ``maintenance`` and ``query`` (some of them).
+``main`` (the table of commands), ``boundary`` (how each of them ends), ``arguments`` and ``output``; then the
+commands: ``plan``, ``jobs``, ``maintenance``, ``query``, ``replay``, ``report_page`` and ``detect``.
 """

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from moderation.cli.query import day
-from moderation.errors import WarehouseError
+from moderation.cli import arguments
+from moderation.cli.boundary import DONE
+from moderation.cli.output import print_json
 from moderation.schema import TABLES
 from moderation.settings import Settings
 
@@ -18,29 +18,40 @@ _TARGET_MB = 256
 _KEEP_DAYS = 7.0
 
 
-def add_parsers(subparsers: Any) -> None:
-    """Add them to a program's commands."""
-    publish = subparsers.add_parser(
+def add_parsers(commands: Any) -> None:
+    """Add them to a program's commands.
+
+    :param commands: what ``ArgumentParser.add_subparsers()`` returned.
+    """
+    publish = commands.add_parser(
         "publish", help="publish what a run got answers for, though more is missing than it tolerates"
     )
-    publish.add_argument("plan_uri", help="s3://…/plan.json, as the run's report names it")
+    publish.add_argument(
+        "plan_uri", type=arguments.location, help="s3://…/plan.json, as the run's report names it"
+    )
     publish.set_defaults(run=_publish)
-    compact = subparsers.add_parser(
+    compact = commands.add_parser(
         "compact", help="merge small files of the tables, expire snapshots, remove what nothing needs"
     )
-    compact.add_argument("--target-mb", type=_target, default=_TARGET_MB, metavar="MB", help="256; 1 to 4096")
-    compact.add_argument("--keep-days", type=_days, default=_KEEP_DAYS, metavar="DAYS", help="7 by default")
+    compact.add_argument(
+        "--target-mb", type=arguments.megabytes, default=_TARGET_MB, metavar="MB", help="256; 1 to 4096"
+    )
+    compact.add_argument(
+        "--keep-days", type=arguments.days, default=_KEEP_DAYS, metavar="DAYS", help="7 by default"
+    )
     compact.set_defaults(run=_compact)
-    rebuild = subparsers.add_parser(
+    rebuild = commands.add_parser(
         "rebuild", help="make all tables anew from the kept raw answers, without paying again"
     )
     rebuild.add_argument("--into", metavar="TABLES_URI", help="other tables; default: in place")
     rebuild.add_argument("--catalog", metavar="URI", help="catalog of the other tables")
     rebuild.set_defaults(run=_rebuild)
-    files = subparsers.add_parser("files", help="list the Parquet files that hold a table's published rows")
+    files = commands.add_parser("files", help="list the Parquet files that hold a table's published rows")
     files.add_argument("table", choices=list(TABLES))
-    files.add_argument("--since", type=day, metavar="DAY", help="only days from this one on, 2026-11-22")
-    files.add_argument("--until", type=day, metavar="DAY", help="only days up to this one")
+    files.add_argument(
+        "--since", type=arguments.day, metavar="DAY", help="only days from this one on, 2026-11-22"
+    )
+    files.add_argument("--until", type=arguments.day, metavar="DAY", help="only days up to this one")
     files.set_defaults(run=_files)
     for parser in (publish, compact, rebuild, files):
         parser.add_argument("--json", action="store_true", help="print JSON")
@@ -52,117 +63,82 @@ def _publish(settings: Settings, args: argparse.Namespace) -> int:
     from moderation.publish import commit as publish  # noqa: PLC0415 - Iceberg is slow to import
     from moderation.storage import s3_objects  # noqa: PLC0415 - as above
 
-    try:
-        with s3_objects.open_client(settings) as s3:
-            plan = load_plan(args.plan_uri, s3=s3)
-            uris = [plan.analysis_record_uri(manifest.manifest_id) for manifest in plan.manifests]
-            # The task publish keeps them once all jobs have ended; without one a job may still run.
-            records = [AnalysisRecord.from_json(s3_objects.read(s3, uri).body, where=uri) for uri in uris]
-        load = publish.publish(settings, plan, records, stop_on_mismatch=True)
-    except s3_objects.S3Error as error:
-        if not error.is_missing:
-            raise
-        return _fail("publish", f"{error}; a job may still run: clear the task publish of the run first")
-    except (publish.PublishError, ValueError) as error:  # no URI, or a damaged record
-        return _fail("publish", error)
+    with s3_objects.open_client(settings) as s3:
+        plan = load_plan(args.plan_uri.uri, s3=s3)
+        uris = [plan.analysis_record_uri(manifest.manifest_id) for manifest in plan.manifests]
+        # The task publish keeps them once all jobs have ended; without one a job may still run.
+        records = [AnalysisRecord.from_json(_record(s3, uri), where=uri) for uri in uris]
+    load = publish.publish(settings, plan, records, stop_on_mismatch=True)
     counts = {name: load.row[name] for name in ("moderated", "failed", "not_attempted", "billed", "cost_usd")}
     if args.json:
-        return _print_json({"load_id": load.load_id, **counts})
+        print_json({"load_id": load.load_id, **counts})
+        return DONE
     sys.stdout.write(
         f"load {load.load_id} is published: {counts['moderated']:,} moderated, {counts['failed']:,} failed, "
         f"{counts['not_attempted']:,} not attempted\n"
         "clear the task publish of its run with everything after it: it loads and reports\n"
         f"then see: {settings.command} redo {load.load_id}\n"
     )
-    return 0
+    return DONE
+
+
+def _record(s3: Any, uri: str) -> bytes:
+    from moderation.storage import s3_objects  # noqa: PLC0415 - as above
+
+    try:
+        return s3_objects.read(s3, uri).body
+    except s3_objects.S3Error as error:
+        if not error.is_missing:
+            raise
+        raise arguments.UsageError(
+            f"{error}; a job may still run: clear the task publish of the run first"
+        ) from error
 
 
 def _compact(settings: Settings, args: argparse.Namespace) -> int:
     # Iceberg is slow to import, and only these commands need it.
     from moderation.maintenance import compaction  # noqa: PLC0415
-    from moderation.storage import lease  # noqa: PLC0415
 
-    try:
-        done = compaction.compact(
-            settings, target_bytes=args.target_mb << 20, keep=timedelta(days=args.keep_days)
-        )
-    except (compaction.CompactionError, lease.LeaseBusy, lease.LeaseLost) as error:
-        return _fail("compact", error)
+    done = compaction.compact(
+        settings, target_bytes=args.target_mb << 20, keep=timedelta(days=args.keep_days)
+    )
     if args.json:
-        return _print_json([asdict(table) for table in done])
+        print_json([asdict(table) for table in done])
+        return DONE
     for table in done:
         sys.stdout.write(
             f"{table.table + ':':<12}{table.merged:,} files into {table.written:,} "
             f"({table.rows:,} rows, {table.bytes:,} bytes), {table.expired:,} snapshots expired, "
             f"{table.removed:,} files removed\n"
         )
-    return 0
+    return DONE
 
 
 def _rebuild(settings: Settings, args: argparse.Namespace) -> int:
-    from moderation.analyse.record import RecordError  # noqa: PLC0415 - as above
     from moderation.maintenance import rebuild  # noqa: PLC0415 - as above
-    from moderation.publish.build import RecordMismatchError  # noqa: PLC0415 - as above
-    from moderation.storage import lease  # noqa: PLC0415 - as above
 
-    try:
-        target = rebuild.other_tables(settings, args.into, args.catalog) if args.into else None
-        done = rebuild.rebuild(settings, into=target)
-    except (
-        rebuild.RebuildError,
-        RecordMismatchError,
-        RecordError,
-        lease.LeaseBusy,
-        lease.LeaseLost,
-    ) as error:
-        return _fail("rebuild", error)
+    target = rebuild.other_tables(settings, args.into, args.catalog) if args.into else None
+    done = rebuild.rebuild(settings, into=target)
     if args.json:
-        return _print_json([asdict(load) for load in done])
+        print_json([asdict(load) for load in done])
+        return DONE
     for load in done:
         proof = "counts and digest agree" if load.is_same_digest else "counts agree, another format"
         proof = proof if load.is_proven else "nothing to compare with"
         sys.stdout.write(f"{load.load_id}  {load.rows:,} rows in {load.files:,} files  {proof}\n")
     place = target or settings
     sys.stdout.write(f"{len(done):,} loads in {place.tables_uri}\n")
-    return 0
+    return DONE
 
 
 def _files(settings: Settings, args: argparse.Namespace) -> int:
     from moderation.query.published_views import published_files  # noqa: PLC0415 - as above
     from moderation.tables.catalog import open_catalog  # noqa: PLC0415 - as above
 
-    try:
-        with open_catalog(settings) as catalog:
-            found = published_files(catalog, since=args.since, until=args.until)[args.table]
-    except WarehouseError as error:
-        return _fail("files", error)
+    with open_catalog(settings) as catalog:
+        found = published_files(catalog, since=args.since, until=args.until)[args.table]
     if args.json:
-        return _print_json(found)
+        print_json(found)
+        return DONE
     sys.stdout.writelines(f"{uri}\n" for uri in found)
-    return 0
-
-
-def _fail(command: str, error: Exception | str) -> int:
-    sys.stderr.write(f"moderation {command}: {error}\n")
-    return 1
-
-
-def _print_json(content: object) -> int:
-    sys.stdout.write(json.dumps(content, indent=2) + "\n")
-    return 0
-
-
-def _target(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 4096:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size from 1 to 4096 MB")
-    return int(text)
-
-
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = -1.0
-    if not 0 < days <= 3650:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days above 0")
-    return days
+    return DONE

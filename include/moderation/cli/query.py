@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from moderation.errors import WarehouseError
+from moderation.cli import arguments
+from moderation.cli.boundary import DONE
 from moderation.query import queries
 from moderation.query.answers import QueryError, export, resolve
 from moderation.schema import TABLES
-from moderation.settings import MachineSettings, Settings, SettingsError
+from moderation.settings import MachineSettings, Settings
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
 DEFAULT_ROWS = 40
 _UNLIMITED_WIDTH = 10_000
 
 
-def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add ``query`` to a program's commands; the parsed arguments go to :func:`main`.
+def add_parsers(commands: Any) -> None:
+    """Add ``query`` to a program's commands.
 
-    :param subparsers: what ``ArgumentParser.add_subparsers()`` returned.
+    :param commands: what ``ArgumentParser.add_subparsers()`` returned.
     """
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+    parser = commands.add_parser(
         "query",
         help="ask the warehouse",
         description="Ask the DuckDB warehouse by SQL or a ready query; without QUERY, list what is there.",
@@ -45,17 +44,23 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="read the published files themselves (MODERATION_TABLES_URI), not the DuckDB file",
     )
     parser.add_argument("--load", metavar="LOAD_ID", help="look at one load only")
-    parser.add_argument("--since", type=day, metavar="DAY", help="only days from this one on, 2026-11-22")
-    parser.add_argument("--until", type=day, metavar="DAY", help="only days up to this one")
+    parser.add_argument(
+        "--since", type=arguments.day, metavar="DAY", help="only days from this one on, 2026-11-22"
+    )
+    parser.add_argument("--until", type=arguments.day, metavar="DAY", help="only days up to this one")
     parser.add_argument(
         "--output", "-o", type=Path, metavar="FILE", help="write all rows to FILE.csv or FILE.parquet"
     )
     parser.add_argument(
-        "--rows", type=_rows, default=DEFAULT_ROWS, metavar="N", help=f"rows to print ({DEFAULT_ROWS})"
+        "--rows",
+        type=arguments.count,
+        default=DEFAULT_ROWS,
+        metavar="N",
+        help=f"rows to print ({DEFAULT_ROWS})",
     )
     parser.add_argument(
         "--wait",
-        type=_seconds,
+        type=arguments.seconds,
         default=DEFAULT_WAIT_SECONDS,
         metavar="SECONDS",
         help=f"how long to wait while a load writes ({DEFAULT_WAIT_SECONDS:g})",
@@ -63,31 +68,15 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--sql", action="store_true", help="print the query instead of running it")
     parser.add_argument("--dialect", default="duckdb", help="with --sql: duckdb, athena, redshift…")
     parser.set_defaults(run=_run)
-    return parser
 
 
 def _run(settings: Settings, args: argparse.Namespace) -> int:
-    return main(args, settings)
-
-
-def main(args: argparse.Namespace, settings: Settings | None = None) -> int:
-    """Carry out ``query``. The answer goes to stdout, one message about what went wrong to stderr.
-
-    :param settings: those of the environment by default.
-    :returns: 0, or 1 when there is no answer.
-    """
-    try:
-        if args.sql:
-            _print_text(args.query, args.dialect)
-            return 0
-        with _open(args, settings or Settings.from_env()) as connection:
-            _answer(connection, args)
-    except (WarehouseError, QueryError, SettingsError, queries.DialectError) as error:
-        sys.stderr.write(f"moderation query: {error}\n")
-        return 1
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    if args.sql:
+        _print_text(args.query, args.dialect)
+        return DONE
+    with _open(args, settings) as connection:
+        _answer(connection, args)
+    return DONE
 
 
 @contextmanager
@@ -175,27 +164,3 @@ def _width() -> int:
     """The terminal's columns, of which DuckDB takes at least 80; a pipe gets whole rows."""
     fallback = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED_WIDTH
     return MachineSettings.from_env().columns or fallback
-
-
-def _rows(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows")
-    return int(text)
-
-
-def day(text: str) -> date:
-    """A day of the command line."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2026-11-22") from None
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return seconds

@@ -10,46 +10,42 @@ from typing import Any
 import duckdb
 
 from moderation import schema
-from moderation.errors import WarehouseError
-from moderation.policy.rules import DECISIONS, Policy, PolicyError, read_policy
-from moderation.query.answers import QueryError, export
-from moderation.query.replay import ReplayError, history_sql, replay
+from moderation.cli import arguments
+from moderation.cli.boundary import DONE
+from moderation.policy.rules import DECISIONS, Policy, read_policy
+from moderation.query.answers import export
+from moderation.query.replay import history_sql, replay
 from moderation.settings import Settings
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse
 
 
-def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add ``replay`` to a program's commands."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+def add_parsers(commands: Any) -> None:
+    """Add ``replay`` to a program's commands.
+
+    :param commands: what ``ArgumentParser.add_subparsers()`` returned.
+    """
+    parser = commands.add_parser(
         "replay", help="tell history under another MinConfidence or a policy, without inference"
     )
-    parser.add_argument("--min-confidence", type=float, required=True, metavar="PERCENT")
+    parser.add_argument("--min-confidence", type=arguments.percentage, required=True, metavar="PERCENT")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="rules in TOML; see docs/operations.md")
     parser.add_argument("--load", metavar="LOAD_ID", help="look at one load only")
     parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="every image to .csv or .parquet")
     parser.add_argument("--warehouse", type=Path, metavar="FILE", help="default: MODERATION_WAREHOUSE")
-    parser.add_argument("--wait", type=float, default=DEFAULT_WAIT_SECONDS, metavar="SECONDS")
+    parser.add_argument("--wait", type=arguments.seconds, default=DEFAULT_WAIT_SECONDS, metavar="SECONDS")
     parser.set_defaults(run=_run)
-    return parser
 
 
 def _run(settings: Settings, args: argparse.Namespace) -> int:
-    try:
-        policy = read_policy(args.policy) if args.policy else None
-        warehouse = args.warehouse or settings.warehouse_path
-        with open_warehouse(warehouse, wait_seconds=args.wait, load_id=args.load) as connection:
-            found = replay(connection, min_confidence=args.min_confidence, policy=policy)
-            _show(connection, policy, args.min_confidence)
-            if args.output is not None:
-                export(found, args.output)
-                sys.stdout.write(f"{args.output}\n")
-    except (WarehouseError, PolicyError, ReplayError, QueryError) as error:
-        sys.stderr.write(f"moderation replay: {error}\n")
-        return 1
-    except duckdb.Error as error:
-        sys.stderr.write(f"moderation replay: {str(error).strip().partition(chr(10))[0]}\n")
-        return 1
-    return 0
+    policy = read_policy(args.policy) if args.policy else None
+    warehouse = args.warehouse or settings.warehouse_path
+    with open_warehouse(warehouse, wait_seconds=args.wait, load_id=args.load) as connection:
+        found = replay(connection, min_confidence=args.min_confidence, policy=policy)
+        _show(connection, policy, args.min_confidence)
+        if args.output is not None:
+            export(found, args.output)
+            sys.stdout.write(f"{args.output}\n")
+    return DONE
 
 
 def _show(connection: duckdb.DuckDBPyConnection, policy: Policy | None, threshold: float) -> None:

@@ -20,19 +20,20 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from moderation import schema
+from moderation.errors import NeedsAPersonError
 from moderation.maintenance import cleaning
 from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage import lease, s3_objects
 from moderation.storage.files import Storage, absolute, spool
 from moderation.tables.catalog import load_table, open_catalog, unknown_columns
+from moderation.tables.faults import TablesUnavailableError, open_parquet
 from moderation.tables.published import in_types, load_named, loads_in
 from moderation.tables.swap import ATTEMPTS, data_files, give_way, swap
 from moderation.tables.writer import ROW_GROUP_ROWS, LoadWriter
@@ -49,7 +50,7 @@ PREFIX = "compacted-"
 _log = logging.getLogger(__name__)
 
 
-class CompactionError(RuntimeError):
+class CompactionError(NeedsAPersonError):
     """A table could not be compacted; its rows are as before. The message says why and what to do."""
 
 
@@ -87,6 +88,7 @@ def compact(
     :param keep: how long replaced snapshots stay readable; longer than the longest query.
     :param orphan_age: how long a file that no snapshot names is left alone; longer than the longest publish.
     :raises CompactionError: a file does not hold what the catalog says.
+    :raises TablesError: catalog or files cannot be read, or publishes were in the way all the time.
     :raises lease.LeaseBusy: another compaction or rebuild is under way.
     """
     with (
@@ -217,20 +219,14 @@ class _Compactor:
     def _rows(self, table: Table, file: DataFile, known: Collection[str]) -> Iterator[pa.Table]:
         types = physical_schema(self.spec)
         loads = pa.array(sorted(known), pa.string())
-        try:
-            with table.io.new_input(file.file_path).open() as stream, pq.ParquetFile(stream) as parquet:
-                present = [name for name in types.names if name in parquet.schema_arrow.names]
-                for batch in parquet.iter_batches(ROW_GROUP_ROWS, columns=present):
-                    if not pc.all(pc.is_in(batch.column("load_id"), value_set=loads)).as_py():
-                        raise CompactionError(
-                            f"{file.file_path} holds rows of an unpublished load; nothing is replaced"
-                        )
-                    yield pa.Table.from_batches([in_types(batch, types)])
-        except (OSError, pa.ArrowException) as error:
-            raise CompactionError(
-                f"{file.file_path} cannot be read: {error}; nothing is replaced. Mend the tables by "
-                "`moderation rebuild`"
-            ) from error
+        with open_parquet(table, file.file_path) as parquet:
+            present = [name for name in types.names if name in parquet.schema_arrow.names]
+            for batch in parquet.iter_batches(ROW_GROUP_ROWS, columns=present):
+                if not pc.all(pc.is_in(batch.column("load_id"), value_set=loads)).as_py():
+                    raise CompactionError(
+                        f"{file.file_path} holds rows of an unpublished load; nothing is replaced"
+                    )
+                yield pa.Table.from_batches([in_types(batch, types)])
 
     def _commit(self, table: Table, merges: list[_Merge]) -> list[_Merge]:
         """Swap the files in one snapshot; a merge whose files are no longer all there is dropped."""
@@ -250,7 +246,7 @@ class _Compactor:
                 return merges
             except CommitFailedException:
                 give_way(attempt)
-        raise CompactionError(
+        raise TablesUnavailableError(
             f"{self.spec.name}: gave way to publishes {ATTEMPTS} times; nothing is replaced, run again later"
         )
 

@@ -25,6 +25,7 @@ from pyiceberg.manifest import DataFile
 
 from moderation import schema
 from moderation.analyse.record import AnalysisRecord, read_record
+from moderation.errors import NeedsAPersonError
 from moderation.maintenance import compaction
 from moderation.plan import ledger, store
 from moderation.plan.plan import Plan
@@ -38,6 +39,7 @@ from moderation.storage.files import Storage, absolute, spool
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.state import read_state
 from moderation.tables.catalog import ensure_table, load_table, open_catalog, unknown_columns
+from moderation.tables.faults import TablesError, TablesUnavailableError
 from moderation.tables.published import load_named, loads_in, scan
 from moderation.tables.source_ref_ranges import batches_between
 from moderation.tables.swap import ATTEMPTS, data_files, give_way, swap
@@ -52,7 +54,7 @@ _CENT_OF_A_CENT = 1e-4
 _log = logging.getLogger(__name__)
 
 
-class RebuildError(RuntimeError):
+class RebuildError(NeedsAPersonError):
     """The tables cannot be rebuilt as they were; nothing was switched. The message names load and remedy."""
 
 
@@ -80,6 +82,7 @@ def rebuild(settings: Settings, *, into: Settings | None = None) -> list[Rebuilt
 
     :param into: settings of other tables and another catalog; None to rebuild in place.
     :raises RebuildError: something is missing, damaged, or gives other rows than were published.
+    :raises TablesError: catalog or files cannot be read, or publishes were in the way all the time.
     :raises lease.LeaseBusy: a compaction or another rebuild is under way.
     """
     give_back_freed_memory()
@@ -207,7 +210,7 @@ class _Rebuild:
         try:
             jobs = load_table(self.source, JOBS)
             found = list(scan(jobs, JOBS, columns, load_ids={load.plan.load_id}, where=where))
-        except (OSError, pa.ArrowException) as error:
+        except TablesError as error:
             _log.warning("load %s goes by the price list of today: %s", load.plan.load_id, error)
             return {}
         return {row["manifest_id"]: row["cost_usd"] for batch in found for row in batch.to_pylist()}
@@ -276,7 +279,7 @@ class _Rebuild:
                 return
             except CommitFailedException:
                 give_way(attempt)
-        raise RebuildError(f"{spec.name}: gave way to publishes {ATTEMPTS} times; run again later")
+        raise TablesUnavailableError(f"{spec.name}: gave way to publishes {ATTEMPTS} times; run again later")
 
     def _write_loads(self) -> None:
         """Put the rows into `loads`; rows of loads published meanwhile stay."""
@@ -301,7 +304,7 @@ class _Rebuild:
                 return
             except CommitFailedException:
                 give_way(attempt)
-        raise RebuildError(f"loads: gave way to publishes {ATTEMPTS} times; run again later")
+        raise TablesUnavailableError(f"loads: gave way to publishes {ATTEMPTS} times; run again later")
 
     def _put_loads(self, folder: Path, day: date, rows: Sequence[dict[str, Any]]) -> str:
         ordered = sorted(rows, key=lambda row: (row["published_at"], row["load_id"]))

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import orjson
 
+from moderation.errors import NeedsAPersonError
 from moderation.reference import limits
 
 _ID = re.compile(r"m(\d{5,})-([0-9a-f]{12})")
 
 
-class ManifestError(ValueError):
+class ManifestError(NeedsAPersonError, ValueError):
     """A manifest is not what it should be; the text names the manifest, the line and the remedy."""
 
 

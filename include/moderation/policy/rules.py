@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from moderation.errors import NeedsAPersonError
 from moderation.reference.taxonomy import taxonomy
 from moderation.schema import CONTENT_TYPES
 
@@ -35,7 +36,7 @@ _POLICY_KEYS = {"name", "default", "rules"}
 _RULE_KEYS = {"decision", "label", "level", "min_confidence", "content_type"}
 
 
-class PolicyError(ValueError):
+class PolicyError(NeedsAPersonError, ValueError):
     """A policy file cannot be used; the message names file, rule, key and what is expected."""
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from moderation import schema
 from moderation.analyse.record import AnalysisRecord, JobStatus
+from moderation.errors import NeedsAPersonError
 from moderation.flatten.blocks import iter_blocks
 from moderation.flatten.flatten import Counts, Flattened, flatten_manifest, flatten_rejected
 from moderation.flatten.reconcile import Anomaly
@@ -34,7 +35,7 @@ from moderation.tables.writer import DataFile, LoadWriter
 _LOAD_COUNTS = ("moderated", "failed", "not_attempted", "superseded", "billed", "manifests")
 
 
-class RecordMismatchError(ValueError):
+class RecordMismatchError(NeedsAPersonError, ValueError):
     """The job records are not those of the plan's manifests; the message names the manifest."""
 
 

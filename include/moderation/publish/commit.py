@@ -24,16 +24,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
 from moderation import schema
 from moderation.analyse.record import AnalysisRecord
-from moderation.errors import NeedsAPersonError
+from moderation.errors import ModerationError, NeedsAPersonError, TransientError, kin
 from moderation.flatten.reconcile import Anomaly
+from moderation.library_errors import named
 from moderation.plan import ledger, store
 from moderation.plan.plan import Plan
 from moderation.plan.planner import mark_published
@@ -46,6 +45,7 @@ from moderation.storage.lease import Lease, LeaseBusy, LeaseLost
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.s3_objects import S3Error
 from moderation.tables.catalog import ensure_tables, load_table, open_catalog
+from moderation.tables.faults import TablesError
 from moderation.tables.published import files_named, loads_in, scan
 from moderation.tables.swap import give_way
 from moderation.tables.writer import DataFile
@@ -59,8 +59,16 @@ _CLOCK_SKEW = dt.timedelta(minutes=10)
 """By how much the clocks of planning and publishing machines may differ."""
 
 
-class PublishError(RuntimeError):
-    """A load could not be published; the message says at which step, why, and what is visible."""
+class PublishError(ModerationError):
+    """A load could not be published; the message says at which step, why, and what is visible. A group."""
+
+
+class PublishBlockedError(PublishError, NeedsAPersonError):
+    """What is in the way goes away when a person removes it."""
+
+
+class PublishInterruptedError(PublishError, TransientError):
+    """What is in the way goes away by itself."""
 
 
 class ReconciliationError(PublishError, NeedsAPersonError):
@@ -104,7 +112,8 @@ def publish(
     :param tolerated_failure_percentage: refuse to publish when more of the images than that are still owed.
     :param spool_dir: where files are built before they are uploaded; the system's folder for temporary files
         by default, the tables' own disk when they are local.
-    :raises PublishError: S3, the disk or the catalog failed; run again with the same arguments.
+    :raises PublishBlockedError: S3, the disk or the catalog refused; mend that, then run again as before.
+    :raises PublishInterruptedError: they did not answer, or others were in the way; run again as before.
     :raises ReconciliationError: see ``stop_on_mismatch``.
     :raises ToleranceExceededError: see ``tolerated_failure_percentage``.
     """
@@ -167,7 +176,7 @@ class _Publisher:
                 if load is not None:
                     return load
                 shutil.rmtree(own)
-        raise PublishError(
+        raise PublishInterruptedError(
             f"load {self.plan.load_id} gave way to others {_ATTEMPTS} times; it is not published, run again"
         )
 
@@ -364,11 +373,12 @@ def _named_errors(load_id: str) -> Iterator[None]:
     advice = "run again with the same plan: the load ends up published once. Readers see all of it or nothing"
     try:
         yield
-    except S3Error as error:
-        raise PublishError(f"load {load_id}: {error}; {advice}") from error
     except (LeaseBusy, LeaseLost) as error:
-        raise PublishError(f"load {load_id}: another attempt publishes it: {error}; {advice}") from error
-    except (OSError, pa.ArrowException, CommitFailedException) as error:
-        raise PublishError(f"load {load_id}: {type(error).__name__}: {error}; {advice}") from error
-    except (SQLAlchemyError, BotoCoreError, ClientError) as error:
-        raise PublishError(f"load {load_id}: the catalog failed: {error}; {advice}") from error
+        raise PublishInterruptedError(
+            f"load {load_id}: another attempt publishes it: {error}; {advice}"
+        ) from error
+    except (S3Error, TablesError, OSError) as error:
+        cause = named(error) or error
+        raise kin(PublishError, like=cause)(f"load {load_id}: {cause}; {advice}") from error
+    except pa.ArrowException as error:
+        raise PublishBlockedError(f"load {load_id}: {type(error).__name__}: {error}; {advice}") from error

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import duckdb
 
+from moderation.errors import NeedsAPersonError
 from moderation.query import queries
 from moderation.storage.whole_file import whole_file
 
 _NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w-]*)\s*;?\s*")
 
 
-class QueryError(Exception):
+class QueryError(NeedsAPersonError):
     """The query cannot be answered or exported; the message says why and what to do."""
 
 

@@ -14,14 +14,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
-from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.table import Table
 
-from moderation.errors import WarehouseError
+from moderation.errors import WarehouseMissingError
 from moderation.schema import TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.storage.files import absolute, is_s3, local_path
 from moderation.tables.catalog import load_table, open_catalog
+from moderation.tables.faults import TablesDamagedError, planned_files
 from moderation.tables.published import known_load_ids, load_named
 from moderation.warehouses.duckdb import TYPES, labels_view
 from moderation.warehouses.reading import days_condition, quiet, show_only
@@ -40,15 +40,22 @@ def open_published(
     :param load_id: show only this load.
     :param since: show only days from this one on; files of other days are not even listed.
     :param until: show only days up to this one.
-    :raises WarehouseError: nothing was published, or no such load.
+    :raises WarehouseMissingError: nothing was published, or no such load.
+    :raises TablesError: the tables cannot be read.
     """
     connection = duckdb.connect()
     try:
         quiet(connection)
         if is_s3(settings.tables_uri):
             connection.register_filesystem(_s3_files())
-        with open_catalog(settings) as catalog:
-            _make_views(connection, catalog, settings, since, until)
+        try:
+            with open_catalog(settings) as catalog:
+                _make_views(connection, catalog, settings, since, until)
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            raise TablesDamagedError(
+                f"the published files cannot be read: {str(error).strip().partition(chr(10))[0]}; if one is "
+                "missing or damaged, `moderation rebuild` makes it anew from the kept answers"
+            ) from error
         connection.execute(labels_view())
         if load_id is not None:
             show_only(connection, settings.tables_uri, load_id=load_id)
@@ -62,7 +69,7 @@ def published_files(
 ) -> dict[str, list[str]]:
     """The files that hold the published rows, by table: those of committed loads alone.
 
-    :raises WarehouseError: nothing was published yet.
+    :raises WarehouseMissingError: nothing was published yet.
     """
     return {name: uris for name, (_, uris) in _snapshots(catalog, since, until).items()}
 
@@ -75,7 +82,7 @@ def _snapshots(
     where = days_condition(since, until) or None
     known = known_load_ids(catalog, where)
     if not known and not (where and known_load_ids(catalog)):
-        raise WarehouseError("nothing was published yet; run the pipeline once")
+        raise WarehouseMissingError("nothing was published yet; run the pipeline once")
     tables = {name: load_table(catalog, spec) for name, spec in TABLES.items()}
     return {name: (table, _files(table, known, where)) for name, table in tables.items()}
 
@@ -83,7 +90,7 @@ def _snapshots(
 def _files(table: Table | None, known: set[str], where: str | None) -> list[str]:
     if table is None or table.current_snapshot() is None:
         return []
-    uris = [task.file.file_path for task in table.scan(row_filter=where or AlwaysTrue()).plan_files()]
+    uris = [task.file.file_path for task in planned_files(table, where)]
     return sorted(uri for uri in uris if load_named(uri) is None or load_named(uri) in known)
 
 

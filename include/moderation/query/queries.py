@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
+from moderation.errors import NeedsAPersonError
 
-class UnknownQueryError(LookupError):
+
+class UnknownQueryError(NeedsAPersonError, LookupError):
     """There is no ready query of that name; the message lists the names and the nearest one."""
 
 
-class DialectError(ValueError):
+class DialectError(NeedsAPersonError, ValueError):
     """A query cannot be put into another dialect; the message says why."""
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import duckdb
 
+from moderation.errors import NeedsAPersonError
 from moderation.policy import sql as replay_views
 from moderation.policy.rules import Policy
 
 
-class ReplayError(Exception):
+class ReplayError(NeedsAPersonError):
     """History cannot be told as asked; the message says why."""
 
 
@@ -24,13 +25,17 @@ def replay(
 
     :param connection: of a warehouse, may be read-only.
     :param min_confidence: percent.
-    :raises ReplayError: the threshold is none.
+    :raises ReplayError: the threshold is none, or the tables are not there.
     """
     if not 0 <= min_confidence <= 100:
         raise ReplayError(f"--min-confidence {min_confidence:g}: expected 0 to 100")
-    for statement in replay_views.macros(temporary=True):
-        connection.execute(statement)
-    return connection.sql(history_sql(policy), params={"threshold": min_confidence})
+    try:
+        for statement in replay_views.macros(temporary=True):
+            connection.execute(statement)
+        return connection.sql(history_sql(policy), params={"threshold": min_confidence})
+    except duckdb.CatalogException as error:
+        text = str(error).partition("\n")[0]
+        raise ReplayError(f"this is not the pipeline's warehouse: {text}; name another") from error
 
 
 def history_sql(policy: Policy | None) -> str:

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from moderation.errors import NeedsAPersonError
 from moderation.settings import Settings
 from moderation.sources.listing import Tally
 
 
-class SourceError(ValueError):
+class SourceError(NeedsAPersonError, ValueError):
     """The source cannot be read as what it is said to be; the text names the file and the remedy."""
 
 

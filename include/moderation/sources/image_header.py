@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
+from moderation.errors import NeedsAPersonError
 from moderation.reference import error_codes, limits
 
 HEAD_BYTES = 64 * 1024
@@ -62,7 +63,7 @@ class Dimensions(NamedTuple):
     height: int
 
 
-class HeaderError(ValueError):
+class HeaderError(NeedsAPersonError, ValueError):
     """The bytes are no header of a PNG or JPEG picture."""
 
 

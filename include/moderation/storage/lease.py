@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from moderation.errors import TransientError
 from moderation.storage import s3_objects
 
 DEFAULT_TTL = 600.0
@@ -28,11 +29,11 @@ _KEEP_SHARE = 0.2
 """Share of a lock's time after which it is renewed by whoever keeps it: some renewals may fail or be late."""
 
 
-class LeaseBusy(Exception):
+class LeaseBusy(TransientError):
     """Another owner kept the lock during the whole wait; the text names it."""
 
 
-class LeaseLost(Exception):
+class LeaseLost(TransientError):
     """The lock was not renewed in time and another took it over; what it guards must be redone."""
 
 

@@ -16,6 +16,7 @@ import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
+from moderation.errors import ModerationError, NeedsAPersonError, TransientError
 from moderation.settings import MachineSettings, Settings
 
 _CHUNK = 1024 * 1024
@@ -33,14 +34,16 @@ _REMEDIES = {
     "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region",
     "IllegalLocationConstraintException": "set AWS_REGION to the bucket's region",
     "Unreachable": "check AWS_ENDPOINT_URL_S3 and that the server runs",
+    "Client": "check the variables AWS_… and AWS's own configuration files",
     "NoCredentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role",
+    "InvalidName": "correct the name of bucket or key",
     "KeyTooLongError": "shorten the key: at most 1,024 bytes of UTF-8",
     "SlowDown": "run again; S3 asks for fewer calls a second",
 }
 
 
-class S3Error(Exception):
-    """A call to S3 failed for good; the text names bucket, key, cause and remedy.
+class S3Error(ModerationError):
+    """A call to S3 failed for good; the text names bucket, key, cause and remedy. A group.
 
     :ivar code: S3's error code such as ``NoSuchBucket``, or ``Unreachable``, ``NoCredentials``, ``Client``.
     :ivar bucket: the bucket asked for.
@@ -50,11 +53,13 @@ class S3Error(Exception):
     def __init__(self, code: str, *, bucket: str, key: str, action: str, cause: str) -> None:
         self.code, self.bucket, self.key, self.action, self.cause = code, bucket, key, action, cause
         remedy = _REMEDIES.get(code, "see the cause; run again when it has passed")
-        what = f"s3://{bucket}/{key}".encode("unicode_escape").decode("ascii") if key else f"bucket {bucket}"
+        place = f"s3://{bucket}/{key}" if key else f"bucket {bucket}" if bucket else "S3"
+        what = place.encode("unicode_escape").decode("ascii")
         super().__init__(f"cannot {action} {what}: {cause} ({code}); {remedy}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.code, self.bucket, self.key, self.action, self.cause)
+        told = {name: getattr(self, name) for name in ("code", "bucket", "key", "action", "cause")}
+        return _rebuild, (type(self), told)
 
     @property
     def is_missing(self) -> bool:
@@ -62,16 +67,47 @@ class S3Error(Exception):
         return self.code in {"NoSuchKey", "404"}
 
 
-class S3Unavailable(S3Error):
+class S3Refused(S3Error, NeedsAPersonError):
+    """S3 would answer the same again: rights, names, credentials, or an object that is not there."""
+
+
+class S3Unavailable(S3Error, TransientError):
     """S3 cannot be reached, or has trouble of its own, and botocore's retries did not outlast that."""
 
 
-_UNAVAILABLE = frozenset({"Unreachable", "SlowDown", "ServiceUnavailable", "InternalError", "500", "503"})
+class UriError(NeedsAPersonError, ValueError):
+    """A text is no S3 URI."""
 
 
-def _rebuild(code: str, bucket: str, key: str, action: str, cause: str) -> S3Error:
-    kind = S3Unavailable if code in _UNAVAILABLE else S3Error
-    return kind(code, bucket=bucket, key=key, action=action, cause=cause)
+_UNAVAILABLE = frozenset(
+    {
+        "Unreachable",
+        "SlowDown",
+        "ServiceUnavailable",
+        "InternalError",
+        "RequestTimeout",
+        "OperationAborted",
+        "ConditionalRequestConflict",
+        "Throttling",
+        "ThrottlingException",
+    }
+)
+
+
+def s3_error(
+    code: str, *, bucket: str = "", key: str = "", action: str, cause: str, status: int = 0
+) -> S3Error:
+    """The error of S3's code, of the kind that the code tells.
+
+    :param status: of the HTTP answer, if there was one; S3 says the numbers of the 500s of itself.
+    """
+    is_trouble = code in _UNAVAILABLE or status >= 500 or (code.isdecimal() and int(code) >= 500)
+    found = S3Unavailable if is_trouble else S3Refused
+    return found(code, bucket=bucket, key=key, action=action, cause=cause)
+
+
+def _rebuild(found: type[S3Error], told: dict[str, str]) -> S3Error:
+    return found(**told)
 
 
 class Location(NamedTuple):
@@ -103,13 +139,13 @@ class StoredObject:
 def split_uri(uri: str) -> Location:
     """``s3://bucket/any key`` as bucket and key. The key may hold anything, ``#`` and ``?`` included.
 
-    :raises ValueError: no S3 URI, or one without bucket.
+    :raises UriError: no S3 URI, or one without bucket.
     """
     if not uri.startswith("s3://"):
-        raise ValueError(f"{uri!r} is not an S3 URI; expected s3://bucket/key")
+        raise UriError(f"{uri!r} is not an S3 URI; expected s3://bucket/key")
     bucket, _, key = uri[len("s3://") :].partition("/")
     if not bucket:
-        raise ValueError(f"{uri!r} names no bucket; expected s3://bucket/key")
+        raise UriError(f"{uri!r} names no bucket; expected s3://bucket/key")
     return Location(bucket, key)
 
 
@@ -144,21 +180,26 @@ def client(settings: Settings, *, connections: int = 10) -> Any:
     of one's own buckets are addressed by path, because ``bucket.localhost`` seldom resolves.
 
     :param connections: requests that may be under way at once.
+    :raises S3Refused: the environment or AWS's own configuration cannot be used.
     """
     machine = MachineSettings.from_env()
     chosen = machine.aws_max_attempts or machine.aws_retry_mode
     retries = None if chosen else {"max_attempts": 5, "mode": "standard"}
-    return session().client(
-        "s3",
-        region_name=settings.region,
-        config=Config(
-            retries=retries,
-            connect_timeout=10,
-            read_timeout=60,
-            max_pool_connections=connections,
-            s3={"addressing_style": "path" if machine.s3_endpoint else "auto"},
-        ),
-    )
+    with named_errors("reach"):
+        try:
+            return session().client(
+                "s3",
+                region_name=settings.region,
+                config=Config(
+                    retries=retries,
+                    connect_timeout=10,
+                    read_timeout=60,
+                    max_pool_connections=connections,
+                    s3={"addressing_style": "path" if machine.s3_endpoint else "auto"},
+                ),
+            )
+        except ValueError as error:  # botocore has no class of its own for a wrong endpoint or number
+            raise S3Refused("Client", bucket="", key="", action="reach", cause=str(error)) from error
 
 
 @contextmanager
@@ -172,28 +213,36 @@ def open_client(settings: Settings, *, connections: int = 10) -> Iterator[Any]:
 
 
 @contextmanager
-def named_errors(action: str, bucket: str, key: str = "") -> Iterator[None]:
+def named_errors(action: str, bucket: str = "", key: str = "") -> Iterator[None]:
     """Turn what boto3 raises inside the block into :class:`S3Error`.
 
     :param action: what was tried, to complete "cannot …", for example ``"list"``.
+    :param bucket: "" for S3 as a whole.
     """
     try:
         yield
     except boto_errors.ClientError as error:
         answer = error.response.get("Error", {})
-        code = str(answer.get("Code", "Unknown"))
-        cause = str(answer.get("Message") or error)
-        raise _rebuild(code, bucket, key, action, cause) from error
+        raise s3_error(
+            str(answer.get("Code", "Unknown")),
+            bucket=bucket,
+            key=key,
+            action=action,
+            cause=str(answer.get("Message") or error),
+            status=error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
+        ) from error
     except (boto_errors.NoCredentialsError, boto_errors.PartialCredentialsError) as error:
-        raise S3Error("NoCredentials", bucket=bucket, key=key, action=action, cause=str(error)) from error
+        raise S3Refused("NoCredentials", bucket=bucket, key=key, action=action, cause=str(error)) from error
     except (
         boto_errors.HTTPClientError,
         boto_errors.ConnectionError,
         boto_errors.IncompleteReadError,
     ) as error:
-        raise _rebuild("Unreachable", bucket, key, action, str(error)) from error
+        raise S3Unavailable("Unreachable", bucket=bucket, key=key, action=action, cause=str(error)) from error
+    except boto_errors.ParamValidationError as error:
+        raise S3Refused("InvalidName", bucket=bucket, key=key, action=action, cause=str(error)) from error
     except boto_errors.BotoCoreError as error:
-        raise S3Error("Client", bucket=bucket, key=key, action=action, cause=str(error)) from error
+        raise S3Refused("Client", bucket=bucket, key=key, action=action, cause=str(error)) from error
 
 
 def etag_of(answer: dict[str, Any]) -> str:

@@ -15,10 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from moderation.errors import TransientError
+
 _OURS = re.compile(r"moderation-(\d{8}T\d{6}Z-[0-9a-f]{12}|loads|compact|plan)-[a-z0-9_]{8}")
 """What :func:`folder` makes, in a place that others may use, too."""
 
 _TRIES = 10
+
+
+class ScratchError(TransientError, OSError):
+    """Others took each folder as soon as it was made."""
 
 
 @contextmanager
@@ -63,7 +69,7 @@ def _make(parent: Path, name: str) -> tuple[Path, int]:
             return path, lock
         if lock is not None:
             os.close(lock)
-    raise OSError(f"{parent}: no folder could be made and locked in {_TRIES} tries; run again")
+    raise ScratchError(f"{parent}: no folder could be made and locked in {_TRIES} tries; run again")
 
 
 def _lock(path: Path) -> int | None:

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 import orjson
 
+from moderation.errors import NeedsAPersonError
 from moderation.storage import s3_objects
 
 T = TypeVar("T")
 
 
-class SealBroken(ValueError):
+class SealBroken(NeedsAPersonError, ValueError):
     """The file is not what was written."""
 
 

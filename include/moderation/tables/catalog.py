@@ -20,7 +20,7 @@ from botocore.exceptions import (
 )
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables, SqlCatalog
-from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.exceptions import NoSuchTableError, NotInstalledError, TableAlreadyExistsError
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -42,6 +42,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from moderation.schema import TABLES, TableSpec
 from moderation.settings import MachineSettings, Settings
 from moderation.storage import files
+from moderation.tables.faults import TablesDamagedError, catalog_faults, metadata_faults, missing_driver
 
 NAMESPACE = "moderation"
 
@@ -74,8 +75,28 @@ _PROPERTIES = {
 
 @contextmanager
 def open_catalog(settings: Settings) -> Iterator[Catalog]:
-    """The catalog of the settings; its connections are closed at the end of the block."""
-    properties = {"warehouse": files.absolute(settings.tables_uri), **_s3_properties(settings)}
+    """The catalog of the settings; its connections are closed at the end of the block.
+
+    :raises TablesError: it cannot be opened, or what the block asks of it fails.
+    """
+    aws = _s3_properties(settings)
+    with catalog_faults(settings.catalog_uri):
+        try:
+            catalog = load_catalog(NAMESPACE, **_properties(settings), **aws)
+        except (ModuleNotFoundError, NotInstalledError) as error:
+            raise missing_driver(settings.catalog_uri, error) from error
+        try:
+            if isinstance(catalog, SqlCatalog):
+                _create_catalog_tables(catalog)
+            if settings.catalog_uri == "glue":
+                _send_commits_once(catalog)
+            yield catalog
+        finally:
+            catalog.close()
+
+
+def _properties(settings: Settings) -> dict[str, Any]:
+    properties: dict[str, Any] = {"warehouse": files.absolute(settings.tables_uri)}
     if settings.catalog_uri == "glue":
         properties |= {"type": "glue", "glue.region": settings.region}
         if endpoint := MachineSettings.from_env().glue_endpoint:
@@ -83,21 +104,17 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
     else:
         uri = _database_uri(settings.catalog_uri)
         properties |= {"type": "sql", "uri": uri, "init_catalog_tables": "false"}
-    catalog = load_catalog(NAMESPACE, **properties)
-    try:
-        if isinstance(catalog, SqlCatalog):
-            _create_catalog_tables(catalog)
-        if properties["type"] == "glue":
-            _send_commits_once(catalog)
-        yield catalog
-    finally:
-        catalog.close()
+    return properties
 
 
 def load_table(catalog: Catalog, table: TableSpec) -> Table | None:
-    """The table as it is now; None when nothing was ever published."""
+    """The table as it is now; None when nothing was ever published.
+
+    :raises TablesError: its metadata cannot be read.
+    """
     try:
-        return catalog.load_table((NAMESPACE, table.name))
+        with metadata_faults(catalog, table.name):
+            return catalog.load_table((NAMESPACE, table.name))
     except NoSuchTableError:
         return None
 
@@ -213,7 +230,13 @@ def _database_uri(uri: str) -> str:
     if url.get_backend_name() != "sqlite":
         return uri
     if url.database and url.database != ":memory:":
-        files.local_path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        folder = files.local_path(url.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TablesDamagedError(
+                f"{folder} cannot be made: {error.strerror}; set MODERATION_CATALOG_URI to a file in another"
+            ) from error
     return url.update_query_dict({"timeout": str(_BUSY_SECONDS)}).render_as_string(hide_password=False)
 
 

@@ -12,17 +12,17 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Table
 
-from moderation.errors import WarehouseError
+from moderation.errors import WarehouseMissingError
 from moderation.schema import IMAGES, JOBS, LOADS, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import load_table, open_catalog
+from moderation.tables.faults import open_parquet, planned_files
 from moderation.tables.source_ref_ranges import NAME, batches_between
 
 _LOADS_AT_ONCE = 16
@@ -49,12 +49,14 @@ def loads_in(catalog: Catalog) -> pa.Table:
 def published_load(catalog: Catalog, load_id: str) -> dict[str, Any]:
     """The load's row of `loads`.
 
-    :raises WarehouseError: it is not published.
+    :raises WarehouseMissingError: it is not published.
     """
     loads = loads_in(catalog)
     rows = loads.filter(pc.equal(loads.column("load_id"), load_id)).to_pylist()
     if not rows:
-        raise WarehouseError(f"load {load_id!r} is not published; run the publish task of its run first")
+        raise WarehouseMissingError(
+            f"load {load_id!r} is not published; run the publish task of its run first"
+        )
     return rows[0]
 
 
@@ -77,7 +79,7 @@ def known_load_ids(catalog: Catalog, where: str | None = None) -> set[str]:
     if table is None:
         return set()
     known: set[str] = set()
-    for task in table.scan(row_filter=where or AlwaysTrue(), selected_fields=("load_id",)).plan_files():
+    for task in planned_files(table, where, ("load_id",)):
         named = None if task.delete_files else load_named(task.file.file_path)
         if named is None:
             batches = scan(table, LOADS, ["load_id"], where=where)
@@ -164,26 +166,24 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     present = {entry.name for entry in table.schema().fields}
     asked = [name for name in columns if name in present]
-    found = table.scan(row_filter=where or AlwaysTrue(), selected_fields=tuple(asked))
+    found = planned_files(table, where, tuple(asked))
 
     def read(task: FileScanTask) -> Iterator[pa.RecordBatch]:
         if task.delete_files:  # of another writer: rows that are deleted in place are pyiceberg's to know
-            reader = ArrowScan(table.metadata, table.io, found.projection(), found.row_filter)
+            scan = table.scan(row_filter=where or AlwaysTrue(), selected_fields=tuple(asked))
+            reader = ArrowScan(table.metadata, table.io, scan.projection(), scan.row_filter)
             yield from reader.to_record_batches([task])
             return
-        with (
-            table.io.new_input(task.file.file_path).open() as stream,
-            pq.ParquetFile(stream, pre_buffer=True) as file,
-        ):
+        with open_parquet(table, task.file.file_path, pre_buffer=True) as file:
             there = [name for name in asked if name in file.schema_arrow.names]
             yield from batches_between(file, there, between)
 
     if at_once == 1:
-        for task in found.plan_files():
+        for task in found:
             yield from read(task)
         return
     with ThreadPoolExecutor(at_once) as pool:
-        for batches in pool.map(lambda task: list(read(task)), found.plan_files()):
+        for batches in pool.map(lambda task: list(read(task)), found):
             yield from batches
 
 
@@ -196,7 +196,7 @@ def lost_rows(catalog: Catalog, spec: TableSpec) -> int:
     wanted = sum(rows_of(load, spec) for load in loads)
     known = {load["load_id"] for load in loads} | {None}
     table = load_table(catalog, spec)
-    tasks = table.scan().plan_files() if table is not None else ()
+    tasks = planned_files(table) if table is not None else []
     found = sum(task.file.record_count for task in tasks if load_named(task.file.file_path) in known)
     return max(0, wanted - found)
 
@@ -225,7 +225,7 @@ def files_named(table: Table | None, load_id: str, day: str) -> list[DataFile]:
     """
     if table is None or table.current_snapshot() is None:
         return []
-    tasks = table.scan(row_filter=f"dt = '{day}'").plan_files()
+    tasks = planned_files(table, f"dt = '{day}'")
     return _by_path(task.file for task in tasks if load_named(task.file.file_path) == load_id)
 
 
@@ -239,7 +239,7 @@ def files_of_load(table: Table | None, load_id: str, day: str) -> list[DataFile]
     """
     if table is None or table.current_snapshot() is None:
         return []
-    tasks = table.scan(row_filter=f"dt = '{day}' and load_id = '{load_id}'").plan_files()
+    tasks = planned_files(table, f"dt = '{day}' and load_id = '{load_id}'")
     return _by_path(task.file for task in tasks if load_named(task.file.file_path) in {load_id, None})
 
 

@@ -10,6 +10,8 @@ from pyiceberg.io.pyarrow import parquet_files_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
+from moderation.tables.faults import planned_files
+
 ATTEMPTS = 20
 """How often maintenance gives way to publishes that commit at the same time."""
 
@@ -18,7 +20,7 @@ def data_files(table: Table) -> list[DataFile]:
     """The files of the current snapshot, by path."""
     if table.current_snapshot() is None:
         return []
-    return sorted((task.file for task in table.scan().plan_files()), key=lambda file: file.file_path)
+    return sorted((task.file for task in planned_files(table)), key=lambda file: file.file_path)
 
 
 def swap(

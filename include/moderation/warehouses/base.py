@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from moderation.errors import WarehouseError
+from moderation.errors import WarehouseUnusableError
 from moderation.schema import TableSpec
 from moderation.tables.published import rows_of
 
@@ -38,7 +38,7 @@ def check_rows(load: dict[str, Any], table: TableSpec, found: int) -> None:
     """
     wanted = rows_of(load, table)
     if found != wanted:
-        raise WarehouseError(
+        raise WarehouseUnusableError(
             f"{table.name} has {found:,} rows of load {load['load_id']} where loads says {wanted:,}; "
             "mend the tables by `moderation rebuild`"
         )

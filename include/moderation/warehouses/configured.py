@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from moderation.errors import WarehouseError
+from moderation.errors import WarehouseUnusableError
 from moderation.settings import Settings
 from moderation.warehouses.base import Warehouse
 from moderation.warehouses.duckdb import DuckDBWarehouse
@@ -36,14 +36,14 @@ def _made(settings: Settings, entry: str, connection_uri: ConnectionUri | None) 
     for begins, make in KINDS.items():
         if entry.startswith(begins):
             return make(settings, entry, connection_uri)
-    raise WarehouseError(f"an entry of MODERATION_WAREHOUSES begins with none of {', '.join(KINDS)}")
+    raise WarehouseUnusableError(f"an entry of MODERATION_WAREHOUSES begins with none of {', '.join(KINDS)}")
 
 
 def _of_connection(settings: Settings, entry: str, connection_uri: ConnectionUri | None) -> Warehouse:
     """The PostgreSQL of a connection that an orchestrator keeps."""
     name = entry.removeprefix("airflow:")
     if connection_uri is None:
-        raise WarehouseError(
+        raise WarehouseUnusableError(
             f"the warehouse airflow:{name} is an Airflow connection and this is not an Airflow task; "
             "set MODERATION_WAREHOUSES to its postgresql:// URI here"
         )
@@ -56,7 +56,9 @@ def _postgres(settings: Settings, uri: str) -> Warehouse:
         # Optional: only a user of PostgreSQL needs psycopg.
         from moderation.warehouses.postgres import PostgresWarehouse  # noqa: PLC0415
     except ImportError as error:
-        raise WarehouseError(f"PostgreSQL needs psycopg: pip install 'psycopg[binary]' ({error})") from error
+        raise WarehouseUnusableError(
+            f"PostgreSQL needs psycopg: pip install 'psycopg[binary]' ({error})"
+        ) from error
     named = _SCHEMA.search(uri)
     if not named:
         return PostgresWarehouse(settings, uri)

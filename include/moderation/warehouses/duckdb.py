@@ -15,7 +15,13 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from moderation.errors import WarehouseBusyError, WarehouseError
+from moderation.errors import (
+    WarehouseBusyError,
+    WarehouseError,
+    WarehouseUnavailableError,
+    WarehouseUnusableError,
+)
+from moderation.library_errors import is_disk_full
 from moderation.policy import sql
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
@@ -66,7 +72,7 @@ class DuckDBWarehouse:
                 try:
                     return self._copy(connection, catalog, load)
                 except (duckdb.Error, OSError) as error:
-                    raise WarehouseError(
+                    raise _kind(error)(
                         f"{self._path}: load {load_id} is not loaded, the file is as before: "
                         f"{type(error).__name__}: {_first_line(error)}; run the load task again"
                     ) from error
@@ -138,14 +144,14 @@ class DuckDBWarehouse:
                 # Another process holds a lock, or this one has the file open read-only.
                 busy = isinstance(error, duckdb.ConnectionException | BlockingIOError)
                 if "lock on file" not in str(error) and not busy:
-                    raise WarehouseError(self._unusable(error)) from error
+                    raise WarehouseUnusableError(self._unusable(error)) from error
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     raise WarehouseBusyError(self._busy(str(error))) from error
                 time.sleep(min(pause, remaining))
                 pause = min(2 * pause, _LONGEST_PAUSE)
             except duckdb.Error as error:
-                raise WarehouseError(self._unusable(error)) from error
+                raise WarehouseUnusableError(self._unusable(error)) from error
 
     def _make(self) -> None:
         """Put an empty database in place where there is none, whole from the first moment.
@@ -181,6 +187,12 @@ class DuckDBWarehouse:
             f"{self._path}: {who} has it open, still after {self._wait_seconds:g} s; close it and run "
             "the load task again"
         )
+
+
+def _kind(error: duckdb.Error | OSError) -> type[WarehouseError]:
+    """Most of what stops a load passes: DuckDB also words what the published files raise while it reads."""
+    no_room = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
+    return WarehouseUnusableError if no_room or is_disk_full(error) else WarehouseUnavailableError
 
 
 def labels_view() -> str:

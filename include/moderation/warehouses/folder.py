@@ -16,12 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
-from moderation.errors import WarehouseError
+from moderation.errors import WarehouseError, WarehouseUnusableError, kin
+from moderation.library_errors import named
 from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage.s3_objects import S3Error
 from moderation.storage.whole_file import whole_file
 from moderation.tables.catalog import open_catalog
+from moderation.tables.faults import TablesError
 from moderation.tables.published import in_types, published_load, rows_of
 from moderation.tables.writer import ROW_GROUP_ROWS
 from moderation.warehouses.base import check_rows
@@ -36,7 +38,7 @@ class FolderMirror:
 
     def __init__(self, settings: Settings) -> None:
         if settings.parquet_mirror is None:
-            raise WarehouseError("no folder to mirror into; set MODERATION_PARQUET_DIR")
+            raise WarehouseUnusableError("no folder to mirror into; set MODERATION_PARQUET_DIR")
         self._settings = settings
         self._folder = Path(settings.parquet_mirror)
 
@@ -50,8 +52,13 @@ class FolderMirror:
             load = published_load(catalog, load_id)
             try:
                 return {table.name: self._copy(catalog, table, load) for table in TABLES.values()}
-            except (OSError, S3Error, pa.ArrowException) as error:
-                raise WarehouseError(
+            except (OSError, S3Error, TablesError) as error:
+                cause = named(error) or error
+                raise kin(WarehouseError, like=cause)(
+                    f"load {load_id} is not whole in {self._folder}: {cause}; run the load task again"
+                ) from error
+            except pa.ArrowException as error:
+                raise WarehouseUnusableError(
                     f"load {load_id} is not whole in {self._folder}: {error}; run the load task again"
                 ) from error
 

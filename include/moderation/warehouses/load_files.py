@@ -7,14 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from moderation.errors import WarehouseError
+from moderation.errors import WarehouseUnusableError
 from moderation.schema import TableSpec, physical_schema
 from moderation.tables.catalog import load_table
+from moderation.tables.faults import open_parquet, planned_files
 from moderation.tables.published import in_types
 
 _BATCH_ROWS = 32_768
@@ -32,10 +32,12 @@ def files_holding(table: Table | None, load: dict[str, Any]) -> list[DataFile]:
     if table is None or table.current_snapshot() is None:
         return []
     where = f"dt = '{load['dt'].isoformat()}' and load_id = '{load['load_id']}'"
-    tasks = list(table.scan(row_filter=where).plan_files())
+    tasks = planned_files(table, where)
     for task in tasks:
         if task.delete_files:
-            raise WarehouseError(f"{task.file.file_path} has rows deleted in place; compact the table first")
+            raise WarehouseUnusableError(
+                f"{task.file.file_path} has rows deleted in place; compact the table first"
+            )
     return sorted((task.file for task in tasks), key=lambda file: file.file_path)
 
 
@@ -51,7 +53,7 @@ def read_load(catalog: Catalog, spec: TableSpec, load: dict[str, Any]) -> Iterat
     types = physical_schema(spec)
     for file in files_holding(table, load):
         assert table is not None  # noqa: S101 - without a table there are no files
-        with table.io.new_input(file.file_path).open() as stream, pq.ParquetFile(stream) as parquet:
+        with open_parquet(table, file.file_path) as parquet:
             present = [name for name in types.names if name in parquet.schema_arrow.names]
             for batch in parquet.iter_batches(_BATCH_ROWS, columns=present):
                 ours = batch.filter(pc.equal(batch.column("load_id"), load["load_id"]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pyarrow import csv
 from pyiceberg.catalog import Catalog
 
-from moderation.errors import WarehouseBusyError, WarehouseError
+from moderation.errors import (
+    WarehouseBusyError,
+    WarehouseError,
+    WarehouseUnavailableError,
+    WarehouseUnusableError,
+    kin,
+)
+from moderation.library_errors import named
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.tables.catalog import NAMESPACE, open_catalog
@@ -50,6 +58,8 @@ _TYPES = {
     pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
 }
 
+_LOGIN_REFUSED = re.compile(r"authentication failed|no pg_hba|does not exist|no password")
+
 _log = logging.getLogger(__name__)
 
 
@@ -77,7 +87,7 @@ class PostgresWarehouse:
             given = conninfo_to_dict(uri)
         except psycopg.Error:
             # libpq quotes the URI, or the part with the password, so its own message stays out.
-            raise WarehouseError(
+            raise WarehouseUnusableError(
                 "a PostgreSQL URI cannot be read; expected postgresql://user:password@host:5432/database, "
                 "with reserved characters percent-encoded"
             ) from None
@@ -105,7 +115,7 @@ class PostgresWarehouse:
                     "run the load task again"
                 ) from error
             except (psycopg.Error, OSError) as error:
-                raise WarehouseError(
+                raise _kind(error)(
                     f"PostgreSQL {self._name}: load {load_id} is not loaded, the tables are as before: "
                     f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}; "
                     "run the load task again"
@@ -124,7 +134,7 @@ class PostgresWarehouse:
                     rows = connection.execute(f"SELECT {sql.name('load_id')} FROM {place}")  # noqa: S608 - quoted names
                     held = {load_id for (load_id,) in rows}
         except (psycopg.Error, OSError) as error:
-            raise WarehouseError(
+            raise _kind(error)(
                 f"PostgreSQL {self._name} cannot be read: {type(error).__name__}: "
                 f"{str(error).strip().partition(chr(10))[0]}; run the load task again"
             ) from error
@@ -179,6 +189,22 @@ class PostgresWarehouse:
                 [f"{max(1, int(self._wait_seconds * 1000))}ms"],
             )
             yield connection
+
+
+def _kind(error: psycopg.Error | OSError) -> type[WarehouseError]:
+    """A server that is away, and what meets another at work, pass; what it refuses does not.
+
+    Without an SQLSTATE the server has not answered; its classes 08, 40, 53, 55, 57 and 58 are circumstances
+    [PostgreSQL, appendix A], of which a full disk is none.
+    """
+    if isinstance(error, OSError):
+        return kin(WarehouseError, like=named(error) or error)
+    state = error.sqlstate or ""
+    text = str(error)
+    if not state and isinstance(error, psycopg.OperationalError):
+        return WarehouseUnusableError if _LOGIN_REFUSED.search(text) else WarehouseUnavailableError
+    passes = state[:2] in {"08", "40", "53", "55", "57", "58"} and state != "53100"
+    return WarehouseUnavailableError if passes else WarehouseUnusableError
 
 
 def create_table(table: TableSpec, schema: str = NAMESPACE) -> list[str]:

@@ -12,13 +12,22 @@ from pathlib import Path
 
 import duckdb
 
-from moderation.errors import WarehouseBusyError, WarehouseError, WarehouseMissingError
+from moderation.errors import WarehouseBusyError, WarehouseMissingError, WarehouseUnusableError
 from moderation.settings import MachineSettings
 
 DEFAULT_WAIT_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _THREADS = 4
 _SCOPED = ("images", "labels_l1", "labels_l2", "labels_l3", "labels", "jobs", "anomalies", "loads")
+
+# What reading a damaged file raises, wherever in it the damage is; none of it is the fault of the SQL.
+_OF_THE_FILE = (
+    duckdb.IOException,
+    duckdb.InternalException,
+    duckdb.FatalException,
+    duckdb.SerializationException,
+)
+_ANEW = "move it away: the next load task makes it anew, with every published load"
 
 
 @contextmanager
@@ -41,14 +50,16 @@ def open_warehouse(
     :param until: show only days up to this one.
     :raises WarehouseMissingError: there is no file.
     :raises WarehouseBusyError: a writer kept it longer than the wait.
-    :raises WarehouseError: it is no DuckDB file, not readable, open for writing in this process, or has no
-        such load.
+    :raises WarehouseUnusableError: it is no DuckDB file, not readable, open for writing in this process, or
+        has no such load.
     """
     connection = _connect(Path(path), wait_seconds)
     try:
         quiet(connection)
         show_only(connection, path, load_id=load_id, since=since, until=until)
         yield connection
+    except _OF_THE_FILE as error:
+        raise WarehouseUnusableError(f"{path}: cannot be read: {_first_line(error)}; {_ANEW}") from error
     finally:
         connection.close()
 
@@ -76,16 +87,20 @@ def _connect(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
             return duckdb.connect(str(path), read_only=True)
         except duckdb.IOException as error:
             if "lock on file" not in str(error):
-                raise WarehouseError(f"{path}: cannot be read: {_first_line(error)}") from error
+                raise WarehouseUnusableError(
+                    f"{path}: cannot be read: {_first_line(error)}; {_ANEW}"
+                ) from error
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise WarehouseBusyError(_busy(path, wait_seconds, str(error))) from error
             time.sleep(min(pause, remaining))
             pause = min(2 * pause, _LONGEST_PAUSE)
         except duckdb.ConnectionException as error:
-            raise WarehouseError(f"{path}: this process has it open for writing; close it first") from error
+            raise WarehouseUnusableError(
+                f"{path}: this process has it open for writing; close it first"
+            ) from error
         except duckdb.Error as error:
-            raise WarehouseError(f"{path}: cannot be read: {_first_line(error)}") from error
+            raise WarehouseUnusableError(f"{path}: cannot be read: {_first_line(error)}; {_ANEW}") from error
 
 
 def _busy(path: Path, wait_seconds: float, message: str) -> str:
@@ -153,7 +168,7 @@ def show_only(
             and connection.execute("SELECT 1 FROM loads WHERE load_id = ? LIMIT 1", [load_id]).fetchone()
         )
         if not known:
-            raise WarehouseError(
+            raise WarehouseUnusableError(
                 f"{place}: there is no load {load_id!r}; `moderation query loads` lists them"
             )
         wanted = load_id.replace("'", "''")

@@ -21,7 +21,7 @@ import orjson
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from moderation.errors import WarehouseError
+from moderation.errors import WarehouseUnusableError
 from moderation.schema import LABELS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.storage import s3_objects
@@ -230,7 +230,7 @@ def write_manifests(settings: Settings, load_id: str) -> tuple[date, list[Copy]]
     :raises WarehouseError: no such load, or the tables are not in S3.
     """
     if not is_s3(settings.tables_uri):
-        raise WarehouseError(
+        raise WarehouseUnusableError(
             f"Redshift copies from S3 only and the tables are in {settings.tables_uri}; "
             "set MODERATION_TABLES_URI=s3://…"
         )

@@ -21,6 +21,7 @@ from pyiceberg.table import Table
 
 from moderation.schema import TableSpec, physical_schema
 from moderation.storage.files import Storage
+from moderation.tables.faults import open_parquet
 from moderation.tables.published import in_types
 
 CUT = "…"
@@ -59,8 +60,7 @@ def fitting(
     path = spool / f"{spec.name}-{digest}.parquet"
     types = physical_schema(spec)
     with (
-        table.io.new_input(file.file_path).open() as stream,
-        pq.ParquetFile(stream) as parquet,
+        open_parquet(table, file.file_path) as parquet,
         pq.ParquetWriter(path, types, compression="zstd", store_schema=False) as writer,
     ):
         for batch in parquet.iter_batches(_BATCH_ROWS):
@@ -78,7 +78,7 @@ def fitting(
 def _too_wide(table: Table, file: DataFile, widths: Mapping[str, int]) -> Counter[str]:
     """How many rows have a text that does not fit, by column."""
     found: Counter[str] = Counter()
-    with table.io.new_input(file.file_path).open() as stream, pq.ParquetFile(stream) as parquet:
+    with open_parquet(table, file.file_path) as parquet:
         present = [name for name in widths if name in parquet.schema_arrow.names]
         for batch in parquet.iter_batches(_BATCH_ROWS, columns=present):
             for name in present:

@@ -90,15 +90,15 @@ def test_the_same_token_starts_one_job(run, manifest, bucket):
         ),
         (
             ["start-job", "s3://bucket/m", "--output", "s3://out/p", "--name", "my job"],
-            1,
+            2,
             "StartMediaAnalysisJob: ",
         ),
-        (["show-job", "no-such-job"], 1, "GetMediaAnalysisJob: ResourceNotFoundException"),
+        (["show-job", "no-such-job"], 2, "GetMediaAnalysisJob: ResourceNotFoundException"),
         (["list-jobs", "--limit", "0"], 2, "expected 1 or more"),
         (["upload", "/no/such/folder"], 2, "is no folder"),
-        (["plan", "s3://no-such-bucket-at-all/x"], 1, "NoSuchBucket"),
+        (["plan", "s3://no-such-bucket-at-all/x"], 2, "NoSuchBucket"),
         (["plan", "/no/such/folder"], 2, "is no folder"),
-        (["plan", "s3://b/x", "--min-confidence", "150"], 2, "min_confidence=150"),
+        (["plan", "s3://b/x", "--min-confidence", "150"], 2, "expected 0 to 100"),
         (["release", "plan.json"], 2, "is not an S3 URI"),
     ],
 )
@@ -107,7 +107,7 @@ def test_each_fault_is_one_clear_line_and_an_exit_code(run, arguments, code, say
 
     assert (found, out) == (code, "")
     assert says in errors
-    assert errors.startswith("moderation: ")
+    assert errors.startswith(f"moderation {arguments[0]}: ")
     assert errors.count("\n") == 1
 
 
@@ -117,7 +117,7 @@ def test_a_server_that_is_not_there_is_one_clear_line(run, aws_env, bucket):
 
     code, _, errors = run("plan", f"s3://{bucket}/x")
 
-    assert code == 1
+    assert code == 75
     assert "AWS_ENDPOINT_URL_S3" in errors
 
 
@@ -131,8 +131,13 @@ def test_a_malformed_setting_is_one_clear_line(run, aws_env):
 
 
 def test_wrong_usage_ends_with_2(run):
-    with pytest.raises(SystemExit, match="2"):
-        run("start-job")
+    code, out, errors = run("start-job")
+
+    assert (code, out) == (2, "")
+    assert errors == (
+        "moderation start-job: the following arguments are required: manifest, --output; "
+        "see moderation start-job --help\n"
+    )
 
 
 def test_upload_tells_what_it_did(run, tmp_path, settings):
@@ -146,7 +151,7 @@ def test_upload_tells_what_it_did(run, tmp_path, settings):
     again_code, text, _ = run("upload", folder)
 
     done = json.loads(out)
-    assert (code, again_code) == (0, 0)
+    assert (code, again_code) == (1, 1)
     assert done["target"].startswith(settings.input_uri)
     assert (done["files"], done["pictures"], done["uploaded"], done["ignored"]) == (3, 1, 1, 1)
     assert [row["error_code"] for row in done["rejected"]] == ["InvalidImageFormat"]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +9,9 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from moderation.cli import main
 from moderation.policy.rules import PolicyError, parse_policy, read_policy
 from moderation.publish.commit import publish
-from moderation.query import replay as replaying
 from moderation.query.replay import ReplayError, replay
 from moderation.settings import Settings
 from moderation.warehouses.duckdb import DuckDBWarehouse
@@ -192,7 +191,7 @@ def test_a_policy_without_a_name_is_named_like_its_file():
 
 
 def test_a_threshold_that_is_none_and_a_missing_warehouse_are_errors(local_settings, s3_client, capsys):
-    assert command(local_settings, "--min-confidence", "80") == 1
+    assert command(local_settings, "--min-confidence", "80") == 2
     assert "no such warehouse" in capsys.readouterr().err
     publish_at(local_settings, s3_client, "low", 50.0)
     with open_warehouse(local_settings.warehouse_path) as connection, pytest.raises(ReplayError, match="150"):
@@ -200,11 +199,7 @@ def test_a_threshold_that_is_none_and_a_missing_warehouse_are_errors(local_setti
 
 
 def command(settings: Settings, *arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    replaying.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["replay", *arguments])
-    code: int = args.run(settings, args)
-    return code
+    return main.main(["replay", *arguments], settings=settings)
 
 
 def test_a_label_of_model_6_1_is_met_by_its_name_in_7_0(local_settings, s3_client, tmp_path: Path):

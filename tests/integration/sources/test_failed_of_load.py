@@ -107,7 +107,7 @@ def test_redo_of_a_load_that_is_not_there_is_one_line(
 ) -> None:
     assert main.main(["redo", "no-such-load"]) == 2
     assert capsys.readouterr().err == (
-        "moderation: load 'no-such-load' is not published; name one of the table loads\n"
+        "moderation redo: load 'no-such-load' is not published; name one of the table loads\n"
     )
 
 
@@ -173,7 +173,7 @@ def test_what_is_answered_can_be_published_though_more_is_missing_than_tolerated
     plan = run.store()
     with pytest.raises(ToleranceExceededError, match=rf"`moderation publish {plan.uri}`"):
         publish(settings, plan, run.records, tolerated_failure_percentage=49)
-    assert main.main(["publish", plan.uri]) == 1
+    assert main.main(["publish", plan.uri]) == 2
     assert "a job may still run" in capsys.readouterr().err
     for record in run.records:
         s3_objects.put(s3_client, plan.analysis_record_uri(record.manifest_id), record.to_json())
@@ -184,7 +184,7 @@ def test_what_is_answered_can_be_published_though_more_is_missing_than_tolerated
     assert again.repeated
     assert main.main(["redo", plan.load_id, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["totals"]["to_analyse"] == 2
-    assert main.main(["publish", "plan.json"]) == 1
+    assert main.main(["publish", "plan.json"]) == 2
     assert "'plan.json' is not an S3 URI" in capsys.readouterr().err
 
 

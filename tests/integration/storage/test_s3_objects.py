@@ -6,7 +6,7 @@ import pytest
 
 from local_aws import ports
 from moderation.storage import s3_objects
-from moderation.storage.s3_objects import Location, S3Error
+from moderation.storage.s3_objects import Location, S3Error, s3_error
 
 
 @pytest.mark.parametrize("key", ["a b", "#?%25+", "new\nline", "\U0001f600 e\u0301", "quote\"'", "x" * 200])
@@ -102,7 +102,7 @@ def test_a_server_that_is_not_there_is_named_with_the_remedy(settings, bucket, a
 
 
 def test_the_error_survives_the_way_between_processes():
-    error = S3Error("AccessDenied", bucket="b", key="k", action="read", cause="no")
+    error = s3_error("AccessDenied", bucket="b", key="k", action="read", cause="no")
 
     copy = pickle.loads(pickle.dumps(error))
 

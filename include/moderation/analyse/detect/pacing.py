@@ -10,6 +10,8 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from moderation.errors import DefectError
+
 CATCH_UP_SECONDS = 0.5
 """A process that was held up makes good at most this much of its schedule; the rest is forgone."""
 CATCH_UP_SPEED = 1.05
@@ -26,7 +28,7 @@ _SETTLE_SECONDS = 3.0
 _MEMORY_SECONDS = 30.0
 
 
-class PacerClosed(Exception):
+class PacerClosed(DefectError):
     """The run has failed: no call goes out any more."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from moderation.analyse.detect.errors import DetectArgumentError
 from moderation.analyse.record import AnalysisRecord, JobStatus
 from moderation.settings import MachineSettings
 
@@ -45,7 +46,7 @@ class DetectRequest:
     def __post_init__(self) -> None:
         value = self.min_confidence
         if value is not None and not (math.isfinite(value) and 0 <= value <= 100):
-            raise ValueError(f"min_confidence must lie between 0 and 100, not {value!r}")
+            raise DetectArgumentError(f"min_confidence must lie between 0 and 100, not {value!r}")
 
     def job_id(self, manifest_sha256: str) -> str:
         """The run's name, the same for the same work: a retry finds what an earlier try has left."""
@@ -86,12 +87,12 @@ class DetectOptions:
 
     def __post_init__(self) -> None:
         if self.max_in_flight is not None and self.max_in_flight < 1:
-            raise ValueError(f"max_in_flight must be at least 1, not {self.max_in_flight}")
+            raise DetectArgumentError(f"max_in_flight must be at least 1, not {self.max_in_flight}")
         for name in ("image_seconds", "total_seconds", "outage_seconds", "part_seconds", "owner_seconds"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)!r}")
+                raise DetectArgumentError(f"{name} must be above 0, not {getattr(self, name)!r}")
         if self.part_seconds > self.owner_seconds / 2:
-            raise ValueError("part_seconds must be at most half of owner_seconds")
+            raise DetectArgumentError("part_seconds must be at most half of owner_seconds")
 
     def in_flight(self, quota: float) -> int:
         """Calls under way at once for a quota."""

@@ -7,21 +7,28 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError
 
 from moderation.analyse.detect import checkpoint, output
 from moderation.analyse.detect.analysis import Analysis, raise_unless_useful
 from moderation.analyse.detect.budget import Budget, SharedBudget
 from moderation.analyse.detect.calls import Caller, Counters
 from moderation.analyse.detect.checkpoint import Spool
-from moderation.analyse.detect.errors import DetectUnavailable, OwnedElsewhere
+from moderation.analyse.detect.errors import DetectDenied, DetectUnavailable, OwnedElsewhere
 from moderation.analyse.detect.manifest import ManifestFile, read
 from moderation.analyse.detect.output import Place
 from moderation.analyse.detect.pacing import Pacer, ShareControl
@@ -306,8 +313,14 @@ def _own(s3: Any, place: Place, options: DetectOptions) -> Any:
         raise OwnedElsewhere(str(error)) from error
 
 
-def _connect(region: str, in_flight: int) -> AbstractAsyncContextManager[Any]:
-    connected: AbstractAsyncContextManager[Any] = get_session().create_client(
-        "rekognition", region_name=region, config=AioConfig(**client_config(in_flight))
-    )
-    return connected
+@asynccontextmanager
+async def _connect(region: str, in_flight: int) -> AsyncIterator[Any]:
+    config = AioConfig(**client_config(in_flight))
+    async with AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(
+                get_session().create_client("rekognition", region_name=region, config=config)
+            )
+        except (BotoCoreError, ValueError) as error:  # of what the environment and AWS's files say
+            raise DetectDenied(f"no client for Rekognition: {error}; check the variables AWS_…") from error
+        yield client

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from moderation.errors import NeedsAPersonError
 from moderation.settings import MachineSettings
 from moderation.storage.whole_file import whole_file
 
@@ -30,7 +31,7 @@ _COMPILE_TIMEOUT = 300
 _log = logging.getLogger(__name__)
 
 
-class BuildError(Exception):
+class BuildError(NeedsAPersonError):
     """The library could not be built; the text says why, in one or a few lines."""
 
 

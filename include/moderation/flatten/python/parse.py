@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 import pyarrow as pa
 
+from moderation.errors import DefectError
 from moderation.flatten.parsed_block import (
     CHAIN_LINKS,
     LABELS_SCHEMA,
@@ -24,7 +25,7 @@ _SPACE = b" \t\r\n"
 _SALVAGE = re.compile(rb'"source-ref"[ \t]*:[ \t]*("(?:[^"\\]|\\.)*")')
 
 
-class _BadAnswer(Exception):
+class _BadAnswer(DefectError):
     """The answer of one line cannot be read as a whole."""
 
 

@@ -6,6 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from moderation.errors import NeedsAPersonError
 from moderation.report.page.write import ReportFiles, write_report
 from moderation.settings import Settings
 from moderation.storage import s3_objects
@@ -13,7 +14,7 @@ from moderation.storage import s3_objects
 _PAGE = re.compile(r"index\.html|loads/[A-Za-z0-9][A-Za-z0-9._-]{0,124}\.html")
 
 
-class NoSuchPageError(LookupError):
+class NoSuchPageError(NeedsAPersonError, LookupError):
     """There is no such page, or the name is none of a page."""
 
 

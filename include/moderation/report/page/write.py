@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from moderation.errors import WarehouseError
+from moderation.errors import WarehouseUnusableError
 from moderation.report.page.data import Report, read
 from moderation.report.page.view import render
 from moderation.storage.whole_file import write_whole
@@ -87,9 +87,9 @@ def _read(warehouse: Path | str, wait_seconds: float, load_id: str | None) -> Re
         try:
             return read(connection)
         except duckdb.CatalogException as error:
-            raise WarehouseError(f"{warehouse}: not this pipeline's warehouse: {error}") from error
+            raise WarehouseUnusableError(f"{warehouse}: not this pipeline's warehouse: {error}") from error
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-            raise WarehouseError(f"{warehouse}: its figures could not be counted: {error}") from error
+            raise WarehouseUnusableError(f"{warehouse}: its figures could not be counted: {error}") from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moderation.analyse.detect.budget import FixedBudget, SharedBudget, fair_share
-from moderation.storage.s3_objects import S3Error
+from moderation.storage.s3_objects import S3Error, s3_error
 from support.fake_s3 import FakeS3
 
 QUOTA = 50.0
@@ -237,7 +237,7 @@ def test_s3_out_of_reach_at_the_start_is_an_error() -> None:
     s3 = FakeS3()
 
     def refuse(**_: object) -> None:
-        raise S3Error("Unreachable", bucket="b", key="", action="list", cause="down")
+        raise s3_error("Unreachable", bucket="b", action="list", cause="down")
 
     s3.paginate = refuse  # type: ignore[method-assign,assignment]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
@@ -11,13 +10,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from moderation.cli import report_page
+from moderation.cli import main
 from moderation.errors import WarehouseError
 from moderation.reference import error_codes
 from moderation.report.page import charts, data, wording
 from moderation.report.page.data import Period
 from moderation.report.page.write import load_file, write_report
-from moderation.settings import Settings
 from moderation.warehouses.reading import open_warehouse
 from support import small_warehouse
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD, Row, image, label
@@ -257,17 +255,14 @@ def test_the_command_prints_what_it_wrote(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODERATION_WAREHOUSE", str(small_warehouse.small(tmp_path / "w.duckdb")))
-    parser = argparse.ArgumentParser()
-    report_page.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["report-page", "--folder", str(tmp_path / "out"), "--load", FIRST_LOAD])
-    assert args.run(Settings.from_env(), args) == 0
+    arguments = ["report-page", "--folder", str(tmp_path / "out"), "--load", FIRST_LOAD]
+    assert main.main(arguments) == 0
     assert capsys.readouterr().out.split() == [
         str(tmp_path / "out" / "index.html"),
         str(tmp_path / "out" / "loads" / f"{FIRST_LOAD}.html"),
     ]
     (tmp_path / "file").write_text("")
-    args = parser.parse_args(["report-page", "--folder", str(tmp_path / "file")])
-    assert args.run(Settings.from_env(), args) == 1
+    assert main.main(["report-page", "--folder", str(tmp_path / "file")]) == 2
     assert str(tmp_path / "file") in capsys.readouterr().err
 
 

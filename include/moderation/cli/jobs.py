@@ -1,0 +1,149 @@
+"""``moderation start-job``, ``list-jobs`` and ``show-job``: media analysis jobs by hand."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import UTC
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from moderation.cli import arguments
+from moderation.cli.boundary import DONE, SOMETHING_FAILED
+from moderation.cli.output import one_line, print_json, show
+from moderation.settings import Settings
+
+_FINAL = {"SUCCEEDED", "FAILED"}
+_POLL_SECONDS = 5.0
+
+
+def add_parsers(commands: Any) -> None:
+    """Add them to a program's commands.
+
+    :param commands: what ``ArgumentParser.add_subparsers()`` returned.
+    """
+    start = commands.add_parser("start-job", help="start a media analysis job")
+    start.add_argument("manifest", type=arguments.location, help="s3://bucket/manifest.jsonl, not a folder")
+    start.add_argument(
+        "--output",
+        type=arguments.location,
+        required=True,
+        metavar="S3_URI",
+        help="s3://bucket/prefix of the results",
+    )
+    start.add_argument("--name", help="name of the job")
+    start.add_argument("--token", help="the same token starts the same job once")
+    start.add_argument("--min-confidence", type=arguments.percentage, default=50.0, metavar="PERCENT")
+    start.add_argument("--adapter", metavar="ARN", help="version of a custom moderation adapter")
+    start.set_defaults(run=_start_job)
+
+    listing = commands.add_parser("list-jobs", help="list jobs, newest first")
+    listing.add_argument("--limit", type=arguments.count, default=20, metavar="N")
+    listing.set_defaults(run=_list_jobs)
+
+    shown = commands.add_parser("show-job", help="show a job")
+    shown.add_argument("job_id")
+    shown.add_argument(
+        "--wait", type=arguments.seconds, default=0.0, metavar="SECONDS", help="wait for its end"
+    )
+    shown.set_defaults(run=_show_job)
+    for parser in (start, listing, shown):
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _start_job(settings: Settings, options: argparse.Namespace) -> int:
+    manifest, output = options.manifest, options.output
+    if not manifest.key or manifest.key.endswith("/"):
+        raise arguments.UsageError(f"{manifest.uri} is a folder; name a manifest file (JSON Lines)")
+    operation: dict[str, Any] = {"MinConfidence": options.min_confidence}
+    if options.adapter:
+        operation["ProjectVersion"] = options.adapter
+    request: dict[str, Any] = {
+        "OperationsConfig": {"DetectModerationLabels": operation},
+        "Input": {"S3Object": {"Bucket": manifest.bucket, "Name": manifest.key}},
+        "OutputConfig": {"S3Bucket": output.bucket, "S3KeyPrefix": output.key},
+    }
+    request.update({"JobName": options.name} if options.name else {})
+    request.update({"ClientRequestToken": options.token} if options.token else {})
+    with _Rekognition(settings) as rekognition:
+        job_id = rekognition.start_media_analysis_job(**request)["JobId"]
+    show({"JobId": job_id}, [("job", job_id)], as_json=options.json)
+    return DONE
+
+
+def _list_jobs(settings: Settings, options: argparse.Namespace) -> int:
+    jobs: list[dict[str, Any]] = []
+    with _Rekognition(settings) as rekognition:
+        token: dict[str, str] = {}
+        while len(jobs) < options.limit:
+            page = rekognition.list_media_analysis_jobs(
+                MaxResults=min(100, options.limit - len(jobs)), **token
+            )
+            jobs += page.get("MediaAnalysisJobs", [])
+            if not page.get("NextToken"):
+                break
+            token = {"NextToken": page["NextToken"]}
+    if options.json:
+        print_json(jobs)
+        return DONE
+    for job in jobs:
+        created = f"{job['CreationTimestamp'].astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+        print(f"{job['JobId']}  {job['Status']:<11}  {created}  {one_line(job.get('JobName', ''))}")
+    if not jobs:
+        print("no jobs")
+    return DONE
+
+
+def _show_job(settings: Settings, options: argparse.Namespace) -> int:
+    deadline = time.monotonic() + options.wait
+    with _Rekognition(settings) as rekognition:
+        job = rekognition.get_media_analysis_job(JobId=options.job_id)
+        while job["Status"] not in _FINAL and time.monotonic() < deadline:
+            time.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+            job = rekognition.get_media_analysis_job(JobId=options.job_id)
+    job.pop("ResponseMetadata", None)
+    failure = job.get("FailureDetails", {})
+    lines = [
+        ("job", job["JobId"]),
+        ("name", job.get("JobName")),
+        ("status", job["Status"]),
+        ("failure", f"{failure['Code']}: {failure.get('Message', '')}" if failure.get("Code") else None),
+        ("created", job.get("CreationTimestamp")),
+        ("completed", job.get("CompletionTimestamp")),
+        ("manifest", _object_uri(job.get("Input"))),
+        ("results", _object_uri(job.get("Results"))),
+        ("summary", _object_uri(job.get("ManifestSummary"))),
+        ("model", job.get("Results", {}).get("ModelVersions", {}).get("Moderation")),
+    ]
+    show(job, lines, as_json=options.json)
+    unfinished = options.wait > 0 and job["Status"] != "SUCCEEDED"
+    return SOMETHING_FAILED if unfinished else DONE
+
+
+class _Rekognition:
+    """A Rekognition client for the length of a block.
+
+    :raises arguments.UsageError: the environment names an endpoint that is none.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        config = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60)
+        try:
+            self._client = boto3.Session().client("rekognition", region_name=settings.region, config=config)
+        except ValueError as error:  # botocore has no class of its own for it
+            raise arguments.UsageError(
+                f"Rekognition cannot be reached: {error}; check the variables AWS_…"
+            ) from error
+
+    def __enter__(self) -> Any:
+        return self._client
+
+    def __exit__(self, *exception: object) -> None:
+        self._client.close()
+
+
+def _object_uri(holder: dict[str, Any] | None) -> str | None:
+    found = (holder or {}).get("S3Object", {})
+    return f"s3://{found['Bucket']}/{found['Name']}" if found.get("Name") else None

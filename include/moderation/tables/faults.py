@@ -1,0 +1,170 @@
+"""What can be wrong with catalog, metadata and files of the tables, each as one error with its remedy.
+
+pyiceberg, SQLAlchemy, Arrow and boto3 raise dozens of classes for the same few faults. Here they end: whoever
+opens the catalog or reads through it meets :class:`TablesError` alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from botocore.exceptions import BotoCoreError, ClientError
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.table import FileScanTask, Table
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
+
+from moderation.errors import ModerationError, NeedsAPersonError, TransientError, kin
+from moderation.library_errors import is_disk_full, named
+from moderation.schema import LOADS
+
+
+class TablesError(ModerationError):
+    """The tables cannot be read or written; the text names file and remedy. A group."""
+
+
+class TablesDamagedError(TablesError, NeedsAPersonError):
+    """Catalog, metadata or a file is missing, damaged, forbidden, or cannot be written to."""
+
+
+class TablesUnavailableError(TablesError, TransientError):
+    """The catalog or the files' place does not answer, or others write to it."""
+
+
+# What a database says in an error of its own operation that no second try can mend.
+_FOR_A_PERSON = re.compile(
+    r"unable to open|readonly|read-only|is full|authentication|pg_hba|does not exist|permission denied|"
+    r"could not translate host name|No such file",
+    re.IGNORECASE,
+)
+
+
+@contextmanager
+def catalog_faults(uri: str) -> Iterator[None]:
+    """Name what the catalog's database, or Glue, raises inside the block.
+
+    :param uri: of the settings; its password gets into no message.
+    """
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        text = _first_line(error.orig or error)
+        if _FOR_A_PERSON.search(text):
+            raise TablesDamagedError(f"{_place(uri)} cannot be used: {text}; {_CHECK}") from error
+        raise TablesUnavailableError(f"{_place(uri)} does not answer: {text}; run again later") from error
+    except ArgumentError as error:
+        raise TablesDamagedError(
+            f"{_place(uri)}: {_first_line(error)}; set MODERATION_CATALOG_URI to a database URI such as "
+            "sqlite:////data/catalog.db"
+        ) from error
+    except SQLAlchemyError as error:
+        text = _first_line(getattr(error, "orig", None) or error)
+        raise TablesDamagedError(f"{_place(uri)} is damaged: {text}; {_made_anew(uri)}") from error
+    except (BotoCoreError, ClientError) as error:
+        raise kin(TablesError, like=named(error) or error)(f"{_place(uri)}: {named(error)}") from error
+    except CommitFailedException as error:
+        raise TablesUnavailableError(
+            f"others wrote to the tables at the same time: {error}; run again"
+        ) from error
+
+
+def missing_driver(uri: str, error: Exception) -> TablesDamagedError:
+    """The error of a database whose Python package is not installed.
+
+    :param error: pyiceberg's own tells only of its extras, its cause which package it is.
+    """
+    return TablesDamagedError(
+        f"{_place(uri)} needs a package that is not installed: {error.__cause__ or error}"
+    )
+
+
+@contextmanager
+def metadata_faults(catalog: Catalog, table: str) -> Iterator[None]:
+    """Name what reading a table's Iceberg metadata raises inside the block."""
+    try:
+        yield
+    except (ModerationError, SQLAlchemyError, BotoCoreError, ClientError, NoSuchTableError, MemoryError):
+        raise
+    except Exception as error:  # damaged JSON and Avro raise whatever their readers stumble over
+        _raise(error, f"Iceberg's metadata of {table}", _made_anew(catalog.properties.get("uri", "glue")))
+
+
+def planned_files(
+    table: Table, where: str | None = None, columns: tuple[str, ...] = ("*",)
+) -> list[FileScanTask]:
+    """The files of the table's snapshot that may hold such rows.
+
+    :param where: an Iceberg row filter.
+    :raises TablesError: the metadata that lists them cannot be read.
+    """
+    scan = table.scan(row_filter=where or AlwaysTrue(), selected_fields=columns)
+    with metadata_faults(table.catalog, table.name()[-1]):
+        return list(scan.plan_files())
+
+
+@contextmanager
+def open_parquet(table: Table, uri: str, *, pre_buffer: bool = False) -> Iterator[pq.ParquetFile]:
+    """A published file, to be read inside the block.
+
+    :param pre_buffer: see :class:`pyarrow.parquet.ParquetFile`.
+    :raises TablesError: it is missing, damaged, or cannot be reached.
+    """
+    try:
+        with table.io.new_input(uri).open() as stream, pq.ParquetFile(stream, pre_buffer=pre_buffer) as file:
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        if is_disk_full(error):  # of what is written meanwhile
+            raise
+        is_of_loads = table.name()[-1] == LOADS.name
+        remedy = (
+            _made_anew(table.catalog.properties.get("uri", "glue")) if is_of_loads else _REBUILT.format("it")
+        )
+        _raise(error, uri, remedy)
+
+
+def _raise(error: Exception, what: str, remedy: str) -> Any:
+    known = named(error) if isinstance(error, OSError) else None
+    if isinstance(known, TransientError):
+        raise TablesUnavailableError(f"{what} cannot be reached: {known}") from error
+    raise TablesDamagedError(f"{what} cannot be read: {_first_line(error)}; {remedy}") from error
+
+
+_CHECK = "check MODERATION_CATALOG_URI, the rights and the room on the disk"
+_REBUILT = "`moderation rebuild` makes {} anew from the kept answers, without paying again"
+
+
+def _made_anew(uri: str) -> str:
+    """How metadata that cannot be read any more is replaced: a rebuild needs a catalog that can be."""
+    if uri.startswith("sqlite"):
+        first = f"move {_database(uri)} away"
+    elif uri == "glue":
+        first = "delete the tables of the database moderation in Glue"
+    else:
+        first = "drop the table iceberg_tables of the catalog's database"
+    return f"{first}, then {_REBUILT.format('the tables')}"
+
+
+def _place(uri: str) -> str:
+    return "the catalog in Glue" if uri == "glue" else f"the catalog {_database(uri)}"
+
+
+def _database(uri: str) -> str:
+    """The file, or the URI without password, login and parameters."""
+    try:
+        url = make_url(uri)
+    except ArgumentError:
+        return uri.partition("://")[0] or "of an empty URI"
+    if url.get_backend_name() == "sqlite":
+        return url.database or ":memory:"
+    return f"{url.get_backend_name()}://{url.host or ''}/{url.database or ''}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
