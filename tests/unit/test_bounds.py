@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tenacity
+from pyiceberg.exceptions import CommitFailedException
 
 from moderation.cli import jobs, main
 from moderation.settings import Settings
@@ -48,12 +50,19 @@ def test_the_wait_for_a_lock_that_is_never_freed_ends(clock: Clock, monkeypatch:
 def test_giving_way_to_publishes_takes_less_than_a_minute_in_all(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swap, "time", clock)
-    monkeypatch.setattr(swap, "random", SimpleNamespace(uniform=lambda _, most: most))
-    begun = clock.now
-    for attempt in range(swap.ATTEMPTS):
-        swap.give_way(attempt)
-    assert clock.now - begun < 60
+    monkeypatch.setattr(tenacity.nap, "time", clock)
+    monkeypatch.setattr(tenacity.wait, "random", SimpleNamespace(uniform=lambda _, most: most))
+    begun, tries = clock.now, 0
+
+    def attempt() -> None:
+        nonlocal tries
+        tries += 1
+        raise CommitFailedException("another was first")
+
+    with pytest.raises(CommitFailedException, match="another was first"):
+        swap.giving_way(attempt)
+    assert tries == swap.ATTEMPTS
+    assert 20 < clock.now - begun < 60
 
 
 @pytest.mark.parametrize("wait", [0.0, 7.0, 3600.0])

@@ -35,7 +35,7 @@ from moderation.storage.files import Storage, absolute, spool
 from moderation.tables.catalog import load_table, open_catalog, unknown_columns
 from moderation.tables.faults import TablesUnavailableError, open_parquet
 from moderation.tables.published import in_types, load_named, loads_in
-from moderation.tables.swap import ATTEMPTS, data_files, give_way, swap
+from moderation.tables.swap import ATTEMPTS, data_files, giving_way, swap
 from moderation.tables.writer import ROW_GROUP_ROWS, LoadWriter
 
 TARGET_BYTES = 256 << 20
@@ -206,7 +206,7 @@ class _Compactor:
                         writer.write(self.spec, rows)
                 (written,) = writer.finish()
             if written.rows != expected:
-                raise CompactionError(
+                raise TablesUnavailableError(
                     f"{self.spec.name}: {written.rows:,} rows were read where the catalog has {expected:,}; "
                     "nothing is replaced. Mend the tables by `moderation rebuild`"
                 )
@@ -230,25 +230,27 @@ class _Compactor:
 
     def _commit(self, table: Table, merges: list[_Merge]) -> list[_Merge]:
         """Swap the files in one snapshot; a merge whose files are no longer all there is dropped."""
-        for attempt in range(ATTEMPTS):
+
+        def attempt() -> list[_Merge]:
             table.refresh()
             present = {file.file_path: file for file in data_files(table)}
-            merges = [merge for merge in merges if all(file.file_path in present for file in merge.files)]
-            if not merges:
-                return []
-            try:
+            still = [merge for merge in merges if all(file.file_path in present for file in merge.files)]
+            if still:
                 swap(
                     table,
-                    out=[present[file.file_path] for merge in merges for file in merge.files],
-                    into=[merge.uri for merge in merges],
+                    out=[present[file.file_path] for merge in still for file in merge.files],
+                    into=[merge.uri for merge in still],
                     properties={"maintenance": "compact"},
                 )
-                return merges
-            except CommitFailedException:
-                give_way(attempt)
-        raise TablesUnavailableError(
-            f"{self.spec.name}: gave way to publishes {ATTEMPTS} times; nothing is replaced, run again later"
-        )
+            return still
+
+        try:
+            return giving_way(attempt)
+        except CommitFailedException as error:
+            raise CompactionError(
+                f"{self.spec.name}: gave way to publishes {ATTEMPTS} times; nothing is replaced, run again "
+                "later"
+            ) from error
 
 
 def _pack(files: Sequence[DataFile], target_bytes: int) -> Iterator[list[DataFile]]:

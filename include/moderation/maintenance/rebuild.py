@@ -39,10 +39,10 @@ from moderation.storage.files import Storage, absolute, spool
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.state import read_state
 from moderation.tables.catalog import ensure_table, load_table, open_catalog, unknown_columns
-from moderation.tables.faults import TablesError, TablesUnavailableError
+from moderation.tables.faults import TablesError
 from moderation.tables.published import load_named, loads_in, scan
 from moderation.tables.source_ref_ranges import batches_between
-from moderation.tables.swap import ATTEMPTS, data_files, give_way, swap
+from moderation.tables.swap import ATTEMPTS, data_files, giving_way, swap
 from moderation.tables.writer import DataFile as BuiltFile
 
 _COUNTS = (
@@ -260,7 +260,8 @@ class _Rebuild:
     def _switch(self, spec: TableSpec, load_ids: set[str]) -> None:
         """Make the built files the only ones of these loads, in one snapshot."""
         wanted = set(self.wanted[spec.name])
-        for attempt in range(ATTEMPTS):
+
+        def attempt() -> None:
             table = ensure_table(self.catalog, spec, self.target)
             files = data_files(table)
             # A compacted file holds rows of published loads, all of which are built; the lock keeps
@@ -272,19 +273,16 @@ class _Rebuild:
                 and (load_named(file.file_path) in load_ids or _is_compacted(file))
             ]
             missing = sorted(wanted - {file.file_path for file in files})
-            if not stale and not missing:
-                return
-            try:
+            if stale or missing:
                 swap(table, out=stale, into=missing, properties={"maintenance": "rebuild"})
-                return
-            except CommitFailedException:
-                give_way(attempt)
-        raise TablesUnavailableError(f"{spec.name}: gave way to publishes {ATTEMPTS} times; run again later")
+
+        _commit(spec, attempt)
 
     def _write_loads(self) -> None:
         """Put the rows into `loads`; rows of loads published meanwhile stay."""
         mine = {row["load_id"]: row for row in self.rows}
-        for attempt in range(ATTEMPTS):
+
+        def attempt() -> None:
             table = ensure_table(self.catalog, LOADS, self.target)
             files = data_files(table)
             there = loads_in(self.catalog).to_pylist()
@@ -298,13 +296,10 @@ class _Rebuild:
                 ]
             out = [file for file in files if file.file_path not in uris]
             into = sorted(set(uris) - {file.file_path for file in files})
-            try:
-                # Against the table as it was listed above: a load that came meanwhile makes this fail.
-                swap(table, out=out, into=into, properties={"maintenance": "rebuild"})
-                return
-            except CommitFailedException:
-                give_way(attempt)
-        raise TablesUnavailableError(f"loads: gave way to publishes {ATTEMPTS} times; run again later")
+            # Against the table as it was listed above: a load that came meanwhile makes this fail.
+            swap(table, out=out, into=into, properties={"maintenance": "rebuild"})
+
+        _commit(LOADS, attempt)
 
     def _put_loads(self, folder: Path, day: date, rows: Sequence[dict[str, Any]]) -> str:
         ordered = sorted(rows, key=lambda row: (row["published_at"], row["load_id"]))
@@ -316,6 +311,15 @@ class _Rebuild:
         uri = f"{absolute(self.target.tables_uri)}/{name}"
         self.storage.put_file(path, uri)
         return uri
+
+
+def _commit(spec: TableSpec, attempt: Callable[[], None]) -> None:
+    try:
+        giving_way(attempt)
+    except CommitFailedException as error:
+        raise TablesUnavailableError(
+            f"{spec.name}: gave way to publishes {ATTEMPTS} times; run again later"
+        ) from error
 
 
 def _prove(row: dict[str, Any], published: dict[str, Any] | None) -> None:

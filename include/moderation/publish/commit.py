@@ -15,7 +15,7 @@ import datetime as dt
 import logging
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ from moderation.storage.s3_objects import S3Error
 from moderation.tables.catalog import ensure_tables, load_table, open_catalog
 from moderation.tables.faults import TablesError
 from moderation.tables.published import files_named, loads_in, scan
-from moderation.tables.swap import give_way
+from moderation.tables.swap import giving_way
 from moderation.tables.writer import DataFile
 
 _log = logging.getLogger(__name__)
@@ -203,15 +203,13 @@ class _Publisher:
         self._upload(built.files)
         self._add_files(tables, built)
         row = load_row(self.plan, built)
-        for _ in range(_ATTEMPTS):
-            if self._commit(tables[schema.LOADS.name], row, loads, spool):
-                break
-            loads = loads_in(self.catalog)
+
+        def is_overtaken(loads: pa.Table) -> bool:
             if _row_of(loads, self.plan.load_id):
-                return None
-            if _keys(self._published_meanwhile(loads, inputs_path)) != _keys(meanwhile):
-                return None
-        else:
+                return True
+            return _keys(self._published_meanwhile(loads, inputs_path)) != _keys(meanwhile)
+
+        if not self._commit(tables[schema.LOADS.name], row, loads, spool, is_overtaken):
             return None
         reached("committed")
         files = tuple(
@@ -291,7 +289,8 @@ class _Publisher:
         Once another attempt has committed the load, a compaction may have moved its rows into a file of
         another name; so ``loads`` is asked after the table, and the commit holds only for that table.
         """
-        for attempt in range(_ATTEMPTS):
+
+        def attempt() -> None:
             table.refresh()
             if self._is_committed():
                 return
@@ -302,19 +301,15 @@ class _Publisher:
             if not stale and not missing:
                 return
             properties = {"load_id": self.plan.load_id}
-            try:
-                with table.transaction() as transaction:
-                    if stale:
-                        with transaction.update_snapshot(properties).overwrite() as snapshot:
-                            for file in stale:
-                                snapshot.delete_data_file(file)
-                    if missing:
-                        transaction.add_files(missing, properties, check_duplicate_files=False)
-                return
-            except CommitFailedException:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                give_way(attempt)
+            with table.transaction() as transaction:
+                if stale:
+                    with transaction.update_snapshot(properties).overwrite() as snapshot:
+                        for file in stale:
+                            snapshot.delete_data_file(file)
+                if missing:
+                    transaction.add_files(missing, properties, check_duplicate_files=False)
+
+        giving_way(attempt)
 
     def _is_committed(self) -> bool:
         load_id, loads = self.plan.load_id, schema.LOADS
@@ -322,10 +317,41 @@ class _Publisher:
         found = scan(load_table(self.catalog, loads), loads, ["load_id"], load_ids={load_id}, where=where)
         return any(batch.num_rows for batch in found)
 
-    def _commit(self, table: Table, row: dict[str, Any], loads: pa.Table, spool: Path) -> bool:
-        """Add the row of ``loads`` if the table still is as it was read; False when it is not.
+    def _commit(
+        self,
+        table: Table,
+        row: dict[str, Any],
+        loads: pa.Table,
+        spool: Path,
+        is_overtaken: Callable[[pa.Table], bool],
+    ) -> bool:
+        """Add the row of ``loads``; False when what has come since ``loads`` was read matters, or never ends.
+
+        :param is_overtaken: whether the load has to be built again, now that ``loads`` is another.
+        """
+        seen = _ids(loads)
+
+        def attempt() -> bool:
+            nonlocal seen
+            table.refresh()
+            there = loads_in(self.catalog)
+            if _ids(there) != seen and is_overtaken(there):
+                return False
+            seen = _ids(there)
+            self._add_row(table, row, spool)
+            return True
+
+        try:
+            return giving_way(attempt)
+        except CommitFailedException:
+            return False
+
+    def _add_row(self, table: Table, row: dict[str, Any], spool: Path) -> None:
+        """Add the row if the table still is as it was refreshed last.
 
         Each try has a file of its own: two processes that publish the same load never overwrite each other.
+
+        :raises CommitFailedException: it is not; nothing was added.
         """
         row["published_at"] = dt.datetime.now(dt.UTC)
         path = spool / "load.parquet"
@@ -333,10 +359,6 @@ class _Publisher:
         pq.write_table(content, path, compression="zstd", store_schema=False)
         unique = uuid.uuid4().hex[:12]
         uri = self._uri(f"{schema.LOADS.name}/dt={self.plan.dt}/{self.plan.load_id}-{unique}.parquet")
-        table.refresh()
-        known = set(loads_in(self.catalog).column("load_id").to_pylist())
-        if known != set(loads.column("load_id").to_pylist()):
-            return False
         self.turn.renew()
         self.storage.put_file(path, uri)
         reached("uploaded loads")
@@ -344,9 +366,7 @@ class _Publisher:
             table.add_files([uri], {"load_id": self.plan.load_id}, check_duplicate_files=False)
         except CommitFailedException:
             self.storage.delete(uri)
-            give_way(1)
-            return False
-        return True
+            raise
 
     def _uri(self, relative_path: str) -> str:
         return f"{absolute(self.settings.tables_uri)}/{relative_path}"
@@ -360,6 +380,10 @@ def _place(found: Anomaly) -> str:
 
 def _keys(rows: pa.Table | None) -> list[str]:
     return sorted(ledger.keys(rows).drop_null().to_pylist()) if rows is not None else []
+
+
+def _ids(loads: pa.Table) -> set[str]:
+    return set(loads.column("load_id").to_pylist())
 
 
 def _row_of(loads: pa.Table, load_id: str) -> dict[str, Any] | None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
+import tenacity
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.io.pyarrow import parquet_files_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from moderation.tables.faults import planned_files
 
+T = TypeVar("T")
+
 ATTEMPTS = 20
-"""How often maintenance gives way to publishes that commit at the same time."""
+"""How often a commit gives way to others that come first."""
+
+# Random, so that two do not keep step; 25 s in all at the most.
+_PAUSES = tenacity.wait_random_exponential(multiplier=0.05, min=0.01, max=1.6)
 
 
 def data_files(table: Table) -> list[DataFile]:
@@ -42,6 +48,17 @@ def swap(
                 snapshot.append_data_file(file)
 
 
-def give_way(attempt: int) -> None:
-    """Let the other one finish; the wait is random so that two do not keep step."""
-    time.sleep(random.uniform(0.01, 0.05 * 2 ** min(attempt, 5)))  # noqa: S311 - no secret
+def giving_way(attempt: Callable[[], T]) -> T:
+    """Call ``attempt`` until no other commit comes first, and give back what it gives.
+
+    :param attempt: looks at the table anew and commits, or finds nothing to commit. It raises
+        `CommitFailedException` when another commit was first, and then has changed nothing.
+    :raises pyiceberg.exceptions.CommitFailedException: others came first :data:`ATTEMPTS` times.
+    """
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(CommitFailedException),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=_PAUSES,
+        reraise=True,
+    )
+    return retrying(attempt)
