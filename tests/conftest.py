@@ -16,7 +16,9 @@ from botocore.config import Config
 
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials, SeaweedFS
+from support import aws_models
 
+aws_models.read_once()
 TEST_CREDENTIALS = Credentials("AKIAMODERATIONTEST00", "test-secret-key-of-no-value-anywhere")
 
 
