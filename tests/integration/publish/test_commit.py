@@ -17,6 +17,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from moderation import schema
 from moderation.publish import commit as publishing
+from moderation.publish import strays
 from moderation.publish.commit import PublishError, ReconciliationError, publish
 from moderation.settings import Settings
 from moderation.storage.files import Storage, local_path
@@ -474,6 +475,7 @@ def test_s3_gone_in_the_middle_is_a_named_error_and_nothing_is_visible(
     run = small_run(settings, s3_client)
     plan = run.store()
     real = Storage.put_file
+    monkeypatch.setattr(strays, "_OWN_LOCK_SECONDS", 0.5)  # unplugged, it cannot give back its lock
 
     def unplugged(storage: Storage, source: Path, uri: str) -> None:
         if "/labels_l3/" in uri:
