@@ -18,11 +18,13 @@ from hypothesis import settings
 
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials, SeaweedFS
+from support import aws_models
 
 # A deadline is a fixed time for work of unknown length: on a busy machine it fails what is right.
 settings.register_profile("moderation", deadline=None)
 settings.load_profile("moderation")
 
+aws_models.read_once()
 TEST_CREDENTIALS = Credentials("AKIAMODERATIONTEST00", "test-secret-key-of-no-value-anywhere")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import delete, select
 
+from local_aws.seaweedfs import Credentials, SeaweedFS
 from moderation.report.page.store import write_pages
 from moderation.report.page.write import load_file
 from moderation.settings import Settings
@@ -42,15 +45,44 @@ def application(airflow_db: None) -> Iterator[Any]:
     purge_cached_app()
 
 
+@pytest.fixture(scope="module")
+def pages(
+    s3_server: SeaweedFS, credentials: Credentials, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, bytes]]:
+    """A warehouse, and the pages of its two loads, which were written by two workers that share no disk."""
+    folder = tmp_path_factory.mktemp("pages")
+    bucket = f"test-{uuid.uuid4().hex[:16]}"
+    warehouse = small_warehouse.small(folder / "warehouse.duckdb")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL_S3": s3_server.endpoint_url,
+            "MODERATION_WORK_URI": f"s3://{bucket}/work",
+            "MODERATION_WAREHOUSE": str(warehouse),
+        }.items():
+            patch.setenv(name, value)
+        made = Settings.from_env()
+        with s3_objects.open_client(made) as opened:
+            opened.create_bucket(Bucket=bucket)
+            for number, load_id in enumerate((FIRST_LOAD, SECOND_LOAD)):
+                write_pages(replace(made, report_dir=folder / f"worker-{number}"), load_id)
+            keys = [entry["Key"] for entry in s3_objects.list_objects(opened, f"s3://{bucket}/work")]
+            return warehouse, {key: s3_objects.read(opened, f"s3://{bucket}/{key}").body for key in keys}
+
+
 @pytest.fixture
-def settings(aws_env: pytest.MonkeyPatch, bucket: str, tmp_path: Any) -> Settings:
-    """Two loads whose pages were written by two workers that share no disk."""
+def settings(
+    aws_env: pytest.MonkeyPatch, pages: tuple[Path, dict[str, bytes]], s3_client: Any, bucket: str
+) -> Settings:
+    """Where those pages lie."""
+    warehouse, bodies = pages
+    for key, body in bodies.items():
+        s3_client.put_object(Bucket=bucket, Key=key, Body=body)
     aws_env.setenv("MODERATION_WORK_URI", f"s3://{bucket}/work")
-    aws_env.setenv("MODERATION_WAREHOUSE", str(small_warehouse.small(tmp_path / "warehouse.duckdb")))
-    made = Settings.from_env()
-    for number, load_id in enumerate((FIRST_LOAD, SECOND_LOAD)):
-        write_pages(replace(made, report_dir=tmp_path / f"worker-{number}"), load_id)
-    return made
+    aws_env.setenv("MODERATION_WAREHOUSE", str(warehouse))
+    return Settings.from_env()
 
 
 def client(application: Any, role: str | None) -> Any:

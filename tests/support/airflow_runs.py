@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
@@ -13,16 +20,54 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions.dag import _run_task
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
+from jsonschema import validators
 from sqlalchemy import delete
+
+_sleep = time.sleep
 
 
 def run(dag: DAG, **kwargs: Any) -> DagRun:
     """Give ``dag`` a row in the database, which dag.test() wants, and run it; kwargs as dag.test()."""
     DagBundlesManager().sync_bundles_to_db()
-    bag = DagBag("/dev/null", collect_dags=False)
+    bag = _empty_bag()
     bag.bag_dag(dag)
     sync_bag_to_db(bag, "dags-folder", None)
-    return dag.test(**kwargs)
+    with _without_detours():
+        return dag.test(**kwargs)
+
+
+@contextmanager
+def _without_detours() -> Iterator[None]:
+    """
+    Spare ``dag.test()`` what tells a test nothing and takes up most of its time.
+
+    It stores all files of the Dags' folder for the sake of Dags that trigger each other, waits a second
+    whenever no task is ready yet, and validates the same few JSON schemas some hundred times.
+    """
+    checked: set[str] = set()
+
+    def check_once(check: Any, schema: Any, **kwargs: Any) -> None:
+        text = json.dumps(schema, sort_keys=True, default=repr)
+        if text not in checked:
+            check(schema, **kwargs)
+            checked.add(text)
+
+    validator = validators.validator_for({})
+    with (
+        mock.patch("airflow.dag_processing.dagbag.BundleDagBag", return_value=_empty_bag()),
+        mock.patch.object(time, "sleep", _short_in_dag_test),
+        mock.patch.object(validator, "check_schema", functools.partial(check_once, validator.check_schema)),
+    ):
+        yield
+
+
+def _empty_bag() -> DagBag:
+    return DagBag("/dev/null", collect_dags=False)
+
+
+def _short_in_dag_test(seconds: float) -> None:
+    mine = sys._getframe(1).f_code is DAG.test.__code__
+    _sleep(min(seconds, 0.01) if mine else seconds)
 
 
 def instances(dag_run: DagRun, task_id: str) -> list[TaskInstance]:

@@ -7,7 +7,6 @@ It knows no quota and reads no image: what a job finds is the business of the of
 
 from __future__ import annotations
 
-import copy
 import json
 import threading
 import time
@@ -15,12 +14,10 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from botocore.loaders import JSONFileLoader
 
 LOST = "answer lost"
 
@@ -130,24 +127,10 @@ class RunningFake:
         self._thread.join()
 
 
-_load_file = JSONFileLoader.load_file
-
-
-@cache
-def _read(path: str) -> Any:
-    return _load_file(JSONFileLoader(), path)
-
-
-def _load_file_once(_: JSONFileLoader, path: str) -> Any:
-    return copy.copy(_read(path))
-
-
 @pytest.fixture
 def fake_rekognition(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRekognition]:
     """A fresh service that boto clients find through the environment; botocore does not retry by itself."""
     running = RunningFake()
-    # Each try of a task makes a client, and each client reads AWS's models anew: half of a test's time.
-    monkeypatch.setattr(JSONFileLoader, "load_file", _load_file_once)
     monkeypatch.setenv("AWS_ENDPOINT_URL_REKOGNITION", running.fake.endpoint_url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAFAKEFAKEFAKEFAKE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "no-value-anywhere")

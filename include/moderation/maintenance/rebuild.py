@@ -39,7 +39,7 @@ from moderation.storage.files import Storage, absolute, spool
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.state import read_state
 from moderation.tables.catalog import ensure_table, load_table, open_catalog, unknown_columns
-from moderation.tables.faults import TablesError
+from moderation.tables.faults import TablesError, TablesUnavailableError
 from moderation.tables.published import load_named, loads_in, scan
 from moderation.tables.source_ref_ranges import batches_between
 from moderation.tables.swap import ATTEMPTS, data_files, giving_way, swap

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -16,6 +17,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from moderation import schema
 from moderation.publish import commit as publishing
+from moderation.publish import strays
 from moderation.publish.commit import PublishError, ReconciliationError, publish
 from moderation.settings import Settings
 from moderation.storage.files import Storage, local_path
@@ -30,7 +32,7 @@ from support.planned_runs import Run, answer, content_types, line, weapon_violen
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.long)])
 def settings(request: pytest.FixtureRequest, tmp_path: Path, bucket: str, aws_env: Any) -> Settings:
     return planned_runs.make_settings(tmp_path, bucket, tables=request.param)
 
@@ -38,6 +40,10 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, bucket: str, aws_en
 @pytest.fixture
 def local_settings(tmp_path: Path, bucket: str, aws_env: Any) -> Settings:
     return planned_runs.make_settings(tmp_path, bucket, tables="local")
+
+
+in_s3_too = pytest.mark.parametrize("settings", ["local", "s3"], indirect=True)
+"""What S3 could break by itself is shown there in the short suite too."""
 
 
 def small_run(settings: Settings, s3_client: Any, **options: Any) -> Run:
@@ -81,6 +87,7 @@ def all_rows(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     return {name: sorted(table, key=repr) for name, table in rows.items()}
 
 
+@in_s3_too
 def test_everything_a_run_answered_is_published_and_every_input_is_a_row(settings, s3_client):
     run = small_run(settings, s3_client)
     load = publish(settings, run.store(), run.records)
@@ -107,6 +114,7 @@ def test_everything_a_run_answered_is_published_and_every_input_is_a_row(setting
     assert load.row["published_at"].tzinfo is not None
 
 
+@in_s3_too
 def test_files_lie_in_hive_folders_and_carry_their_checksum(settings, s3_client):
     run = small_run(settings, s3_client)
     load = publish(settings, run.store(), run.records)
@@ -130,6 +138,7 @@ def test_a_published_plan_is_marked_so_that_the_next_run_plans_anew(settings, s3
         assert f"{plan.folder_uri}/published.json" in storage.list(plan.folder_uri)
 
 
+@in_s3_too
 def test_publishing_again_changes_nothing_and_says_so(settings, s3_client):
     run = small_run(settings, s3_client)
     plan = run.store()
@@ -188,7 +197,17 @@ def test_the_steps_that_a_publish_is_killed_at_are_all_there_are(settings, s3_cl
     assert list(dict.fromkeys(steps_of(settings, s3_client, monkeypatch))) == STEPS
 
 
-@pytest.mark.parametrize("step", STEPS)
+SHOWN_IN_S3 = ("uploaded images", "added labels_l3", "uploaded loads", "committed")
+
+
+@pytest.mark.parametrize(
+    ("settings", "step"),
+    [
+        *(("local", step) for step in STEPS),
+        *(pytest.param("s3", step, marks=() if step in SHOWN_IN_S3 else pytest.mark.long) for step in STEPS),
+    ],
+    indirect=["settings"],
+)
 def test_killed_at_any_step_nothing_is_half_visible_and_a_rerun_publishes_once(
     settings, s3_client, monkeypatch, step
 ):
@@ -244,6 +263,7 @@ def test_a_rerun_with_other_answers_leaves_no_row_or_file_of_the_first_attempt(
             assert files == {uri for owner, uri, *_ in load.files if owner == name}
 
 
+@in_s3_too
 def test_a_rerun_that_writes_other_bytes_under_the_same_names_tells_the_table(
     settings, s3_client, monkeypatch
 ):
@@ -272,6 +292,7 @@ def test_a_rerun_that_writes_other_bytes_under_the_same_names_tells_the_table(
     assert len(all_rows(settings)["images"]) == 6
 
 
+@in_s3_too
 def test_loads_published_at_once_all_land_exactly_once(settings, s3_client):
     runs = [small_run(settings, s3_client, name=f"run-{n}") for n in range(4)]
     plans = [run.store() for run in runs]
@@ -454,6 +475,7 @@ def test_s3_gone_in_the_middle_is_a_named_error_and_nothing_is_visible(
     run = small_run(settings, s3_client)
     plan = run.store()
     real = Storage.put_file
+    monkeypatch.setattr(strays, "_OWN_LOCK_SECONDS", 0.5)  # unplugged, it cannot give back its lock
 
     def unplugged(storage: Storage, source: Path, uri: str) -> None:
         if "/labels_l3/" in uri:
@@ -462,6 +484,7 @@ def test_s3_gone_in_the_middle_is_a_named_error_and_nothing_is_visible(
 
     with monkeypatch.context() as patch:
         patch.setattr(Storage, "put_file", unplugged)
+        patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))  # between its retries
         with pytest.raises(PublishError, match=r"Unreachable.*AWS_ENDPOINT_URL_S3.*run again"):
             publish(settings, plan, run.records)
     assert read_loads(settings).num_rows == 0

@@ -27,10 +27,14 @@ from support import planned_runs, published_loads
 from support.planned_runs import Run, answer, content_types, line, weapon_violence
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.long)])
 def settings(request: pytest.FixtureRequest, tmp_path: Path, bucket: str, aws_env: Any) -> Settings:
     made = planned_runs.make_settings(tmp_path, bucket, tables=request.param)
     return replace(made, parquet_mirror=tmp_path / "mirror")
+
+
+in_s3_too = pytest.mark.parametrize("settings", ["local", "s3"], indirect=True)
+"""What S3 could break by itself is shown there in the short suite too."""
 
 
 def published(settings: Settings, s3_client: Any, name: str = "run-a") -> str:
@@ -52,6 +56,7 @@ def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
+@in_s3_too
 def test_a_load_is_queryable_with_every_column_of_the_contract(settings, s3_client):
     load_id = published(settings, s3_client)
     rows = DuckDBWarehouse(settings).load(load_id)
@@ -166,6 +171,7 @@ def test_a_file_that_is_no_duckdb_file_is_named(settings, s3_client):
         DuckDBWarehouse(settings, wait_seconds=0).load(load_id)
 
 
+@in_s3_too
 def test_the_mirror_has_the_published_files_and_nothing_else(settings, s3_client):
     load_ids = [published(settings, s3_client, name) for name in ("run-a", "run-b")]
     mirror = FolderMirror(settings)
@@ -216,6 +222,7 @@ def test_the_mirror_shows_a_load_of_a_table_at_once_or_not_at_all(settings, s3_c
     assert all(len(list(folder.iterdir())) == 1 for folder in folders)
 
 
+@in_s3_too
 def test_the_mirror_completes_a_copy_that_was_cut_off(settings, s3_client):
     load_id = published(settings, s3_client)
     mirror = FolderMirror(settings)
