@@ -65,6 +65,12 @@ class Anomaly:
     repeats: bool = False
 
     @property
+    def place(self) -> str:
+        """Line and image that it is about, to go on after the file's name; "" for the whole file."""
+        line = "" if self.line_number is None else f" line {self.line_number}"
+        return f"{line} ({self.source_ref})" if self.source_ref else line
+
+    @property
     def is_mismatch(self) -> bool:
         """Whether the answers are not those to the question: then no row of the manifest can be trusted.
 

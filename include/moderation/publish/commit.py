@@ -31,8 +31,6 @@ from pyiceberg.table import Table
 from moderation import schema
 from moderation.analyse.record import AnalysisRecord
 from moderation.errors import ModerationError, NeedsAPersonError, TransientError, kin
-from moderation.flatten.reconcile import Anomaly
-from moderation.library_errors import named
 from moderation.plan import ledger, store
 from moderation.plan.plan import Plan
 from moderation.plan.planner import mark_published
@@ -42,11 +40,12 @@ from moderation.settings import Settings
 from moderation.storage import scratch
 from moderation.storage.files import Storage, absolute, spool
 from moderation.storage.lease import Lease, LeaseBusy, LeaseLost
+from moderation.storage.library_errors import named
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.s3_objects import S3Error
 from moderation.tables.catalog import ensure_tables, load_table, open_catalog
 from moderation.tables.faults import TablesError
-from moderation.tables.published import files_named, loads_in, scan
+from moderation.tables.published import files_named, loads_in, row_of, scan
 from moderation.tables.swap import giving_way
 from moderation.tables.writer import DataFile
 
@@ -168,7 +167,7 @@ class _Publisher:
         with scratch.folder(spool_dir, name) if spool_dir else spool(self.settings, name) as folder:
             for attempt in range(_ATTEMPTS):
                 base = loads_in(self.catalog)
-                if found := _row_of(base, self.plan.load_id):
+                if found := row_of(base, self.plan.load_id):
                     return PublishedLoad(load_id=self.plan.load_id, row=found, repeated=True)
                 own = folder / f"attempt-{attempt}"
                 own.mkdir()
@@ -205,7 +204,7 @@ class _Publisher:
         row = load_row(self.plan, built)
 
         def is_overtaken(loads: pa.Table) -> bool:
-            if _row_of(loads, self.plan.load_id):
+            if row_of(loads, self.plan.load_id):
                 return True
             return _keys(self._published_meanwhile(loads, inputs_path)) != _keys(meanwhile)
 
@@ -238,7 +237,7 @@ class _Publisher:
         load = f"load {self.plan.load_id}: nothing is published,"
         if self.stop_on_mismatch and built.mismatch_count:
             places = "; ".join(
-                f"{where}{_place(found)}: {found.kind}: {found.message}" for where, found in built.mismatches
+                f"{where}{found.place}: {found.kind}: {found.message}" for where, found in built.mismatches
             )
             more = built.mismatch_count - len(built.mismatches)
             raise ReconciliationError(
@@ -372,23 +371,12 @@ class _Publisher:
         return f"{absolute(self.settings.tables_uri)}/{relative_path}"
 
 
-def _place(found: Anomaly) -> str:
-    """Line and image that a mismatch is about, to go on after the file's name; "" for the whole file."""
-    line = "" if found.line_number is None else f" line {found.line_number}"
-    return f"{line} ({found.source_ref})" if found.source_ref else line
-
-
 def _keys(rows: pa.Table | None) -> list[str]:
     return sorted(ledger.keys(rows).drop_null().to_pylist()) if rows is not None else []
 
 
 def _ids(loads: pa.Table) -> set[str]:
     return set(loads.column("load_id").to_pylist())
-
-
-def _row_of(loads: pa.Table, load_id: str) -> dict[str, Any] | None:
-    rows = loads.filter(pc.equal(loads.column("load_id"), load_id)).to_pylist()
-    return rows[0] if rows else None
 
 
 @contextmanager

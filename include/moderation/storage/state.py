@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import orjson
 
 from moderation.errors import NeedsAPersonError
-from moderation.storage import s3_objects
 
 T = TypeVar("T")
 
@@ -54,6 +53,9 @@ def read_state(
     :param parse: as for :func:`parse_state`, and so are ``error`` and ``remedy``.
     :raises S3Error: S3 cannot be read.
     """
+    # boto3 is slow to import, and whoever flattens needs none of it.
+    from moderation.storage import s3_objects  # noqa: PLC0415
+
     stored = s3_objects.find(s3, uri)
     if stored is None:
         return None

@@ -51,13 +51,21 @@ def published_load(catalog: Catalog, load_id: str) -> dict[str, Any]:
 
     :raises WarehouseMissingError: it is not published.
     """
-    loads = loads_in(catalog)
-    rows = loads.filter(pc.equal(loads.column("load_id"), load_id)).to_pylist()
-    if not rows:
+    found = row_of(loads_in(catalog), load_id)
+    if found is None:
         raise WarehouseMissingError(
             f"load {load_id!r} is not published; run the publish task of its run first"
         )
-    return rows[0]
+    return found
+
+
+def row_of(loads: pa.Table, load_id: str) -> dict[str, Any] | None:
+    """The load's row; None when it is not among them.
+
+    :param loads: rows of `loads`.
+    """
+    rows = loads.filter(pc.equal(loads.column("load_id"), load_id)).to_pylist()
+    return rows[0] if rows else None
 
 
 def rows_of(load: dict[str, Any], table: TableSpec) -> int:

@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from moderation.cli import main
+from moderation.cli import main, query
 from moderation.errors import WarehouseError
 from moderation.warehouses.reading import open_warehouse
 from support import small_warehouse
