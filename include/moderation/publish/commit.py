@@ -32,12 +32,12 @@ from moderation import schema
 from moderation.analyse.record import AnalysisRecord
 from moderation.errors import ModerationError, NeedsAPersonError, TransientError, kin
 from moderation.flatten.reconcile import Anomaly
-from moderation.library_errors import named
 from moderation.plan import ledger, store
 from moderation.plan.plan import Plan
 from moderation.plan.planner import mark_published
 from moderation.publish.build import BuiltLoad, build_load, complete_records, load_row
 from moderation.publish.strays import drop_strays, turn
+from moderation.reference.library_errors import named
 from moderation.settings import Settings
 from moderation.storage import scratch
 from moderation.storage.files import Storage, absolute, spool

@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
 
 from moderation.errors import ModerationError, NeedsAPersonError, TransientError, kin
-from moderation.library_errors import is_disk_full, named
+from moderation.reference.library_errors import is_disk_full, named
 from moderation.schema import LOADS
 
 

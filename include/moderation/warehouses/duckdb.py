@@ -21,8 +21,8 @@ from moderation.errors import (
     WarehouseUnavailableError,
     WarehouseUnusableError,
 )
-from moderation.library_errors import is_disk_full
 from moderation.policy import sql
+from moderation.reference.library_errors import is_disk_full
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import open_catalog

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
 from moderation.errors import WarehouseError, WarehouseUnusableError, kin
-from moderation.library_errors import named
+from moderation.reference.library_errors import named
 from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage.s3_objects import S3Error

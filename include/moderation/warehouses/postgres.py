@@ -26,7 +26,7 @@ from moderation.errors import (
     WarehouseUnusableError,
     kin,
 )
-from moderation.library_errors import named
+from moderation.reference.library_errors import named
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.tables.catalog import NAMESPACE, open_catalog
