@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from moderation.errors import DefectError, NeedsAPersonError, TransientError
-from moderation.storage.library_errors import named
+from moderation.reference.library_errors import named
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

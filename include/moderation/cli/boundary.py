@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from moderation.cli.output import one_line
 from moderation.errors import DefectError, ModerationError, NeedsAPersonError, TransientError
-from moderation.storage.library_errors import named
+from moderation.reference.library_errors import named
 
 DONE = 0
 SOMETHING_FAILED = 1

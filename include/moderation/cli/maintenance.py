@@ -1,4 +1,4 @@
-"""``moderation publish``, ``compact``, ``rebuild`` and ``files``; what they do is in modules of their own."""
+"""``moderation publish``, ``load``, ``compact``, ``rebuild`` and ``files``; the work is in other rooms."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ def add_parsers(commands: Any) -> None:
         "plan_uri", type=arguments.location, help="s3://…/plan.json, as the run's report names it"
     )
     publish.set_defaults(run=_publish)
+    load = commands.add_parser("load", help="bring every published load that a warehouse lacks into it")
+    load.add_argument("load_id", nargs="?", help="bring this one in, though it is there")
+    load.add_argument("--again", action="store_true", help="bring every load in, though it is there")
+    load.set_defaults(run=_load)
     compact = commands.add_parser(
         "compact", help="merge small files of the tables, expire snapshots, remove what nothing needs"
     )
@@ -53,7 +57,7 @@ def add_parsers(commands: Any) -> None:
     )
     files.add_argument("--until", type=arguments.day, metavar="DAY", help="only days up to this one")
     files.set_defaults(run=_files)
-    for parser in (publish, compact, rebuild, files):
+    for parser in (publish, load, compact, rebuild, files):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -79,6 +83,19 @@ def _publish(settings: Settings, args: argparse.Namespace) -> int:
         "clear the task publish of its run with everything after it: it loads and reports\n"
         f"then see: {settings.command} redo {load.load_id}\n"
     )
+    return DONE
+
+
+def _load(settings: Settings, args: argparse.Namespace) -> int:
+    from moderation import stages  # noqa: PLC0415 - as above
+
+    brought = stages.load(args.load_id, again=args.again, settings=settings)
+    if args.json:
+        print_json(brought)
+        return DONE
+    sys.stdout.writelines(f"{load_id}\n" for load_id in brought)
+    if not brought:
+        sys.stdout.write("no warehouse lacks a published load\n")
     return DONE
 
 

@@ -36,11 +36,11 @@ from moderation.plan.plan import Plan
 from moderation.plan.planner import mark_published
 from moderation.publish.build import BuiltLoad, build_load, complete_records, load_row
 from moderation.publish.strays import drop_strays, turn
+from moderation.reference.library_errors import named
 from moderation.settings import Settings
 from moderation.storage import scratch
 from moderation.storage.files import Storage, absolute, spool
 from moderation.storage.lease import Lease, LeaseBusy, LeaseLost
-from moderation.storage.library_errors import named
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.s3_objects import S3Error
 from moderation.tables.catalog import ensure_tables, load_table, open_catalog

@@ -22,8 +22,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
 
 from moderation.errors import ModerationError, NeedsAPersonError, TransientError, kin
+from moderation.reference.library_errors import is_disk_full, named
 from moderation.schema import LOADS
-from moderation.storage.library_errors import is_disk_full, named
 
 
 class TablesError(ModerationError):

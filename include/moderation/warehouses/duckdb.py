@@ -22,9 +22,9 @@ from moderation.errors import (
     WarehouseUnusableError,
 )
 from moderation.policy import sql
+from moderation.reference.library_errors import is_disk_full
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
-from moderation.storage.library_errors import is_disk_full
 from moderation.tables.catalog import open_catalog
 from moderation.tables.published import published_load
 from moderation.warehouses.base import check_rows

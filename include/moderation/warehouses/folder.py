@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
 from moderation.errors import WarehouseError, WarehouseUnusableError, kin
+from moderation.reference.library_errors import named
 from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
-from moderation.storage.library_errors import named
 from moderation.storage.s3_objects import S3Error
 from moderation.storage.whole_file import whole_file
 from moderation.tables.catalog import open_catalog

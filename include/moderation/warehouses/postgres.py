@@ -26,9 +26,9 @@ from moderation.errors import (
     WarehouseUnusableError,
     kin,
 )
+from moderation.reference.library_errors import named
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec
 from moderation.settings import Settings
-from moderation.storage.library_errors import named
 from moderation.tables.catalog import NAMESPACE, open_catalog
 from moderation.tables.published import published_load
 from moderation.warehouses import sql

@@ -27,7 +27,7 @@ _OF_THE_FILE = (
     duckdb.FatalException,
     duckdb.SerializationException,
 )
-_ANEW = "move it away: the next load task makes it anew, with every published load"
+_ANEW = "if it is damaged, move it away, then `moderation load` makes it anew"
 
 
 @contextmanager

@@ -38,6 +38,7 @@ COMMANDS = {
     "redo": "redo {load}",
     "release": "release s3://{bucket}/work/runs/x/plan-001/plan.json",
     "publish": "publish s3://{bucket}/work/runs/x/plan-001/plan.json",
+    "load": "load",
     "compact": "compact",
     "rebuild": "rebuild",
     "files": "files images",
@@ -49,7 +50,7 @@ COMMANDS = {
 }
 OF_REKOGNITION = ["start-job", "list-jobs", "show-job"]
 OF_S3 = ["upload", "plan", "redo", "release", "publish", "compact", "rebuild", "detect"]
-OF_THE_CATALOG = ["plan", "redo", "compact", "rebuild", "files", "query --published"]
+OF_THE_CATALOG = ["plan", "redo", "load", "compact", "rebuild", "files", "query --published"]
 OF_THE_WAREHOUSE = ["query", "replay", "report-page"]
 
 
@@ -152,7 +153,7 @@ def test_a_profile_that_is_not_there(name: str, place: Place, ends: Callable[...
 @pytest.mark.parametrize("name", OF_S3)
 def test_an_endpoint_that_is_none(name: str, place: Place, ends: Callable[..., None]) -> None:
     place.env.setenv("AWS_ENDPOINT_URL_S3", "nonsense")
-    ends(name, 2, "Invalid endpoint: nonsense", "AWS_")
+    ends(name, 2, "AWS_ENDPOINT_URL_S3='nonsense': expected a URL")
 
 
 @pytest.mark.parametrize("name", OF_REKOGNITION)
@@ -281,7 +282,20 @@ def test_a_warehouse_that_is_missing(name: str, place: Place, ends: Callable[...
 @pytest.mark.parametrize("name", OF_THE_WAREHOUSE)
 def test_a_warehouse_that_is_damaged(name: str, keep: int, place: Place, ends: Callable[..., None]) -> None:
     place.warehouse.write_bytes(place.warehouse.read_bytes()[:keep] + b"noise " * 20_000)
-    ends(name, 2, f"{place.warehouse}: cannot be read", "move it away")
+    ends(name, 2, f"{place.warehouse}: cannot be read", "move it away, then `moderation load`")
+
+
+def test_a_warehouse_that_was_moved_away_is_made_anew(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.warehouse.rename(place.folder / "away.duckdb")
+
+    assert main.main(["load"]) == 0
+    assert capsys.readouterr().out == f"{place.load}\n"
+    assert main.main(["load"]) == 0
+    assert capsys.readouterr().out == "no warehouse lacks a published load\n"
+    assert main.main(["query", "select count(*) as n from images"]) == 0
+    assert " 6 " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", OF_THE_WAREHOUSE)

@@ -9,7 +9,7 @@ import sqlalchemy.exc
 from pyiceberg.exceptions import CommitFailedException
 
 from moderation.errors import DefectError, NeedsAPersonError, TransientError
-from moderation.storage.library_errors import is_disk_full, named
+from moderation.reference.library_errors import is_disk_full, named
 
 
 def answered(code, status=400):
