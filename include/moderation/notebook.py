@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from moderation.query import queries
-from moderation.query.answers import QueryError, resolve
+from moderation.query.answers import QueryError, ask, fence, resolve
 from moderation.settings import Settings
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
@@ -54,12 +54,11 @@ def query(
     else:
         opened = open_warehouse(_file(warehouse), wait_seconds=wait_seconds, **shown)
     with opened as connection:
+        if not published:
+            fence(connection)
         names = [name for name, _ in tables(connection)]
         try:
-            relation = connection.sql(resolve(text, names), params=list(parameters))
-            if relation is None:
-                raise QueryError("this SQL has no answer; ask with SELECT")
-            table = relation.to_arrow_table()
+            table = ask(connection, resolve(text, names), parameters).to_arrow_table()
         except duckdb.Error as error:
             raise QueryError(str(error).strip()) from error
     numbers = [

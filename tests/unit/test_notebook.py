@@ -43,7 +43,7 @@ def test_confidences_keep_every_bit(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("select nothing from images", "nothing"),
-        ("-- nothing to run", "no answer"),
+        ("-- nothing to run", "one statement that answers"),
         ("top_l4", "did you mean top_l3"),
     ],
 )

@@ -17,7 +17,7 @@ import duckdb
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE
 from moderation.query import queries
-from moderation.query.answers import QueryError, export, resolve
+from moderation.query.answers import QueryError, ask, export, fence, resolve
 from moderation.schema import TABLES
 from moderation.settings import MachineSettings, Settings
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
@@ -91,6 +91,7 @@ def _open(args: argparse.Namespace, settings: Settings) -> Iterator[duckdb.DuckD
     else:
         warehouse = args.warehouse or settings.warehouse_path
         with open_warehouse(warehouse, wait_seconds=args.wait, **shown) as connection:
+            fence(connection)
             yield connection
 
 
@@ -113,11 +114,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, args: argparse.Namespace) -> 
 
 def _result(connection: duckdb.DuckDBPyConnection, sql: str, args: argparse.Namespace) -> str:
     """What to print: the rows, or the file that holds them."""
-    relation = connection.sql(sql)
-    if relation is None:  # SET, and other statements that answer nothing
-        if args.output is not None:
-            raise QueryError("this SQL has no answer to write; ask with SELECT")
-        return ""
+    relation = ask(connection, sql)
     if args.output is not None:
         export(relation, args.output)
         return f"{args.output}\n"

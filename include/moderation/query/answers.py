@@ -1,4 +1,4 @@
-"""What a person asks: SQL, a table or a ready query; and the answer as a file."""
+"""What a person asks: SQL, a table or a ready query, which can only look; and the answer as a file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from moderation.errors import NeedsAPersonError
 from moderation.query import queries
 from moderation.storage.whole_file import whole_file
 
+_BATCH_ROWS = 100_000
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_PIVOTS = frozenset({"pivot", "unpivot", "select", "from", "with"})
 _NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w-]*)\s*;?\s*")
 
 
@@ -36,6 +39,60 @@ def resolve(text: str, table_names: Sequence[str] = ()) -> str:
         raise QueryError(f"{error}. Tables: {', '.join(table_names)}") from error
 
 
+def ask(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()
+) -> duckdb.DuckDBPyRelation:
+    """The answer to a person's SQL, which may look at the tables and do nothing else.
+
+    :param connection: one that `fence` has closed: the kind of the statement is only the first of two locks.
+    :raises QueryError: it is not one statement that answers something.
+    :raises duckdb.Error: it is wrong SQL.
+    """
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or not _only_looks(connection, statements[0]):
+        raise QueryError(
+            "a query is one statement that answers: SELECT, FROM, WITH, SHOW, DESCRIBE, EXPLAIN; use -o to "
+            "write the answer to a file"
+        )
+    relation = connection.sql(sql, params=list(parameters))
+    if relation is None:
+        raise QueryError("this SQL has no answer; ask with SELECT")
+    return relation
+
+
+def _only_looks(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
+    if statement.type == duckdb.StatementType.SELECT:
+        return True
+    begins = re.match(r"\s*(explain(?:\s+analyze)?|\w+)", _COMMENTS.sub(" ", statement.query), re.IGNORECASE)
+    word = begins[1].lower() if begins else ""
+    if statement.type == duckdb.StatementType.EXPLAIN and begins:
+        # EXPLAIN ANALYZE carries out what it explains.
+        explained = _COMMENTS.sub(" ", statement.query)[begins.end() :]
+        inner = connection.extract_statements(explained)
+        return len(inner) == 1 and inner[0].type == duckdb.StatementType.SELECT
+    # PIVOT is several statements to DuckDB; so is a COPY of one.
+    return statement.type == duckdb.StatementType.MULTI and word in _PIVOTS
+
+
+def fence(connection: duckdb.DuckDBPyConnection, *, readable: Sequence[str] = ()) -> None:
+    """Let the connection reach its own database and these files alone, for good.
+
+    No file can be read or written, no database attached, no extension fetched, no setting changed.
+
+    :param readable: paths or ``s3://`` addresses of files that views read.
+    """
+    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in readable)
+    for setting in (
+        f"allowed_paths = [{listed}]",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "python_enable_replacements = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"SET {setting}")
+
+
 def export(relation: duckdb.DuckDBPyRelation, target: Path) -> None:
     """Write all rows to ``target``, CSV or Parquet by its ending; the file appears whole or not at all.
 
@@ -44,10 +101,14 @@ def export(relation: duckdb.DuckDBPyRelation, target: Path) -> None:
     if target.suffix.lower() not in {".csv", ".parquet"}:
         raise QueryError(f"{target}: the name must end in .csv or .parquet")
     try:
-        with whole_file(target) as unfinished:
+        # The connection that was asked may write nothing, so another one does.
+        with whole_file(target) as unfinished, duckdb.connect() as writer:
+            writer.execute("SET TimeZone = 'UTC'")
+            writer.register("answer", relation.to_arrow_reader(_BATCH_ROWS))
+            answer = writer.table("answer")
             if target.suffix.lower() == ".csv":
-                relation.write_csv(str(unfinished))
+                answer.write_csv(str(unfinished))
             else:
-                relation.write_parquet(str(unfinished), compression="zstd")
+                answer.write_parquet(str(unfinished), compression="zstd")
     except OSError as error:
         raise QueryError(f"{target}: cannot be written: {error.strerror or error}") from error

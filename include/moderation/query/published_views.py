@@ -17,6 +17,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from moderation.errors import WarehouseMissingError
+from moderation.query.answers import fence
 from moderation.schema import TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.storage.files import absolute, is_s3, local_path
@@ -37,6 +38,8 @@ def open_published(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with a view for each table and ``labels``, closed at the end of the block. Times are UTC.
 
+    It reaches the published files and nothing else, and no setting of it can be changed.
+
     :param load_id: show only this load.
     :param since: show only days from this one on; files of other days are not even listed.
     :param until: show only days up to this one.
@@ -50,7 +53,7 @@ def open_published(
             connection.register_filesystem(_s3_files())
         try:
             with open_catalog(settings) as catalog:
-                _make_views(connection, catalog, settings, since, until)
+                readable = _make_views(connection, catalog, settings, since, until)
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             raise TablesDamagedError(
                 f"the published files cannot be read: {str(error).strip().partition(chr(10))[0]}; if one is "
@@ -59,6 +62,7 @@ def open_published(
         connection.execute(labels_view())
         if load_id is not None:
             show_only(connection, settings.tables_uri, load_id=load_id)
+        fence(connection, readable=readable)
         yield connection
     finally:
         connection.close()
@@ -100,17 +104,22 @@ def _make_views(
     settings: Settings,
     since: date | None,
     until: date | None,
-) -> None:
+) -> list[str]:
+    """Make the views; returns the files that they read, as DuckDB is told of them."""
     where = days_condition(since, until)
+    readable: list[str] = []
     for name, (table, uris) in _snapshots(catalog, since, until).items():
         spec = TABLES[name]
         widened = table is not None and len(table.schemas()) > 1
         told = not widened and not _is_named_above(spec, settings.tables_uri)
-        source = _source(spec, [_path(uri) for uri in uris], columns_in_folders=told)
+        paths = [_path(uri) for uri in uris]
+        readable += paths
+        source = _source(spec, paths, columns_in_folders=told)
         connection.execute(
             f"CREATE VIEW {name} AS SELECT {', '.join(spec.schema.names)} FROM {source}"  # noqa: S608 - names of ours
             + (f" WHERE {where}" if where else "")
         )
+    return readable
 
 
 def _is_named_above(spec: TableSpec, tables_uri: str) -> bool:

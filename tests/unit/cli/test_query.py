@@ -212,11 +212,83 @@ def test_ctrl_c_ends_a_slow_query_soon(run: Command, sigint: None, monkeypatch: 
 
     schema = pyarrow.schema([("n", pyarrow.int64())])
     reader = pyarrow.RecordBatchReader.from_batches(schema, rows_without_end())
-    monkeypatch.setattr(query, "endless", reader, raising=False)  # DuckDB finds it where the SQL is run
+    real = query.fence
+
+    def fence(connection: duckdb.DuckDBPyConnection) -> None:
+        real(connection)
+        connection.register("endless", reader)
+
+    monkeypatch.setattr(query, "fence", fence)
     presser = threading.Thread(target=press_ctrl_c, daemon=True)
     presser.start()
     assert run("select count(*) as n from endless a, range(1000000) b where hash(a.n, b.range) = 7") == 130
     presser.join()
+
+
+FILES = (
+    "read_text", "read_blob", "read_csv", "read_csv_auto", "read_json", "read_json_auto", "read_ndjson",
+    "read_json_objects", "read_ndjson_objects", "read_parquet", "parquet_scan", "parquet_metadata",
+    "parquet_schema", "parquet_file_metadata", "parquet_kv_metadata", "sniff_csv", "glob", "read_duckdb",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *(f"SELECT * FROM {function}('{{secret}}')" for function in FILES),
+        "SELECT * FROM '{secret}'",
+        "COPY (SELECT 1) TO '{secret}'",
+        "COPY images TO '{warehouse}'",
+        "COPY (PIVOT (SELECT 1 AS a, 2 AS b) ON a USING sum(b)) TO '{secret}'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{secret}'",
+        "/* look */ EXPLAIN ANALYZE COPY (SELECT 1) TO '{secret}'",
+        "EXPORT DATABASE '{secret}.d'",
+        "ATTACH '{secret}.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SELECT * FROM sqlite_scan('{secret}', 't')",
+        "SET enable_external_access = true",
+        "RESET lock_configuration",
+        "SET threads = 1",
+        "PRAGMA database_list",
+        "SELECT 1; COPY (SELECT 1) TO '{secret}'",
+        "CREATE TEMP TABLE t AS SELECT 1",
+        "DELETE FROM images",
+        "CALL pragma_version()",
+        "SELECT * FROM query('COPY (SELECT 1) TO ''x.csv'' ')",
+        "FROM secret",
+    ],
+)
+def test_a_query_can_look_at_the_tables_and_do_nothing_else(
+    run: Command, capsys: pytest.CaptureFixture[str], tmp_path: Path, warehouse: Path, sql: str
+) -> None:
+    file = tmp_path / "secret.csv"
+    file.write_text("password\nhunter2\n")
+    before = (file.read_bytes(), warehouse.read_bytes(), sorted(tmp_path.iterdir()))
+    assert run(sql.format(secret=file, warehouse=warehouse)) == 2
+    told = capsys.readouterr()
+    assert "hunter2" not in told.out + told.err
+    assert (file.read_bytes(), warehouse.read_bytes(), sorted(tmp_path.iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "FROM images",
+        "TABLE images",
+        "SHOW TABLES",
+        "DESCRIBE images",
+        "SUMMARIZE images",
+        "EXPLAIN SELECT * FROM images",
+        "EXPLAIN ANALYZE SELECT * FROM images",
+        "PIVOT images ON status USING count(*)",
+        "WITH a AS (SELECT 1 AS n) SELECT * FROM a",
+        "VALUES (1)",
+        "-- a remark\nSELECT 1",
+    ],
+)
+def test_every_way_to_look_is_taken(run: Command, sql: str) -> None:
+    assert run(sql) == 0
 
 
 def test_csv_holds_every_row(run: Command, tmp_path: Path) -> None:
@@ -256,7 +328,7 @@ def test_an_export_of_nothing_is_refused(
     assert run("-o", str(target)) == 2
     assert "needs a query" in capsys.readouterr().err
     assert run("-- nothing", "-o", str(target)) == 2
-    assert "no answer to write" in capsys.readouterr().err
+    assert "one statement that answers" in capsys.readouterr().err
     assert not target.exists()
 
 
@@ -274,7 +346,7 @@ def test_a_failing_export_keeps_the_former_file(run: Command, tmp_path: Path) ->
         ("selec 1", "syntax error"),
         ("top_l4", "did you mean top_l3"),
         ("select nothing from images", "nothing"),
-        ("delete from images", "read-only"),
+        ("delete from images", "one statement that answers"),
         ("   ", "no SQL"),
     ],
 )
