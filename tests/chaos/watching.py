@@ -18,12 +18,13 @@ from moderation.settings import Settings
 from moderation.storage.files import Storage, is_s3, local_path
 from moderation.storage.s3_objects import S3Error
 from moderation.tables.catalog import load_table, open_catalog
+from moderation.tables.faults import TablesError
 
 Digests = dict[str, dict[str, tuple[int, int]]]
 """By table and load: how many rows, and the sum of their hashes without ``load_id``."""
 
 _DATA = tuple(name for name in schema.TABLES if name != schema.LOADS.name)
-_PASSING = (OSError, duckdb.IOException, duckdb.InvalidInputException)
+_PASSING = (OSError, TablesError, duckdb.IOException, duckdb.InvalidInputException)
 """What a reader meets that lists files and finds one gone: it looks again."""
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -66,7 +65,9 @@ def catalog_faults(uri: str) -> Iterator[None]:
         ) from error
     except SQLAlchemyError as error:
         text = _first_line(getattr(error, "orig", None) or error)
-        raise TablesDamagedError(f"{_place(uri)} is damaged: {text}; {_made_anew(uri)}") from error
+        raise TablesDamagedError(
+            f"{_place(uri)} is damaged: {text}; if MODERATION_CATALOG_URI is right, {_made_anew(uri)}"
+        ) from error
     except (BotoCoreError, ClientError) as error:
         raise kin(TablesError, like=named(error) or error)(f"{_place(uri)}: {named(error)}") from error
     except CommitFailedException as error:
@@ -93,7 +94,8 @@ def metadata_faults(catalog: Catalog, table: str) -> Iterator[None]:
     except (ModerationError, SQLAlchemyError, BotoCoreError, ClientError, NoSuchTableError, MemoryError):
         raise
     except Exception as error:  # damaged JSON and Avro raise whatever their readers stumble over
-        _raise(error, f"Iceberg's metadata of {table}", _made_anew(catalog.properties.get("uri", "glue")))
+        anew = _made_anew(catalog.properties.get("uri", "glue"))
+        raise _fault(error, f"Iceberg's metadata of {table}", anew) from error
 
 
 def planned_files(
@@ -122,18 +124,28 @@ def open_parquet(table: Table, uri: str, *, pre_buffer: bool = False) -> Iterato
     except (OSError, pa.ArrowException) as error:
         if is_disk_full(error):  # of what is written meanwhile
             raise
+        if _is_replaced(table, uri):
+            raise TablesUnavailableError(f"{uri} was replaced while it was to be read; run again") from error
+        # A rebuild reads `loads` before it writes anything.
         is_of_loads = table.name()[-1] == LOADS.name
-        remedy = (
-            _made_anew(table.catalog.properties.get("uri", "glue")) if is_of_loads else _REBUILT.format("it")
-        )
-        _raise(error, uri, remedy)
+        anew = _made_anew(table.catalog.properties.get("uri", "glue"))
+        raise _fault(error, uri, anew if is_of_loads else _REBUILT.format("it")) from error
 
 
-def _raise(error: Exception, what: str, remedy: str) -> Any:
+def _is_replaced(table: Table, uri: str) -> bool:
+    """Whether the table needs the file no more: the next attempt of a killed publish removes its files."""
+    try:
+        now = table.catalog.load_table(table.name())
+        return all(task.file.file_path != uri for task in now.scan().plan_files())
+    except Exception:  # then more is wrong, and what the file's own error tells is true
+        return False
+
+
+def _fault(error: Exception, what: str, remedy: str) -> TablesError:
     known = named(error) if isinstance(error, OSError) else None
     if isinstance(known, TransientError):
-        raise TablesUnavailableError(f"{what} cannot be reached: {known}") from error
-    raise TablesDamagedError(f"{what} cannot be read: {_first_line(error)}; {remedy}") from error
+        return TablesUnavailableError(f"{what} cannot be reached: {known}")
+    return TablesDamagedError(f"{what} cannot be read: {_first_line(error)}; {remedy}")
 
 
 _CHECK = "check MODERATION_CATALOG_URI, the rights and the room on the disk"

@@ -11,10 +11,13 @@ import pytest
 
 from moderation.cli import main
 from moderation.publish.commit import publish
+from moderation.schema import IMAGES
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.files import local_path
-from moderation.tables.faults import TablesDamagedError
+from moderation.tables.catalog import load_table, open_catalog
+from moderation.tables.faults import TablesDamagedError, TablesUnavailableError, open_parquet
+from moderation.tables.swap import data_files, swap
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected
 
@@ -87,6 +90,22 @@ def test_a_published_file_is_made_anew_by_a_rebuild(
 
     assert main.main(["rebuild"], settings=published) == 0
     assert same(expected(published), before)
+
+
+def test_a_file_that_is_replaced_while_it_is_to_be_read_is_nobodys_to_mend(published: Settings) -> None:
+    with open_catalog(published) as reader, open_catalog(published) as other:
+        table, there = load_table(reader, IMAGES), load_table(other, IMAGES)
+        assert table is not None
+        assert there is not None
+        (file, *_) = data_files(there)
+        swap(there, out=[file], into=[], properties={})
+        local_path(file.file_path).unlink()
+
+        with (
+            pytest.raises(TablesUnavailableError, match=r"was replaced .* run again"),
+            open_parquet(table, file.file_path),
+        ):
+            pass
 
 
 def same(found: dict[str, pa.Table], before: dict[str, pa.Table]) -> bool:
