@@ -9,6 +9,8 @@ from typing import Any
 from chaos import points
 from chaos.points import Point
 
+IN_SUITE, IN_SUITE_LONG = range(8), range(8, 12)
+"""The seeds that the tests run, short and long."""
 _LOST = {"kind": "lost_answer", "count": 2}
 STORM = "throttle storm, 30 % for 60 s"
 SERVICE_FAULTS: dict[str, list[dict[str, Any]]] = {

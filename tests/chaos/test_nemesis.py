@@ -1,4 +1,8 @@
-"""A dozen seeds of the nemesis and a dozen killed publishes; ``make chaos`` runs two hundred of each."""
+"""
+Eight seeds of the nemesis and a dozen killed publishes; ``make chaos`` runs two hundred of each.
+
+Four more seeds run with the long tests.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ airflow_home.prepare()
 
 from chaos.nemesis import Nemesis  # noqa: E402 - airflow must not be imported before its home is set
 from chaos.publishes import Publishes  # noqa: E402
-from chaos.scenarios import scenario  # noqa: E402
+from chaos.scenarios import IN_SUITE, IN_SUITE_LONG, scenario  # noqa: E402
 from chaos.servers import Servers  # noqa: E402
 
 pytestmark = [pytest.mark.slow]
@@ -25,7 +29,9 @@ def nemesis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nemesis]:
         yield Nemesis(folder, servers)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [*IN_SUITE, *(pytest.param(seed, marks=pytest.mark.long) for seed in IN_SUITE_LONG)]
+)
 def test_killed_and_disturbed_a_run_ends_with_the_same_tables_paid_once(nemesis: Nemesis, seed: int) -> None:
     outcome = nemesis.run(scenario(seed))
     assert outcome.broken is None

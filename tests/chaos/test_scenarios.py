@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from chaos.scenarios import everything, scenario
+import pytest
+
+from chaos.scenarios import IN_SUITE, IN_SUITE_LONG, everything, scenario
 
 
 def test_two_hundred_seeds_are_meant_to_meet_every_fault_several_times() -> None:
@@ -16,8 +18,9 @@ def test_a_seed_always_means_the_same() -> None:
     assert [scenario(seed) for seed in range(20)] == [scenario(seed) for seed in range(20)]
 
 
-def test_the_twelve_seeds_of_the_suite_meet_every_kind_of_fault() -> None:
-    some = [scenario(seed) for seed in range(12)]
+@pytest.mark.parametrize("seeds", [IN_SUITE, range(IN_SUITE_LONG.stop)], ids=["eight", "twelve"])
+def test_the_twelve_seeds_of_the_suite_meet_every_kind_of_fault(seeds: range) -> None:
+    some = [scenario(seed) for seed in seeds]
     assert all(entry.kills for entry in some)
     assert {entry.backend for entry in some} == {"bulk", "detect"}
     assert {entry.tables for entry in some} == {"s3", "local"}

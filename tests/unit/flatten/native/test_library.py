@@ -32,6 +32,8 @@ class TestChoice:
             Path(library.__file__).parent, folder, ignore=shutil.ignore_patterns("build", "__py*")
         )
         monkeypatch.setattr(library, "_HERE", folder)
+        quickly = ["-O0" if flag.startswith("-O") else flag for flag in library._FLAGS]
+        monkeypatch.setattr(library, "_FLAGS", quickly)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         return folder
 
