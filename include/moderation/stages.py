@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moderation.adapters.status import AdapterUnusableError, check_adapter
-from moderation.analyse import backend as backends
-from moderation.analyse import bulk
+from moderation.analyse import backend, bulk
 from moderation.errors import WarehouseMissingError
 from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan, mark_published, renew_claim
@@ -140,7 +139,7 @@ def job_arguments(
                 raise
         if plan.inputs_uri:  # a dry run wrote none
             check_manifests(plan, s3=client)
-        choice = backends.choose(plan, settings=settings, s3=client, rekognition=rekognition)
+        choice = backend.choose(plan, settings=settings, s3=client, rekognition=rekognition)
     log.info("%s", _spending(plan, choice.backend, None).text())
     return [_arguments(plan, manifest) for manifest in plan.manifests if not choice.uses_detect(manifest)]
 
@@ -155,7 +154,7 @@ def spending(plan_uri: str, *, max_cost_usd: float | None, settings: Settings | 
     with s3_objects.open_client(settings) as client:
         plan = load_plan(plan_uri, s3=client)
         forget_stop(plan, s3=client)
-        choice = backends.read_choice(plan, s3=client)
+        choice = backend.read_choice(plan, s3=client)
         try:
             return _spending(plan, choice.backend if choice else plan.backend, max_cost_usd)
         except PlanError as error:
@@ -204,7 +203,7 @@ def detect_arguments(
     settings = settings or Settings.from_env()
     with s3_objects.open_client(settings) as client:
         plan = load_plan(plan_uri, s3=client)
-        left = backends.fall_back(
+        left = backend.fall_back(
             plan,
             [job_id for job_id in job_ids if job_id],
             settings=settings,
@@ -221,7 +220,7 @@ def goes_to_single_calls(plan_uri: str, manifest_uri: str, *, settings: Settings
     settings = settings or Settings.from_env()
     with s3_objects.open_client(settings) as client:
         plan = load_plan(plan_uri, s3=client)
-        choice = backends.read_choice(plan, s3=client)
+        choice = backend.read_choice(plan, s3=client)
     taken = [manifest.uri for manifest in plan.manifests if choice and choice.uses_detect(manifest)]
     return manifest_uri in taken
 
@@ -273,7 +272,7 @@ def publish(
     with s3_objects.open_client(settings) as client:
         prove_history(settings, s3=client)
         forget_stop(plan, s3=client)
-        records = backends.collect_records(
+        records = backend.collect_records(
             plan,
             [job_id for job_id in job_ids if job_id],
             s3=client,

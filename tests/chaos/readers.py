@@ -14,6 +14,7 @@ from moderation.settings import Settings
 from moderation.storage.files import Storage, is_s3, local_path
 from moderation.tables.catalog import open_catalog
 from moderation.tables.published import loads_in, read_load
+from support.published_loads import expected
 
 VOLATILE = {
     "images": ("job_id", "moderated_at"),
@@ -123,17 +124,7 @@ def snapshot(settings: Settings, folder: str) -> Rows:
 
     :param folder: the run's own part of the addresses, which is made the same for all.
     """
-    with open_catalog(settings) as catalog:
-        loads = loads_in(catalog).to_pylist()
-        rows: Rows = {
-            name: [
-                row
-                for load in loads
-                for batch in read_load(catalog, table, load)
-                for row in batch.to_pylist()
-            ]
-            for name, table in schema.TABLES.items()
-        }
+    rows: Rows = {name: table.to_pylist() for name, table in expected(settings).items()}
     for name, table_rows in rows.items():
         for row in table_rows:
             for column in ("manifest_uri", "results_uri", "summary_uri"):

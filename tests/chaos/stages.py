@@ -12,15 +12,14 @@ import tenacity
 from chaos.attempt import LOGICAL_TIME, context
 from moderation import stages
 from moderation.analyse import bulk
-from moderation.analyse.detect import records as detect_records
 from moderation.analyse.detect.budget import FixedBudget
+from moderation.analyse.detect.records import request_of
 from moderation.analyse.detect.request import DetectOptions
 from moderation.analyse.detect.run import run_manifest
 from moderation.plan import planner
 from moderation.plan.request import PlanRequest
 from moderation.plan.store import load_plan
-from moderation.publish import commit as publishing
-from moderation.publish import strays
+from moderation.publish import commit, strays
 from moderation.report import run_report
 from moderation.report.page import charts
 from moderation.settings import Settings
@@ -72,7 +71,7 @@ def detect(*, plan_uri: str, index: int, folder: str, slowly: bool = False) -> s
     settings = Settings.from_env()
     plan = load_plan(plan_uri, settings=settings)
     outcome = run_manifest(
-        detect_records.request_of(plan, plan.manifests[index]),
+        request_of(plan, plan.manifests[index]),
         settings=settings,
         budget=FixedBudget(rate),
         quota=rate,
@@ -104,7 +103,7 @@ def publish_part(*, plan_uri: str, left_out: int) -> str:
     hook = RekognitionHook()
     records = bulk.collect_records(plan, [], describe_job=hook.describe_job, list_jobs=hook.list_jobs)
     known = records[: len(records) - left_out]
-    return publishing.publish(settings, plan, known, stop_on_mismatch=True).load_id
+    return commit.publish(settings, plan, known, stop_on_mismatch=True).load_id
 
 
 def load(*, load_id: str | None) -> str | None:

@@ -13,7 +13,7 @@ from local_aws.rekognition import launch
 from local_aws.rekognition.launch import Rekognition
 from local_aws.rekognition.settings import ServerSettings
 from local_aws.seaweedfs import Credentials, SeaweedFS
-from support import rekognition_server as support
+from support import rekognition_server as offline
 
 StartRekognition = Callable[..., Rekognition]
 
@@ -24,9 +24,9 @@ def rekognition_server(
 ) -> Iterator[Rekognition]:
     """One server without quotas for all tests that leave it as they found it."""
     folder = tmp_path_factory.mktemp("rekognition")
-    settings = support.quick()
+    settings = offline.quick()
     with launch.start(
-        folder, credentials, s3_server.endpoint_url, settings=settings, python_path=[support.TESTS]
+        folder, credentials, s3_server.endpoint_url, settings=settings, python_path=[offline.TESTS]
     ) as server:
         yield server
 
@@ -34,7 +34,7 @@ def rekognition_server(
 @pytest.fixture
 def rekognition(rekognition_server: Rekognition, credentials: Credentials) -> Iterator[Any]:
     """A boto3 client of the shared server; every answer is checked against its shape."""
-    with support.client(rekognition_server, credentials) as client:
+    with offline.client(rekognition_server, credentials) as client:
         yield client
 
 
@@ -57,8 +57,8 @@ def start_rekognition(
                 state or tmp_path / "rekognition",
                 keys or credentials,
                 s3_endpoint_url or s3_server.endpoint_url,
-                settings=settings or support.quick(),
-                python_path=[support.TESTS],
+                settings=settings or offline.quick(),
+                python_path=[offline.TESTS],
                 **options,
             )
             return stack.enter_context(server)

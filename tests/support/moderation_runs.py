@@ -31,7 +31,7 @@ from moderation import schema
 from moderation.plan.plan import Plan
 from moderation.plan.store import load_plan
 from moderation.settings import Settings
-from moderation.storage import s3_objects as s3
+from moderation.storage import s3_objects
 from moderation.tables import catalog, published
 from support import airflow_runs, pictures
 from support import rekognition_server as offline
@@ -74,11 +74,11 @@ class World:
 
     def text(self, dag_run: DagRun) -> str:
         """The run's report for a terminal."""
-        return s3.read_text(self.s3, self.plan(dag_run).report_uri)
+        return s3_objects.read_text(self.s3, self.plan(dag_run).report_uri)
 
     def completion(self, dag_run: DagRun) -> dict[str, Any]:
         """The run's completion report."""
-        found: dict[str, Any] = json.loads(s3.read(self.s3, self.plan(dag_run).completion_uri).body)
+        found: dict[str, Any] = json.loads(s3_objects.read(self.s3, self.plan(dag_run).completion_uri).body)
         return found
 
     def states(self, dag_run: DagRun) -> dict[str, set[str]]:

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from support import postgres_server as support
-from support.postgres_server import Postgres
+from support.postgres_server import Postgres, running
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
-    with support.running() as server:
+    with running() as server:
         yield server
 
 

@@ -11,7 +11,7 @@ from pyiceberg.exceptions import CommitFailedException
 
 from moderation.cli import jobs, main
 from moderation.settings import Settings
-from moderation.storage import lease as leases
+from moderation.storage import lease
 from moderation.tables import swap
 from support.fake_s3 import FakeS3
 
@@ -38,11 +38,11 @@ def clock() -> Clock:
 
 
 def test_the_wait_for_a_lock_that_is_never_freed_ends(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "time", clock)
+    monkeypatch.setattr(lease, "time", clock)
     s3 = FakeS3()  # its clock stands still, so the lock never runs out
-    with leases.hold(s3, LOCK, owner="keeps it"):
+    with lease.hold(s3, LOCK, owner="keeps it"):
         begun = clock.now
-        with pytest.raises(leases.LeaseBusy, match="keeps it"), leases.hold(s3, LOCK, owner="b", wait=300.0):
+        with pytest.raises(lease.LeaseBusy, match="keeps it"), lease.hold(s3, LOCK, owner="b", wait=300.0):
             pass
     assert 300 <= clock.now - begun <= 302
 

@@ -32,7 +32,7 @@ from moderation.flatten.parsed_block import Outcome
 from moderation.flatten.reconcile import OUTCOME_TEXT, Reconciliation
 from moderation.flatten.row_columns import image_columns, label_columns
 from moderation.flatten.summary import SummaryError
-from moderation.reference import error_codes as codes
+from moderation.reference import error_codes
 
 NOT_STARTED = "NotStarted"
 """Code of images whose manifest has no job and no other reason."""
@@ -174,7 +174,7 @@ def _errors(manifest: Manifest) -> tuple[pa.Array, pa.Array]:
             line = int(state.bad_line[row])
             text = OUTCOME_TEXT[Outcome(lines.column("outcome")[line].as_py())]
             number = lines.column("line_number")[line]
-            reason = codes.MALFORMED_RESULT, f"line {number} of the results: {text}"
+            reason = error_codes.MALFORMED_RESULT, f"line {number} of the results: {text}"
         else:
             reason = missing
         for column, value in enumerate(reason):
@@ -185,8 +185,8 @@ def _errors(manifest: Manifest) -> tuple[pa.Array, pa.Array]:
 
 def _missing_reason(record: AnalysisRecord) -> tuple[str, str | None]:
     if record.status is JobStatus.SUCCEEDED:
-        return codes.RESULT_MISSING, "the job gave neither a result nor an error for this image"
-    code = codes.canonical(record.failure_code) if record.failure_code else NOT_STARTED
+        return error_codes.RESULT_MISSING, "the job gave neither a result nor an error for this image"
+    code = error_codes.canonical(record.failure_code) if record.failure_code else NOT_STARTED
     text = "the job failed" if record.status is JobStatus.FAILED else "no job was started for the manifest"
     return code, record.failure_message or text
 

@@ -33,9 +33,8 @@ from moderation.publish.build import build_load, complete_records, load_row
 from moderation.publish.commit import published_since
 from moderation.schema import JOBS, LOADS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
-from moderation.storage import files as storage
 from moderation.storage import s3_objects
-from moderation.storage.files import Storage, absolute, spool
+from moderation.storage.files import Storage, absolute, is_s3, local_path, spool
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.state import read_state
 from moderation.tables.catalog import ensure_table, load_table, open_catalog, unknown_columns
@@ -372,8 +371,8 @@ def other_tables(settings: Settings, tables_uri: str, catalog_uri: str | None) -
     if absolute(tables_uri) == absolute(settings.tables_uri):
         raise RebuildError(f"--into {tables_uri} is where the tables are; leave it out to rebuild in place")
     if catalog_uri is None:
-        if not storage.is_s3(tables_uri):
-            catalog_uri = f"sqlite:///{storage.local_path(tables_uri) / '_iceberg' / 'catalog.db'}"
+        if not is_s3(tables_uri):
+            catalog_uri = f"sqlite:///{local_path(tables_uri) / '_iceberg' / 'catalog.db'}"
         elif settings.catalog_uri.startswith("sqlite:///"):
             digest = hashlib.sha256(tables_uri.encode()).hexdigest()[:8]
             catalog_uri = f"{settings.catalog_uri.removesuffix('.db')}-{digest}.db"

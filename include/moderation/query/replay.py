@@ -10,7 +10,7 @@ from __future__ import annotations
 import duckdb
 
 from moderation.errors import NeedsAPersonError
-from moderation.policy import sql as replay_views
+from moderation.policy import sql
 from moderation.policy.rules import Policy
 
 
@@ -21,7 +21,7 @@ class ReplayError(NeedsAPersonError):
 def replay(
     connection: duckdb.DuckDBPyConnection, *, min_confidence: float, policy: Policy | None = None
 ) -> duckdb.DuckDBPyRelation:
-    """History as it would be: ``images_at``, or with a policy `replay_views.decisions`.
+    """History as it would be: ``images_at``, or with a policy `sql.decisions`.
 
     :param connection: of a warehouse, may be read-only.
     :param min_confidence: percent.
@@ -30,7 +30,7 @@ def replay(
     if not 0 <= min_confidence <= 100:
         raise ReplayError(f"--min-confidence {min_confidence:g}: expected 0 to 100")
     try:
-        for statement in replay_views.macros(temporary=True):
+        for statement in sql.macros(temporary=True):
             connection.execute(statement)
         return connection.sql(history_sql(policy), params={"threshold": min_confidence})
     except duckdb.CatalogException as error:
@@ -40,4 +40,4 @@ def replay(
 
 def history_sql(policy: Policy | None) -> str:
     """The query of `replay`; it has one parameter, ``threshold``."""
-    return "SELECT * FROM images_at($threshold)" if policy is None else replay_views.decisions(policy)
+    return "SELECT * FROM images_at($threshold)" if policy is None else sql.decisions(policy)

@@ -25,7 +25,6 @@ from moderation.report.spent import Spent, spent_so_far
 from moderation.report.text import to_text
 from moderation.settings import Settings
 from moderation.storage import s3_objects
-from moderation.storage import s3_objects as s3
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.whole_file import write_whole
 
@@ -208,10 +207,12 @@ def _write(settings: Settings, plan: Plan, text: str, found: dict[str, Any]) -> 
     redo = _redo_command(settings, found["load_id"])
     page = completion_page.render(found, json_name=plan.completion_uri.rpartition("/")[2], redo_command=redo)
     data = completion.encode(found)
-    with s3.open_client(settings) as client:
-        s3.put(client, plan.completion_uri, data, content_type="application/json")
-        s3.put(client, completion.page_uri(plan), page.encode(), content_type="text/html; charset=utf-8")
-        s3.put(client, plan.report_uri, text.encode(), content_type="text/plain; charset=utf-8")
+    with s3_objects.open_client(settings) as client:
+        s3_objects.put(client, plan.completion_uri, data, content_type="application/json")
+        s3_objects.put(
+            client, completion.page_uri(plan), page.encode(), content_type="text/html; charset=utf-8"
+        )
+        s3_objects.put(client, plan.report_uri, text.encode(), content_type="text/plain; charset=utf-8")
     if settings.report_dir:
         _keep_here(_local_page(settings.report_dir, plan), page, data)
     log.info("%s\n%s", plan.report_uri, text)
@@ -250,7 +251,7 @@ def _write_page(settings: Settings, load_id: str) -> str | None:
 
 
 def _price(settings: Settings, plan: Plan, limit: float | None) -> str:
-    with s3.open_client(settings) as client:
+    with s3_objects.open_client(settings) as client:
         choice = read_choice(plan, s3=client)
     backend = choice.backend if choice else plan.backend
     # A limit that is none was refused before; the report must come all the same.

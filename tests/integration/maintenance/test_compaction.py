@@ -21,7 +21,7 @@ from moderation.cli import main
 from moderation.errors import WarehouseError
 from moderation.maintenance import cleaning, compaction
 from moderation.maintenance.compaction import compact
-from moderation.publish import commit as publishing
+from moderation.publish import commit
 from moderation.publish.commit import publish
 from moderation.query.published_views import open_published
 from moderation.settings import Settings
@@ -33,16 +33,13 @@ from moderation.tables.published import files_of_load, known_load_ids, published
 from moderation.tables.swap import data_files
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
+from support.killed import killed_at
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected, publish_odd, publish_plain, rows
 
 pytestmark = pytest.mark.slow
 DATA_TABLES = ("images", "labels_l1", "labels_l2", "labels_l3", "jobs")
 AT_ONCE = timedelta(0)
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it."""
 
 
 def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
@@ -67,14 +64,8 @@ def unfinished_run(settings: Settings, s3_client: Any, monkeypatch: pytest.Monke
     refs = [f"s3://archive/unfinished/{n}.jpg" for n in range(3)]
     run.manifest(refs, b"\n".join(line(ref, answer(weapon_violence())) for ref in refs))
 
-    def die(at: str) -> None:
-        if at == step:
-            raise Killed(at)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(publishing, "reached", die)
-        with pytest.raises(Killed):
-            publish(settings, run.store(), run.records)
+    with killed_at(step, commit):
+        publish(settings, run.store(), run.records)
     return run
 
 
@@ -117,14 +108,8 @@ def test_the_same_files_give_the_same_compacted_bytes(local_settings, s3_client,
     for number in range(2):
         publish_plain(settings, s3_client, f"plain-{number}")
 
-    def die(step: str) -> None:
-        if step == "uploaded images":
-            raise Killed(step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(compaction, "reached", die)
-        with pytest.raises(Killed):
-            compact(settings)
+    with killed_at("uploaded images", compaction):
+        compact(settings)
     (written,) = local_path(settings.tables_uri).rglob("images/**/compacted-*.parquet")
     body = written.read_bytes()
     compact(settings)
@@ -149,14 +134,8 @@ def test_killed_at_any_step_readers_see_the_same_and_a_rerun_finishes(
         publish_plain(settings, s3_client, f"plain-{number}")
     before = contents(settings)
 
-    def die(at: str) -> None:
-        if at == step:
-            raise Killed(at)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(compaction, "reached", die)
-        with pytest.raises(Killed):
-            compact(settings, keep=AT_ONCE, orphan_age=AT_ONCE)
+    with killed_at(step, compaction):
+        compact(settings, keep=AT_ONCE, orphan_age=AT_ONCE)
     assert contents(settings) == before
     compact(settings, keep=AT_ONCE, orphan_age=AT_ONCE)
     assert contents(settings) == before
@@ -227,8 +206,8 @@ def test_a_publish_that_another_attempt_finished_and_a_compaction_moved_adds_no_
             while waiting:
                 waiting.pop()()
 
-    monkeypatch.setattr(publishing, "reached", interfere)
-    with pytest.raises(publishing.PublishError, match="another attempt publishes it"):
+    monkeypatch.setattr(commit, "reached", interfere)
+    with pytest.raises(commit.PublishError, match="another attempt publishes it"):
         publish(settings, plan, run.records)
     assert publish(settings, plan, run.records).repeated
     found = contents(settings)

@@ -18,14 +18,11 @@ from moderation.storage.files import Storage, local_path
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import read_loads
 from moderation.tables.swap import data_files
+from support.killed import killed_at
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected, rows
 
 pytestmark = pytest.mark.slow
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it."""
 
 
 def publish_run(settings: Settings, s3_client: Any, name: str, *, etag: str = "e1") -> Run:
@@ -125,15 +122,11 @@ def test_killed_at_any_step_readers_see_the_same_rows_and_a_rerun_finishes(
     compact(settings)
     truth = contents(settings)
 
-    def die(at: str) -> None:
+    def look(_: str) -> None:
         assert contents(settings) == truth
-        if at == step:
-            raise Killed(at)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(rebuilding, "reached", die)
-        with pytest.raises(Killed):
-            rebuild(settings)
+    with killed_at(step, rebuilding, at_each=look):
+        rebuild(settings)
     assert contents(settings) == truth
     rebuild(settings)
     assert contents(settings) == truth

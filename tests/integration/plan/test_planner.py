@@ -14,16 +14,14 @@ import pyarrow as pa
 import pytest
 
 from moderation import stages
-from moderation.plan import claims, draft, ledger
-from moderation.plan import planner as plans
+from moderation.plan import claims, draft, ledger, planner
 from moderation.plan.manifests import ManifestError
 from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan
 from moderation.plan.request import PlanRequest
 from moderation.plan.store import close, find_open_plan, is_closed, load_plan, read_inputs, read_manifest
 from moderation.reference import limits
-from moderation.storage import lease as leases
-from moderation.storage import s3_objects
+from moderation.storage import lease, s3_objects
 from moderation.storage.state import SealBroken, seal, unseal
 from support import pictures
 
@@ -56,7 +54,7 @@ class Tables:
                     **changes,
                 }
             )
-        plans.mark_published(plan, settings=settings)
+        planner.mark_published(plan, settings=settings)
 
 
 @pytest.fixture
@@ -77,7 +75,7 @@ def make(settings, bucket, tables):
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(leases, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(lease, "_POLL_SECONDS", 0.02)
 
 
 def refs(plan, settings):
@@ -268,7 +266,7 @@ def test_a_claim_that_ran_out_or_was_released_keeps_nothing(put, make, settings)
     put("photos/b.jpg")
     waiting = make("given up")
     assert waiting.totals.to_analyse == 1
-    plans.release(waiting, settings=settings)
+    planner.release(waiting, settings=settings)
     assert make("other").totals.to_analyse == 1
     assert dead.totals.to_analyse == 1
 
@@ -276,7 +274,7 @@ def test_a_claim_that_ran_out_or_was_released_keeps_nothing(put, make, settings)
 def test_a_run_that_comes_back_goes_on_if_nobody_took_its_pictures(put, make, settings):
     put("photos/a.jpg")
     plan = make()
-    plans.release(plan, settings=settings)
+    planner.release(plan, settings=settings)
 
     assert make() == plan
     assert make("other").totals.claimed_elsewhere == 1
@@ -286,7 +284,7 @@ def test_a_run_that_comes_back_goes_on_if_nobody_took_its_pictures(put, make, se
 def test_a_run_that_comes_back_too_late_plans_what_is_left(put, make, settings, tables, s3_client, how):  # noqa: PLR0917 - fixtures
     put("photos/a.jpg")
     plan = make()
-    plans.release(plan, settings=settings)
+    planner.release(plan, settings=settings)
     other = make("other")
     if how == "published":
         tables.publish(other, settings)
@@ -311,7 +309,7 @@ def test_a_renewed_claim_holds(put, make, settings, tables):
     put("photos/a.jpg")
     plan = make("long", settings=replace(settings, claim_hours=-1))
 
-    plans.renew_claim(plan, settings=settings, published=tables)
+    planner.renew_claim(plan, settings=settings, published=tables)
 
     assert make("other").totals.claimed_elsewhere == 1
 
@@ -325,7 +323,7 @@ def test_a_claim_that_others_came_after_is_not_renewed(put, make, settings, tabl
         tables.publish(other, settings)
 
     with pytest.raises(PlanError, match="other runs took some of its pictures; clear the task discover"):
-        plans.renew_claim(plan, settings=settings, published=tables)
+        planner.renew_claim(plan, settings=settings, published=tables)
 
 
 def test_the_claims_of_runs_that_died_are_deleted_by_the_next_plan(put, make, settings, s3_client):
@@ -385,7 +383,7 @@ def test_who_lost_the_lock_while_planning_writes_no_plan(put, make, settings, mo
 
     with monkeypatch.context() as patch:
         patch.setattr("moderation.plan.claims.write", slow)
-        with pytest.raises(leases.LeaseLost):
+        with pytest.raises(lease.LeaseLost):
             make()
 
     assert find_open_plan(settings, run_key("dag", "run-1")) is None
@@ -520,7 +518,7 @@ def test_damaged_inputs_and_claims_are_noticed(put, make, settings, s3_client):
     s3_objects.put(s3_client, claims.uri_of(settings, plan), b"{")
     with pytest.raises(PlanError, match="is damaged"):
         make("other")
-    plans.release(plan, settings=settings)
+    planner.release(plan, settings=settings)
     body = bytearray(s3_objects.read(s3_client, plan.inputs_uri).body)
     body[100] ^= 1
     s3_objects.put(s3_client, plan.inputs_uri, bytes(body))

@@ -16,18 +16,18 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from moderation import schema
-from moderation.publish import commit as publishing
-from moderation.publish import strays
+from moderation.publish import commit, strays
 from moderation.publish.commit import PublishError, ReconciliationError, publish
 from moderation.settings import Settings
 from moderation.storage.files import Storage, local_path
-from moderation.tables import published as published_module
-from moderation.tables import writer
+from moderation.tables import published, writer
 from moderation.tables.catalog import load_table, open_catalog
-from moderation.tables.published import published_images, read_load, read_loads
+from moderation.tables.published import published_images, read_loads
 from moderation.tables.swap import data_files
 from support import planned_runs
+from support.killed import killed_at
 from support.planned_runs import Run, answer, content_types, line, weapon_violence
+from support.published_loads import expected
 
 pytestmark = pytest.mark.slow
 
@@ -71,17 +71,7 @@ def small_run(settings: Settings, s3_client: Any, **options: Any) -> Run:
 
 def all_rows(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """Every row that a reader sees, without the time of the publish."""
-    loads = read_loads(settings).to_pylist()
-    with open_catalog(settings) as catalog:
-        rows = {
-            name: [
-                row
-                for load in loads
-                for batch in read_load(catalog, table, load)
-                for row in batch.to_pylist()
-            ]
-            for name, table in schema.TABLES.items()
-        }
+    rows = {name: table.to_pylist() for name, table in expected(settings).items()}
     for row in rows["loads"]:
         row.pop("published_at")
     return {name: sorted(table, key=repr) for name, table in rows.items()}
@@ -171,13 +161,9 @@ def test_the_same_answers_give_the_same_bytes_whatever_their_order(settings, s3_
     assert checksums[0] == checksums[1]
 
 
-class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it."""
-
-
 def steps_of(settings: Settings, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
-    monkeypatch.setattr(publishing, "reached", seen.append)
+    monkeypatch.setattr(commit, "reached", seen.append)
     run = small_run(settings, s3_client)
     publish(settings, run.store(), run.records)
     return seen
@@ -216,14 +202,8 @@ def test_killed_at_any_step_nothing_is_half_visible_and_a_rerun_publishes_once(
     run = small_run(settings, s3_client)
     plan = run.store()
 
-    def die(at: str) -> None:
-        if at == step:
-            raise Killed(at)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(publishing, "reached", die)
-        with pytest.raises(Killed):
-            publish(settings, plan, run.records)
+    with killed_at(step, commit):
+        publish(settings, plan, run.records)
     visible = Counter(published_images(settings, ["load_id"]).column("load_id").to_pylist())
     done = step in ("committed", "marked")
     assert visible == ({other.load_id: 6, run.load_id: 6} if done else {other.load_id: 6})
@@ -242,14 +222,8 @@ def test_a_rerun_with_other_answers_leaves_no_row_or_file_of_the_first_attempt(
     run = small_run(settings, s3_client)
     plan = run.store()
 
-    def die(at: str) -> None:
-        if at == step:
-            raise Killed(at)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(publishing, "reached", die)
-        with pytest.raises(Killed):
-            publish(settings, plan, run.records)
+    with killed_at(step, commit):
+        publish(settings, plan, run.records)
     failed = [replace(run.records[0], status="FAILED", results_uri=None, summary_uri=None), run.records[1]]
     load = publish(settings, plan, failed)
     rows = all_rows(settings)
@@ -271,15 +245,9 @@ def test_a_rerun_that_writes_other_bytes_under_the_same_names_tells_the_table(
     run = small_run(settings, s3_client)
     plan = run.store()
 
-    def die(at: str) -> None:
-        if at == "added anomalies":
-            raise Killed(at)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(publishing, "reached", die)
+    with monkeypatch.context() as patch, killed_at("added anomalies", commit):
         patch.setattr(writer, "ROW_GROUP_ROWS", 2)
-        with pytest.raises(Killed):
-            publish(settings, plan, run.records)
+        publish(settings, plan, run.records)
     load = publish(settings, plan, run.records)
     told = {}
     with open_catalog(settings) as catalog:
@@ -370,7 +338,7 @@ def test_what_was_published_meanwhile_is_looked_for_in_files_of_its_days_alone(
     (file,) = local_path(settings.tables_uri).rglob("images/dt=2020-01-01/*.parquet")
     file.unlink()
     now = datetime.now(UTC)
-    monkeypatch.setattr(publishing, "published_since", lambda _: now)
+    monkeypatch.setattr(commit, "published_since", lambda _: now)
     for run in [overlapping(settings, s3_client, name) for name in ("first", "second")]:
         load = publish(settings, run.store(), run.records)
     assert load.row["superseded"] == 1
@@ -382,13 +350,13 @@ def test_loads_are_read_several_at_a_time(local_settings, s3_client, monkeypatch
         run = small_run(local_settings, s3_client, name=f"run-{number}")
         publish(local_settings, run.store(), run.records)
     together = threading.Barrier(4, timeout=30)
-    real = published_module.batches_between
+    real = published.batches_between
 
     def meet(*arguments: Any) -> Any:
         together.wait()
         return real(*arguments)
 
-    monkeypatch.setattr(published_module, "batches_between", meet)
+    monkeypatch.setattr(published, "batches_between", meet)
     loads = read_loads(local_settings)
     assert loads.column("published_at").to_pylist() == sorted(loads.column("published_at").to_pylist())
     assert loads.num_rows == 4
@@ -411,7 +379,7 @@ def test_an_overlap_that_appears_just_before_the_commit_is_left_out_too(settings
         if step == "uploaded loads" and waiting:
             waiting.pop()()
 
-    monkeypatch.setattr(publishing, "reached", interfere)
+    monkeypatch.setattr(commit, "reached", interfere)
     publish(settings, plans[0], first.records)
     rows = all_rows(settings)
     assert Counter(row["key"] for row in rows["images"]) == {"shared.jpg": 1, "first.jpg": 1, "second.jpg": 1}

@@ -9,20 +9,27 @@ from typing import Any
 import pytest
 
 from moderation.plan.plan import PlanError
-from moderation.publish import commit as publishing
+from moderation.publish import commit
 from moderation.publish.commit import ReconciliationError, publish
+from moderation.settings import Settings
 from moderation.storage.files import Storage
 from moderation.tables.published import read_loads
 from support import planned_runs
+from support.killed import killed_at
 from support.planned_runs import Run, answer, line
+
+
+def one_image(settings: Settings, s3_client: Any) -> Run:
+    run = Run(settings, s3_client)
+    run.manifest(["s3://archive/1.jpg"], line("s3://archive/1.jpg", answer()))
+    return run
 
 
 def test_inputs_that_were_changed_after_the_plan_are_named_and_nothing_is_visible(
     tmp_path: Path, bucket: str, aws_env: Any, s3_client: Any
 ) -> None:
     settings = planned_runs.make_settings(tmp_path, bucket, tables="local")
-    run = Run(settings, s3_client)
-    run.manifest(["s3://archive/1.jpg"], line("s3://archive/1.jpg", answer()))
+    run = one_image(settings, s3_client)
     plan = run.store()
     key = plan.inputs_uri.removeprefix(f"s3://{bucket}/")
     with s3_client.get_object(Bucket=bucket, Key=key)["Body"] as stored:
@@ -38,8 +45,7 @@ def test_an_image_that_the_plan_counts_and_no_row_accounts_for_stops_the_publish
     tmp_path: Path, bucket: str, aws_env: Any, s3_client: Any
 ) -> None:
     settings = planned_runs.make_settings(tmp_path, bucket, tables="local")
-    run = Run(settings, s3_client)
-    run.manifest(["s3://archive/1.jpg"], line("s3://archive/1.jpg", answer()))
+    run = one_image(settings, s3_client)
     plan = run.store()
     plan = replace(plan, totals=replace(plan.totals, rejected=1))
     with pytest.raises(ReconciliationError, match="2 images were asked for and 1 are accounted for"):
@@ -56,19 +62,12 @@ def test_a_publish_killed_before_its_commit_leaves_readers_of_files_one_row_of_l
     s3_client: Any,
 ) -> None:
     settings = planned_runs.make_settings(tmp_path, bucket, tables=tables)
-    run = Run(settings, s3_client)
-    run.manifest(["s3://archive/1.jpg"], line("s3://archive/1.jpg", answer()))
+    run = one_image(settings, s3_client)
     plan = run.store()
 
-    def die(step: str) -> None:
-        if step == "uploaded loads":
-            raise KeyboardInterrupt
-
-    with aws_env.context() as patch:
-        patch.setattr(publishing, "reached", die)
-        for _ in range(2):
-            with pytest.raises(KeyboardInterrupt):
-                publish(settings, plan, run.records)
+    for _ in range(2):
+        with killed_at("uploaded loads", commit):
+            publish(settings, plan, run.records)
     publish(settings, plan, run.records)
     with Storage(settings) as storage:
         files = [uri for uri in storage.list(f"{settings.tables_uri}/loads") if uri.endswith(".parquet")]

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from moderation.storage import lease as leases
-from moderation.storage import s3_objects
+from moderation.storage import lease, s3_objects
 from moderation.storage.lease import LeaseBusy, LeaseLost, hold
 
 
@@ -20,7 +19,7 @@ def lock(bucket):
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(leases, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(lease, "_POLL_SECONDS", 0.02)
 
 
 def test_of_many_at_once_one_is_inside(s3_client, lock):
@@ -53,12 +52,12 @@ def test_a_held_lock_is_waited_for_within_the_bound_and_its_owner_named(s3_clien
 
 
 def test_the_lock_of_a_dead_owner_is_taken_over_by_exactly_one(s3_client, lock):
-    dead = leases._acquire(s3_client, lock, owner="dead", ttl=-1.0, wait=0)
+    dead = lease._acquire(s3_client, lock, owner="dead", ttl=-1.0, wait=0)
     winners = []
 
     def contend(number):
         with suppress(LeaseBusy):
-            winners.append(leases._acquire(s3_client, lock, owner=f"w{number}", ttl=600, wait=0.3))
+            winners.append(lease._acquire(s3_client, lock, owner=f"w{number}", ttl=600, wait=0.3))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(contend, range(8)))
@@ -73,7 +72,7 @@ def test_the_lock_of_a_dead_owner_is_taken_over_by_exactly_one(s3_client, lock):
 
 
 def test_the_next_try_of_a_killed_owner_does_not_wait_out_the_lock_and_others_do(s3_client, lock):
-    killed = leases._acquire(s3_client, lock, owner="nightly", ttl=600, wait=0)
+    killed = lease._acquire(s3_client, lock, owner="nightly", ttl=600, wait=0)
     with (
         pytest.raises(LeaseBusy, match="held by nightly"),
         hold(s3_client, lock, owner="other", wait=0.1, own_ttl=-1.0),
@@ -102,10 +101,10 @@ def test_an_error_inside_frees_the_lock(s3_client, lock):
 @pytest.mark.parametrize("own_ttl", [None, 20.0])
 def test_a_lock_that_is_kept_is_renewed_in_time_and_not_at_every_call(s3_client, lock, monkeypatch, own_ttl):
     now = 0.0
-    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(lease, "time", SimpleNamespace(monotonic=lambda: now))
     written = []
-    real = leases._body
-    monkeypatch.setattr(leases, "_body", lambda *args, **kind: written.append(now) or real(*args, **kind))
+    real = lease._body
+    monkeypatch.setattr(lease, "_body", lambda *args, **kind: written.append(now) or real(*args, **kind))
     with hold(s3_client, lock, owner="a", ttl=60.0, wait=0, own_ttl=own_ttl) as held:
         for tenth in range(1200):
             now = tenth / 10
@@ -132,8 +131,8 @@ def test_a_write_whose_answer_was_lost_is_recognised_as_ones_own(s3_client, lock
 
     monkeypatch.setattr(s3_client, "put_object", deaf)
 
-    with hold(s3_client, lock, owner="deaf", wait=0) as lease:
-        lease.renew()
+    with hold(s3_client, lock, owner="deaf", wait=0) as held:
+        held.renew()
     with hold(s3_client, lock, owner="deaf again", wait=0):
         pass
 
@@ -143,6 +142,6 @@ def test_a_damaged_lock_is_held_for_the_default_time_and_then_taken_over(s3_clie
     s3_objects.put(s3_client, lock, body)
     with pytest.raises(LeaseBusy, match="held by unknown"), hold(s3_client, lock, owner="a", wait=0):
         pass
-    monkeypatch.setattr(leases, "DEFAULT_TTL", -1.0)
+    monkeypatch.setattr(lease, "DEFAULT_TTL", -1.0)
     with hold(s3_client, lock, owner="a", wait=0, ttl=60):
         pass

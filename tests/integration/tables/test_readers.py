@@ -21,8 +21,10 @@ from botocore.config import Config
 from pyarrow.fs import S3FileSystem
 
 from local_aws.seaweedfs import Credentials, SeaweedFS
+from moderation.publish import commit
 from moderation.schema import TABLES, physical_schema
 from support import planned_runs, published_loads, readers
+from support.killed import killed_at
 from support.readers import READERS, Place
 
 DATA_TABLES = ("images", "labels_l1", "labels_l2", "labels_l3")
@@ -32,21 +34,6 @@ DEVIATIONS = {  # texts with 64-bit offsets in Arrow: the same texts
     "polars_over_iceberg": {pa.string(): pa.large_string()},
     "daft_over_files": {pa.string(): pa.large_string()},
 }
-
-
-class Killed(BaseException):
-    """Stands for the death of the process: nobody catches it."""
-
-
-def _publish_until(step: str, place: Place, s3_client: Any, name: str) -> None:
-    def reached(now: str) -> None:
-        if now == step:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("moderation.publish.commit.reached", reached)
-        with pytest.raises(Killed):
-            published_loads.publish_plain(place.settings, s3_client, name)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +71,8 @@ def place(
     made = _place(tmp_path_factory.mktemp("readers"), s3, s3_server, credentials)
     published_loads.publish_odd(made.settings, s3)
     published_loads.publish_plain(made.settings, s3, "plain", images=40)
-    _publish_until("added anomalies", made, s3, "died")
+    with killed_at("added anomalies", commit):
+        published_loads.publish_plain(made.settings, s3, "died")
     return made
 
 
@@ -153,7 +141,8 @@ def test_a_publish_that_died_at_its_last_step_is_seen_early_by_readers_of_plain_
     """The file of `loads` is there, its commit is not. Run again, all agree."""
     place = _place(tmp_path, s3, s3_server, credentials)
     published_loads.publish_plain(place.settings, s3, "first")
-    _publish_until("uploaded loads", place, s3, "second")
+    with killed_at("uploaded loads", commit):
+        published_loads.publish_plain(place.settings, s3, "second")
     assert readers.pyiceberg_scan(place, "images").num_rows == 6
     assert readers.pyarrow_dataset(place, "images").num_rows == 12
     published_loads.publish_plain(place.settings, s3, "second")

@@ -23,6 +23,7 @@ from pyiceberg.exceptions import CommitFailedException
 
 from moderation.maintenance import compaction
 from moderation.maintenance.compaction import compact
+from moderation.publish import commit
 from moderation.publish.commit import PublishError
 from moderation.query.published_views import open_published
 from moderation.schema import LOADS, TABLES, physical_schema
@@ -33,6 +34,7 @@ from moderation.tables.published import loads_in
 from moderation.tables.swap import data_files
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from support import published_loads
+from support.killed import killed_at
 from support.published_loads import publish_odd, publish_plain
 
 
@@ -101,17 +103,8 @@ def test_a_commit_against_a_table_that_moved_on_is_refused(glue):
 
 @pytest.mark.parametrize("step", ["added images", "uploaded loads"])
 def test_a_publish_killed_at_a_step_ends_with_the_same_rows_in_glue(step, glue, s3_client):
-    class Killed(BaseException):
-        pass
-
-    def reached(now: str) -> Any:
-        if now == step:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("moderation.publish.commit.reached", reached)
-        with pytest.raises(Killed):
-            publish_plain(glue, s3_client, "run-a")
+    with killed_at(step, commit):
+        publish_plain(glue, s3_client, "run-a")
     with open_catalog(glue) as catalog:
         assert loads_in(catalog).num_rows == 0
     publish_plain(glue, s3_client, "run-a")

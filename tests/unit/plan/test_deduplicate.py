@@ -7,7 +7,7 @@ import random
 import pyarrow as pa
 import pytest
 
-from moderation.plan import deduplicate as distinct_module
+from moderation.plan import deduplicate
 from moderation.plan.deduplicate import distinct
 from moderation.sources.listing import SCHEMA
 
@@ -22,7 +22,7 @@ def batches(rows, size):
 def test_of_each_object_the_newest_row_stays_and_of_equal_ones_the_first_listed(
     tmp_path, monkeypatch, run_rows
 ):
-    monkeypatch.setattr(distinct_module, "_RUN_ROWS", run_rows)
+    monkeypatch.setattr(deduplicate, "_RUN_ROWS", run_rows)
     chance = random.Random(run_rows)
     names = ["a/1", "a-1", "B", "\u00e9", "\ufb01", "\U0001f600", "z\x00", "z", "n\nl"]
     rows = [

@@ -9,7 +9,7 @@ import pytest
 
 from moderation import schema
 from moderation.flatten.flatten import Flattened, flatten_manifest
-from moderation.tables import writer as tables
+from moderation.tables import writer
 from moderation.tables.writer import DataFile, LoadWriter
 from support.planned_runs import CONTEXT, RECORD, answer, inputs_table, line, weapon_violence
 
@@ -23,14 +23,14 @@ def flattened(first: int, count: int) -> Flattened:
 def write(folder: Path, portions: list[int]) -> list[DataFile]:
     folder.mkdir()
     first = 0
-    with LoadWriter(folder, "load") as writer:
+    with LoadWriter(folder, "load") as load:
         for count in portions:
             part = flattened(first, count)
-            writer.write(schema.IMAGES, part.images)
+            load.write(schema.IMAGES, part.images)
             for (level, _), rows in part.labels.items():
-                writer.write(schema.LABELS[level], rows)
+                load.write(schema.LABELS[level], rows)
             first += count
-        return writer.finish()
+        return load.finish()
 
 
 def test_every_column_has_its_contracted_type_and_no_unsigned_or_nested_one(tmp_path):
@@ -52,8 +52,8 @@ def test_files_are_zstd_with_dictionaries_only_where_values_repeat(tmp_path):
 
 
 def test_row_groups_and_bytes_do_not_depend_on_the_portions_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "ROW_GROUP_ROWS", 100)
-    monkeypatch.setattr(tables, "MAX_FILE_ROWS", 300)
+    monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 100)
+    monkeypatch.setattr(writer, "MAX_FILE_ROWS", 300)
     one = write(tmp_path / "one", [700])
     many = write(tmp_path / "many", [1, 99, 250, 350])
     names = [file.relative_path for file in one if file.table == "images"]
@@ -76,10 +76,10 @@ def test_row_groups_and_bytes_do_not_depend_on_the_portions_written(tmp_path, mo
 def test_rows_that_wait_on_the_disk_give_the_same_bytes_as_rows_that_wait_in_memory(
     tmp_path, monkeypatch, most_in_memory
 ):
-    monkeypatch.setattr(tables, "ROW_GROUP_ROWS", 100)
+    monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 100)
     portions = [30, 30, 60, 7, 170, 1, 2]
     in_memory = write(tmp_path / "memory", portions)
-    monkeypatch.setattr(tables, "_MOST_HELD_ROWS", most_in_memory)
+    monkeypatch.setattr(writer, "_MOST_HELD_ROWS", most_in_memory)
 
     on_disk = write(tmp_path / "disk", portions)
 
@@ -105,8 +105,8 @@ def test_no_rows_make_no_file(tmp_path):
 
 def test_a_failure_leaves_no_file_open(tmp_path):
     def fail() -> None:
-        with LoadWriter(tmp_path, "load") as writer:
-            writer.write(schema.IMAGES, flattened(0, 5).images)
+        with LoadWriter(tmp_path, "load") as load:
+            load.write(schema.IMAGES, flattened(0, 5).images)
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
