@@ -392,7 +392,7 @@ def test_published_loads_are_told_by_the_names_of_files_as_long_as_none_is_compa
 ):
     load_ids = {publish_plain(settings, s3_client, name) for name in ("run-a", "run-b")}
     with open_catalog(settings) as catalog, monkeypatch.context() as patch:
-        patch.setattr("moderation.tables.published.pq.ParquetFile", None)  # whoever opens a file fails
+        patch.setattr("moderation.tables.faults.pq.ParquetFile", None)  # whoever opens a file fails
         assert known_load_ids(catalog) == load_ids
         assert known_load_ids(catalog, "dt >= '2999-01-01'") == set()
     compact(settings)
