@@ -25,6 +25,21 @@ settings.register_profile("moderation", deadline=None)
 settings.load_profile("moderation")
 
 aws_models.read_once()
+LONGEST = (
+    "test_nemesis.py",
+    "test_restarts.py",
+    "test_make_run.py",
+    "test_compaction.py",
+    "test_commit.py",
+    "test_moderate_images.py",
+    "test_rekognition_paid_once_runs.py",
+    "test_rebuild.py",
+    "test_moderate_images_backends.py",
+    "test_postgres.py",
+    "test_glue.py",
+)
+"""The files that keep a worker for a minute or more, the longest first."""
+
 TEST_CREDENTIALS = Credentials("AKIAMODERATIONTEST00", "test-secret-key-of-no-value-anywhere")
 
 
@@ -32,7 +47,8 @@ TEST_CREDENTIALS = Credentials("AKIAMODERATIONTEST00", "test-secret-key-of-no-va
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long begin first, so that no worker is left with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    turn = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (turn.get(item.path.name, len(turn)), item.path not in slow))
 
 
 @pytest.fixture(scope="session")

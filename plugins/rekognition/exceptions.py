@@ -6,7 +6,7 @@ of neither keeps the task's own ``retries`` and ``retry_delay``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -213,7 +213,8 @@ def to_event(error: RekognitionError) -> dict[str, Any]:
 
 def from_event(event: Mapping[str, Any]) -> RekognitionError:
     """Unpack what `to_event` packed."""
-    cls = _BY_NAME.get(str(event.get("error")), RekognitionError)
+    named = str(event.get("error"))
+    cls = next((cls for cls in _family(RekognitionError) if cls.__name__ == named), RekognitionError)
     return cls(str(event.get("message") or event), code=event.get("code"), job_id=event.get("job_id"))
 
 
@@ -223,17 +224,7 @@ def _rebuild(
     return cls(message, code=code, job_id=job_id)
 
 
-_BY_NAME: dict[str, type[RekognitionError]] = {
-    cls.__name__: cls
-    for cls in (
-        RekognitionAccessDenied,
-        RekognitionRequestInvalid,
-        RekognitionThrottled,
-        RekognitionJobLimitReached,
-        RekognitionUnavailable,
-        RekognitionMediaAnalysisJobFailed,
-        RekognitionMediaAnalysisJobFailedPermanently,
-        RekognitionMediaAnalysisJobTimeout,
-        RekognitionMediaAnalysisJobNotFound,
-    )
-}
+def _family(cls: type[RekognitionError]) -> Iterator[type[RekognitionError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        yield from _family(child)
