@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import local_aws.variables
-from moderation import settings as table
+from moderation import settings
 from moderation.reference.prices import PriceTier
 from moderation.settings import DagSettings, MachineSettings, Settings, SettingsError
 from moderation.variables.row import Setting, rows
@@ -70,7 +70,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
 }
 READ = [
     (read_into, name, field)
-    for read_into in table.TABLES
+    for read_into in settings.TABLES
     for field, variable in rows(read_into).items()
     for name in variable.names
 ]
@@ -81,7 +81,7 @@ SECRETS = ("MODERATION_CATALOG_URI", "MODERATION_WAREHOUSES")
 def row_of(name: str) -> Setting:
     return next(
         variable
-        for read_into in table.TABLES
+        for read_into in settings.TABLES
         for variable in rows(read_into).values()
         if name in variable.names
     )
@@ -90,13 +90,13 @@ def row_of(name: str) -> Setting:
 def test_an_empty_environment_gives_the_embedded_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    settings = Settings.from_env({})
+    found = Settings.from_env({})
 
-    assert settings.region == "us-east-1"
-    assert settings.catalog_uri == f"sqlite:///{tmp_path}/var/catalog.db"
-    assert settings.warehouse_path == Path("var/warehouse.duckdb")
-    assert settings.parquet_mirror is None
-    assert (settings.model_version, settings.claim_hours) == ("7.0", 24.0)
+    assert found.region == "us-east-1"
+    assert found.catalog_uri == f"sqlite:///{tmp_path}/var/catalog.db"
+    assert found.warehouse_path == Path("var/warehouse.duckdb")
+    assert found.parquet_mirror is None
+    assert (found.model_version, found.claim_hours) == ("7.0", 24.0)
 
 
 @pytest.mark.parametrize(("read_into", "name", "field"), READ)
@@ -219,7 +219,7 @@ def test_a_malformed_list_of_warehouses_is_an_error_that_tells_no_password(value
 
 
 def test_what_may_hold_a_password_is_neither_in_the_representation_nor_in_an_error():
-    assert {name for name in table.known() if row_of(name).secret} == set(SECRETS)
+    assert {name for name in settings.known() if row_of(name).secret} == set(SECRETS)
     uri = "postgresql://user:s3cret@host/db"
     assert "s3cret" not in repr(Settings.from_env(dict.fromkeys(SECRETS, uri)))
     with pytest.raises(SettingsError, match=r"^MODERATION_CATALOG_URI: ") as caught:
@@ -262,11 +262,11 @@ def test_a_person_at_the_command_line_sees_a_misspelt_variable_and_the_answer():
 
 
 def test_the_committed_page_of_settings_is_the_generated_one():
-    generated = f"{table.markdown()}\n{local_aws.variables.markdown()}"
+    generated = f"{settings.markdown()}\n{local_aws.variables.markdown()}"
     assert (REPOSITORY / "docs/settings.md").read_text(encoding="utf-8") == generated, "run: make docs"
 
 
-@pytest.mark.parametrize("read_into", table.TABLES)
+@pytest.mark.parametrize("read_into", settings.TABLES)
 def test_a_default_that_the_page_shows_as_a_value_is_the_one_that_holds(read_into):
     shown = 0
     for field in fields(read_into):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from moderation.analyse.detect.request import DetectOptions, DetectRequest
 from moderation.analyse.detect.run import run_manifest
-from moderation.cli import arguments as types
+from moderation.cli import arguments
 from moderation.cli.boundary import DONE, SOMETHING_FAILED, ended
 from moderation.cli.output import print_json
 from moderation.settings import Settings
@@ -17,13 +17,13 @@ from moderation.settings import Settings
 _NAME = "python -m moderation.cli.detect"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Moderate one manifest and print the outcome as JSON; returns an exit code of `boundary`."""
-    return ended(_NAME, lambda: _run(arguments))
+    return ended(_NAME, lambda: _run(words))
 
 
-def _run(arguments: Sequence[str] | None) -> int:
-    given = _parser().parse_args(arguments)
+def _run(words: Sequence[str] | None) -> int:
+    given = _parser().parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     outcome = run_manifest(
         DetectRequest(
@@ -45,18 +45,18 @@ def _run(arguments: Sequence[str] | None) -> int:
     return SOMETHING_FAILED if outcome.failed else DONE
 
 
-def _parser() -> types.Parser:
-    parser = types.Parser(prog=_NAME, description=__doc__)
-    parser.add_argument("manifest", type=types.location, help="s3://bucket/key of the manifest")
-    parser.add_argument("output", type=types.location, help="s3://bucket/prefix for results and summary")
-    parser.add_argument("--min-confidence", type=types.percentage, help="0 to 100; default: AWS's own")
+def _parser() -> arguments.Parser:
+    parser = arguments.Parser(prog=_NAME, description=__doc__)
+    parser.add_argument("manifest", type=arguments.location, help="s3://bucket/key of the manifest")
+    parser.add_argument("output", type=arguments.location, help="s3://bucket/prefix for results and summary")
+    parser.add_argument("--min-confidence", type=arguments.percentage, help="0 to 100; default: AWS's own")
     parser.add_argument("--adapter", help="ARN of the adapter version to use")
-    parser.add_argument("--tps", type=types.rate, help="calls a second of all processes together")
-    parser.add_argument("--in-flight", type=types.count, help="calls under way at once")
+    parser.add_argument("--tps", type=arguments.rate, help="calls a second of all processes together")
+    parser.add_argument("--in-flight", type=arguments.count, help="calls under way at once")
     parser.add_argument("--spool", type=Path, help="local folder for answers")
-    parser.add_argument("--part-seconds", type=types.rate, default=10.0, help="time between copies to S3")
+    parser.add_argument("--part-seconds", type=arguments.rate, default=10.0, help="time between copies to S3")
     parser.add_argument(
-        "--owner-seconds", type=types.rate, default=30.0, help="when a silent owner counts as dead"
+        "--owner-seconds", type=arguments.rate, default=30.0, help="when a silent owner counts as dead"
     )
     return parser
 

@@ -64,7 +64,7 @@ def add_parsers(commands: Any) -> None:
 def _publish(settings: Settings, args: argparse.Namespace) -> int:
     from moderation.analyse.record import AnalysisRecord  # noqa: PLC0415 - as above
     from moderation.plan.store import load_plan  # noqa: PLC0415 - as above
-    from moderation.publish import commit as publish  # noqa: PLC0415 - Iceberg is slow to import
+    from moderation.publish import commit  # noqa: PLC0415 - Iceberg is slow to import
     from moderation.storage import s3_objects  # noqa: PLC0415 - as above
 
     with s3_objects.open_client(settings) as s3:
@@ -72,7 +72,7 @@ def _publish(settings: Settings, args: argparse.Namespace) -> int:
         uris = [plan.analysis_record_uri(manifest.manifest_id) for manifest in plan.manifests]
         # The task publish keeps them once all jobs have ended; without one a job may still run.
         records = [AnalysisRecord.from_json(_record(s3, uri), where=uri) for uri in uris]
-    load = publish.publish(settings, plan, records, stop_on_mismatch=True)
+    load = commit.publish(settings, plan, records, stop_on_mismatch=True)
     counts = {name: load.row[name] for name in ("moderated", "failed", "not_attempted", "billed", "cost_usd")}
     if args.json:
         print_json({"load_id": load.load_id, **counts})

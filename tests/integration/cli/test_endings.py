@@ -24,7 +24,7 @@ from local_aws.seaweedfs import Credentials, SeaweedFS
 from moderation.cli import detect, main
 from moderation.settings import Settings
 from moderation.storage import s3_objects
-from moderation.tables import catalog as catalogs
+from moderation.tables import catalog
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from support import pictures
 from support.published_loads import publish_plain
@@ -209,7 +209,7 @@ def test_a_damaged_catalog(
 
 @pytest.mark.parametrize("name", OF_THE_CATALOG)
 def test_a_catalog_that_another_keeps_locked(name: str, place: Place, ends: Callable[..., None]) -> None:
-    place.env.setattr(catalogs, "_BUSY_SECONDS", 0.1)
+    place.env.setattr(catalog, "_BUSY_SECONDS", 0.1)
     other = sqlite3.connect(place.catalog, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     ends(name, 75, str(place.catalog), "locked", "run again later")

@@ -9,9 +9,9 @@ import pytest
 
 from moderation import schema
 from moderation.cli import main
-from moderation.maintenance import rebuild as rebuilding
+from moderation.maintenance import rebuild
 from moderation.maintenance.compaction import compact
-from moderation.maintenance.rebuild import RebuildError, other_tables, rebuild
+from moderation.maintenance.rebuild import RebuildError, other_tables
 from moderation.publish.commit import publish
 from moderation.settings import Settings
 from moderation.storage.files import Storage, local_path
@@ -66,7 +66,7 @@ def bodies(settings: Settings) -> dict[str, bytes]:
 def test_tables_rebuilt_elsewhere_have_the_same_rows_and_the_same_bytes(settings, s3_client, tmp_path):
     two_loads(settings, s3_client)
     target = other_tables(settings, str(tmp_path / "again"), None)
-    done = rebuild(settings, into=target)
+    done = rebuild.rebuild(settings, into=target)
     assert [(load.rows > 0, load.is_proven, load.is_same_digest) for load in done] == [(True, True, True)] * 2
     assert contents(target) == contents(settings)
     assert bodies(target) == bodies(settings)
@@ -84,7 +84,7 @@ def test_in_place_nothing_is_written_when_the_tables_are_as_they_should_be(local
             return [table.current_snapshot() for table in tables if table is not None]
 
         there = snapshots()
-        rebuild(settings)
+        rebuild.rebuild(settings)
         assert snapshots() == there
     assert bodies(settings) == before
 
@@ -103,7 +103,7 @@ def test_in_place_whatever_was_lost_comes_back(local_settings, s3_client, harm):
         compact(settings)
     else:
         local_path(settings.catalog_uri.removeprefix("sqlite:///")).unlink()
-    done = rebuild(settings)
+    done = rebuild.rebuild(settings)
     found = contents(settings)
     if harm == "catalog lost":
         assert not any(load.is_proven for load in done)
@@ -125,10 +125,10 @@ def test_killed_at_any_step_readers_see_the_same_rows_and_a_rerun_finishes(
     def look(_: str) -> None:
         assert contents(settings) == truth
 
-    with killed_at(step, rebuilding, at_each=look):
-        rebuild(settings)
+    with killed_at(step, rebuild, at_each=look):
+        rebuild.rebuild(settings)
     assert contents(settings) == truth
-    rebuild(settings)
+    rebuild.rebuild(settings)
     assert contents(settings) == truth
 
 
@@ -142,8 +142,8 @@ def test_a_load_published_during_the_rebuild_stays(local_settings, s3_client, mo
         if step == "switched images":
             publish(settings, late.store(), late.records)
 
-    monkeypatch.setattr(rebuilding, "reached", interfere)
-    rebuild(settings)
+    monkeypatch.setattr(rebuild, "reached", interfere)
+    rebuild.rebuild(settings)
     found = expected(settings)
     assert found["loads"].num_rows == 3
     assert found["images"].column("load_id").to_pylist().count(late.load_id) == 5
@@ -163,9 +163,9 @@ def test_a_price_list_that_changes_over_the_years_leaves_what_loads_have_cost(
     truth = contents(dearer)
     target = other_tables(dearer, str(tmp_path / "again"), None)
     for settings in (dearer, at_twice_the_price(dearer)):
-        assert [load.is_proven for load in rebuild(settings)] == [True, True]
+        assert [load.is_proven for load in rebuild.rebuild(settings)] == [True, True]
         assert contents(settings) == truth
-    rebuild(dearer, into=target)
+    rebuild.rebuild(dearer, into=target)
     assert contents(target) == truth
     assert bodies(target) == bodies(dearer)
 
@@ -195,7 +195,7 @@ def test_answers_that_changed_since_are_named_and_nothing_is_switched(
         if harm != "plan":
             s3_client.put_object(Bucket=bucket, Key=key, Body=b"{}\n")
     with pytest.raises(RebuildError, match=message):
-        rebuild(settings)
+        rebuild.rebuild(settings)
     if harm != "prices":
         assert contents(settings) == truth
 
@@ -215,7 +215,7 @@ def test_the_command_says_what_it_proved(local_settings, s3_client, tmp_path, ca
 
 
 def test_before_the_first_publish_there_is_nothing_to_rebuild(local_settings):
-    assert rebuild(local_settings) == []
+    assert rebuild.rebuild(local_settings) == []
 
 
 def test_tables_in_s3_get_a_catalog_beside_the_one_in_use(local_settings):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 
-import botocore.exceptions as boto
+import botocore.exceptions as boto_errors
 import psycopg
 import pytest
 import sqlalchemy.exc
@@ -14,17 +14,17 @@ from moderation.reference.library_errors import is_disk_full, named
 
 def answered(code, status=400):
     response = {"Error": {"Code": code, "Message": "why"}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return boto.ClientError(response, "GetMediaAnalysisJob")
+    return boto_errors.ClientError(response, "GetMediaAnalysisJob")
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
-        (boto.NoCredentialsError(), NeedsAPersonError, "AWS_ACCESS_KEY_ID"),
-        (boto.NoRegionError(), NeedsAPersonError, "set AWS_REGION"),
-        (boto.ProfileNotFound(profile="night"), NeedsAPersonError, "night"),
-        (boto.EndpointConnectionError(endpoint_url="http://x"), TransientError, "http://x"),
-        (boto.ReadTimeoutError(endpoint_url="http://x"), TransientError, "AWS_ENDPOINT_URL"),
+        (boto_errors.NoCredentialsError(), NeedsAPersonError, "AWS_ACCESS_KEY_ID"),
+        (boto_errors.NoRegionError(), NeedsAPersonError, "set AWS_REGION"),
+        (boto_errors.ProfileNotFound(profile="night"), NeedsAPersonError, "night"),
+        (boto_errors.EndpointConnectionError(endpoint_url="http://x"), TransientError, "http://x"),
+        (boto_errors.ReadTimeoutError(endpoint_url="http://x"), TransientError, "AWS_ENDPOINT_URL"),
         (answered("ResourceNotFoundException"), NeedsAPersonError, "GetMediaAnalysisJob: ResourceNotFound"),
         (answered("ThrottlingException"), TransientError, "why"),
         (answered("ACodeOfTomorrow", 500), TransientError, "ACodeOfTomorrow"),
