@@ -240,7 +240,7 @@ def moderate_images() -> None:
         from moderation import stages  # noqa: PLC0415
         from moderation_airflow.connections import connection_uri  # noqa: PLC0415
 
-        if (params or {})["dry_run"]:
+        if (params or {}).get("dry_run"):
             raise AirflowSkipException("a dry run changes nothing")
         with failure_reason.kept():
             return stages.load(load_id, connection_uri=connection_uri)

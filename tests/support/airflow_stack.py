@@ -99,10 +99,15 @@ class Airflow:
     def kill_task(self, dag_id: str, run_id: str, task_id: str) -> None:
         """``kill -9`` a process that executes a task, not the worker that watches it."""
 
-        def runs() -> Any:
-            return next((ti["pid"] for ti in self.instances(dag_id, run_id, task_id) if ti["pid"]), None)
+        def killed() -> bool:
+            for ti in self.instances(dag_id, run_id, task_id):
+                if ti["pid"] and ti["state"] == "running":
+                    with contextlib.suppress(ProcessLookupError):  # it ended just now: the next one, then
+                        os.kill(ti["pid"], signal.SIGKILL)
+                        return True
+            return False
 
-        os.kill(until(runs, what=f"a process of {task_id}"), signal.SIGKILL)
+        until(killed, what=f"a process of {task_id}")
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call the REST API; the answer to a refusal is an AssertionError that shows it."""

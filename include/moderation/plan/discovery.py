@@ -106,8 +106,12 @@ def discover(
     due = sum(map(inspection.count_due, found.rows.portions()))
     log.info("reading the headers of %d pictures", due)
     if due:
+        refusals = inspection.Refusals()
         found.change(
-            lambda portion: inspection.inspect(s3, portion, threads=settings.inspect_threads),
+            lambda portion: inspection.inspect(
+                s3, portion, threads=settings.inspect_threads, refusals=refusals
+            ),
             "inspected.arrow",
         )
+        refusals.conclude()
     return found

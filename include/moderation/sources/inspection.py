@@ -7,9 +7,10 @@ since the listing, so that a plan names the content that is really there.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +32,24 @@ _VERDICTS = {
     "InvalidRequest": error_codes.INVALID_S3_OBJECT,  # encrypted with a key of the customer's own
     "InvalidRange": error_codes.EMPTY_FILE,
 }
+_OF_ALL = frozenset(
+    {
+        "NoSuchBucket",
+        "NoCredentials",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "PermanentRedirect",
+        "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+        "Unreachable",
+        "Client",
+    }
+)
+"""They speak of the call or the bucket: every other object would be refused for the same reason."""
+
 _UNDECIDED = {"SlowDown", "503", "InternalError", "500", "RequestTimeout", "PreconditionFailed", "412"}
 """S3 is busy, or the object changed just now: nothing speaks against the picture, so it is sent."""
 
@@ -43,9 +62,31 @@ class _Found:
     size: int | None
     last_modified: datetime | None
     rejection: Rejection | None = None
+    refused: s3_objects.S3Error | None = None
 
 
-def inspect(s3: Any, table: pa.Table, *, threads: int) -> pa.Table:
+@dataclass
+class Refusals:
+    """Objects that S3 refused in a way that is on no list, over all portions of a listing.
+
+    One of many is a fault of that object and becomes its row; when every single one is refused alike, it is
+    none of theirs.
+    """
+
+    looked_at: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
+    first: s3_objects.S3Error | None = None
+
+    def conclude(self) -> None:
+        """Call it after the last portion.
+
+        :raises s3_objects.S3Error: all of several objects were refused with the same code.
+        """
+        if self.first is not None and self.looked_at > 1 and self.codes[self.first.code] == self.looked_at:
+            raise self.first
+
+
+def inspect(s3: Any, table: pa.Table, *, threads: int, refusals: Refusals | None = None) -> pa.Table:
     """The rows of ``table`` as their objects are now, with the verdicts on their headers.
 
     ``etag``, ``size`` and ``last_modified`` are brought up to date. Rows that already have an error code,
@@ -53,14 +94,20 @@ def inspect(s3: Any, table: pa.Table, *, threads: int) -> pa.Table:
 
     :param s3: a client with at least ``threads`` connections.
     :param table: rows of :data:`moderation.sources.listing.SCHEMA`.
+    :param refusals: counts what was refused in unknown ways, for whoever looks at several portions.
     :raises s3.S3Error: S3 cannot be reached or the bucket is gone; a fault of one object becomes its code.
     """
     batches = []
+    refusals = refusals or Refusals()
     with ThreadPoolExecutor(threads, thread_name_prefix="inspect") as pool:
         for batch in table.to_batches(max_chunksize=BATCH_ROWS):
             rows = batch.to_pylist()
             due = [row for row in rows if row["error_code"] is None and row["bucket"] is not None]
             for row, found in zip(due, pool.map(lambda row: _inspect_one(s3, row), due), strict=True):
+                refusals.looked_at += 1
+                if found.refused:
+                    refusals.codes[found.refused.code] += 1
+                    refusals.first = refusals.first or found.refused
                 row.update(etag=found.etag, size=found.size, last_modified=found.last_modified)
                 if found.rejection:
                     row.update(error_code=found.rejection.code, error_message=found.rejection.message)
@@ -92,7 +139,10 @@ def _inspect_one(s3: Any, row: dict[str, Any]) -> _Found:
             return replace(found, rejection=Rejection(_VERDICTS[error.code], error.cause))
         if error.code in _UNDECIDED:
             return found
-        raise
+        if error.code in _OF_ALL:
+            raise
+        told = Rejection(error_codes.INVALID_S3_OBJECT, f"S3 refuses it: {error.code}: {error.cause}")
+        return replace(found, rejection=told, refused=error)
 
 
 def _read_head(s3: Any, bucket: str, key: str) -> tuple[bytes, int, _Found]:

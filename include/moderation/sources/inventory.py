@@ -80,8 +80,10 @@ class Inventory:
             return
         names = [_snake(name) for name in manifest["fileSchema"].split(",")]
         try:
-            with gzip.open(file) as unpacked, io.TextIOWrapper(unpacked, "utf-8", newline="") as lines:
+            with gzip.open(file) as unpacked, io.TextIOWrapper(unpacked, "utf-8-sig", newline="") as lines:
                 for number, values in enumerate(csv.reader(lines), start=1):
+                    if not values:  # a blank line says nothing
+                        continue
                     if len(values) != len(names):
                         raise SourceError(
                             f"{uri} line {number}: {len(values)} columns, {len(names)} expected"

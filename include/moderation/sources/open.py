@@ -44,6 +44,7 @@ def open_source(text: str) -> Source:
 
     :raises SourceError: it is none of these.
     """
+    text = text.strip()  # blanks around a pasted address mean nothing
     text = text.removeprefix("file://") if text.startswith("file:///") else text
     for kind in KINDS:
         if kind.is_named_by(text):

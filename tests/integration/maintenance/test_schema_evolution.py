@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,11 +37,11 @@ def later_release(monkeypatch: pytest.MonkeyPatch) -> Iterator[TableSpec]:
     """The schema with one more column at the end of `images`, as a later release would have it."""
     column = pa.field(NEW, pa.float64(), metadata={"doc": "New.", "unit": "s", "example": "0.1"})
     later = replace(schema.IMAGES, schema=schema.IMAGES.schema.append(column))
+    former = schema.IMAGES
     with monkeypatch.context() as patch:
-        for module in ("schema", "publish", "published", "completion", "report"):
-            found = pytest.importorskip(f"moderation.{module}")
-            if hasattr(found, "IMAGES"):
-                patch.setattr(found, "IMAGES", later)
+        for name, module in list(sys.modules.items()):
+            if name.startswith("moderation.") and getattr(module, "IMAGES", None) is former:
+                patch.setattr(module, "IMAGES", later)
         patch.setitem(schema.TABLES, "images", later)
         yield later
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from botocore.exceptions import ClientError
 
 from local_aws import ports
-from moderation.sources.inspection import count_due, inspect
+from moderation.sources.inspection import Refusals, count_due, inspect
 from moderation.sources.s3_prefix import S3Prefix
 from moderation.storage import s3_objects
 from moderation.storage.s3_objects import S3Error
@@ -95,3 +96,42 @@ def test_an_empty_table_stays_empty(s3_client, scan, bucket):
     table, _ = scan(S3Prefix(f"s3://{bucket}"))
 
     assert inspect(s3_client, table, threads=2).equals(pa.Table.from_batches([], schema=table.schema))
+
+
+def refusing(s3_client, monkeypatch, codes):
+    """Let S3 refuse the objects of these keys."""
+    real = s3_client.get_object
+
+    def get_object(**request):
+        if code := codes.get(request["Key"]):
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "GetObject")
+        return real(**request)
+
+    monkeypatch.setattr(s3_client, "get_object", get_object)
+
+
+@pytest.mark.parametrize("code", ["InvalidArgument", "KMS.DisabledException", "XProxyTeapot", "400"])
+def test_a_refusal_that_nobody_has_heard_of_is_the_row_of_its_object(  # noqa: PLR0917 - fixtures
+    put, scan, s3_client, bucket, monkeypatch, code
+):
+    put("a.jpg", "b.jpg", "odd.jpg")
+    table, _ = scan(S3Prefix(f"s3://{bucket}"))
+    refusing(s3_client, monkeypatch, {"odd.jpg": code})
+    refusals = Refusals()
+    rows = {row["key"]: row for row in inspect(s3_client, table, threads=4, refusals=refusals).to_pylist()}
+    refusals.conclude()
+    assert {key: row["error_code"] for key, row in rows.items()} == {
+        "a.jpg": None, "b.jpg": None, "odd.jpg": "InvalidS3Object",
+    }  # fmt: skip
+    assert code in rows["odd.jpg"]["error_message"]
+
+
+def test_a_refusal_of_all_alike_stops_the_run_and_says_so(put, scan, s3_client, bucket, monkeypatch):
+    keys = ("a.jpg", "b.jpg", "c.jpg")
+    put(*keys)
+    table, _ = scan(S3Prefix(f"s3://{bucket}"))
+    refusing(s3_client, monkeypatch, dict.fromkeys(keys, "XProxyTeapot"))
+    refusals = Refusals()
+    inspect(s3_client, table, threads=4, refusals=refusals)
+    with pytest.raises(S3Error, match="XProxyTeapot"):
+        refusals.conclude()

@@ -249,3 +249,23 @@ def test_an_inventory_without_manifest_is_an_error(scan, bucket):
 def test_a_broken_parquet_report_is_named(report, scan):
     with pytest.raises(SourceError, match="no readable Parquet"):
         scan(Inventory(report("Parquet", b"PAR1 not really")))
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        pytest.param(lambda text: text + b"\r\n", id="blank last line"),
+        pytest.param(lambda text: b"\r\n" + text, id="blank first line"),
+        pytest.param(lambda text: b"\xef\xbb\xbf" + text, id="byte order mark"),
+    ],
+)
+def test_what_is_harmless_in_an_inventory_is_forgiven(report, scan, bend):
+    bent = gzip.compress(bend(gzip.decompress(csv_file(ROWS))))
+    table, tally = scan(Inventory(report("CSV", bent)))
+    assert {row["key"] for row in table.to_pylist()} == {*ODD, "big.jpg"}
+    assert (tally.listed, tally.ignored) == (len(ODD) + 2, 1)
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/photos ", " s3://bucket/photos\n", "\ts3://bucket/photos"])
+def test_blanks_around_a_source_mean_nothing(text):
+    assert open_source(text) == S3Prefix("s3://bucket/photos")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local_aws import inference
+from local_aws.inference import moderator
 from local_aws.rekognition.launch import Rekognition
 from local_aws.rekognition.settings import ServerSettings
 from local_aws.seaweedfs import Credentials
@@ -85,7 +85,7 @@ def test_the_real_model_answers_by_default_and_says_that_it_is_not_rekognition(
     server = start_rekognition(settings=quick(moderator=ServerSettings().moderator))
     with client(server, credentials) as rekognition:
         answer = detect(rekognition, bucket, "k", MinConfidence=0)
-    assert answer["ModerationModelVersion"] == inference.MODEL_VERSION
+    assert answer["ModerationModelVersion"] == moderator.MODEL_VERSION
     assert answer["ModerationModelVersion"].startswith("offline")
 
 

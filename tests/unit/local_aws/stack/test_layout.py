@@ -5,14 +5,13 @@ import stat
 
 import pytest
 
-from local_aws import ports
 from local_aws.stack.layout import DEFAULT_PORTS, Secrets, StackError, choose_port
 
 
 @pytest.fixture
 def taken_port():
     with socket.socket() as server:
-        server.bind(("127.0.0.1", ports.find_free()))
+        server.bind(("127.0.0.1", 0))
         server.listen()
         yield server.getsockname()[1]
 
