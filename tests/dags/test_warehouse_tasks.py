@@ -177,7 +177,7 @@ def test_the_dag_loads_into_the_connection_that_the_settings_name(
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
     monkeypatch.setenv("MODERATION_WAREHOUSES", "airflow:warehouse")
     load = moderation_runs.read_dag().get_task("load")
-    assert load.python_callable(load_id) == load_id
+    assert load.python_callable(load_id) == [load_id]
     uri, _, _ = connection_uri("warehouse").partition("?")
     with psycopg.connect(uri) as session:
         assert session.execute(f'SELECT count(*) FROM "{schema}".images').fetchone() == (2,)

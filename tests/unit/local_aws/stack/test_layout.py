@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 import stat
 
 import pytest
 
+from local_aws import ports
 from local_aws.stack.layout import DEFAULT_PORTS, Secrets, StackError, choose_port
 
 
 @pytest.fixture
 def taken_port():
     with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
+        while True:  # another test may take the free port first
+            with contextlib.suppress(OSError):
+                server.bind(("127.0.0.1", ports.find_free()))
+                break
         server.listen()
         yield server.getsockname()[1]
 
