@@ -15,7 +15,7 @@ MODEL = botocore.session.get_session().get_service_model("rekognition")
 OPERATIONS = ("StartMediaAnalysisJob", "GetMediaAnalysisJob", "ListMediaAnalysisJobs")
 ERRORS = sorted({shape.name for name in OPERATIONS for shape in MODEL.operation_model(name).error_shapes})
 FAILURE_CODES = MODEL.shape_for("MediaAnalysisJobFailureCode").enum
-CLASSES = sorted(exceptions._BY_NAME.values(), key=lambda cls: cls.__name__)
+CLASSES = sorted(exceptions._family(exceptions.RekognitionError), key=lambda cls: cls.__name__)
 
 
 def client_error(code: str, status: int = 400) -> ClientError:
