@@ -119,7 +119,7 @@ def _decode_png(container: Png) -> Image.Image:
     """Decode, and count the rows where the decoder leaves a doubt: those it has no data for stay zero."""
     try:
         picture, is_certain = _read_png(container.file())
-    except Exception:
+    except Exception:  # the decoder's own, of a dozen kinds; raised on unless the rows are whole all the same
         if not container.holds_every_row():
             raise
         return _read_png(container.file(behind=_BEHIND))[0]

@@ -32,7 +32,9 @@ def add_parsers(commands: Any) -> None:
     publish.set_defaults(run=_publish)
     load = commands.add_parser("load", help="bring every published load that a warehouse lacks into it")
     load.add_argument("load_id", nargs="?", help="bring this one in, though it is there")
-    load.add_argument("--again", action="store_true", help="bring every load in, though it is there")
+    load.add_argument(
+        "--all", dest="again", action="store_true", help="bring every load in, though it is there"
+    )
     load.set_defaults(run=_load)
     compact = commands.add_parser(
         "compact", help="merge small files of the tables, expire snapshots, remove what nothing needs"
