@@ -70,8 +70,8 @@ query: $(VENV)/.installed ## ask the warehouse: make query SQL="SELECT ..." (or 
 	@$(BIN)/moderation query $(if $(SQL),"$$SQL")
 
 # A file is one worker's, since its tests share servers. A sixth of the time is spent waiting, and each worker
-# costs 25 s of processor time before its first test: four suit two cores.
-IN_PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
+# costs 12 s of processor time before its first test: three suit two cores.
+IN_PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run the test suite
 	@$(BIN)/python -m pytest -q $(IN_PARALLEL) --durations=10

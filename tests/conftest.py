@@ -18,16 +18,18 @@ from hypothesis import settings
 
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials, SeaweedFS
-from support import aws_models
+from support import aws_models, iceberg_metadata
 
 # A deadline is a fixed time for work of unknown length: on a busy machine it fails what is right.
 settings.register_profile("moderation", deadline=None)
 settings.load_profile("moderation")
 
 aws_models.read_once()
+iceberg_metadata.read_once()
 LONGEST = (
     "test_nemesis.py",
     "test_restarts.py",
+    "test_operations.py",  # with the same Airflow, which ends when the tests of its folder do
     "test_make_run.py",
     "test_compaction.py",
     "test_commit.py",

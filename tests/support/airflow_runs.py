@@ -24,6 +24,8 @@ from jsonschema import validators
 from sqlalchemy import delete
 
 _sleep = time.sleep
+_TURN_SECONDS = 0.1
+"""Who answers for a person writes the same SQLite file: a loop that hardly sleeps keeps it locked."""
 
 
 def run(dag: DAG, **kwargs: Any) -> DagRun:
@@ -67,7 +69,7 @@ def _empty_bag() -> DagBag:
 
 def _short_in_dag_test(seconds: float) -> None:
     mine = sys._getframe(1).f_code is DAG.test.__code__
-    _sleep(min(seconds, 0.01) if mine else seconds)
+    _sleep(min(seconds, _TURN_SECONDS) if mine else seconds)
 
 
 def instances(dag_run: DagRun, task_id: str) -> list[TaskInstance]:

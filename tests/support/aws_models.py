@@ -11,6 +11,7 @@ from botocore import hooks
 from botocore.loaders import JSONFileLoader
 
 _load_file = JSONFileLoader.load_file
+_alias = cache(hooks.EventAliaser(None)._alias_event_name)
 _accepts_kwargs = lru_cache(maxsize=1024)(hooks.accepts_kwargs)
 
 
@@ -23,6 +24,7 @@ def read_once() -> None:
     """Let this process read AWS's models and look at botocore's handlers once; clients stay as they are."""
     JSONFileLoader.load_file = lambda _, path: copy.copy(_read(path))
     hooks.accepts_kwargs = _accepts_kwargs_of_function
+    hooks.EventAliaser._alias_event_name = lambda _, name: _alias(name)
 
 
 def _accepts_kwargs_of_function(handler: Callable[..., Any]) -> bool:

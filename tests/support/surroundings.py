@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,4 +32,5 @@ def leave_outside() -> None:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     isolation.write_aws_files(folder, access_key="", secret_key="", region="us-east-1")
     (folder / "credentials").write_text("")
+    sys.dont_write_bytecode = False  # or each process rewrites each test file anew: half its start
     isolation.replace({**allowed(os.environ), **isolation.aws_files(folder)})

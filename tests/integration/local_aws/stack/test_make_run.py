@@ -118,6 +118,7 @@ def test_a_run_that_is_interrupted_stops_what_it_started(checkout, folder):
     assert checkout.left_running() == []
 
 
+@pytest.mark.long
 def test_a_run_outlives_an_endpoint_that_stops_and_leaves_the_services_that_were_asked_for(checkout, folder):
     with checkout.start("run", IMAGES=str(folder)) as run:
         lines = iter(run.stderr)
@@ -166,7 +167,7 @@ def test_services_whose_command_was_killed_while_it_started_them_do_not_stand_in
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
-@pytest.mark.parametrize("command", ["services", "run"])
+@pytest.mark.parametrize("command", [pytest.param("services", marks=pytest.mark.long), "run"])
 def test_a_full_disk_is_one_line_and_with_room_again_the_next_command_works(checkout, command):
     var = checkout.root / "var"
     var.mkdir()
