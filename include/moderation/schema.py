@@ -16,10 +16,15 @@ dropped. ``name`` is the label as answered; ``l1``/``l2``/``l3`` are its path.
 - **Label unknown to the taxonomy**: kept with the path it came with, ``unknown_label`` true. One without a
   level and without a known parent stands at level 2 below its ``ParentName``, or at level 1 when it has none.
 - **Other case or spelling** ("weapons", "Drug & Tobacco"): the path has the taxonomy's spelling,
-  ``respelled`` is true, ``name`` keeps the original.
+  ``respelled`` is true for the label and for every label below it; ``name`` and ``parent_name`` keep the
+  original.
 - **TaxonomyLevel missing** (before model 7.0): derived from the chain, else from the taxonomy;
-  ``level_derived`` is true. A level outside 1..3 is treated like a missing one; a chain deeper than three
-  ends in ``labels_l3``.
+  ``level_derived`` is true. A level below 1 is treated like a missing one, and so is one that the chain
+  contradicts: nothing stands beside or above what the answer lists above it.
+- **More than three levels** (a later model): a label below level 3 is a row of ``labels_l3``: ``name`` is the
+  label, ``parent_name`` its parent, ``l1``/``l2``/``l3`` are its ancestors of these levels, ``l1`` the top of
+  the answer's chain. One row of ``anomalies`` a manifest (``DeeperLevel``) tells the depth and the lines.
+- **A circle of parents** (no AWS answer has one): its first listed label counts as trimmed above.
 - **The same L2 name under two L1s in one answer**: the first listed after the child is its parent,
   ``ambiguous_parent`` is true.
 - **Model 6.1**: ``l1``/``l2`` are 6.1's own names; ``v7_l1``/``v7_l2``/``v7_l3`` are AWS's mapping. Where
@@ -210,14 +215,15 @@ IMAGES = TableSpec(
 _PATH = {
     1: _text("l1", "Top category.", "Violence"),
     2: _text("l2", "Second level.", "Graphic Violence"),
-    3: _text("l3", "Third level.", "Weapon Violence"),
+    3: _text("l3", "Third level; of a deeper label its ancestor there.", "Weapon Violence"),
 }
 
 
 def _labels(level: int) -> TableSpec:
     return TableSpec(
         name=f"labels_l{level}",
-        doc=f"One row a level-{level} label that an answer lists, its ancestors spelled out.",
+        doc=f"One row a level-{level} label that an answer lists, its ancestors spelled out."
+        + (" Deeper labels too." if level == len(_PATH) else ""),
         partition_by=("content_type", "dt"),
         dictionary=(
             "load_id",
@@ -254,7 +260,7 @@ def _labels(level: int) -> TableSpec:
                     "parent_name", "ParentName as answered; null when empty or missing.", "Graphic Violence"
                 ),
                 _flag("unknown_label", "The taxonomy does not know the label."),
-                _flag("respelled", "The taxonomy spells the label another way."),
+                _flag("respelled", "The path spells the label, or one above it, another way."),
                 _flag("path_derived", "An ancestor is not listed in the answer."),
                 _flag("level_derived", "The answer gave no usable TaxonomyLevel."),
                 _flag("ambiguous_parent", "The answer listed several parents of that name."),
@@ -352,7 +358,7 @@ LOADS = TableSpec(
 
 ANOMALIES = TableSpec(
     name="anomalies",
-    doc="One row for each thing in a job's answers that fits no input: kept, with its place and text.",
+    doc="One row for each thing in a job's answers that fits no input or no column: kept, with its place.",
     partition_by=("dt",),
     dictionary=(),
     schema=pa.schema(
@@ -365,7 +371,7 @@ ANOMALIES = TableSpec(
             _text(
                 "kind",
                 "MalformedLine, UnexpectedResult, DuplicateResult, UnexpectedError, "
-                "MalformedSummary or AdapterIgnored.",
+                "MalformedSummary, AdapterIgnored or DeeperLevel.",
                 "UnexpectedResult",
                 required=True,
             ),

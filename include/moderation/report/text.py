@@ -19,6 +19,7 @@ _ANOMALY_TEXT = {
     "UnexpectedError": "errors that fit no image still open",
     "MalformedSummary": "manifest summaries that could not be read",
     "AdapterIgnored": "jobs that the base model answered instead of the adapter",
+    "DeeperLevel": "jobs with labels below level 3, kept in labels_l3 with their names",
 }
 
 
