@@ -86,8 +86,8 @@ def _text(name: str, doc: str, example: str, *, required: bool = False) -> pa.Fi
     return _field(name, pa.string(), doc, example, "", required)
 
 
-def _count(name: str, doc: str, example: str, unit: str = "images") -> pa.Field:
-    return _field(name, pa.int64(), doc, example, unit, True)
+def _count(name: str, doc: str, example: str, unit: str = "images", *, required: bool = True) -> pa.Field:
+    return _field(name, pa.int64(), doc, example, unit, required)
 
 
 def _flag(name: str, doc: str) -> pa.Field:
@@ -164,25 +164,14 @@ IMAGES = TableSpec(
             _text("error_code", "Why the image is not moderated; null when it is.", "ImageTooLarge"),
             _text("error_message", "The error in words.", "The image has 16,000,000 bytes."),
             _text(
-                "content_type",
-                "none, illustrated, animated, illustrated_animated; null if not moderated.",
-                "none",
+                "content_type", "none, illustrated, animated, illustrated_animated; null otherwise.", "none"
             ),
             _percent("illustrated_confidence", "Confidence of the content type Illustrated; null if absent."),
             _percent("animated_confidence", "Confidence of the content type Animated; null if absent."),
             _field(
-                "label_count",
-                pa.int32(),
-                "Labels listed in the answer, ancestors included.",
-                "3",
-                "labels",
-                True,
+                "label_count", pa.int32(), "Labels in the answer, ancestors included.", "3", "labels", True
             ),
-            _text(
-                "top_l1",
-                "L1 of the label with the highest confidence, the first listed of equals.",
-                "Violence",
-            ),
+            _text("top_l1", "L1 of the label with the highest confidence, the first of equals.", "Violence"),
             _percent("max_confidence", "The highest confidence of all labels; null without labels."),
             _text("backend", "bulk or detect; null when the image was never sent.", "bulk"),
             _MODEL,
@@ -208,6 +197,11 @@ IMAGES = TableSpec(
                 "items",
             ),
             _field("unknown_labels", pa.int32(), "Labels unknown to the taxonomy.", "0", "labels", True),
+            _text(
+                "origin",
+                "Path or key as the person knows it; null where source_ref says it.",
+                "/photos/a.jpg",
+            ),
         ]
     ),
 )  # fmt: skip - one line a column
@@ -313,6 +307,12 @@ JOBS = TableSpec(
     ),
 )
 
+_ALREADY_MODERATED = (
+    "Images left out: moderated before. Where refused_before is null, which is a load of an earlier release, "
+    "those refused before are counted here too."
+)
+_REFUSED_BEFORE = "Images left out: refused before for their own sake, never moderated, unchanged since."
+
 LOADS = TableSpec(
     name="loads",
     doc="One row a publish. A load that is not in this table does not exist for readers.",
@@ -331,7 +331,7 @@ LOADS = TableSpec(
             _text("model_version", "The least model that counts as current.", "7.0"),
             _count("listed", "Objects that the source listed.", "12000"),
             _count("ignored", "Objects that are plainly no image.", "3", "objects"),
-            _count("already_moderated", "Images left out: published before.", "1990"),
+            _count("already_moderated", _ALREADY_MODERATED, "1990"),
             _count("images", "Rows of `images`.", "10007"),
             _count("moderated", "Of these with an answer.", "9998"),
             _count("failed", "Of these with an error.", "9"),
@@ -348,10 +348,11 @@ LOADS = TableSpec(
             _count("bytes", "Their size.", "48211342", "bytes"),
             _text(
                 "digest",
-                "Digest of the plan, the job records and the format; part of the file names.",
+                "Digest of plan, job records and format; in file names.",
                 "5e884898da28",
                 required=True,
             ),
+            _count("refused_before", _REFUSED_BEFORE, "7", required=False),
         ]
     ),
 )  # fmt: skip - one line a column

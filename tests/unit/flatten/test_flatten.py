@@ -97,6 +97,7 @@ def test_a_moderated_image_has_its_answer_in_its_row():
         "content_types_answered": True,
         "other_content_types": 0,
         "unknown_labels": 0,
+        "origin": None,
     }
 
 
