@@ -5,7 +5,9 @@ import pytest
 from moderation.report.offline import notice
 
 
-@pytest.mark.parametrize("answers", [{}, {"7.0": 3}, {None: 2, "7.1": 1}, {"custom-2": 4}, {"offline-1.0": 0}])
+@pytest.mark.parametrize(
+    "answers", [{}, {"7.0": 3}, {None: 2, "7.1": 1}, {"custom-2": 4}, {"offline-1.0": 0}]
+)
 def test_nothing_is_said_where_no_answer_is_the_offline_models(answers):
     assert notice(answers) is None
 

@@ -18,8 +18,8 @@ _LOADS = "SELECT * FROM loads ORDER BY published_at DESC NULLS LAST, load_id DES
 """All columns: a warehouse lacks those of a later release until the next load."""
 
 _COSTS = """
-SELECT coalesce(model_version, 'unknown') AS model_version, sum(billed)::BIGINT AS billed,
-    sum(cost_usd) AS cost_usd
+SELECT coalesce(model_version, 'unknown') AS model_version, coalesce(sum(billed), 0)::BIGINT AS billed,
+    coalesce(sum(cost_usd), 0) AS cost_usd
 FROM jobs GROUP BY 1
 """
 
