@@ -16,10 +16,15 @@ dropped. ``name`` is the label as answered; ``l1``/``l2``/``l3`` are its path.
 - **Label unknown to the taxonomy**: kept with the path it came with, ``unknown_label`` true. One without a
   level and without a known parent stands at level 2 below its ``ParentName``, or at level 1 when it has none.
 - **Other case or spelling** ("weapons", "Drug & Tobacco"): the path has the taxonomy's spelling,
-  ``respelled`` is true, ``name`` keeps the original.
+  ``respelled`` is true for the label and for every label below it; ``name`` and ``parent_name`` keep the
+  original.
 - **TaxonomyLevel missing** (before model 7.0): derived from the chain, else from the taxonomy;
-  ``level_derived`` is true. A level outside 1..3 is treated like a missing one; a chain deeper than three
-  ends in ``labels_l3``.
+  ``level_derived`` is true. A level below 1 is treated like a missing one, and so is one that the chain
+  contradicts: nothing stands beside or above what the answer lists above it.
+- **More than three levels** (a later model): a label below level 3 is a row of ``labels_l3``: ``name`` is the
+  label, ``parent_name`` its parent, ``l1``/``l2``/``l3`` are its ancestors of these levels, ``l1`` the top of
+  the answer's chain. One row of ``anomalies`` a manifest (``DeeperLevel``) tells the depth and the lines.
+- **A circle of parents** (no AWS answer has one): its first listed label counts as trimmed above.
 - **The same L2 name under two L1s in one answer**: the first listed after the child is its parent,
   ``ambiguous_parent`` is true.
 - **Model 6.1**: ``l1``/``l2`` are 6.1's own names; ``v7_l1``/``v7_l2``/``v7_l3`` are AWS's mapping. Where
@@ -81,8 +86,8 @@ def _text(name: str, doc: str, example: str, *, required: bool = False) -> pa.Fi
     return _field(name, pa.string(), doc, example, "", required)
 
 
-def _count(name: str, doc: str, example: str, unit: str = "images") -> pa.Field:
-    return _field(name, pa.int64(), doc, example, unit, True)
+def _count(name: str, doc: str, example: str, unit: str = "images", *, required: bool = True) -> pa.Field:
+    return _field(name, pa.int64(), doc, example, unit, required)
 
 
 def _flag(name: str, doc: str) -> pa.Field:
@@ -159,25 +164,14 @@ IMAGES = TableSpec(
             _text("error_code", "Why the image is not moderated; null when it is.", "ImageTooLarge"),
             _text("error_message", "The error in words.", "The image has 16,000,000 bytes."),
             _text(
-                "content_type",
-                "none, illustrated, animated, illustrated_animated; null if not moderated.",
-                "none",
+                "content_type", "none, illustrated, animated, illustrated_animated; null otherwise.", "none"
             ),
             _percent("illustrated_confidence", "Confidence of the content type Illustrated; null if absent."),
             _percent("animated_confidence", "Confidence of the content type Animated; null if absent."),
             _field(
-                "label_count",
-                pa.int32(),
-                "Labels listed in the answer, ancestors included.",
-                "3",
-                "labels",
-                True,
+                "label_count", pa.int32(), "Labels in the answer, ancestors included.", "3", "labels", True
             ),
-            _text(
-                "top_l1",
-                "L1 of the label with the highest confidence, the first listed of equals.",
-                "Violence",
-            ),
+            _text("top_l1", "L1 of the label with the highest confidence, the first of equals.", "Violence"),
             _percent("max_confidence", "The highest confidence of all labels; null without labels."),
             _text("backend", "bulk or detect; null when the image was never sent.", "bulk"),
             _MODEL,
@@ -203,6 +197,11 @@ IMAGES = TableSpec(
                 "items",
             ),
             _field("unknown_labels", pa.int32(), "Labels unknown to the taxonomy.", "0", "labels", True),
+            _text(
+                "origin",
+                "Path or key as the person knows it; null where source_ref says it.",
+                "/photos/a.jpg",
+            ),
         ]
     ),
 )  # fmt: skip - one line a column
@@ -210,14 +209,15 @@ IMAGES = TableSpec(
 _PATH = {
     1: _text("l1", "Top category.", "Violence"),
     2: _text("l2", "Second level.", "Graphic Violence"),
-    3: _text("l3", "Third level.", "Weapon Violence"),
+    3: _text("l3", "Third level; of a deeper label its ancestor there.", "Weapon Violence"),
 }
 
 
 def _labels(level: int) -> TableSpec:
     return TableSpec(
         name=f"labels_l{level}",
-        doc=f"One row a level-{level} label that an answer lists, its ancestors spelled out.",
+        doc=f"One row a level-{level} label that an answer lists, its ancestors spelled out."
+        + (" Deeper labels too." if level == len(_PATH) else ""),
         partition_by=("content_type", "dt"),
         dictionary=(
             "load_id",
@@ -254,7 +254,7 @@ def _labels(level: int) -> TableSpec:
                     "parent_name", "ParentName as answered; null when empty or missing.", "Graphic Violence"
                 ),
                 _flag("unknown_label", "The taxonomy does not know the label."),
-                _flag("respelled", "The taxonomy spells the label another way."),
+                _flag("respelled", "The path spells the label, or one above it, another way."),
                 _flag("path_derived", "An ancestor is not listed in the answer."),
                 _flag("level_derived", "The answer gave no usable TaxonomyLevel."),
                 _flag("ambiguous_parent", "The answer listed several parents of that name."),
@@ -307,6 +307,12 @@ JOBS = TableSpec(
     ),
 )
 
+_ALREADY_MODERATED = (
+    "Images left out: moderated before. Where refused_before is null, which is a load of an earlier release, "
+    "those refused before are counted here too."
+)
+_REFUSED_BEFORE = "Images left out: refused before for their own sake, never moderated, unchanged since."
+
 LOADS = TableSpec(
     name="loads",
     doc="One row a publish. A load that is not in this table does not exist for readers.",
@@ -325,7 +331,7 @@ LOADS = TableSpec(
             _text("model_version", "The least model that counts as current.", "7.0"),
             _count("listed", "Objects that the source listed.", "12000"),
             _count("ignored", "Objects that are plainly no image.", "3", "objects"),
-            _count("already_moderated", "Images left out: published before.", "1990"),
+            _count("already_moderated", _ALREADY_MODERATED, "1990"),
             _count("images", "Rows of `images`.", "10007"),
             _count("moderated", "Of these with an answer.", "9998"),
             _count("failed", "Of these with an error.", "9"),
@@ -342,17 +348,18 @@ LOADS = TableSpec(
             _count("bytes", "Their size.", "48211342", "bytes"),
             _text(
                 "digest",
-                "Digest of the plan, the job records and the format; part of the file names.",
+                "Digest of plan, job records and format; in file names.",
                 "5e884898da28",
                 required=True,
             ),
+            _count("refused_before", _REFUSED_BEFORE, "7", required=False),
         ]
     ),
 )  # fmt: skip - one line a column
 
 ANOMALIES = TableSpec(
     name="anomalies",
-    doc="One row for each thing in a job's answers that fits no input: kept, with its place and text.",
+    doc="One row for each thing in a job's answers that fits no input or no column: kept, with its place.",
     partition_by=("dt",),
     dictionary=(),
     schema=pa.schema(
@@ -365,7 +372,7 @@ ANOMALIES = TableSpec(
             _text(
                 "kind",
                 "MalformedLine, UnexpectedResult, DuplicateResult, UnexpectedError, "
-                "MalformedSummary or AdapterIgnored.",
+                "MalformedSummary, AdapterIgnored or DeeperLevel.",
                 "UnexpectedResult",
                 required=True,
             ),

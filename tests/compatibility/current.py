@@ -58,7 +58,11 @@ def plan(
     run = stages.Run("moderate_images", run_id, _LOGICAL_TIME)
     uri = stages.discover(run, source=source, backend=backend, redo_load_id=redo, dry_run=dry_run)
     found = load_plan(uri, settings=Settings.from_env())
-    return Planned(uri, found.load_id, vars(found.totals))
+    totals = vars(found.totals) | {
+        "already_moderated": found.totals.already_moderated + (found.totals.refused or 0)
+    }
+    del totals["refused_before"]  # which earlier releases counted as moderated
+    return Planned(uri, found.load_id, totals)
 
 
 def bulk_jobs(plan_uri: str) -> int:

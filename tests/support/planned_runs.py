@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -122,9 +123,17 @@ def line(source_ref: str, body: Any) -> bytes:
 
 
 def inputs_table(
-    source_refs: Sequence[str], *, manifest: int | None = 0, etag: str = "e1", code: str | None = None
+    source_refs: Sequence[str],
+    *,
+    manifest: int | None = 0,
+    etag: str = "e1",
+    code: str | None = None,
+    origins: Mapping[str, str] = MappingProxyType({}),
 ) -> pa.Table:
-    """Inputs of one manifest, or rejected ones when ``manifest`` is None."""
+    """Inputs of one manifest, or rejected ones when ``manifest`` is None.
+
+    :param origins: the paths of images, by source ref; those without are known by that.
+    """
     rows = [
         {
             "source_ref": ref,
@@ -137,6 +146,7 @@ def inputs_table(
             "line_number": None if manifest is None else number,
             "error_code": code,
             "error_message": None if code is None else f"{code} in words",
+            "origin": origins.get(ref),
         }
         for number, ref in enumerate(source_refs, start=1)
     ]
@@ -171,12 +181,13 @@ class Run:
         *,
         summary: Any = None,
         etag: str = "e1",
+        origins: Mapping[str, str] = MappingProxyType({}),
         **record: Any,
     ) -> AnalysisRecord:
         """Add a manifest and what its job left; ``record`` replaces fields of the record."""
         number = len(self.records)
         manifest_id = f"m{number:05d}-{hashlib.sha256(repr(source_refs).encode()).hexdigest()[:12]}"
-        self.tables.append(inputs_table(source_refs, manifest=number, etag=etag))
+        self.tables.append(inputs_table(source_refs, manifest=number, etag=etag, origins=origins))
         made = AnalysisRecord(
             manifest_id=manifest_id,
             manifest_uri=f"{self._folder}/manifests/{manifest_id}.jsonl",

@@ -51,7 +51,9 @@ def publish_odd(settings: Settings, s3_client: Any, name: str = "odd") -> str:
     results = [line(ref, body) for ref, body in zip(refs, bodies, strict=False)]
     results.append(line("s3://archive/nobody-asked.jpg", answer()))
     failure = {"source-ref": refs[-1], "code": "ImageTooLarge", "message": "16 MB,\n\"too\" 'large' \\."}
-    run.manifest(refs, b"\n".join(results), summary={"errors": [failure]})
+    origins = {ref: f"/home/anna/{name}/{key}" for ref, key in zip(refs, ODD_KEYS, strict=True)}
+    del origins[refs[0]]
+    run.manifest(refs, b"\n".join(results), summary={"errors": [failure]}, origins=origins)
     run.reject([f"s3://archive/{name}/" + "k" * 1100], "KeyTooLong")
     return publish(settings, run.store(), run.records).load_id
 

@@ -49,7 +49,7 @@ def usual_line(random_: random.Random) -> bytes:
         {
             "Name": random_.choice(NAMES[:6]),
             "ParentName": random_.choice(["", *NAMES[:6]]),
-            "TaxonomyLevel": random_.randint(1, 3),
+            "TaxonomyLevel": random_.randint(1, 5),
             "Confidence": random_.choice([99.86129760742188, 72.7257, random_.random() * 100, 90]),
         }
         for _ in range(random_.randint(0, 8))
@@ -95,7 +95,8 @@ def odd_line(random_: random.Random) -> bytes:
                 if random_.random() < 0.3
                 else random_.choice(["1", "2.5", "99", "-0.0"])
             )
-        return random_.choice(["1", "2", "3", "7", "null"]) if key == "TaxonomyLevel" else text()
+        levels = ["1", "2", "3", "7", "127", "128", "null"]
+        return random_.choice(levels) if key == "TaxonomyLevel" else text()
 
     def item() -> str:
         if random_.random() < 0.7:

@@ -117,8 +117,6 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
     conf = {"redo_load_id": options.load_id} | ({"redo_permanent": True} if options.permanent else {})
     command = _redo_command(settings, conf)
     lines = _plan_lines(plan)
-    if plan.totals.ignored:
-        lines.append(("never in S3", f"{plan.totals.ignored}: mend the files, then run their folder again"))
     lines.append(
         ("nothing to do", _why_nothing(plan, options)) if plan.is_empty else ("to start it", command)
     )
@@ -159,7 +157,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, Any]]:
         ("source", plan.source),
         ("listed", totals.listed),
         ("ignored", totals.ignored),
-        ("already moderated", totals.already_moderated),
+        *((before.name, before.text) for before in totals.done_before),
         ("in another run", totals.claimed_elsewhere),
         ("rejected", totals.rejected),
         ("left to the next run", totals.postponed),

@@ -17,10 +17,12 @@ import pyarrow as pa
 from moderation.analyse.record import AnalysisRecord
 from moderation.flatten import arrays
 from moderation.flatten.answers import Answers
+from moderation.flatten.label_paths import DEEPEST
 from moderation.flatten.parsed_block import Outcome
 from moderation.flatten.read_answers import read_answers
 from moderation.flatten.reconcile import (
     ADAPTER_IGNORED,
+    DEEPER_LEVEL,
     MALFORMED_SUMMARY,
     Anomaly,
     Reconciliation,
@@ -207,11 +209,32 @@ def _whole_file_anomalies(
         used = arrays.codes(adapters.indices)[state.answer[state.moderated]]
         ignored = state.answer[state.moderated][~np.array([*right, False])[used]]
         if len(ignored):
-            numbers = np.sort(arrays.to_numpy(answers.lines.column("line_number"))[ignored])
-            named = ", ".join(map(str, numbers[:_NAMED_LINES].tolist()))
             yield Anomaly(
                 kind=ADAPTER_IGNORED,
                 message=f"{len(ignored):,} of {len(used):,} answers do not come from {record.adapter} "
-                f"(lines {named}{', …' if len(numbers) > _NAMED_LINES else ''}): "
+                f"({_named_lines(answers, ignored)}): "
                 "an expired adapter is silently replaced by the base model",
             )
+    yield from _deeper_levels(answers)
+
+
+def _deeper_levels(answers: Answers) -> Iterator[Anomaly]:
+    """What the tables have no level for: a model with more of them than `label_paths.DEEPEST`."""
+    depths = np.array([place.depth for place in answers.places], dtype=np.int64)
+    if not (depths > DEEPEST).any():
+        return
+    below = np.flatnonzero(depths[answers.label_place] > DEEPEST)
+    deepest = answers.places[int(depths.argmax())]
+    lines = np.unique(answers.label_line[below])
+    yield Anomaly(
+        kind=DEEPER_LEVEL,
+        message=f"{len(below):,} labels stand below level {DEEPEST}, the deepest at level {deepest.depth} "
+        f"({deepest.name!r}), in {len(lines):,} answers ({_named_lines(answers, lines)}): rows of "
+        f"labels_l{DEEPEST} whose name is the label and whose l1 to l{DEEPEST} are the ancestors",
+    )
+
+
+def _named_lines(answers: Answers, lines: np.ndarray) -> str:
+    numbers = np.sort(arrays.to_numpy(answers.lines.column("line_number"))[lines])
+    named = ", ".join(map(str, numbers[:_NAMED_LINES].tolist()))
+    return f"lines {named}{', …' if len(numbers) > _NAMED_LINES else ''}"

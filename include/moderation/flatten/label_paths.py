@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 from typing import NamedTuple
@@ -18,12 +17,13 @@ from moderation import reference
 from moderation.reference.taxonomy import from_v6_1, normalise, taxonomy
 
 DEEPEST = 3
+"""The deepest level that has a table: a label below it is a row of that table."""
 
 
 class Link(NamedTuple):
     """A label as answered: one link of a chain.
 
-    :param level: 1, 2, 3, or None when the answer gave no usable level.
+    :param level: from 1, or None when the answer gave no usable level.
     """
 
     name: str
@@ -35,9 +35,12 @@ class Place(NamedTuple):
     """Where a label stands; the fields are the columns of the label tables that depend on the chain alone.
 
     :param level: which label table.
+    :param depth: the label's own level; more than `DEEPEST` with models that have more levels than tables.
+    :param l3: of a label below `DEEPEST` its third-level ancestor.
     """
 
     level: int
+    depth: int
     l1: str | None
     l2: str | None
     l3: str | None
@@ -56,37 +59,54 @@ class Place(NamedTuple):
 _Path = tuple[str | None, ...]
 
 
-@lru_cache(maxsize=65_536)
-def resolve(chain: tuple[Link, ...], model_version: str | None) -> Place:
-    """Place a label.
+class Standing(NamedTuple):
+    """A label's place, and what the labels below it need of it.
 
-    :param chain: the label, its parent, its parent's parent and so on, as far as the answer lists them; at
-        most four links (the fourth only tells that the chain goes on, in circles for all we know).
+    :param above: the names of levels 1 to `DEEPEST` from the top to the label, as answered or derived; None
+        for what nobody knows.
+    :param spelled: the label in the taxonomy's spelling.
+    """
+
+    place: Place
+    above: _Path
+    spelled: str | None
+
+
+@lru_cache(maxsize=65_536)
+def resolve(label: Link, parent: Standing | None, model_version: str | None) -> Standing:
+    """Place a label below its parent, and so below everything that stands above that one.
+
+    :param parent: where its parent stands; None when the answer does not list it.
     :param model_version: ModerationModelVersion of the answer: before 7 names are those of model 6.1.
     """
     tree = _V61 if is_before_7(model_version) else _V7
-    label = chain[0]
-    level = label.level or _derive_level(chain, tree)
-    listed = [link.name for link in reversed(chain[:level])]
-    answered = _complete(chain[:level], listed)
-    path = _derive_path(answered, level, tree)
-    spelled = tuple(tree.spell(path[: depth + 1]) for depth in range(level))
-    known = tree.knows(path)
+    depth = _depth(label, parent, tree)
+    above = parent.above if parent else _derive_above(label, depth, tree)
+    above += (None,) * (min(depth - 1, DEEPEST) - len(above))
+    path = (*above, label.name)
+    spelled = tuple(tree.spell(path[: at + 1]) for at in range(len(path)))
     v7_path, v7_ambiguous = tree.bridge(path)
-    return Place(
-        level,
-        *_padded(spelled),
+    l1, l2, l3 = _padded(spelled)
+    place = Place(
+        min(depth, DEEPEST),
+        depth,
+        l1,
+        l2,
+        l3,
         name=label.name,
         parent_name=label.parent_name,
-        unknown_label=not known,
-        respelled=spelled[-1] != label.name,
-        path_derived=len(listed) < level,
-        level_derived=label.level is None,
+        unknown_label=not tree.knows(path),
+        respelled=spelled != path
+        or (parent is not None and (parent.place.respelled or parent.spelled != label.parent_name)),
+        path_derived=depth > 1
+        and (parent is None or parent.place.path_derived or parent.place.depth < depth - 1),
+        level_derived=label.level != depth,
         v7_l1=_padded(v7_path)[0],
         v7_l2=_padded(v7_path)[1],
         v7_l3=_padded(v7_path)[2],
         v7_ambiguous=v7_ambiguous,
     )
+    return Standing(place, path[:DEEPEST], spelled[-1])
 
 
 def is_before_7(model_version: str | None) -> bool:
@@ -94,34 +114,31 @@ def is_before_7(model_version: str | None) -> bool:
     return re.match(r"0*[0-6](\.|$)", model_version or "") is not None
 
 
-def _derive_level(chain: Sequence[Link], tree: _Tree) -> int:
-    label = chain[0]
+def _depth(label: Link, parent: Standing | None, tree: _Tree) -> int:
+    """The label's own level: as answered, but never above what the answer lists above it."""
+    if parent is not None:
+        return max(label.level or 1, parent.place.depth + 1)
+    if label.level is not None and (label.level <= DEEPEST or label.parent_name is not None):
+        return label.level
     if label.parent_name is None:
         return 1
-    for distance, ancestor in enumerate(chain[1:], start=1):
-        if ancestor.level is not None:
-            return min(ancestor.level + distance, DEEPEST)
-    top = chain[-1]
-    if top.parent_name is None or len(chain) > DEEPEST:
-        return min(len(chain), DEEPEST)
-    # The answer is trimmed above `top`: the taxonomy may know how deep that is.
-    base = tree.level_of(top.name, top.parent_name) or (tree.level_of(top.parent_name, None) or 1) + 1
-    return min(base + len(chain) - 1, DEEPEST)
+    # The answer is trimmed above the label: the taxonomy may know how deep that is.
+    return tree.level_of(label.name, label.parent_name) or (tree.level_of(label.parent_name, None) or 1) + 1
 
 
-def _complete(chain: Sequence[Link], listed: list[str]) -> list[str]:
-    """The listed names plus the topmost one's ParentName, which the answer names without listing it."""
-    parent_name = chain[-1].parent_name
-    return [parent_name, *listed] if parent_name is not None else listed
-
-
-def _derive_path(answered: list[str], level: int, tree: _Tree) -> _Path:
-    """Exactly ``level`` names ending with the label; what nobody knows is None."""
-    path: list[str | None] = list(answered[-level:])
-    while len(path) < level:
-        parent = tree.parent_of(path[0]) if path[0] is not None else None
-        path.insert(0, parent)
-    return tuple(path)
+def _derive_above(label: Link, depth: int, tree: _Tree) -> _Path:
+    """What stands above a label whose parent is not listed; what nobody knows is None."""
+    if depth == 1:
+        return ()
+    parent = label.parent_name or tree.parent_of(label.name)
+    known: list[str] = []
+    while parent is not None and len(known) < depth - 1:
+        known.insert(0, parent)
+        parent = tree.parent_of(parent)
+    unknown = (None,) * (depth - 1 - len(known))
+    from_the_top = bool(known) and tree.level_of(known[0], None) == 1
+    path = (*known, *unknown) if from_the_top else (*unknown, *known)
+    return path[:DEEPEST]
 
 
 def _padded(path: _Path) -> tuple[str | None, str | None, str | None]:

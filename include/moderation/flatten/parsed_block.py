@@ -39,8 +39,8 @@ MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_LABELS = 1_000
 """An answer with more is malformed: the taxonomy has 52, and finding parents takes time quadratic in them."""
 
-CHAIN_LINKS = 4
-"""Labels of a chain that count: three levels, and one more to notice that it goes on."""
+MAX_LEVEL = 127
+"""A TaxonomyLevel beyond it is none: taxonomy 7.0 has three levels, a later one may have more."""
 
 MAX_RAW_CHARS = 2_000
 """How much of a line that gave no answer is kept."""
@@ -96,21 +96,21 @@ LABELS_SCHEMA = pa.schema(
         # Index into `strings`; name as answered, parent_name null when missing, null or "".
         pa.field("name", pa.int32(), nullable=False),
         pa.field("parent_name", pa.int32()),
-        # TaxonomyLevel when it is 1, 2 or 3; null when missing, null or another integer.
+        # TaxonomyLevel when it is 1 to `MAX_LEVEL`; null when missing, null or another integer.
         pa.field("level", pa.int8()),
         # The JSON number as float64, integers included, never rounded or clipped.
         pa.field("confidence", pa.float64(), nullable=False),
         # Row in `labels` (of this block) of the parent within the same answer. Candidates are the other
         # labels of the line whose name equals parent_name (ASCII case ignored) and, where both levels are
         # known, whose level is one less. Of several the first one listed after the label, else the first
-        # listed. Null without candidates. Chains may be circular in hostile input.
+        # listed. Null without candidates, and for the first listed label of a circle: no chain is endless.
         pa.field("parent", pa.int32()),
         # True when there were several candidates and their parent names differ (ASCII case ignored):
         # the same L2 name under two L1s.
         pa.field("ambiguous", pa.bool_(), nullable=False),
-        # Number of the label's chain in this block, counted in order of first appearance. A chain is the
-        # line's model_version and the name, parent_name and level of the label, of its parent, of that one's
-        # parent and so on, `CHAIN_LINKS` labels at most.
+        # Number of the label's chain in this block, counted in order of first appearance, a parent's before
+        # its child's. A chain is the line's model_version, the name, parent_name and level of the label, and
+        # the chain of its parent.
         pa.field("chain", pa.int32(), nullable=False),
     ]
 )

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from moderation.flatten import arrays
 from moderation.flatten.answers import Answers
-from moderation.flatten.label_paths import Link, Place, resolve
+from moderation.flatten.label_paths import Link, Place, Standing, resolve
 from moderation.flatten.parse import parse_block
-from moderation.flatten.parsed_block import CHAIN_LINKS, ParsedBlock
+from moderation.flatten.parsed_block import ParsedBlock
 
 _Ints = np.ndarray
 """One-dimensional array of int32 or int64."""
@@ -154,14 +154,19 @@ class _ChainReader:
         )
         self._line = arrays.to_numpy(labels.column("line"))
         self._version = arrays.codes(parsed.lines.column("model_version"))
+        self._chain = arrays.to_numpy(labels.column("chain"))
+        self._standing: dict[int, Standing] = {}
 
     def place(self, row: int) -> Place:
         """Of the label in this row."""
         version = self._texts[self._version[self._line[row]]]
-        links: list[Link] = []
-        while row >= 0 and len(links) < CHAIN_LINKS:
-            name, parent_name = self._texts[self._name[row]], self._texts[self._parent_name[row]]
-            level = int(self._level[row])
-            links.append(Link(name, parent_name, level if level > 0 else None))
-            row = int(self._parent[row])
-        return resolve(tuple(links), version)
+        lineage = [row]  # as far up as its places are not known yet
+        while (above := int(self._parent[lineage[-1]])) >= 0 and self._chain[above] not in self._standing:
+            lineage.append(above)
+        standing = self._standing[self._chain[above]] if above >= 0 else None
+        for at in reversed(lineage):
+            name, parent_name = self._texts[self._name[at]], self._texts[self._parent_name[at]]
+            level = int(self._level[at])
+            standing = resolve(Link(name, parent_name, level if level > 0 else None), standing, version)
+            self._standing[self._chain[at]] = standing
+        return self._standing[self._chain[row]].place

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from moderation.plan import ledger
 from moderation.plan.deduplicate import distinct
 from moderation.plan.ledger import PublishedReader, Question
+from moderation.schema import MODERATED
 from moderation.settings import Settings
 from moderation.sources import inspection
 from moderation.sources.base import Source
@@ -34,24 +36,29 @@ class Discovery:
     :ivar listed: everything that was found.
     :ivar ignored: of these, no pictures or further mentions of the same object.
     :ivar already_moderated: of these, left out because their answers are published.
+    :ivar refused_before: of these, left out because they were refused for good and have not changed, by code.
     """
 
     rows: RowFile
     listed: int
     ignored: int
     already_moderated: int = 0
+    refused_before: Counter[str] = field(default_factory=Counter)
 
     def without_published(
         self, portion: pa.Table, settings: Settings, published: PublishedReader, question: Question
     ) -> pa.Table:
-        """The rows of a portion whose answers are not published; counts the others."""
+        """The rows of a portion that are neither answered nor refused for good; counts the others."""
         between = range_of(portion["source_ref"])
         if between is None:
             return portion
         rows = published(settings, ledger.COLUMNS, between=between)
-        left = leave_out(portion, ledger.already_moderated(portion, rows, question=question))
-        self.already_moderated += len(portion) - len(left)
-        return left
+        settled = ledger.settled(portion, rows, question=question)
+        counts = Counter({entry["values"]: entry["counts"] for entry in pc.value_counts(settled).to_pylist()})
+        del counts[None]
+        self.already_moderated += counts.pop(MODERATED, 0)
+        self.refused_before += counts
+        return leave_out(portion, pc.is_valid(settled))
 
     def change(self, of_portion: Callable[[pa.Table], pa.Table], name: str) -> None:
         """Put what is made of each portion in its place.

@@ -123,6 +123,7 @@ class Draft:
                 listed=self.found.listed,
                 ignored=self.found.ignored,
                 already_moderated=self.found.already_moderated,
+                refused_before=dict(self.found.refused_before.most_common()),
                 claimed_elsewhere=claimed,
                 postponed=self.accepted.rows - sum(lines),
                 rejected=self.rejected.rows,

@@ -60,12 +60,15 @@ def iter_manifests(path: Path, *, manifests: int, where: str) -> Iterator[tuple[
 
 def _grouped(file: pq.ParquetFile, manifests: int, where: str) -> Iterator[tuple[int | None, pa.Table]]:
     missing = set(INPUTS_SCHEMA.names) - set(file.schema_arrow.names)
-    if missing:
+    if missing - {"origin"}:
         raise PlanError(f"{where} lacks the columns {sorted(missing)}; plan the run again")
     expected = 0
     waiting: list[pa.Table] = []
-    for batch in file.iter_batches(_BATCH_ROWS, columns=INPUTS_SCHEMA.names):
-        table = pa.Table.from_batches([batch]).select(INPUTS_SCHEMA.names).cast(INPUTS_SCHEMA)
+    for batch in file.iter_batches(_BATCH_ROWS, columns=[*file.schema_arrow.names]):
+        table = pa.Table.from_batches([batch])
+        if missing:
+            table = table.append_column("origin", pa.nulls(len(table), pa.string()))
+        table = table.select(INPUTS_SCHEMA.names).cast(INPUTS_SCHEMA)
         rejected = table.filter(pc.is_null(table.column("manifest")))
         for number, part in _runs(table.filter(pc.is_valid(table.column("manifest")))):
             if number != expected and waiting:

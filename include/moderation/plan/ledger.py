@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from moderation.reference import error_codes
+from moderation.schema import MODERATED
 from moderation.settings import Settings
 from moderation.tables.source_ref_ranges import batches_between, range_of
 
@@ -41,6 +42,11 @@ class Model:
         if match is None:
             return cls(text.strip(), ())
         return cls(match[1] or "", tuple(int(number) for number in match[2].split(".")))
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether it is the offline endpoint's, which bills nothing."""
+        return self.family.partition("-")[0] == "offline"
 
     def at_least(self, other: Model) -> bool:
         """Whether this is the other's family and no older; 7 and 7.0 are the same."""
@@ -103,19 +109,33 @@ def already_moderated(
     (:func:`error_codes.is_permanent`), by the same family of models. A failure that may pass and a picture
     that was not attempted are not done.
 
-    Memory holds the listing and a hundred thousand published rows at a time.
-
     :param listing: at least ``source_ref`` and ``etag``; without etag a row is never done.
     :param published: rows of :data:`COLUMNS`.
     """
+    return pc.is_valid(settled(listing, published, question=question))
+
+
+def settled(
+    listing: pa.Table, published: pa.Table | Iterable[pa.RecordBatch], *, question: Question
+) -> pa.StringArray:
+    """As `already_moderated`, with the reason: ``moderated``, the code of the refusal, or null.
+
+    A picture that one load refused and another moderated is moderated. Memory holds the listing and a hundred
+    thousand published rows at a time.
+    """
     wanted = None
-    done = pa.array([False] * len(listing), pa.bool_())
+    found = pa.nulls(len(listing), pa.string())
     for table in _portions(published):
-        settled = keys(table.filter(_settles(table, question)))
-        if len(settled):
-            wanted = keys(listing) if wanted is None else wanted
-            done = pc.or_(done, pc.is_in(wanted, value_set=settled.drop_null(), skip_nulls=True))
-    return done.combine_chunks() if isinstance(done, pa.ChunkedArray) else done
+        moderated, refused = _settles(table, question)
+        if not pc.any(pc.or_(moderated, refused), min_count=0).as_py():
+            continue
+        wanted = keys(listing) if wanted is None else wanted
+        answered = keys(table.filter(moderated)).drop_null()
+        found = pc.if_else(pc.is_in(wanted, value_set=answered, skip_nulls=True), MODERATED, found)
+        rejected = table.filter(refused)
+        place = pc.index_in(wanted, value_set=keys(rejected), skip_nulls=True)
+        found = pc.coalesce(found, pc.take(rejected["error_code"].cast(pa.string()), place))
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
 
 def about_inputs(published: Iterable[pa.RecordBatch], inputs: Path) -> pa.Table | None:
@@ -150,8 +170,8 @@ def keys(table: pa.Table) -> pa.ChunkedArray:
     )
 
 
-def _settles(table: pa.Table, question: Question) -> pa.ChunkedArray:
-    """The rows that need no repetition."""
+def _settles(table: pa.Table, question: Question) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """The rows that need no repetition: those with an answer, and those refused for good."""
     models = table["model_version"].cast(pa.string())
     wanted = Model.parse(question.model_version)
     versions = [text for text in pc.unique(models).to_pylist() if text is not None]
@@ -160,11 +180,12 @@ def _settles(table: pa.Table, question: Question) -> pa.ChunkedArray:
     adapter = pc.fill_null(table["adapter"].cast(pa.string()), "")
     confidence = pc.fill_null(pc.less_equal(table["min_confidence"], question.min_confidence), False)
     moderated = pc.and_(
-        pc.and_(pc.equal(table["status"], "moderated"), fits),
+        pc.and_(pc.equal(table["status"], MODERATED), fits),
         pc.and_(pc.equal(adapter, question.adapter or ""), confidence),
     )
+    moderated = pc.fill_null(moderated, False)
     if question.retry_refused:
-        return pc.fill_null(moderated, False)
+        return moderated, pc.and_(moderated, False)
     # A picture that is refused for its own sake is refused by every adapter and at every threshold, and
     # when the plan itself refused it, no model was asked at all.
     permanent = pc.is_in(
@@ -173,7 +194,7 @@ def _settles(table: pa.Table, question: Question) -> pa.ChunkedArray:
     refused = pc.and_(
         pc.and_(pc.equal(table["status"], "failed"), permanent), pc.or_(fits, pc.is_null(models))
     )
-    return pc.fill_null(pc.or_kleene(moderated, refused), False)
+    return moderated, pc.fill_null(refused, False)
 
 
 def _portions(published: pa.Table | Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -25,14 +25,32 @@ INPUTS_SCHEMA = pa.schema(
         ("line_number", pa.int64()),
         ("error_code", pa.string()),
         ("error_message", pa.string()),
+        ("origin", pa.string()),
     ]
 )
 """A plan's ``inputs.parquet``, a row per input. ``manifest`` is the manifest's index and ``line_number`` its
-line there, from 1; both are null when the input was rejected (then ``error_code`` is set)."""
+line there, from 1; both are null when the input was rejected (then ``error_code`` is set). Plans of earlier
+releases have no ``origin``."""
 
 
 class PlanError(NeedsAPersonError):
     """A plan cannot be made or used; the text says what is wrong and what to do."""
+
+
+class Before(NamedTuple):
+    """Images that earlier loads have settled in one way.
+
+    :param note: more to be said of them; "" for nothing.
+    """
+
+    name: str
+    images: int
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """How many, and what is to be said of them."""
+        return f"{self.images:,}, {self.note}" if self.images and self.note else f"{self.images:,}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +59,8 @@ class Totals:
 
     :param ignored: plainly no pictures, or further mentions of the same object.
     :param already_moderated: published before, with an answer that covers this question.
+    :param refused_before: refused before for their own sake and unchanged, by code; never moderated. None in
+        plans of earlier releases, which count them among the moderated.
     :param claimed_elsewhere: in another unfinished plan.
     :param postponed: beyond the plan's size; left to the next run.
     :param rejected: cannot be sent; each has a row with a code.
@@ -54,6 +74,23 @@ class Totals:
     postponed: int
     rejected: int
     to_analyse: int
+    refused_before: dict[str, int] | None = None
+
+    @property
+    def refused(self) -> int | None:
+        """How many were refused before; None where that was not told apart."""
+        return None if self.refused_before is None else sum(self.refused_before.values())
+
+    @property
+    def done_before(self) -> tuple[Before, ...]:
+        """What earlier loads have settled."""
+        if self.refused_before is None:
+            return (Before("moderated or refused", self.already_moderated),)
+        codes = ", ".join(f"{code} {images:,}" for code, images in self.refused_before.items())
+        return (
+            Before("already moderated", self.already_moderated),
+            Before("refused before", sum(self.refused_before.values()), f"unchanged ({codes})"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +170,8 @@ class Plan:
         """The content of ``plan.json``, sealed with its own checksum."""
         content = asdict(self)
         del content["uri"]
+        if self.totals.refused_before is None:  # as an earlier release wrote it: its digest is known
+            del content["totals"]["refused_before"]
         return seal(content)
 
     @classmethod

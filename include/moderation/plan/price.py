@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from moderation.errors import NeedsAPersonError
+from moderation.plan.ledger import Model
 from moderation.plan.plan import Plan, PlanError
 from moderation.reference import limits, prices
 from moderation.reference.prices import PriceTier
@@ -96,16 +97,17 @@ class Spending:
         calls = {"bulk": jobs, "detect": "single calls"}.get(self.backend, f"{jobs} or single calls")
         limit = "none" if self.limit_usd is None else f"{self.limit_usd:,.4f} USD (max_cost_usd)"
         limit += ", exceeded" if self.is_over else ""
+        billed = "; the offline model bills nothing" if Model.parse(plan.model_version).is_offline else ""
         rows = {
             "source": plan.source,
             "found": f"{totals.listed:,}",
-            "moderated already": f"{totals.already_moderated:,}",
+            **{before.name: before.text for before in totals.done_before},
             "in another open run": f"{totals.claimed_elsewhere:,}",
             "no images by name": f"{totals.ignored:,}",
             "cannot be sent": f"{totals.rejected:,} (a row with the reason each)",
             "left to the next run": f"{totals.postponed:,}",
             "to analyse": f"{totals.to_analyse:,}, by {calls} (backend {self.backend})",
-            "price at most": f"{self.cost_usd:,.4f} USD at the set prices",
+            "price at most": f"{self.cost_usd:,.4f} USD at the set prices" + billed,
             "price limit": limit,
             "time by bulk jobs": self._time("bulk"),
             "time by single calls": self._time("detect"),

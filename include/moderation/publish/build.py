@@ -161,6 +161,7 @@ def load_row(plan: Plan, built: BuiltLoad) -> dict[str, Any]:
         "files": len(built.files),
         "bytes": sum(file.bytes for file in built.files),
         "digest": built.digest,
+        "refused_before": totals.refused,
         **built.totals,
     }
 

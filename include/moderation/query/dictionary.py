@@ -47,7 +47,8 @@ Each Iceberg table is committed by itself, `loads` last. Below `MODERATION_TABLE
 no reader may count: those of a publish that died, and for days after a compaction those that it has
 replaced. A pattern such as `labels_l2/**/*.parquet` takes them in and counts rows twice.
 
-**The view `labels`** unites the three label tables; `level` says which one a row is from.
+**The view `labels`** unites the three label tables; `level` says which one a row is from, and `origin` is
+that of its image.
 
 Types are those of Arrow: `string`, `int32`, `int64`, `double`, `bool`, `date32` (a day),
 `timestamp[us, UTC]`. *Null* says whether the column can be empty.

@@ -110,7 +110,10 @@ def _make_views(
     readable: list[str] = []
     for name, (table, uris) in _snapshots(catalog, since, until).items():
         spec = TABLES[name]
-        widened = table is not None and len(table.schemas()) > 1
+        # An earlier release's files lack columns, whether or not a publish of this one has widened the table.
+        widened = table is not None and (
+            len(table.schemas()) > 1 or not set(spec.schema.names) <= {*table.schema().column_names}
+        )
         told = not widened and not _is_named_above(spec, settings.tables_uri)
         paths = [_path(uri) for uri in uris]
         readable += paths

@@ -21,6 +21,7 @@ from moderation import schema
 from moderation.analyse import backend
 from moderation.plan.plan import Plan
 from moderation.reference import error_codes
+from moderation.report.offline import notice
 from moderation.settings import Settings
 from moderation.storage.files import Storage
 from moderation.tables.catalog import load_table, open_catalog
@@ -33,7 +34,7 @@ MAX_FAILURES = 100_000
 SHOWN_FAILURES = 20
 """Failures listed in the text."""
 
-_FAILURE = ("source_ref", "status", "error_code", "error_message", "manifest_id", "line_number")
+_FAILURE = ("source_ref", "status", "error_code", "error_message", "manifest_id", "line_number", "origin")
 _THREADS = 8
 _CHUNK = 1 << 20
 
@@ -98,7 +99,7 @@ def to_text(report: dict[str, Any], *, uri: str, redo_command: str) -> str:
         place = (
             f"{failure['manifest_id']} line {failure['line_number']}" if failure["manifest_id"] else "plan"
         )
-        name = failure["source_ref"].encode("unicode_escape").decode("ascii")
+        name = (failure.get("origin") or failure["source_ref"]).encode("unicode_escape").decode("ascii")
         lines.append(f"  {failure['error_code']}  {place}  {name}")
     if len(report["failures"]) > SHOWN_FAILURES:
         lines.append(
@@ -126,6 +127,7 @@ def _published(plan: Plan, load: dict[str, Any], catalog: Catalog, storage: Stor
         "is_reconciled": inputs == accounted,
         "blocked": blocked,
         "cost_usd": load["cost_usd"],
+        "notice": notice(_answers(jobs)),
         "published_at": load["published_at"],
         "failures": failures,
         "failures_omitted": load["failed"] + load["not_attempted"] - len(failures),
@@ -136,6 +138,14 @@ def _published(plan: Plan, load: dict[str, Any], catalog: Catalog, storage: Stor
         ],
         "files": _checksums(storage, _files(plan, load, catalog, jobs)),
     }  # fmt: skip
+
+
+def _answers(jobs: Iterable[dict[str, Any]]) -> Counter[str | None]:
+    """Answers by model."""
+    found: Counter[str | None] = Counter()
+    for job in jobs:
+        found[job["model_version"]] += job["moderated"]
+    return found
 
 
 def _failures(catalog: Catalog, load: dict[str, Any]) -> tuple[list[dict[str, Any]], int, dict[str, int]]:

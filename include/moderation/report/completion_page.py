@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from moderation.plan.plan import Totals
 from moderation.plan.price import duration
 from moderation.reference import error_codes
 from moderation.report.page import view, wording
@@ -104,17 +105,22 @@ def _outcomes(counts: Mapping[str, int]) -> list[dict[str, Any]]:
     return steps
 
 
-def _planned(totals: Mapping[str, int]) -> list[dict[str, Any]]:
-    names = {
-        "listed": "Found",
-        "to_analyse": "To analyse",
-        "already_moderated": "Moderated already",
-        "rejected": "Cannot be sent",
-        "claimed_elsewhere": "In another open run",
-        "ignored": "No images by name",
-        "postponed": "Left to the next run",
+def _planned(totals: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = Totals(**totals)
+    rows = {
+        "Found": found.listed,
+        "To analyse": found.to_analyse,
+        **{
+            before.name.capitalize()
+            + (f", {before.note}" if before.images and before.note else ""): before.images
+            for before in found.done_before
+        },
+        "Cannot be sent": found.rejected,
+        "In another open run": found.claimed_elsewhere,
+        "No images by name": found.ignored,
+        "Left to the next run": found.postponed,
     }
-    return [{"name": text, "images": totals[name], "fill": "plain"} for name, text in names.items()]
+    return [{"name": name, "images": images, "fill": "plain"} for name, images in rows.items()]
 
 
 def _facts(report: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -128,10 +134,17 @@ def _facts(report: Mapping[str, Any]) -> list[dict[str, str]]:
         "Expected price": f"at most {wording.dollars(report['expected_cost_usd'])}",
         "Spent so far": _spent(report.get("spent")),
         "Expected time": f"about {duration(seconds)}",
+        "Before": _before(report["plan_totals"]),
         "Published": str(report["published_at"])[:16] + " UTC" if report.get("published_at") else None,
         "Plan": report["plan"],
     }
     return [{"name": name, "value": str(value)} for name, value in rows.items() if value is not None]
+
+
+def _before(totals: Mapping[str, Any]) -> str | None:
+    """What earlier loads had settled; None for nothing."""
+    found = Totals(**totals).done_before if totals else ()
+    return "; ".join(f"{before.name}: {before.text}" for before in found if before.images) or None
 
 
 def _spent(spent: Mapping[str, Any] | None) -> str | None:

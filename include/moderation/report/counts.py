@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import duckdb
@@ -20,10 +20,16 @@ from moderation.warehouses.reading import bounded
 
 _SEEN = """
 CREATE TEMP TABLE seen AS
-SELECT status, error_code, content_type, coalesce(label_count, 0) > 0 AS flagged, count(*) AS images,
-    min(source_ref) AS example, arg_min(error_message, source_ref) AS message
+SELECT status, error_code, content_type, coalesce(label_count, 0) > 0 AS flagged, model_version,
+    count(*) AS images,
+    min(coalesce(origin, source_ref)) AS example,
+    arg_min(error_message, coalesce(origin, source_ref)) AS message
 FROM images GROUP BY ALL
 """
+_IMAGE_COLUMNS = (
+    *("source_ref", "status", "error_code", "error_message", "content_type", "label_count", "origin"),
+    "model_version",
+)
 _LABEL_COLUMNS = ("source_ref", "l1", "l2", "l3")
 
 
@@ -42,7 +48,7 @@ class LabelCount:
 class FailureCount:
     """Images that are not moderated, for one reason.
 
-    :param example: one of them, the first by name.
+    :param example: one of them, the first by name; its path or key as the person knows it.
     """
 
     status: str
@@ -65,6 +71,7 @@ class Report:
     :param parquet_mirror: folder with a local copy of the Parquet files, if one is kept.
     :param page: the load's report page, if one is written.
     :param anomalies: answers that fit no input, by kind.
+    :param models: answers by model version, the most frequent first.
     """
 
     load: dict[str, Any]
@@ -77,6 +84,7 @@ class Report:
     warehouse: str
     parquet_mirror: str | None = None
     page: str | None = None
+    models: dict[str | None, int] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
@@ -96,16 +104,20 @@ def build_report(settings: Settings, load_id: str) -> Report:
     """
     with open_catalog(settings) as catalog, duckdb.connect() as connection, bounded(connection):
         load = published_load(catalog, load_id)
-        _offer(connection, catalog, load, IMAGES, ("source_ref", "status", "error_code", "error_message",
-                                                   "content_type", "label_count"))  # fmt: skip
+        _offer(connection, catalog, load, IMAGES, _IMAGE_COLUMNS)
         connection.execute(_SEEN)
         flagged = _one(connection, "SELECT coalesce(sum(images) FILTER (flagged), 0) FROM seen")
         content_types = connection.execute(
             "SELECT content_type, sum(images)::BIGINT FROM seen WHERE status = 'moderated' "
             "GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
+        models = connection.execute(
+            "SELECT model_version, sum(images)::BIGINT FROM seen WHERE status = 'moderated' "
+            "GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
         return Report(
             load=load,
+            models=dict(models),
             flagged=flagged,
             labels=_count_labels(connection, catalog, load),
             content_types=dict(content_types),

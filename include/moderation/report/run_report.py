@@ -12,7 +12,7 @@ from typing import Any
 from moderation import schema
 from moderation.analyse.backend import read_choice
 from moderation.errors import NeedsAPersonError, WarehouseError
-from moderation.plan.plan import Plan
+from moderation.plan.plan import Before, Plan
 from moderation.plan.planner import release
 from moderation.plan.price import Spending
 from moderation.plan.stop_note import stop_reason
@@ -24,6 +24,7 @@ from moderation.report.page.store import write_pages
 from moderation.report.spent import Spent, spent_so_far
 from moderation.report.text import to_text
 from moderation.settings import Settings
+from moderation.sources import failed_of_load
 from moderation.storage import s3_objects
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.whole_file import write_whole
@@ -121,13 +122,24 @@ def _why_unpublished(settings: Settings, plan: Plan, why: str | None) -> str:
 def nothing_new(plan: Plan) -> str:
     """What a run says that had nothing to do."""
     totals = plan.totals
-    reasons = {
-        "already moderated": totals.already_moderated,
-        "being moderated by another run": totals.claimed_elsewhere,
-        "no images by their name": totals.ignored,
-    }
-    listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
-    found = f"{totals.listed:,} found: {listed}." if totals.listed else "It holds no images."
+    reasons = [
+        *totals.done_before,
+        Before("being moderated by another run", totals.claimed_elsewhere),
+        Before("no images by their name", totals.ignored),
+    ]
+    listed = ", ".join(
+        f"{before.images:,} {before.name}" + (f", {before.note}" if before.note else "")
+        for before in reasons
+        if before.images
+    )
+    empty = "It holds no images."
+    if plan.source.startswith(failed_of_load.PREFIX):
+        load_id = failed_of_load.FailedOfLoad.parse(plan.source).load_id
+        empty = (
+            "None of its images is owed. What was refused for its own sake is asked again once it is mended: "
+            f"see `moderation redo {load_id} --permanent`."
+        )
+    found = f"{totals.listed:,} found: {listed}." if totals.listed else empty
     return f"Nothing new in {plan.source}\n{found}\nNo job was started, nothing was paid.\n"
 
 

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from moderation.report.counts import Report
+from moderation.report.offline import notice
 
 WIDTH = 100
 _NUMBER = 12
@@ -19,13 +20,14 @@ _ANOMALY_TEXT = {
     "UnexpectedError": "errors that fit no image still open",
     "MalformedSummary": "manifest summaries that could not be read",
     "AdapterIgnored": "jobs that the base model answered instead of the adapter",
+    "DeeperLevel": "jobs with labels below level 3, kept in labels_l3 with their names",
 }
 
 
 QUERIES = (
     "SELECT l1, count(DISTINCT source_ref) AS images FROM labels GROUP BY l1 ORDER BY 2 DESC",
     "SELECT source_ref, l1, l2, l3, confidence FROM labels_l3 ORDER BY confidence DESC LIMIT 20",
-    "SELECT error_code, error_message, source_ref FROM images WHERE status <> 'moderated'",
+    "SELECT error_code, error_message, origin, source_ref FROM images WHERE status <> 'moderated'",
 )
 """On the DuckDB file, showing one load: its labels, its most certain hits, its failures."""
 
@@ -55,6 +57,8 @@ def _head(report: Report) -> Iterator[str]:
     yield f"Load {load['load_id']} · published {load['published_at']:%Y-%m-%d %H:%M} UTC"
     yield _clip(f"{load['source']} · MinConfidence {load['min_confidence']:g} · {model}", WIDTH)
     yield "─" * WIDTH
+    if said := notice(report.models):
+        yield from textwrap.wrap(f"OFFLINE MODEL. {said}", WIDTH)
 
 
 def _images(report: Report) -> Iterator[str]:
@@ -68,7 +72,11 @@ def _images(report: Report) -> Iterator[str]:
     if load["superseded"]:
         yield _row("Published meanwhile by another load", load["superseded"])
     if load["already_moderated"]:
-        yield _row("Moderated before, left out", load["already_moderated"])
+        told_apart = load.get("refused_before") is not None
+        name = "Moderated before, left out" if told_apart else "Moderated or refused before, left out"
+        yield _row(name, load["already_moderated"])
+    if load.get("refused_before"):
+        yield _row("Refused before and unchanged, left out", load["refused_before"])
     if load["ignored"]:
         yield _row("Files that are no images, ignored", load["ignored"])
     if total == 0:
@@ -118,6 +126,11 @@ def _anomalies(report: Report) -> Iterator[str]:
 def _cost(report: Report) -> Iterator[str]:
     load = report.load
     yield f"Cost on AWS   ${load['cost_usd']:,.4f} for {load['billed']:,} analysed images at the set prices"
+    if said := notice(report.models):
+        yield from textwrap.wrap(said, WIDTH, initial_indent=" " * 14, subsequent_indent=" " * 14)
+    if len(report.models) > 1:
+        for model, images in report.models.items():
+            yield _row(f"  by {'an unnamed model' if model is None else f'model {model}'}", images)
 
 
 def _places(report: Report) -> Iterator[str]:

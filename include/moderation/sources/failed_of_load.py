@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 
@@ -13,10 +14,15 @@ from moderation.reference import error_codes
 from moderation.settings import Settings
 from moderation.sources.base import SourceError
 from moderation.sources.listing import SCHEMA, Tally
+from moderation.sources.local_folder import LocalFolder, path_text
 
 PREFIX = "load:"
 _PERMANENT = "?permanent"
-_COLUMNS = ("source_ref", "bucket", "key", "etag", "size_bytes", "last_modified", "status", "error_code")
+_FILE = "file://"
+_COLUMNS = (
+    *("source_ref", "bucket", "key", "etag", "size_bytes", "last_modified", "status", "error_code"),
+    "origin",
+)
 
 
 @dataclass(frozen=True)
@@ -50,24 +56,77 @@ class FailedOfLoad:
     def batches(
         self, settings: Settings, s3: Any, tally: Tally, *, dry_run: bool
     ) -> Iterator[pa.RecordBatch]:
-        """Read them from the published ``images``; what never was in S3 is counted as ignored.
+        """Read them from the published ``images``; files of a local folder are looked at and uploaded anew.
 
-        :raises sources.SourceError: there is no such published load.
+        :raises sources.SourceError: there is no such published load; s3.S3Error: S3 refuses to list or write.
         """
+        folder = _folder_of(settings, self.load_id)
+        files: dict[str, dict[str, Any]] = {}
         for batch in _rows(settings, self.load_id):
             rows = [row for row in batch.to_pylist() if self._takes(row)]
-            there = [row for row in rows if row["bucket"] is not None]
-            tally.listed += len(rows)
-            tally.ignored += len(rows) - len(there)
-            for row in there:
-                row["size"] = row.pop("size_bytes")
-                row["error_code"] = None
-            yield pa.RecordBatch.from_pylist(there, schema=SCHEMA)
+            there = []
+            for row in rows:
+                path = _local_path(row) if folder else None
+                if path is None:
+                    there.append(row)
+                else:
+                    files[path] = row
+            tally.listed += len(there)
+            yield _batch(there)
+        if folder and files:
+            yield from _again(folder, files, settings, s3, tally, dry_run=dry_run)
 
     def _takes(self, row: dict[str, Any]) -> bool:
         if row["status"] == "moderated":
             return False
         return self.permanent or not error_codes.is_permanent(row["error_code"] or "")
+
+
+def _folder_of(settings: Settings, load_id: str) -> str | None:
+    """The folder that a load was made of, also by way of redos; None for a load of objects."""
+    source = str(_load(settings, load_id)["source"] or "")
+    while source.startswith(PREFIX):
+        source = str(_load(settings, FailedOfLoad.parse(source).load_id)["source"] or "")
+    return source if source.startswith(_FILE) else None
+
+
+def _local_path(row: dict[str, Any]) -> str | None:
+    """Path of the image's file, as `LocalFolder` gives it; None when none is known."""
+    if row["origin"] is not None:
+        return str(row["origin"])
+    ref = str(row["source_ref"])
+    return path_text(unquote_to_bytes(ref.removeprefix(_FILE))) if ref.startswith(_FILE) else None
+
+
+def _again(
+    folder: str, files: dict[str, dict[str, Any]], settings: Settings, s3: Any, tally: Tally, *, dry_run: bool
+) -> Iterator[pa.RecordBatch]:
+    """These files as they are now; what is gone here and is not in S3 stays refused, and says so."""
+    given = frozenset(files)
+    for batch in LocalFolder.of_uri(folder, only=given).batches(settings, s3, tally, dry_run=dry_run):
+        rows = batch.to_pylist()
+        for row in rows:
+            files.pop(row["origin"], None)
+            if dry_run:  # nothing was uploaded whose header could be read
+                row["bucket"] = row["key"] = None
+        yield pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+    tally.listed += len(files)
+    gone = [row for row in files.values() if row["bucket"] is None]
+    rows = [row for row in files.values() if row["bucket"] is not None]
+    yield _batch(rows)
+    for row in gone:
+        row.update(
+            size=row.pop("size_bytes"),
+            error_code=error_codes.UNREADABLE_FILE,
+            error_message="The file is not there any more.",
+        )
+    yield pa.RecordBatch.from_pylist(gone, schema=SCHEMA)
+
+
+def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    """Rows of `images` as a source gives them, with nothing against them yet."""
+    asked = [row | {"size": row["size_bytes"], "error_code": None} for row in rows]
+    return pa.RecordBatch.from_pylist(asked, schema=SCHEMA)
 
 
 def question_of(settings: Settings, load_id: str) -> tuple[float, str | None]:

@@ -27,11 +27,13 @@ SCHEMA = pa.schema(
         ("last_modified", pa.timestamp("us", tz="UTC")),
         ("error_code", pa.string()),
         ("error_message", pa.string()),
+        ("origin", pa.string()),
     ]
 )
 """``source_ref`` is ``s3://bucket/key``, or ``file:///…`` for a local file that was not uploaded (bucket and
 key are null then). ``etag`` has no quotes and is null when unknown; ``size`` is in bytes. ``error_code`` is
-set when the object cannot be analysed."""
+set when the object cannot be analysed. ``origin`` is the path or key as the person knows it; null where
+``source_ref`` says it."""
 
 _NO_PICTURE = frozenset(
     """
@@ -91,12 +93,13 @@ class ListingBuilder:
         size: int | None,
         last_modified: datetime | None,
         rejection: Rejection | None = None,
+        origin: str | None = None,
     ) -> None:
         """Add one row; the size alone may already reject it."""
         if rejection is None and size is not None:
             rejection = image_header.check_size(size)
         code, message = rejection or (None, None)
-        row = (source_ref, bucket, key, etag or None, size, last_modified, code, message)
+        row = (source_ref, bucket, key, etag or None, size, last_modified, code, message, origin)
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
 

@@ -10,13 +10,13 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import pyarrow as pa
 
@@ -75,12 +75,20 @@ class LocalFolder:
     """All pictures in a folder, at any depth.
 
     :param folder: path of the folder; ``~`` is the home folder.
+    :param only: the files that count, as rows have them under ``origin``; None for all. A folder that is not
+        there any more has none of them.
     """
 
     folder: str
     checks_headers: bool = True
     retry_refused: bool = False
     count: UploadCount = field(default_factory=UploadCount, compare=False)
+    only: Container[str] | None = None
+
+    @classmethod
+    def of_uri(cls, uri: str, *, only: Container[str]) -> LocalFolder:
+        """The folder that `uri` named, and of its files some."""
+        return cls(os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))), only=only)
 
     @property
     def path(self) -> Path:
@@ -107,10 +115,12 @@ class LocalFolder:
         :raises SourceError: no such folder; s3.S3Error: the bucket refuses listing or writing.
         """
         root = self.path
+        if self.only is not None and not root.is_dir():
+            return
         if not root.is_dir():
             raise SourceError(f"{root} is no folder; name an existing folder or an s3:// prefix")
         bucket, prefix = s3_objects.split_uri(self.target(settings))
-        found = _Walk(s3, bucket, tally).files(str(root), prefix)
+        found = _Walk(s3, bucket, tally, self.only).files(str(root), prefix)
         builder = ListingBuilder()
         with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload") as pool:
             for files in chunked(found, _FILES_A_ROUND):
@@ -128,8 +138,8 @@ class LocalFolder:
 class _Walk:
     """Finds the files, each beside what S3 has there, folder by folder: memory holds one folder at a time."""
 
-    def __init__(self, s3: Any, bucket: str, tally: Tally) -> None:
-        self._s3, self._bucket, self._tally = s3, bucket, tally
+    def __init__(self, s3: Any, bucket: str, tally: Tally, only: Container[str] | None) -> None:
+        self._s3, self._bucket, self._tally, self._only = s3, bucket, tally, only
         self._seen: set[tuple[int, int]] = set()
         self._escaped: set[str] = set()
 
@@ -146,13 +156,18 @@ class _Walk:
                 with os.scandir(folder) as scan:
                     entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
             except OSError as error:
+                if not self._counts(folder):
+                    continue
                 self._tally.listed += 1
                 yield _File(folder, rejection=_unreadable(error))
                 continue
-            files = [entry for entry in entries if not _is_dir(entry)]
+            files = [entry for entry in entries if not _is_dir(entry) and self._counts(entry.path)]
             folders = [entry for entry in entries if _is_dir(entry)]
             pending += [(entry.path, f"{prefix}/{_key_part(entry.name)}") for entry in reversed(folders)]
             yield from self._files_here(files, prefix)
+
+    def _counts(self, path: str) -> bool:
+        return self._only is None or path_text(path) in self._only
 
     def _files_here(self, entries: list[os.DirEntry[str]], prefix: str) -> Iterator[_File]:
         stored = self._stored(prefix) if entries else {}
@@ -270,6 +285,7 @@ def _accepted(bucket: str, file: _File, stored: _Stored) -> _Row:
             "etag": stored.etag,
             "size": stored.size,
             "last_modified": stored.last_modified,
+            "origin": path_text(file.path),
         }
     )
 
@@ -285,12 +301,18 @@ def _rejected(file: _File, rejection: Rejection, status: os.stat_result | None =
             "size": status.st_size if status else None,
             "last_modified": datetime.fromtimestamp(status.st_mtime, UTC) if status else None,
             "rejection": rejection,
+            "origin": path_text(file.path),
         }
     )
 
 
 def _file_uri(path: str) -> str:
     return "file://" + quote_from_bytes(os.fsencode(path))
+
+
+def path_text(path: str | bytes) -> str:
+    """The path as text; bytes that are no UTF-8 as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _unreadable(error: OSError) -> Rejection:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from moderation.schema import LABELS, LOADS, TABLES, TableSpec
+from moderation.schema import LOADS, TABLES, TableSpec
 from moderation.tables.catalog import NAMESPACE
 from moderation.warehouses import sql
 
@@ -40,7 +40,7 @@ def views_over_iceberg(*, source: str = NAMESPACE, database: str = PUBLISHED) ->
         statements.append(
             f"CREATE OR REPLACE VIEW {_place(database, table.name)} AS SELECT {_columns(table)} {origin}"
         )
-    places: Mapping[str, str] = {table.name: _place(source, table.name) for table in LABELS.values()}
+    places: Mapping[str, str] = {table: _place(source, table) for table in TABLES}
     union = sql.labels_select(places, _TRINO_TYPES, where=where)
     return [*statements, f"CREATE OR REPLACE VIEW {_place(database, 'labels')} AS {union}"]
 

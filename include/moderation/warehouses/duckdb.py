@@ -23,13 +23,14 @@ from moderation.errors import (
 )
 from moderation.policy import sql
 from moderation.reference.library_errors import is_disk_full
-from moderation.schema import LABELS, LOADS, TABLES, TableSpec, physical_schema
+from moderation.schema import IMAGES, LABELS, LOADS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import open_catalog
 from moderation.tables.published import published_load
 from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
 from moderation.warehouses.reading import bounded, quiet
+from moderation.warehouses.sql import with_origin
 
 DEFAULT_WAIT_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -196,9 +197,10 @@ def _kind(error: duckdb.Error | OSError) -> type[WarehouseError]:
 
 
 def labels_view() -> str:
-    """SQL of the view that unites the label tables; ``level`` tells them apart."""
+    """SQL of the view that unites the label tables; ``level`` tells them apart, ``origin`` is the image's."""
     parts = [f"SELECT {level} AS level, * FROM {table.name}" for level, table in LABELS.items()]  # noqa: S608 - names of ours
-    return f"CREATE OR REPLACE VIEW labels AS {' UNION ALL BY NAME '.join(parts)}"
+    union = " UNION ALL BY NAME ".join(parts)
+    return f"CREATE OR REPLACE VIEW labels AS {with_origin(union, IMAGES.name)}"
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, table: TableSpec) -> None:

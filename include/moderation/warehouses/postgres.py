@@ -27,7 +27,7 @@ from moderation.errors import (
     kin,
 )
 from moderation.reference.library_errors import named
-from moderation.schema import LABELS, LOADS, TABLES, TableSpec
+from moderation.schema import LOADS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.tables.catalog import NAMESPACE, open_catalog
 from moderation.tables.published import published_load
@@ -235,8 +235,8 @@ def add_columns(table: TableSpec, schema: str, known: set[str]) -> list[str]:
 
 
 def create_view(schema: str = NAMESPACE) -> str:
-    """The view that unites the label tables; ``level`` tells them apart."""
-    places = {table.name: f"{sql.name(schema)}.{sql.name(table.name)}" for table in LABELS.values()}
+    """The view that unites the label tables; ``level`` tells them apart, ``origin`` is the image's."""
+    places = {table: f"{sql.name(schema)}.{sql.name(table)}" for table in TABLES}
     return f"CREATE OR REPLACE VIEW {sql.name(schema)}.labels AS {sql.labels_select(places, _TYPES)}"
 
 

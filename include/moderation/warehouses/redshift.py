@@ -54,6 +54,7 @@ _WIDTHS = {
     "content_type": 32,
     "status": 32,
     "source_ref": 8192,
+    "origin": 8192,
     "key": 8192,
     "manifest_uri": 8192,
     "results_uri": 8192,
@@ -126,8 +127,7 @@ class RedshiftSql:
 
         :param known: as in `add_columns`, views included.
         """
-        wanted = {"level", *LABELS[max(LABELS)].schema.names}
-        if set(known.get("labels", ())) == wanted:
+        if set(known.get("labels", ())) == set(sql.LABELS_COLUMNS):
             return []
         place = self._place("labels")
         return [f"DROP VIEW IF EXISTS {place}", self._view()]
@@ -195,7 +195,7 @@ class RedshiftSql:
         )
 
     def _view(self) -> str:
-        places = {table.name: self._place(table.name) for table in LABELS.values()}
+        places = {table: self._place(table) for table in TABLES}
         return f"CREATE VIEW {self._place('labels')} AS {sql.labels_select(places, _TYPES)}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from moderation.schema import LABELS, TableSpec
+from moderation.schema import IMAGES, LABELS, TableSpec
 
 Types = Mapping[pa.DataType, str]
 
@@ -27,7 +27,7 @@ def columns(table: TableSpec) -> str:
 
 
 def labels_select(qualified: Mapping[str, str], types: Types, *, where: str = "") -> str:
-    """The query that unites the label tables: ``level``, then the columns of `labels_l3`.
+    """The query that unites the label tables: ``level``, the columns of `labels_l3`, the image's ``origin``.
 
     :param qualified: table names as this dialect needs them.
     :param where: a condition for each of the tables, without WHERE.
@@ -43,4 +43,25 @@ def labels_select(qualified: Mapping[str, str], types: Types, *, where: str = ""
         ]
         source = f"FROM {qualified[table.name]}" + (f" WHERE {where}" if where else "")
         parts.append(f'SELECT {level} AS "level", {", ".join(chosen)} {source}')
-    return " UNION ALL ".join(parts)
+    return with_origin(" UNION ALL ".join(parts), qualified[IMAGES.name], where=where)
+
+
+LABELS_COLUMNS = ("level", *LABELS[max(LABELS)].schema.names, "origin")
+"""The columns of the view ``labels``."""
+
+
+def with_origin(labels: str, images: str, *, where: str = "") -> str:
+    """Rows of labels with the ``origin`` of their image; where all are null, nothing is joined.
+
+    :param labels: a query.
+    :param images: the table, as this dialect needs it.
+    :param where: a condition for it, without WHERE.
+    """
+    key = ("load_id", "manifest_id", "line_number")
+    chosen = ", ".join(map(name, (*key, "origin")))
+    same = " AND ".join(f"{name('found')}.{name(part)} = {name('known')}.{name(part)}" for part in key)
+    condition = (f"{where} AND " if where else "") + f"{name('origin')} IS NOT NULL"
+    return (
+        f"SELECT {name('found')}.*, {name('known')}.{name('origin')} FROM ({labels}) AS {name('found')} "  # noqa: S608 - quoted names
+        f"LEFT JOIN (SELECT {chosen} FROM {images} WHERE {condition}) AS {name('known')} ON {same}"
+    )

@@ -97,6 +97,9 @@ def test_readers_of_the_published_tables_find_a_new_column_in_old_and_new_files(
 ):
     old = publish_plain(settings, s3_client, "old")
     with later_release(monkeypatch) as images:
+        with open_published(settings) as connection:  # before this release has published anything
+            nothing_yet = connection.execute(f"SELECT count(*), count({NEW}) FROM images").fetchone()
+        assert nothing_yet == (6, 0)
         new = publish_plain(settings, s3_client, "new")
         if compacted:
             compact(settings)

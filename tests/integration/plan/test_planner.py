@@ -18,9 +18,11 @@ from moderation.plan import claims, draft, ledger, planner
 from moderation.plan.manifests import ManifestError
 from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan
+from moderation.plan.price import Spending
 from moderation.plan.request import PlanRequest
 from moderation.plan.store import close, find_open_plan, is_closed, load_plan, read_inputs, read_manifest
 from moderation.reference import limits
+from moderation.report.run_report import nothing_new
 from moderation.storage import lease, s3_objects
 from moderation.storage.state import SealBroken, seal, unseal
 from support import pictures
@@ -98,6 +100,7 @@ def test_a_plan_accounts_for_everything_that_was_listed(put, make, settings, buc
         "postponed": 0,
         "rejected": 2,
         "to_analyse": 4,
+        "refused_before": {},
     }
     assert [manifest.lines for manifest in plan.manifests] == [2, 2]
     assert (plan.expected_cost_usd, plan.expected_seconds["detect"]) == (0.004, 0.08)
@@ -416,12 +419,19 @@ def test_a_local_folder_is_uploaded_planned_and_known_again(make, settings, tabl
     plan = make(source=str(folder))
 
     assert (plan.totals.to_analyse, plan.totals.rejected) == (4, 2)
+    origins = read_inputs(plan, settings=settings)["origin"].to_pylist()
+    assert sorted(origins) == sorted(str(folder / name) for name in [*names, "text.jpg", "huge.jpg"])
     for source_ref in read_manifest(plan, plan.manifests[0].manifest_id, settings=settings):
         assert s3_objects.read(s3_client, source_ref).body == pictures.picture()
     tables.publish(plan, settings)
     again = make("run-2", source=str(folder))
     assert again.is_empty
-    assert again.totals.already_moderated == 6
+    assert again.totals.already_moderated == 4
+    assert again.totals.refused_before == {"ImageTooLarge": 1, "InvalidImageFormat": 1}
+    said = "4 already moderated, 2 refused before, unchanged (ImageTooLarge 1, InvalidImageFormat 1)."
+    assert said in nothing_new(again)
+    told = Spending(plan=again, backend="bulk", cost_usd=0.0, limit_usd=None).text()
+    assert "refused before        2, unchanged (ImageTooLarge 1, InvalidImageFormat 1)\n" in told
 
 
 def test_what_exceeds_the_plans_size_waits_for_the_next_run(put, make, settings, tables, monkeypatch):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 
 from moderation import stages
 from moderation.cli import main
+from moderation.plan.plan import Totals
 from moderation.plan.price import OverBudgetError
+from moderation.plan.store import load_plan, read_inputs
 from moderation.publish.commit import ToleranceExceededError, publish
 from moderation.report import completion, run_report
 from moderation.report.run_report import ImagesOwedError, RunIncompleteError
@@ -16,6 +19,8 @@ from moderation.settings import Settings
 from moderation.storage import s3_objects
 from support import pictures, planned_runs
 from support.planned_runs import Run, answer, line
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -100,6 +105,63 @@ def test_redo_of_what_another_load_has_moderated_meanwhile_says_so(
     published(settings, second)
     assert main.main(["redo", load_id]) == 0
     assert "other loads have moderated it meanwhile" in capsys.readouterr().out
+
+
+def in_folder(settings: Settings, folder: Path) -> str:
+    """The id of a load of a folder in which nothing can be sent."""
+    plan = load_plan(stages.discover(stages.Run("dag", "first", NOON), source=str(folder)), settings=settings)
+    assert (plan.totals.to_analyse, plan.totals.rejected) == (0, 3)
+    return publish(settings, plan, []).load_id
+
+
+def test_files_of_a_local_folder_that_were_mended_are_uploaded_and_asked_about_by_a_redo(
+    settings: Settings,
+    s3_client: Any,
+    tmp_path: Path,
+    aws_env: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    aws_env.setenv("MODERATION_INPUT_URI", settings.work_uri + "-input")
+    folder = tmp_path / "my photos"
+    (folder / "deep").mkdir(parents=True)
+    broken = [folder / "a b.jpg", folder / "deep" / "\u00fc%.jpg", folder / "gone.jpg"]
+    for path in broken:
+        path.write_bytes(b"no image")
+    load_id = in_folder(settings, folder)
+    mended = broken[:2]
+    for path in mended:
+        path.write_bytes(pictures.picture())
+    (folder / "new.jpg").write_bytes(pictures.picture())  # of no interest to a redo
+    broken[2].unlink()
+
+    assert main.main(["redo", load_id, "--permanent", "--json"]) == 0  # the remedy that the report prints
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["totals"]["to_analyse"], shown["totals"]["rejected"]) == (2, 1)
+    again = stages.Run("dag", "again", NOON)
+    uri = stages.discover(again, source="", **shown["conf"])
+    plan = load_plan(uri, settings=settings)
+    assert plan.totals == Totals(**shown["totals"])
+    rows = read_inputs(plan, settings=settings).to_pylist()
+    sent = {row["origin"]: row["source_ref"] for row in rows if row["error_code"] is None}
+    assert sent.keys() == {str(path) for path in mended}
+    for ref in sent.values():
+        assert s3_objects.read(s3_client, ref).body == pictures.picture()
+    (refused,) = [row for row in rows if row["error_code"]]
+    assert (refused["origin"], refused["error_code"]) == (str(broken[2]), "UnreadableFile")
+
+
+def test_a_redo_with_nothing_owed_says_what_brings_the_refused_ones(
+    settings: Settings, tmp_path: Path, aws_env: pytest.MonkeyPatch
+) -> None:
+    aws_env.setenv("MODERATION_INPUT_URI", settings.work_uri + "-input")
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in "abc":
+        (folder / f"{name}.jpg").write_bytes(b"no image")
+    load_id = in_folder(settings, folder)
+    uri = stages.discover(stages.Run("dag", "again", NOON), source="", redo_load_id=load_id)
+    told = run_report.nothing_new(load_plan(uri, settings=settings))
+    assert f"`moderation redo {load_id} --permanent`" in told
 
 
 def test_redo_of_a_load_that_is_not_there_is_one_line(

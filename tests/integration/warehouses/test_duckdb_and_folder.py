@@ -17,6 +17,7 @@ import pytest
 from moderation import schema
 from moderation.errors import WarehouseBusyError, WarehouseError
 from moderation.publish.commit import publish
+from moderation.query.published_views import open_published
 from moderation.schema import TABLES
 from moderation.settings import Settings
 from moderation.warehouses import duckdb as duckdb_warehouse
@@ -76,6 +77,20 @@ def test_a_load_is_queryable_with_every_column_of_the_contract(settings, s3_clie
         (2, 2),
         (3, 2),
     ]
+
+
+def test_labels_are_found_by_the_path_that_a_person_knows(settings, s3_client):
+    DuckDBWarehouse(settings).load(published_loads.publish_odd(settings, s3_client))
+    DuckDBWarehouse(settings).load(published(settings, s3_client))
+    named = query(settings, "SELECT DISTINCT source_ref, origin FROM labels WHERE origin IS NOT NULL")
+    of_images = "SELECT source_ref, origin FROM images WHERE origin IS NOT NULL AND label_count > 0"
+    assert sorted(named) == sorted(query(settings, of_images))
+    assert ("s3://archive/odd/100%25/50%.jpg", "/home/anna/odd/100%25/50%.jpg") in named
+    labels = query(settings, "SELECT sum(label_count)::BIGINT FROM images")
+    assert query(settings, "SELECT count(*) FROM labels") == labels
+    with open_published(settings) as connection:
+        found = connection.execute("SELECT DISTINCT source_ref, origin FROM labels WHERE origin IS NOT NULL")
+        assert sorted(found.fetchall()) == sorted(named)
 
 
 def test_loading_twice_leaves_the_rows_once(settings, s3_client):

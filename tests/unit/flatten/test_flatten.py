@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -96,6 +97,7 @@ def test_a_moderated_image_has_its_answer_in_its_row():
         "content_types_answered": True,
         "other_content_types": 0,
         "unknown_labels": 0,
+        "origin": None,
     }
 
 
@@ -107,6 +109,29 @@ def test_each_listed_label_is_one_row_of_its_level_with_its_ancestors():
     assert (l3["l1"], l3["l2"], l3["l3"]) == ("Violence", "Graphic Violence", "Weapon Violence")
     assert {row["confidence"] for row in (l1, l2, l3)} == {99.86129760742188}
     assert (l3["source_ref"], l3["manifest_id"], l3["line_number"]) == (A, RECORD.manifest_id, 1)
+
+
+@pytest.mark.parametrize("levels", [True, False], ids=["with levels", "without levels"])
+def test_a_fourth_and_a_fifth_level_are_rows_of_l3_below_the_answers_top(levels):
+    names = ["Violence", "Weapons", "Knife", "Knife Blade", "Serrated Blade"]
+    listed = [
+        label(name, above, depth if levels else None)
+        for depth, (above, name) in enumerate(pairwise(["", *names]), start=1)
+    ]
+    found = flatten([A, B], [line(A, answer(listed[::-1])), line(B, answer(listed[:3]))])
+    assert [row["top_l1"] for row in images(found)] == ["Violence", "Violence"]
+    rows = [(row["l1"], row["l2"], row["l3"], row["name"], row["parent_name"]) for row in labels(found, 3)]
+    assert rows == [
+        ("Violence", "Weapons", "Knife", "Serrated Blade", "Knife Blade"),
+        ("Violence", "Weapons", "Knife", "Knife Blade", "Knife"),
+        ("Violence", "Weapons", "Knife", "Knife", "Weapons"),
+        ("Violence", "Weapons", "Knife", "Knife", "Weapons"),
+    ]
+    (anomaly,) = found.anomalies
+    assert (anomaly.kind, anomaly.is_mismatch) == ("DeeperLevel", False)
+    assert anomaly.message.startswith(
+        "2 labels stand below level 3, the deepest at level 5 ('Serrated Blade'), in 1 answers (lines 1)"
+    )
 
 
 def test_one_l2_above_two_l3_is_one_row_and_an_l2_without_l3_has_none_below():

@@ -5,12 +5,16 @@ from importlib import resources
 
 import pytest
 
-from moderation.flatten.label_paths import Link, Place, is_before_7, resolve
+from moderation.flatten.label_paths import Link, Place, Standing, is_before_7, resolve
 from moderation.reference.taxonomy import taxonomy
 
 
 def place(*chain: tuple[str, str | None, int | None], model: str | None = "7.0") -> Place:
-    return resolve(tuple(Link(*link) for link in chain), model)
+    standing: Standing | None = None
+    for link in reversed(chain):
+        standing = resolve(Link(*link), standing, model)
+    assert standing is not None
+    return standing.place
 
 
 def flags(found: Place) -> set[str]:
@@ -97,7 +101,7 @@ def test_without_levels_the_same_places_are_derived_from_the_chain(node):
         pytest.param(
             [("Products", "Drug & Tobacco", 2)],
             ("Drugs & Tobacco", "Products", None),
-            {"path_derived"},
+            {"path_derived", "respelled"},
             id="AWS's own Drug for Drugs",
         ),
         pytest.param(
@@ -121,12 +125,110 @@ def test_labels_that_fit_no_textbook_are_kept_in_a_stated_form(chain, path, expe
     assert found.name == chain[0][0]
 
 
-def test_a_chain_that_is_too_deep_or_circular_ends_in_l3_below_its_nearest_ancestors():
-    circle = [("A", "B", None), ("B", "A", None)]
-    found = place(*(circle * 2))
-    assert (found.level, found.l1, found.l2, found.l3) == (3, "A", "B", "A")
-    deep = place(("D", "C", None), ("C", "B", None), ("B", "A", None), ("A", None, None))
-    assert (deep.level, deep.l1, deep.l2, deep.l3) == (3, "B", "C", "D")
+def links_of(*names: str, levels: bool) -> list[tuple[str, str | None, int | None]]:
+    """A chain from the label up, of these names from the top down."""
+    parents = (None, *names)
+    return [(name, parents[at], at + 1 if levels else None) for at, name in reversed(list(enumerate(names)))]
+
+
+@pytest.mark.parametrize("levels", [True, False], ids=["with levels", "without levels"])
+@pytest.mark.parametrize("depth", [4, 5, 9, 127, 300])
+def test_however_deep_a_chain_is_l1_is_its_top_and_the_label_keeps_its_name(depth, levels):
+    names = [f"N{at}" for at in range(1, depth + 1)]
+    found = place(*links_of(*names, levels=levels))
+    assert (found.l1, found.l2, found.l3) == ("N1", "N2", "N3")
+    assert (found.level, found.depth, found.name) == (3, depth, f"N{depth}")
+    assert found.parent_name == f"N{depth - 1}"
+    assert flags(found) == {"unknown_label"} | (set() if levels else {"level_derived"})
+
+
+@pytest.mark.parametrize(
+    ("chain", "path", "depth", "expected"),
+    [
+        pytest.param(
+            [("Knife Blade", "Knife", 4), ("Knife", "Weapons", 3)],
+            ("Violence", "Weapons", "Knife"),
+            4,
+            {"unknown_label", "path_derived"},
+            id="trimmed above: the taxonomy knows the top",
+        ),
+        pytest.param(
+            [("Knife Blade", "Weapons", 4)],
+            ("Violence", "Weapons", None),
+            4,
+            {"unknown_label", "path_derived"},
+            id="a level is missing: the top is l1 and the gap is null",
+        ),
+        pytest.param(
+            [("Knife Blade", "Knife", 4)],
+            (None, None, "Knife"),
+            4,
+            {"unknown_label", "path_derived"},
+            id="trimmed above an unknown name: nothing is invented",
+        ),
+        pytest.param(
+            [("Laser Violence", "VIOLENCE", 3)],
+            ("Violence", None, "Laser Violence"),
+            3,
+            {"unknown_label", "path_derived", "respelled"},
+            id="an L3 right below an L1",
+        ),
+        pytest.param(
+            [("Knife Blade", None, 4)],
+            ("Knife Blade", None, None),
+            1,
+            {"unknown_label", "level_derived"},
+            id="a level and no parent: nothing says what is above",
+        ),
+        pytest.param(
+            [("C", "B", 2), ("B", "A", None), ("A", None, None)],
+            ("A", "B", "C"),
+            3,
+            {"unknown_label", "level_derived"},
+            id="the chain is longer than its level: the chain is believed",
+        ),
+    ],
+)
+def test_l1_is_the_top_also_where_levels_are_missing_or_contradict(chain, path, depth, expected):
+    found = place(*chain)
+    assert (found.l1, found.l2, found.l3) == path
+    assert (found.depth, flags(found)) == (depth, expected)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        pytest.param(
+            [
+                ("Weapon Violence", "graphic violence", 3),
+                ("graphic violence", "Violence", 2),
+                ("Violence", None, 1),
+            ],
+            id="an L2 in another case",
+        ),
+        pytest.param(
+            [
+                ("Weapon Violence", "graphic violence", 3),
+                ("Graphic Violence", "Violence", 2),
+                ("Violence", None, 1),
+            ],
+            id="matched in another case",
+        ),
+        pytest.param([("Weapon Violence", "graphic violence", 3)], id="trimmed, named in another case"),
+        pytest.param(
+            [
+                ("Weapon Violence", "Graphic Violence", 3),
+                ("Graphic Violence", "violence", 2),
+                ("violence", None, 1),
+            ],
+            id="an L1 in another case",
+        ),
+    ],
+)
+def test_a_label_below_a_respelled_one_says_so(chain):
+    found = place(*chain)
+    assert (found.l1, found.l2, found.l3) == ("Violence", "Graphic Violence", "Weapon Violence")
+    assert "respelled" in flags(found)
 
 
 @pytest.mark.parametrize(

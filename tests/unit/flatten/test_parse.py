@@ -182,10 +182,37 @@ def test_a_parent_must_be_one_level_up(parse):
     assert parse(line("s3://b/a", answer(labels)), 1).labels.column("parent").to_pylist() == [1, None]
 
 
-@pytest.mark.parametrize("level", [0, 4, -1, 10**18, None])
-def test_levels_outside_the_taxonomy_count_as_missing(parse, level):
+@pytest.mark.parametrize(
+    ("level", "kept"),
+    [(0, None), (-1, None), (128, None), (10**18, None), (None, None), (1, 1), (4, 4), (127, 127)],
+)
+def test_levels_of_later_models_are_kept_and_what_is_none_counts_as_missing(parse, level, kept):
     labels = [label("Violence") | {"TaxonomyLevel": level}]
-    assert parse(line("s3://b/a", answer(labels)), 1).labels.column("level").to_pylist() == [None]
+    assert parse(line("s3://b/a", answer(labels)), 1).labels.column("level").to_pylist() == [kept]
+
+
+@pytest.mark.parametrize(
+    ("parents", "kept"),
+    [
+        ("a", [None]),
+        ("ba", [None, 0]),
+        ("bca", [None, 2, 0]),
+        ("bcdb", [1, None, 3, 1]),
+        ("baddc", [None, 0, 3, None, 2]),
+    ],
+)
+def test_no_chain_is_endless(parse, parents, kept):
+    # A label named a whose parent is b, and so on: those that close a circle lose the parent listed first.
+    labels = [label(name, parent, None) for name, parent in zip("abcde", parents, strict=False)]
+    parsed = parse(line("s3://b/a", answer(labels)), 1)
+    assert parsed.labels.column("parent").to_pylist() == kept
+
+
+def test_a_chain_is_told_from_another_by_everything_above_it(parse):
+    tops = [[label("D", "C", 4), label("C", "B", 3), label("B", top, 2), label(top)] for top in ("A", "Z")]
+    block = b"\n".join(line("s3://b/a", answer(labels)) for labels in (*tops, tops[0]))
+    chain = parse(block, 1).labels.column("chain").to_pylist()
+    assert chain == [3, 2, 1, 0, 7, 6, 5, 4, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize(

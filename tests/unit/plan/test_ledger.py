@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from moderation.plan import ledger
-from moderation.plan.ledger import Model, Question, already_moderated
+from moderation.plan.ledger import Model, Question, already_moderated, settled
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ledger.COLUMNS[:-1]] + [("min_confidence", pa.float64())])
 GOOD = {
@@ -75,6 +75,21 @@ def test_anything_less_is_not_done(row):
 )
 def test_more_than_asked_for_and_what_can_never_succeed_is_done(row):
     assert is_done(row)
+
+
+def test_what_was_refused_is_told_from_what_was_moderated():
+    refused = {"status": "failed", "error_code": "ImageTooLarge"}
+    other = {"source_ref": "s3://b/other.jpg"}
+    listing = pa.table(
+        {"source_ref": ["s3://b/a.jpg", "s3://b/other.jpg", "s3://b/new.jpg"], "etag": ["e1"] * 3}
+    )
+
+    def found(*rows):
+        return settled(listing, published(*rows), question=Question("7.0", None, 50.0)).to_pylist()
+
+    assert found(refused, other) == ["ImageTooLarge", "moderated", None]
+    assert found(refused, {}) == found({}, refused) == ["moderated", None, None]
+    assert found(other | refused, other | {"etag": "e2"}) == [None, "ImageTooLarge", None]
 
 
 def test_one_good_answer_among_bad_ones_is_enough():

@@ -168,7 +168,7 @@ enum class Kind : uint8_t { missing, null, string, integer, real, boolean, conta
 
 struct Value {
   Kind kind = Kind::missing;
-  int8_t level = 0;  // the integer when it is 1, 2 or 3; otherwise 0
+  int8_t level = 0;  // the integer when it is 1 to 127; otherwise 0
   Text text;
   double number = 0;
 
@@ -249,7 +249,7 @@ inline bool read_number(Cursor& c, Value& out) {
   if (!take_exponent(c, exponent)) return false;
   if (c.p == whole_end) {
     out.kind = digits < 19 || fits_64_bits(begin, c.p) ? Kind::integer : Kind::real;
-    if (!negative && digits == 1 && mantissa >= 1 && mantissa <= 3) out.level = static_cast<int8_t>(mantissa);
+    if (!negative && digits <= 3 && mantissa >= 1 && mantissa <= 127) out.level = static_cast<int8_t>(mantissa);
   } else {
     out.kind = Kind::real;
   }

@@ -22,7 +22,6 @@ using json::Value;
 constexpr size_t kMaxLineBytes = 4 * 1024 * 1024;
 constexpr size_t kMaxRawChars = 2000;
 constexpr size_t kMaxLabels = 1000;
-constexpr size_t kChainLinks = 4;
 constexpr int32_t kNone = -1;
 
 enum Outcome : int8_t { kAnswered, kNoAnswer, kNotJson, kNotAnObject, kNoSourceRef, kBadAnswer };
@@ -206,9 +205,9 @@ Parent find_parent(const std::vector<Node>& nodes, int32_t position) {
   return {after == kNone ? first : after, differ};
 }
 
-// What a chain says of a label: its name, its parent's name and its level (0 for none).
-constexpr size_t kLinkParts = 3, kChainKey = 1 + kChainLinks * kLinkParts;
-using Link = std::array<int32_t, kLinkParts>;
+// The model version, a label's name, its parent's name, its level (0 for none) and the chain of its parent.
+constexpr size_t kChainKey = 5;
+using ChainKey = columns::Numbers<kChainKey>::Key;
 
 // Collects the rows of one block column by column.
 class Builder {
@@ -235,8 +234,8 @@ class Builder {
   columns::Dictionary names_, folded_;
   std::vector<int32_t> folded_of_;  // id in `folded_` of each string
   std::vector<Node> nodes_;
-  std::vector<Link> links_;
-  std::vector<int32_t> parents_;
+  std::vector<ChainKey> keys_;
+  std::vector<int32_t> parents_, walks_, lineage_, chain_of_;
   columns::Numbers<kChainKey> chains_;
   std::string buffer_;
 
@@ -287,11 +286,11 @@ class Builder {
     const auto base = static_cast<int32_t>(block.label_line.size());
     size_t top = 0;
     nodes_.clear();
-    links_.clear();
+    keys_.clear();
     for (const Label& label : labels) {
       const int32_t name = index_of(label.name), parent_name = index_of(label.parent_name);
       nodes_.push_back({fold(name), fold(parent_name), label.level.level});
-      links_.push_back({name, parent_name, label.level.level});
+      keys_.push_back({model_version, name, parent_name, label.level.level, kNone});
       block.label_line.push(line);
       block.name.push(name);
       block.parent_name.push_or_null(parent_name);
@@ -303,25 +302,52 @@ class Builder {
     for (size_t position = 0; position < labels.size(); ++position) {
       const Parent parent = find_parent(nodes_, static_cast<int32_t>(position));
       parents_.push_back(parent.position);
-      block.parent.push_or_null(parent.position == kNone ? kNone : base + parent.position);
       block.ambiguous.push(parent.ambiguous);
     }
-    for (size_t position = 0; position < labels.size(); ++position) {
-      block.chain.push(chain_of(static_cast<int32_t>(position), model_version));
-    }
+    open_circles();
+    for (const int32_t parent : parents_) block.parent.push_or_null(parent == kNone ? kNone : base + parent);
+    number_chains();
+    for (const int32_t chain : chain_of_) block.chain.push(chain);
     block.top_label.push(base + static_cast<int32_t>(top));
   }
 
-  int32_t chain_of(int32_t position, int32_t model_version) {
-    columns::Numbers<kChainKey>::Key key;
-    key.fill(kNone);
-    key[0] = model_version;
-    for (size_t at = 1; at < kChainKey && position != kNone; at += kLinkParts) {
-      const Link& link = links_[static_cast<size_t>(position)];
-      std::copy(link.begin(), link.end(), key.begin() + static_cast<std::ptrdiff_t>(at));
-      position = parents_[static_cast<size_t>(position)];
+  int32_t& at(std::vector<int32_t>& values, int32_t position) { return values[static_cast<size_t>(position)]; }
+
+  // Takes the parent from the first listed label of each circle.
+  void open_circles() {
+    const auto size = static_cast<int32_t>(parents_.size());
+    walks_.assign(parents_.size(), kNone);
+    for (int32_t start = 0; start < size; ++start) {
+      int32_t position = start;
+      while (position != kNone && at(walks_, position) == kNone) {
+        at(walks_, position) = start;
+        position = at(parents_, position);
+      }
+      if (position == kNone || at(walks_, position) != start) continue;
+      int32_t first = position;
+      for (int32_t next = at(parents_, position); next != position; next = at(parents_, next)) {
+        first = std::min(first, next);
+      }
+      at(parents_, first) = kNone;
     }
-    return chains_.number_of(key);
+  }
+
+  void number_chains() {
+    chain_of_.assign(parents_.size(), kNone);
+    for (int32_t start = 0; start < static_cast<int32_t>(parents_.size()); ++start) {
+      lineage_.clear();
+      int32_t position = start;
+      for (; position != kNone && at(chain_of_, position) == kNone; position = at(parents_, position)) {
+        lineage_.push_back(position);
+      }
+      int32_t above = position == kNone ? kNone : at(chain_of_, position);
+      while (!lineage_.empty()) {
+        ChainKey& key = keys_[static_cast<size_t>(lineage_.back())];
+        key.back() = above;
+        above = at(chain_of_, lineage_.back()) = chains_.number_of(key);
+        lineage_.pop_back();
+      }
+    }
   }
 
   int32_t index_of(const Value& value) {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,10 +10,10 @@ import pyarrow as pa
 
 from moderation.errors import DefectError
 from moderation.flatten.parsed_block import (
-    CHAIN_LINKS,
     LABELS_SCHEMA,
     LINES_SCHEMA,
     MAX_LABELS,
+    MAX_LEVEL,
     MAX_LINE_BYTES,
     MAX_RAW_CHARS,
     Outcome,
@@ -81,11 +80,11 @@ class _Builder:
     def _add_labels(self, labels: list[_Label], model_version: int | None) -> int:
         base, line = len(self.labels), len(self.lines)
         found = [_find_parent(labels, position) for position in range(len(labels))]
-        parents = [parent for parent, _ in found]
+        parents = _without_circles([parent for parent, _ in found])
+        chains = self._number_chains(labels, parents, model_version)
         top = 0
         for position, label in enumerate(labels):
-            parent, ambiguous = found[position]
-            links = [labels[at][:_LINK_FIELDS] for at in _lineage(parents, position)]
+            parent = parents[position]
             self.labels.append(
                 (
                     line,
@@ -94,13 +93,28 @@ class _Builder:
                     label.level,
                     label.confidence,
                     None if parent is None else base + parent,
-                    ambiguous,
-                    self.chains.setdefault((model_version, *links), len(self.chains)),
+                    found[position][1],
+                    chains[position],
                 )
             )
             if label.confidence > labels[top].confidence:
                 top = position
         return base + top
+
+    def _number_chains(
+        self, labels: list[_Label], parents: list[int | None], model_version: int | None
+    ) -> list[int]:
+        chains: dict[int | None, int] = {None: -1}
+        for position in range(len(labels)):
+            lineage: list[int] = []
+            at: int | None = position
+            while at is not None and at not in chains:
+                lineage.append(at)
+                at = parents[at]
+            for below in reversed(lineage):
+                key = (model_version, *labels[below][:_LINK_FIELDS], chains[parents[below]])
+                chains[below] = self.chains.setdefault(key, len(self.chains))
+        return [chains[position] for position in range(len(labels))]
 
     def _index_of(self, value: Any) -> int | None:
         if not isinstance(value, str) or not value:
@@ -185,19 +199,26 @@ def _read_label(item: Any) -> _Label:
         folded=_fold(name),
         parent_name=parent_name or None,
         folded_parent=_fold(parent_name) if parent_name else None,
-        level=level if level in (1, 2, 3) else None,
+        level=level if level is not None and 1 <= level <= MAX_LEVEL else None,
         confidence=confidence,
     )
 
 
-def _lineage(parents: list[int | None], position: int) -> Iterator[int]:
-    """A label and its ancestors by their positions, `CHAIN_LINKS` at most."""
-    at: int | None = position
-    for _ in range(CHAIN_LINKS):
-        if at is None:
-            return
-        yield at
-        at = parents[at]
+def _without_circles(parents: list[int | None]) -> list[int | None]:
+    """The parents, of each circle the first listed label without."""
+    parents, walks = parents[:], {}
+    for start in range(len(parents)):
+        at: int | None = start
+        while at is not None and at not in walks:
+            walks[at] = start
+            at = parents[at]
+        if at is None or walks[at] != start:
+            continue
+        first, following = at, parents[at]
+        while following is not None and following != at:
+            first, following = min(first, following), parents[following]
+        parents[first] = None
+    return parents
 
 
 def _number(value: Any) -> float | None:

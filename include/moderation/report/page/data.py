@@ -14,11 +14,13 @@ from moderation.query import queries
 from moderation.reference.taxonomy import taxonomy
 from moderation.report.page.parts import counted
 
-_LOADS = """
-SELECT load_id, dt, run_key, source, published_at, min_confidence, adapter, model_version, listed, ignored,
-    already_moderated, images, moderated, failed, not_attempted, superseded, anomalies, manifests, billed,
-    cost_usd, files, bytes
-FROM loads ORDER BY published_at DESC NULLS LAST, load_id DESC
+_LOADS = "SELECT * FROM loads ORDER BY published_at DESC NULLS LAST, load_id DESC"
+"""All columns: a warehouse lacks those of a later release until the next load."""
+
+_COSTS = """
+SELECT coalesce(model_version, 'unknown') AS model_version, coalesce(sum(billed), 0)::BIGINT AS billed,
+    coalesce(sum(cost_usd), 0) AS cost_usd
+FROM jobs GROUP BY 1
 """
 
 _FAILED_JOBS = """
@@ -62,6 +64,17 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class OfModel:
+    """What one model has answered, every answer counted, and its price."""
+
+    name: str
+    moderated: int
+    flagged: int
+    billed: int
+    cost_usd: float
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything on one page. Counts of images take each image's latest answer once.
 
@@ -70,6 +83,7 @@ class Report:
     :param histograms: by L1: (lower end of a step of five percent, labels).
     :param loads: rows of `loads`, newest first, as dictionaries.
     :param failed_jobs: rows of `jobs` that did not succeed, as dictionaries.
+    :param models: most answers first.
     """
 
     step: str
@@ -81,6 +95,7 @@ class Report:
     backlog: int
     loads: tuple[dict[str, Any], ...]
     failed_jobs: tuple[dict[str, Any], ...]
+    models: tuple[OfModel, ...] = ()
 
     @property
     def moderated(self) -> int:
@@ -116,6 +131,8 @@ def read(connection: duckdb.DuckDBPyConnection) -> Report:
     volume = _ready(connection, "images_by_day_and_status")
     step = _step([row["dt"] for row in volume])
     backlog = _ready(connection, "not_attempted_backlog")
+    failures = _ready(connection, "failures_by_code")
+    origins = _origins(connection, [row["example_source_ref"] for row in failures])
     return Report(
         step=step,
         periods=_periods(connection, volume, step),
@@ -127,15 +144,34 @@ def read(connection: duckdb.DuckDBPyConnection) -> Report:
                 row["error_code"],
                 row["images"],
                 row["last_day"],
-                row["example_source_ref"],
+                origins.get(row["example_source_ref"], row["example_source_ref"]),
                 row["example_message"] or "",
             )
-            for row in _ready(connection, "failures_by_code")
+            for row in failures
         ),
         backlog=sum(row["images"] for row in backlog),
         loads=tuple(_rows(connection, _LOADS)),
         failed_jobs=tuple(_rows(connection, _FAILED_JOBS)),
+        models=_models(connection),
     )
+
+
+def _models(connection: duckdb.DuckDBPyConnection) -> tuple[OfModel, ...]:
+    answers: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in _ready(connection, "model_drift_by_week"):
+        answers[row["model_version"]].update(moderated=row["moderated"], flagged=row["flagged"])
+    prices = {row["model_version"]: row for row in _rows(connection, _COSTS)}
+    found = (
+        OfModel(
+            name,
+            answers[name]["moderated"],
+            answers[name]["flagged"],
+            prices[name]["billed"] if name in prices else 0,
+            prices[name]["cost_usd"] if name in prices else 0.0,
+        )
+        for name in answers.keys() | prices.keys()
+    )
+    return tuple(sorted(found, key=lambda model: (-model.moderated, model.name)))
 
 
 def _ready(connection: duckdb.DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
@@ -185,6 +221,21 @@ def _periods(
         )
         for start in sorted(counts.keys() | cost.keys())
     )
+
+
+def _origins(connection: duckdb.DuckDBPyConnection, refs: list[str]) -> dict[str, str]:
+    """Of images whose path or key a person knows by another name, that name."""
+    named = connection.execute(
+        "SELECT 1 FROM duckdb_columns() WHERE table_name = 'images' AND column_name = 'origin'"
+    )
+    if not refs or not named.fetchone():  # a warehouse that an earlier release has loaded
+        return {}
+    found = connection.execute(
+        "SELECT source_ref, max(origin) FROM images WHERE origin IS NOT NULL AND source_ref IN "
+        "(SELECT unnest(?)) GROUP BY 1",
+        [refs],
+    )
+    return dict(found.fetchall())
 
 
 def _tree(rows: list[dict[str, Any]]) -> tuple[Branch, ...]:

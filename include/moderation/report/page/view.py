@@ -13,7 +13,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from moderation.plan.ledger import Model
 from moderation.reference import error_codes
+from moderation.report.offline import notice
 from moderation.report.page import charts, wording
 from moderation.report.page.data import Branch, Period, Report
 
@@ -51,6 +53,7 @@ def render(
         "load": load,
         "title": "Image moderation: one load" if load else "Image moderation",
         "lede": _lede(report, load),
+        "notice": notice({model.name: model.moderated for model in report.models}),
         "figures": _figures(report),
         "tree": _shown_tree(report.tree),
         "categories": _categories(report, over_time=load is None),
@@ -84,6 +87,7 @@ def environment() -> jinja2.Environment:
         moment=wording.moment,
         foreign=wording.foreign,
         remedy=error_codes.remedy,
+        is_offline=lambda model: Model.parse(model).is_offline,
         short=lambda text: text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…",
         content_type=lambda kind: _CONTENT_TYPES.get(kind, str(kind)),
     )
@@ -107,11 +111,12 @@ def _figures(report: Report) -> list[dict[str, str]]:
     per_1000 = (
         f"{wording.dollars(1000 * report.cost_usd / report.billed)} per 1,000" if report.billed else "–"
     )
+    offline = sum(model.billed for model in report.models if Model.parse(model.name).is_offline)
     return [
         {
             "name": "Images moderated",
             "value": wording.count(report.moderated),
-            "note": f"{wording.count(report.billed)} billed",
+            "note": f"{wording.count(report.billed - offline)} billed",
         },
         {
             "name": "Flagged",
@@ -128,7 +133,11 @@ def _figures(report: Report) -> list[dict[str, str]]:
             "value": wording.count(report.backlog),
             "note": "the next run takes them" if report.backlog else "nothing is owed",
         },
-        {"name": "Cost", "value": wording.dollars(report.cost_usd), "note": per_1000},
+        {
+            "name": "Price on AWS" if offline else "Cost",
+            "value": wording.dollars(report.cost_usd),
+            "note": "nothing of it was billed" if offline and offline == report.billed else per_1000,
+        },
     ]
 
 
@@ -203,7 +212,7 @@ def _volume(report: Report) -> dict[str, Any]:
     )
     busiest = max(report.periods, key=lambda period: period.moderated)
     says = (
-        f"Most were moderated in the {report.step} of {wording.day(busiest.start)}: "
+        f"Most were moderated by runs for the {report.step} of {wording.day(busiest.start)}: "
         f"{wording.count(busiest.moderated)}."
     )
     rows = [
@@ -215,7 +224,7 @@ def _volume(report: Report) -> dict[str, Any]:
     ]
     return {
         "drawing": _both(charts.volume, report, wide=_WIDE, height=230),
-        "says": says if report.step != "day" else says.replace("in the day of", "on"),
+        "says": says if report.step != "day" else says.replace("the day of ", ""),
         "table": {"heads": (report.step.title(), "Moderated", "Failed", "Not attempted"), "rows": rows},
         "key": [{"name": f"{name} {wording.count(n)}", "fill": fill} for name, fill, n in parts],
     }
@@ -255,8 +264,18 @@ def _inputs(load: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"name": "Moderated", "images": load["moderated"], "fill": "good"},
         {"name": "Failed", "images": load["failed"], "fill": "bad"},
         {"name": "Not attempted", "images": load["not_attempted"], "fill": "wait"},
-        {"name": "Already moderated before", "images": load["already_moderated"], "fill": "plain"},
+        *_before(load),
         {"name": "No image at all", "images": load["ignored"], "fill": "plain"},
+    ]
+
+
+def _before(load: Mapping[str, Any]) -> list[dict[str, Any]]:
+    moderated, refused = load["already_moderated"], load.get("refused_before")
+    if refused is None:  # a load of an earlier release
+        return [{"name": "Moderated or refused before", "images": moderated, "fill": "plain"}]
+    return [
+        {"name": "Already moderated before", "images": moderated, "fill": "plain"},
+        {"name": "Refused before, unchanged", "images": refused, "fill": "plain"},
     ]
 
 

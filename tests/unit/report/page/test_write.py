@@ -221,6 +221,54 @@ def test_a_load_where_everything_failed_has_a_page(tmp_path: Path) -> None:
         assert "Failed 1 100.0% of those tried" in Page(path.read_text(encoding="utf-8")).words
 
 
+def of_models(folder: Path, *models: str) -> str:
+    """The page over one load of a billed image a model."""
+    answered = [
+        (image(FIRST_LOAD, n, f"{n}.jpg", labels=[], model_version=name), []) for n, name in enumerate(models)
+    ]
+    job: Row = {"load_id": FIRST_LOAD, "dt": small_warehouse.DAYS[FIRST_LOAD], "status": "SUCCEEDED"}
+    jobs = [
+        job | {"manifest_id": f"m{n}", "model_version": name, "billed": 1, "cost_usd": 0.001}
+        for n, name in enumerate(models)
+    ]
+    load: Row = small_warehouse.LOADS[0] | {"billed": len(models), "cost_usd": 0.001 * len(models)}
+    tables = {**small_warehouse.tables(answered), "loads": [load], "jobs": jobs}
+    warehouse = small_warehouse.write(folder / "w.duckdb", tables)
+    return Page(write_report(warehouse, folder, now=NOW).index.read_text(encoding="utf-8")).words
+
+
+def test_answers_of_the_offline_model_are_told_as_billed_by_nobody(tmp_path: Path) -> None:
+    words = of_models(tmp_path, "offline-1.0", "offline-1.0")
+    assert "Offline model. All 2 answers are the offline model's (offline-1.0)" in words
+    assert "Images moderated 2 0 billed" in words
+    assert "Price on AWS $0.0020 nothing of it was billed" in words
+    assert "offline-1.0 2 0 0.0% $0.0020 nothing, the offline model" in words
+
+
+def test_models_are_told_apart_and_not_added_up(tmp_path: Path) -> None:
+    words = of_models(tmp_path, "7.0", "offline-1.0", "7.0")
+    assert "Offline model. 1 of 3 answers are the offline model's" in words
+    assert "Images moderated 3 2 billed" in words
+    assert "7.0 2 0 0.0% $0.0020 2 offline-1.0 1 0 0.0% $0.0010 nothing" in words
+
+
+def test_amazons_own_answers_need_no_notice(tmp_path: Path) -> None:
+    words = of_models(tmp_path, "7.0")
+    assert "ffline" not in words
+    assert "By model" not in words
+
+
+def test_a_warehouse_that_an_earlier_release_has_loaded_has_its_pages(tmp_path: Path) -> None:
+    warehouse = small_warehouse.small(tmp_path / "w.duckdb")
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("DROP VIEW IF EXISTS labels")
+        connection.execute("ALTER TABLE images DROP COLUMN origin")
+        connection.execute("ALTER TABLE loads DROP COLUMN refused_before")
+    files = write_report(warehouse, tmp_path, load_id=FIRST_LOAD, now=NOW)
+    assert files.load is not None
+    assert "Moderated or refused before" in Page(files.load.read_text(encoding="utf-8")).words
+
+
 def test_a_flood_of_invented_labels_does_not_flood_the_page(tmp_path: Path) -> None:
     labels = [
         label(1, f"invented {n}", 90.0, unknown_label=True) | {"v7_l1": None, "l1": None} for n in range(200)
