@@ -124,7 +124,7 @@ def nothing_new(plan: Plan) -> str:
     reasons = {
         "already moderated": totals.already_moderated,
         "being moderated by another run": totals.claimed_elsewhere,
-        "no images by their name": totals.ignored,
+        "no images": totals.ignored,
     }
     listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
     found = f"{totals.listed:,} found: {listed}." if totals.listed else "It holds no images."

@@ -12,7 +12,8 @@ from moderation.errors import WarehouseError
 from moderation.reference import error_codes
 from moderation.settings import Settings
 from moderation.sources.base import SourceError
-from moderation.sources.listing import SCHEMA, Tally
+from moderation.sources.listing import NEVER_IN_S3, SCHEMA, Tally
+from moderation.variables.names import NamePatterns
 
 PREFIX = "load:"
 _PERMANENT = "?permanent"
@@ -50,15 +51,21 @@ class FailedOfLoad:
     def batches(
         self, settings: Settings, s3: Any, tally: Tally, *, dry_run: bool
     ) -> Iterator[pa.RecordBatch]:
-        """Read them from the published ``images``; what never was in S3 is counted as ignored.
+        """Read them from the published ``images``; what never was in S3 is left out.
+
+        All of it was taken for an image once, so no name speaks against it.
+
 
         :raises sources.SourceError: there is no such published load.
         """
+        tally.names = NamePatterns(())
         for batch in _rows(settings, self.load_id):
             rows = [row for row in batch.to_pylist() if self._takes(row)]
             there = [row for row in rows if row["bucket"] is not None]
             tally.listed += len(rows)
-            tally.ignored += len(rows) - len(there)
+            for row in rows:
+                if row["bucket"] is None:
+                    tally.leave_out(row["source_ref"], size=row["size_bytes"], rule=NEVER_IN_S3)
             for row in there:
                 row["size"] = row.pop("size_bytes")
                 row["error_code"] = None
