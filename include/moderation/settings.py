@@ -358,9 +358,9 @@ class MachineSettings(_Table):
     columns: int | None = setting(
         "COLUMNS",
         value=values.COLUMNS,
-        told="the terminal's; whole rows in a pipe",
+        told="the terminal's",
         unit="characters",
-        meaning="Width of the tables that `moderation query` prints.",
+        meaning="Width of the tables that `moderation query` prints on a terminal.",
         read_by=(Reader.CLI,),
     )
     compiler: str | None = setting(
