@@ -28,7 +28,7 @@ def add_parsers(commands: Any) -> None:
 
     :param commands: what ``ArgumentParser.add_subparsers()`` returned.
     """
-    upload = commands.add_parser("upload", help="upload a folder's pictures, as sync does")
+    upload = commands.add_parser("upload", help="upload a folder's images, as sync does")
     upload.add_argument("folder", type=Path)
     upload.set_defaults(run=_upload)
 
@@ -37,7 +37,7 @@ def add_parsers(commands: Any) -> None:
     plan.add_argument("--min-confidence", type=arguments.percentage, default=50.0, metavar="PERCENT")
     plan.add_argument("--adapter", metavar="ARN", help="version of a custom moderation adapter")
     plan.add_argument("--force", action="store_true", help="count what is already moderated, too")
-    plan.add_argument("--no-inspect", action="store_true", help="do not read the pictures' headers")
+    plan.add_argument("--no-inspect", action="store_true", help="do not read the images' headers")
     plan.add_argument("--max-images", type=arguments.count, metavar="N")
     plan.set_defaults(run=_plan)
 
@@ -50,7 +50,7 @@ def add_parsers(commands: Any) -> None:
     for parser in (upload, plan, redo):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    released = commands.add_parser("release", help="let other runs have the pictures of a run that died")
+    released = commands.add_parser("release", help="let other runs have the images of a run that died")
     released.add_argument("plan_uri", type=arguments.location, help="s3://…/plan.json")
     released.set_defaults(run=_release)
 
@@ -66,7 +66,7 @@ def _upload(settings: Settings, options: argparse.Namespace) -> int:
     done = {
         "target": folder.target(settings),
         "files": tally.listed,
-        "pictures": files - len(rejected),
+        "images": files - len(rejected),
         "uploaded": folder.count.uploaded,
         "uploaded_bytes": folder.count.uploaded_bytes,
         "ignored": tally.ignored,
@@ -184,7 +184,7 @@ def _summary(plan: Plan) -> dict[str, Any]:
 def _release(settings: Settings, options: argparse.Namespace) -> int:
     plan = load_plan(options.plan_uri.uri, settings=settings)
     release(plan, settings=settings)
-    print(f"released {plan.totals.to_analyse + plan.totals.rejected} pictures of {plan.load_id}")
+    print(f"released {plan.totals.to_analyse + plan.totals.rejected} images of {plan.load_id}")
     return DONE
 
 

@@ -150,7 +150,7 @@ def _check_dimensions(found: Dimensions) -> Rejection | None:
         return None
     return Rejection(
         error_codes.INVALID_PARAMETER,
-        f"The picture has {found.width} x {found.height} pixels; each side must have {low} to {high}.",
+        f"The image has {found.width} x {found.height} pixels; each side must have {low} to {high}.",
     )
 
 

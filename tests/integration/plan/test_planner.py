@@ -361,7 +361,7 @@ def test_a_claim_that_others_came_after_is_not_renewed(put, make, settings, tabl
     if how == "published":
         tables.publish(other, settings)
 
-    with pytest.raises(PlanError, match="other runs took some of its pictures; clear the task discover"):
+    with pytest.raises(PlanError, match="other runs took some of its images; clear the task discover"):
         planner.renew_claim(plan, settings=settings, published=tables)
 
 
