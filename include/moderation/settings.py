@@ -22,7 +22,7 @@ from typing import Self
 from moderation.errors import NeedsAPersonError
 from moderation.reference import prices
 from moderation.reference.prices import PriceTier
-from moderation.variables import misspelt, page, reading, values
+from moderation.variables import misspelt, names, page, reading, values
 from moderation.variables.row import Reader, Value, rows, setting
 
 _PREFIX = "MODERATION_"
@@ -35,11 +35,6 @@ _TIERS = Value(takes="JSON such as `[[1000000, 0.001], [null, 0.0008]]`", parse=
 
 class SettingsError(NeedsAPersonError, ValueError):
     """A setting has a value that cannot be used; the message names the variable and what it takes."""
-
-
-def default_catalog_uri() -> str:
-    """The embedded catalog: a SQLite file under ``var/`` of the working directory."""
-    return f"sqlite:///{Path.cwd() / 'var' / 'catalog.db'}"
 
 
 class _Table:
@@ -93,7 +88,7 @@ class Settings(_Table):
     catalog_uri: str = setting(
         "MODERATION_CATALOG_URI",
         value=values.CATALOG_URI,
-        default_factory=default_catalog_uri,
+        default_factory=values.embedded_catalog,
         told="`sqlite:///…/var/catalog.db` in the working directory",
         meaning="The Iceberg catalog of the tables.",
         read_by=_WORK,
@@ -182,6 +177,13 @@ class Settings(_Table):
         default=16,
         unit="threads",
         meaning="Image headers read at once while planning.",
+        read_by=_WORK,
+    )
+    no_image_names: names.NamePatterns = setting(
+        "MODERATION_NO_IMAGE_NAMES",
+        value=values.NAMES,
+        default=names.OTHER_FILES,
+        meaning="Names of what is no image, as far as names tell: [rules](operations.md#what-is-an-image).",
         read_by=_WORK,
     )
     detect_tps: float | None = setting(
@@ -356,9 +358,9 @@ class MachineSettings(_Table):
     columns: int | None = setting(
         "COLUMNS",
         value=values.COLUMNS,
-        told="the terminal's; whole rows in a pipe",
+        told="the terminal's",
         unit="characters",
-        meaning="Width of the tables that `moderation query` prints.",
+        meaning="Width of the tables that `moderation query` prints on a terminal.",
         read_by=(Reader.CLI,),
     )
     compiler: str | None = setting(

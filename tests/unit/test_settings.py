@@ -14,6 +14,7 @@ import local_aws.variables
 from moderation import settings
 from moderation.reference.prices import PriceTier
 from moderation.settings import DagSettings, MachineSettings, Settings, SettingsError
+from moderation.variables.names import NamePatterns
 from moderation.variables.row import Setting, rows
 from support.airflow_home import REPOSITORY
 
@@ -41,6 +42,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "MODERATION_ADAPTER_PRICE_TIERS": ("[[null, 0.25]]", (PriceTier(None, Decimal("0.25")),)),
     "MODERATION_CLAIM_HOURS": ("1.5", 1.5),
     "MODERATION_INSPECT_THREADS": ("4", 4),
+    "MODERATION_NO_IMAGE_NAMES": ("*.Txt, cover.*", NamePatterns(("*.txt", "cover.*"))),
     "MODERATION_DETECT_TPS": ("2.5", 2.5),
     "MODERATION_BULK_CONCURRENT_JOBS": ("7", 7),
     "MODERATION_BULK_JOB_IMAGES_PER_SECOND": ("20", 20.0),
@@ -161,6 +163,7 @@ def test_a_width_that_a_shell_got_wrong_stops_nobody(value):
         (Settings, "MODERATION_PRICE_TIERS", '[[null, "NaN"]]'),
         (Settings, "MODERATION_INSPECT_THREADS", "1000"),
         (Settings, "MODERATION_BULK_CONCURRENT_JOBS", "2.5"),
+        (Settings, "MODERATION_NO_IMAGE_NAMES", "archive/*.txt"),
         (DagSettings, "MODERATION_BACKEND", "Bulk"),
         (DagSettings, "MODERATION_SNS_TOPIC_ARN", "moderation"),
         (DagSettings, "MODERATION_ALERT_EMAIL", "a@example.com, ops"),

@@ -1,19 +1,24 @@
-"""``moderation start-job``, ``list-jobs`` and ``show-job``: media analysis jobs by hand."""
+"""``moderation start-job``, ``list-jobs``, ``show-job`` and ``detect``: Rekognition asked by hand."""
 
 from __future__ import annotations
 
 import argparse
 import time
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
+from moderation.adapters.status import check_adapter
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.output import one_line, print_json, show
+from moderation.reference import limits
 from moderation.settings import Settings
+from moderation.sources import image_header
+from moderation.storage import s3_objects
 
 _FINAL = {"SUCCEEDED", "FAILED"}
 _POLL_SECONDS = 5.0
@@ -49,7 +54,17 @@ def add_parsers(commands: Any) -> None:
         "--wait", type=arguments.seconds, default=0.0, metavar="SECONDS", help="wait for its end"
     )
     shown.set_defaults(run=_show_job)
-    for parser in (start, listing, shown):
+
+    detect = commands.add_parser(
+        "detect",
+        help="what Rekognition says of one image",
+        description="Ask DetectModerationLabels about one image; AWS bills one image. No table knows of it.",
+    )
+    detect.add_argument("image", help="a PNG or JPEG file of at most 5 MB, or s3://bucket/key (15 MB)")
+    detect.add_argument("--min-confidence", type=arguments.percentage, default=50.0, metavar="PERCENT")
+    detect.add_argument("--adapter", metavar="ARN", help="version of a custom moderation adapter")
+    detect.set_defaults(run=_detect)
+    for parser in (start, listing, shown, detect):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -120,6 +135,70 @@ def _show_job(settings: Settings, options: argparse.Namespace) -> int:
     show(job, lines, as_json=options.json)
     unfinished = options.wait > 0 and job["Status"] != "SUCCEEDED"
     return SOMETHING_FAILED if unfinished else DONE
+
+
+def _detect(settings: Settings, options: argparse.Namespace) -> int:
+    request: dict[str, Any] = {"Image": _image(options.image), "MinConfidence": options.min_confidence}
+    with _Rekognition(settings) as rekognition:
+        if options.adapter:
+            check_adapter(rekognition, options.adapter)
+            request["ProjectVersion"] = options.adapter
+        answer = rekognition.detect_moderation_labels(**request)
+    answer.pop("ResponseMetadata", None)
+    if options.json:
+        print_json(answer)
+        return DONE
+    labels = answer.get("ModerationLabels", [])
+    kinds = [f"{kind['Name']} {kind['Confidence']:.2f}" for kind in answer.get("ContentTypes", [])]
+    lines = [
+        ("image", options.image),
+        ("model", answer.get("ModerationModelVersion")),
+        (
+            "adapter",
+            answer.get("ProjectVersion") or ("ignored: the base model answered" if options.adapter else None),
+        ),
+        ("content types", ", ".join(kinds) or None),
+        ("labels", len(labels) or f"none of at least {options.min_confidence:g} %"),
+    ]
+    show(answer, lines, as_json=False)
+    if labels:
+        print("\nconfidence  level  label")
+    for label in labels:
+        level, parent = label.get("TaxonomyLevel"), label.get("ParentName")
+        name = one_line(label["Name"] + (f" (in {parent})" if parent else ""))
+        print(f"{label['Confidence']:>10.2f}  {level if level is not None else '':>5}  {name}")
+    return DONE
+
+
+def _image(text: str) -> dict[str, Any]:
+    """The ``Image`` of a request: an object of S3, or the bytes of a file that the service may take."""
+    if text.startswith("s3://"):
+        try:
+            bucket, key = s3_objects.split_uri(text)
+        except s3_objects.UriError as error:
+            raise arguments.UsageError(str(error)) from error
+        if not key or key.endswith("/"):
+            raise arguments.UsageError(
+                f"{text} is a folder; name one image, or its folder to moderation plan"
+            )
+        return {"S3Object": {"Bucket": bucket, "Name": key}}
+    path = Path(text)
+    try:
+        if not path.is_file():
+            what = "is a folder; name one image in it" if path.is_dir() else "is no file; name an image"
+            raise arguments.UsageError(f"{text} {what}, or s3://bucket/key")
+        with path.open("rb") as file:
+            data = file.read(limits.IMAGE_MAX_BYTES + 1)
+    except OSError as error:
+        raise arguments.UsageError(f"{text} cannot be read: {error.strerror or error}") from error
+    if refused := image_header.check_bytes(data):
+        raise arguments.UsageError(f"{text}: {refused.message} Nothing was asked and nothing was paid")
+    if len(data) > limits.IMAGE_MAX_RAW_BYTES:
+        raise arguments.UsageError(
+            f"{text} has {len(data):,} bytes; a file may have 5 MB, an object in S3 15 MB: bring it to "
+            "S3 and name s3://bucket/key"
+        )
+    return {"Bytes": data}
 
 
 class _Rekognition:

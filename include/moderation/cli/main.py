@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
 
 from moderation.cli import jobs, maintenance, plan, query, replay, report_page
 from moderation.cli.arguments import Parser
@@ -37,9 +40,22 @@ def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = 
     return ended(command, work)
 
 
+class _Version(argparse.Action):
+    """Prints the version; the package's data is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            version = metadata.version("rekognition-bulk-moderation")
+        except metadata.PackageNotFoundError:
+            version = f"of {Path(__file__).parents[2]}, which is not installed"
+        sys.stdout.write(f"moderation {version}\n")
+        parser.exit()
+
+
 def _parser() -> tuple[Parser, frozenset[str]]:
     """The parser, and the names of the commands."""
     parser = Parser(prog="moderation", description="Bulk image moderation by hand.", epilog=_EXIT_CODES)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in _COMMANDS:
         module.add_parsers(commands)

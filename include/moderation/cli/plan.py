@@ -16,8 +16,9 @@ from moderation.plan.plan import Plan, run_key
 from moderation.plan.planner import make_plan, release
 from moderation.plan.request import PlanRequest
 from moderation.plan.store import load_plan
+from moderation.report.left_out import in_words
 from moderation.settings import Settings
-from moderation.sources.listing import Tally
+from moderation.sources.listing import NEVER_IN_S3, Tally
 from moderation.sources.local_folder import LocalFolder
 from moderation.storage import s3_objects
 
@@ -27,7 +28,7 @@ def add_parsers(commands: Any) -> None:
 
     :param commands: what ``ArgumentParser.add_subparsers()`` returned.
     """
-    upload = commands.add_parser("upload", help="upload a folder's pictures, as sync does")
+    upload = commands.add_parser("upload", help="upload a folder's images, as sync does")
     upload.add_argument("folder", type=Path)
     upload.set_defaults(run=_upload)
 
@@ -36,7 +37,7 @@ def add_parsers(commands: Any) -> None:
     plan.add_argument("--min-confidence", type=arguments.percentage, default=50.0, metavar="PERCENT")
     plan.add_argument("--adapter", metavar="ARN", help="version of a custom moderation adapter")
     plan.add_argument("--force", action="store_true", help="count what is already moderated, too")
-    plan.add_argument("--no-inspect", action="store_true", help="do not read the pictures' headers")
+    plan.add_argument("--no-inspect", action="store_true", help="do not read the images' headers")
     plan.add_argument("--max-images", type=arguments.count, metavar="N")
     plan.set_defaults(run=_plan)
 
@@ -49,13 +50,13 @@ def add_parsers(commands: Any) -> None:
     for parser in (upload, plan, redo):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    released = commands.add_parser("release", help="let other runs have the pictures of a run that died")
+    released = commands.add_parser("release", help="let other runs have the images of a run that died")
     released.add_argument("plan_uri", type=arguments.location, help="s3://…/plan.json")
     released.set_defaults(run=_release)
 
 
 def _upload(settings: Settings, options: argparse.Namespace) -> int:
-    folder, tally = LocalFolder(str(options.folder)), Tally()
+    folder, tally = LocalFolder(str(options.folder)), Tally(names=settings.no_image_names)
     rejected: list[dict[str, Any]] = []
     files = 0
     with s3_objects.open_client(settings, connections=16) as s3:
@@ -65,15 +66,18 @@ def _upload(settings: Settings, options: argparse.Namespace) -> int:
     done = {
         "target": folder.target(settings),
         "files": tally.listed,
-        "pictures": files - len(rejected),
+        "images": files - len(rejected),
         "uploaded": folder.count.uploaded,
         "uploaded_bytes": folder.count.uploaded_bytes,
         "ignored": tally.ignored,
+        "ignored_by_rule": dict(tally.by_rule.most_common()),
         "rejected": [
             {name: row[name] for name in ("source_ref", "error_code", "error_message")} for row in rejected
         ],
     }
-    lines = [(name, value) for name, value in done.items() if name != "rejected"]
+    told = done.keys() - {"ignored", "ignored_by_rule", "rejected"}
+    lines: list[tuple[str, Any]] = [(name, value) for name, value in done.items() if name in told]
+    lines.append(("no images", in_words(tally.by_rule)))
     lines += [(row["error_code"], f"{row['source_ref']}: {row['error_message']}") for row in rejected]
     show(done, lines, as_json=options.json)
     return SOMETHING_FAILED if rejected else DONE
@@ -117,6 +121,8 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
     conf = {"redo_load_id": options.load_id} | ({"redo_permanent": True} if options.permanent else {})
     command = _redo_command(settings, conf)
     lines = _plan_lines(plan)
+    if never := plan.left_out.get(NEVER_IN_S3):
+        lines.append(("never in S3", f"{never}: mend the files, then run their folder again"))
     lines.append(
         ("nothing to do", _why_nothing(plan, options)) if plan.is_empty else ("to start it", command)
     )
@@ -156,7 +162,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, Any]]:
     return [
         ("source", plan.source),
         ("listed", totals.listed),
-        ("ignored", totals.ignored),
+        ("no images", in_words(plan.left_out) or 0),
         *((before.name, before.text) for before in totals.done_before),
         ("in another run", totals.claimed_elsewhere),
         ("rejected", totals.rejected),
@@ -172,13 +178,13 @@ def _plan_lines(plan: Plan) -> list[tuple[str, Any]]:
 def _summary(plan: Plan) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(plan.to_json())
     kept = ("source", "min_confidence", "adapter", "totals", "expected_cost_usd", "expected_seconds")
-    return {name: content[name] for name in kept} | {"jobs": len(plan.manifests)}
+    return {name: content[name] for name in kept} | {"left_out": plan.left_out, "jobs": len(plan.manifests)}
 
 
 def _release(settings: Settings, options: argparse.Namespace) -> int:
     plan = load_plan(options.plan_uri.uri, settings=settings)
     release(plan, settings=settings)
-    print(f"released {plan.totals.to_analyse + plan.totals.rejected} pictures of {plan.load_id}")
+    print(f"released {plan.totals.to_analyse + plan.totals.rejected} images of {plan.load_id}")
     return DONE
 
 

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import io
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stdout
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE
 from moderation.query import queries
-from moderation.query.answers import QueryError, ask, export, fence, resolve
+from moderation.query.answers import QueryError, ask, fence, resolve
+from moderation.query.formats import Format, export, write, write_for_terminal
+from moderation.query.text_table import visible
 from moderation.schema import TABLES
 from moderation.settings import MachineSettings, Settings
+from moderation.storage import scratch
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
 DEFAULT_ROWS = 40
-_UNLIMITED_WIDTH = 10_000
+_STDOUT = Path("-")
+_EXPLAINED = ["explain_key", "explain_value"]
+_INTERRUPTS_EVERY = 0.05
+
+T = TypeVar("T")
 
 
 def add_parsers(commands: Any) -> None:
@@ -49,14 +55,24 @@ def add_parsers(commands: Any) -> None:
     )
     parser.add_argument("--until", type=arguments.day, metavar="DAY", help="only days up to this one")
     parser.add_argument(
-        "--output", "-o", type=Path, metavar="FILE", help="write all rows to FILE.csv or FILE.parquet"
+        "--format",
+        choices=[str(name) for name in Format],
+        metavar="FORMAT",
+        help=f"{', '.join(Format)}; by default what FILE's name says, or a table",
+    )
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="FILE", help="write all rows to FILE; - for stdout (as CSV)"
+    )
+    parser.add_argument(
+        "--safe-cells",
+        action="store_true",
+        help="in CSV, an apostrophe before cells that a spreadsheet would take for a formula",
     )
     parser.add_argument(
         "--rows",
         type=arguments.count,
-        default=DEFAULT_ROWS,
         metavar="N",
-        help=f"rows to print ({DEFAULT_ROWS})",
+        help=f"rows to print ({DEFAULT_ROWS} of a table, else all)",
     )
     parser.add_argument(
         "--wait",
@@ -66,14 +82,18 @@ def add_parsers(commands: Any) -> None:
         help=f"how long to wait while a load writes ({DEFAULT_WAIT_SECONDS:g})",
     )
     parser.add_argument("--sql", action="store_true", help="print the query instead of running it")
-    parser.add_argument("--dialect", default="duckdb", help="with --sql: duckdb, athena, redshift…")
+    parser.add_argument("--dialect", help="with --sql: duckdb, athena, redshift…")
     parser.set_defaults(run=_run)
 
 
 def _run(settings: Settings, args: argparse.Namespace) -> int:
     if args.sql:
-        _print_text(args.query, args.dialect)
+        if args.output or args.format:
+            raise QueryError("--sql prints the query and runs nothing; leave out --output and --format")
+        _print_text(args.query, args.dialect or "duckdb")
         return DONE
+    if args.dialect:
+        raise QueryError("--dialect is of the text that --sql prints; add --sql")
     with _open(args, settings) as connection:
         _answer(connection, args)
     return DONE
@@ -98,8 +118,8 @@ def _open(args: argparse.Namespace, settings: Settings) -> Iterator[duckdb.DuckD
 def _answer(connection: duckdb.DuckDBPyConnection, args: argparse.Namespace) -> None:
     names = [name for name, _ in tables(connection)]
     if args.query is None:
-        if args.output is not None:
-            raise QueryError("--output needs a query, a table or SQL")
+        if args.output or args.format:
+            raise QueryError("--output and --format need a query, a table or SQL")
         _overview(connection)
         return
     sql = sys.stdin.read() if args.query == "-" else args.query
@@ -107,35 +127,60 @@ def _answer(connection: duckdb.DuckDBPyConnection, args: argparse.Namespace) -> 
         raise QueryError("there is no SQL to run")
     text = resolve(sql, names)
     try:
-        sys.stdout.write(_interruptible(connection, lambda: _result(connection, text, args)))
+        with scratch.folder(None, "query") as folder:
+            shown = folder / "answer"
+            more = _interruptible(connection, lambda: _write(ask(connection, text), shown, args))
+            _show(shown, more=more)
     except duckdb.Error as error:
         raise QueryError(str(error).strip()) from error
 
 
-def _result(connection: duckdb.DuckDBPyConnection, sql: str, args: argparse.Namespace) -> str:
-    """What to print: the rows, or the file that holds them."""
-    relation = ask(connection, sql)
-    if args.output is not None:
-        export(relation, args.output)
-        return f"{args.output}\n"
-    # The pages' package is slow to import.
-    from moderation.report.page.wording import foreign  # noqa: PLC0415
+def _write(relation: duckdb.DuckDBPyRelation, shown: Path, args: argparse.Namespace) -> bool:
+    """Write the answer to the file asked for, or what is to be shown of it; returns whether there is more."""
+    asked = Format(args.format) if args.format else None
+    if args.output not in {None, _STDOUT}:
+        export(relation, args.output, asked, safe_cells=args.safe_cells)
+        shown.write_text(f"{args.output}\n", encoding="utf-8")
+        return False
+    if args.output == _STDOUT:
+        return write(relation, shown, asked or Format.CSV, safe_cells=args.safe_cells)
+    chosen = asked or Format.TABLE
+    if chosen is Format.PARQUET:
+        raise QueryError("Parquet is no text to look at; write it with -o FILE, or to a pipe with -o -")
+    rows = args.rows or (DEFAULT_ROWS if chosen is Format.TABLE else None)
+    if chosen is Format.TABLE and relation.columns == _EXPLAINED:
+        shown.write_text("".join(f"{plan}\n" for _, plan in relation.fetchall()), encoding="utf-8")
+        return False
+    if chosen is Format.TABLE and _is_terminal() and not args.safe_cells:
+        return write_for_terminal(relation, shown, rows=rows or DEFAULT_ROWS, width=_width())
+    return write(relation, shown, chosen, safe_cells=args.safe_cells, rows=rows)
 
-    width = _width()
-    with redirect_stdout(io.StringIO()) as shown:
-        relation.show(max_width=width, max_rows=args.rows)
-    # DuckDB leaves in what turns the direction of text or, from 0x80 on, controls some terminals.
-    return "\n".join(map(foreign, shown.getvalue().split("\n")))
+
+def _show(shown: Path, *, more: bool) -> None:
+    if _is_terminal():
+        with shown.open(encoding="utf-8", newline="\n") as lines:
+            sys.stdout.writelines(visible(line.removesuffix("\n")) + "\n" for line in lines)
+    else:
+        sys.stdout.flush()
+        with shown.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+    if more:
+        sys.stdout.flush()
+        sys.stderr.write("there are more rows: --rows N shows more, -o FILE writes all\n")
 
 
-def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], str]) -> str:
+def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
     """The result of ``work``, ended soon when Ctrl-C is pressed: DuckDB looks for signals too seldom."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         running = pool.submit(work)
         try:
             return running.result()
         except KeyboardInterrupt:
-            connection.interrupt()
+            while not running.cancel() and not running.done():
+                # One that comes before the query has begun is lost, so it is said until it is heard.
+                with suppress(KeyboardInterrupt):
+                    connection.interrupt()
+                    wait([running], timeout=_INTERRUPTS_EVERY)
             raise
 
 
@@ -157,7 +202,9 @@ def _print_text(text: str | None, dialect: str) -> None:
     sys.stdout.write((sql if dialect == "duckdb" else queries.to_dialect(sql, dialect)) + "\n")
 
 
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
 def _width() -> int:
-    """The terminal's columns, of which DuckDB takes at least 80; a pipe gets whole rows."""
-    fallback = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED_WIDTH
-    return MachineSettings.from_env().columns or fallback
+    return MachineSettings.from_env().columns or shutil.get_terminal_size().columns

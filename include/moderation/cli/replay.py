@@ -13,7 +13,7 @@ from moderation import schema
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE
 from moderation.policy.rules import DECISIONS, Policy, read_policy
-from moderation.query.answers import export
+from moderation.query.formats import export
 from moderation.query.replay import history_sql, replay
 from moderation.settings import Settings
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse
@@ -30,7 +30,12 @@ def add_parsers(commands: Any) -> None:
     parser.add_argument("--min-confidence", type=arguments.percentage, required=True, metavar="PERCENT")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="rules in TOML; see docs/operations.md")
     parser.add_argument("--load", metavar="LOAD_ID", help="look at one load only")
-    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="every image to .csv or .parquet")
+    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="every image to .csv, .json …")
+    parser.add_argument(
+        "--safe-cells",
+        action="store_true",
+        help="in CSV, an apostrophe before cells that a spreadsheet would take for a formula",
+    )
     parser.add_argument("--warehouse", type=Path, metavar="FILE", help="default: MODERATION_WAREHOUSE")
     parser.add_argument("--wait", type=arguments.seconds, default=DEFAULT_WAIT_SECONDS, metavar="SECONDS")
     parser.set_defaults(run=_run)
@@ -43,7 +48,7 @@ def _run(settings: Settings, args: argparse.Namespace) -> int:
         found = replay(connection, min_confidence=args.min_confidence, policy=policy)
         _show(connection, policy, args.min_confidence)
         if args.output is not None:
-            export(found, args.output)
+            export(found, args.output, safe_cells=args.safe_cells)
             sys.stdout.write(f"{args.output}\n")
     return DONE
 

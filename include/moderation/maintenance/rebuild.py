@@ -27,6 +27,7 @@ from moderation import schema
 from moderation.analyse.record import AnalysisRecord, read_record
 from moderation.errors import NeedsAPersonError
 from moderation.maintenance import compaction
+from moderation.maintenance.place import prove_fit
 from moderation.plan import ledger, store
 from moderation.plan.plan import Plan
 from moderation.publish.build import build_load, complete_records, load_row
@@ -81,11 +82,14 @@ def rebuild(settings: Settings, *, into: Settings | None = None) -> list[Rebuilt
 
     :param into: settings of other tables and another catalog; None to rebuild in place.
     :raises RebuildError: something is missing, damaged, or gives other rows than were published.
+    :raises place.ForeignPlaceError: the other tables would lie among files of others.
     :raises TablesError: catalog or files cannot be read, or publishes were in the way all the time.
     :raises lease.LeaseBusy: a compaction or another rebuild is under way.
     """
     give_back_freed_memory()
     target = into or settings
+    if into:
+        prove_fit(into, beside=settings)
     with (
         compaction.maintenance(target, "rebuild") as renew,
         Storage(target) as files,

@@ -19,7 +19,7 @@ from moderation.schema import MODERATED
 from moderation.settings import Settings
 from moderation.sources import inspection
 from moderation.sources.base import Source
-from moderation.sources.listing import SCHEMA, Tally
+from moderation.sources.listing import LEFT_OUT, MENTIONED_AGAIN, SCHEMA, Tally
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.row_file import RowFile
 from moderation.tables.source_ref_ranges import range_of
@@ -34,14 +34,16 @@ class Discovery:
     :ivar rows: rows of :data:`listing.SCHEMA` still to deal with, in order of ``source_ref``,
         none twice; on the local disk.
     :ivar listed: everything that was found.
-    :ivar ignored: of these, no pictures or further mentions of the same object.
+    :ivar left_out: rows of :data:`listing.LEFT_OUT`: what of it is no image; on the local disk.
+    :ivar by_rule: how much each rule left out, further mentions of the same object among it.
     :ivar already_moderated: of these, left out because their answers are published.
     :ivar refused_before: of these, left out because they were refused for good and have not changed, by code.
     """
 
     rows: RowFile
     listed: int
-    ignored: int
+    left_out: RowFile
+    by_rule: Counter[str]
     already_moderated: int = 0
     refused_before: Counter[str] = field(default_factory=Counter)
 
@@ -100,25 +102,37 @@ def discover(
     :raises sources.SourceError: the source is not readable; s3.S3Error: S3 is not.
     """
     give_back_freed_memory()
-    tally = Tally()
-    rows, mentioned_again = distinct(source.batches(settings, s3, tally, dry_run=dry_run), folder)
-    found = Discovery(rows, tally.listed, tally.ignored + mentioned_again)
-    log.info("%s: %d listed, %d of them may be pictures", source.uri, found.listed, rows.rows)
-    if not inspect or source.checks_headers:
-        return found
-    if published is not None:
-        found.change(
-            lambda portion: found.without_published(portion, settings, published, question), "new.arrow"
+    left_out = RowFile(folder / "left-out.arrow", LEFT_OUT)
+    with left_out.writing():
+        tally = Tally(
+            names=settings.no_image_names,
+            unread=not (inspect or source.checks_headers),
+            keep=left_out.write,
         )
+        rows, mentioned_again = distinct(source.batches(settings, s3, tally, dry_run=dry_run), folder)
+        if mentioned_again:
+            tally.by_rule[MENTIONED_AGAIN] = mentioned_again
+        found = Discovery(rows, tally.listed, left_out, tally.by_rule)
+        log.info("%s: %d listed, %d of them may be images", source.uri, found.listed, rows.rows)
+        if inspect and not source.checks_headers:
+            if published is not None:
+                found.change(
+                    lambda portion: found.without_published(portion, settings, published, question),
+                    "new.arrow",
+                )
+            _look_into(found, s3, tally, threads=settings.inspect_threads)
+        tally.flush()
+    return found
+
+
+def _look_into(found: Discovery, s3: Any, tally: Tally, *, threads: int) -> None:
+    """Read the headers of what was found."""
     due = sum(map(inspection.count_due, found.rows.portions()))
-    log.info("reading the headers of %d pictures", due)
+    log.info("reading the headers of %d objects", due)
     if due:
         refusals = inspection.Refusals()
         found.change(
-            lambda portion: inspection.inspect(
-                s3, portion, threads=settings.inspect_threads, refusals=refusals
-            ),
+            lambda portion: inspection.inspect(s3, portion, threads=threads, refusals=refusals, tally=tally),
             "inspected.arrow",
         )
         refusals.conclude()
-    return found

@@ -20,7 +20,7 @@ from moderation.plan.manifests import Manifest
 from moderation.plan.plan import ManifestRef, Plan, Totals, load_id
 from moderation.plan.price import estimate
 from moderation.plan.request import PlanRequest
-from moderation.plan.store import plan_uri, write_inputs
+from moderation.plan.store import plan_uri, write_inputs, write_left_out
 from moderation.settings import Settings
 from moderation.sources.listing import SCHEMA, chunked
 from moderation.storage import lease, s3_objects
@@ -69,6 +69,11 @@ class Writer:
         """Store the inputs; see `store.write_inputs`."""
         return write_inputs(self._s3, folder, map(self._kept, tables))
 
+    def left_out(self, folder: str, found: Discovery) -> str:
+        """Store the names of what is no image; see `store.write_left_out`."""
+        tables = (self._kept(table) for table in found.left_out.portions())
+        return write_left_out(self._s3, folder, tables)
+
     def _kept(self, table: pa.Table) -> pa.Table:
         self.keep_lock()
         return table
@@ -98,11 +103,13 @@ class Draft:
         claimed = self._leave_out()
         chosen = self._cut()
         lines = [manifest.lines for manifest in chosen]
-        inputs_uri, digest = "", ""
+        inputs_uri, digest, left_out_uri = "", "", ""
         if self.writer:
             inputs_uri, digest = self.writer.inputs(
                 self.folder, numbered(self.accepted, lines, self.rejected)
             )
+            if self.found.left_out.rows:
+                left_out_uri = self.writer.left_out(self.folder, self.found)
         expected = estimate(self.settings, manifest_lines=lines, adapter=self.request.adapter)
         return Plan(
             uri=self.uri,
@@ -121,7 +128,7 @@ class Draft:
             inputs_sha256=digest,
             totals=Totals(
                 listed=self.found.listed,
-                ignored=self.found.ignored,
+                ignored=self.found.by_rule.total(),
                 already_moderated=self.found.already_moderated,
                 refused_before=dict(self.found.refused_before.most_common()),
                 claimed_elsewhere=claimed,
@@ -132,6 +139,8 @@ class Draft:
             expected_cost_usd=float(expected.cost_usd),
             expected_seconds={"bulk": expected.bulk_seconds, "detect": expected.detect_seconds},
             manifests=tuple(chosen),
+            left_out=dict(self.found.by_rule.most_common()),
+            left_out_uri=left_out_uri,
         )
 
     def _leave_out(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -57,7 +57,7 @@ class Before(NamedTuple):
 class Totals:
     """What became of everything listed; ``listed`` is the sum of the others.
 
-    :param ignored: plainly no pictures, or further mentions of the same object.
+    :param ignored: no images, or further mentions of the same object.
     :param already_moderated: published before, with an answer that covers this question.
     :param refused_before: refused before for their own sake and unchanged, by code; never moderated. None in
         plans of earlier releases, which count them among the moderated.
@@ -121,6 +121,9 @@ class Plan:
     :param backend: ``bulk``, ``detect`` or ``auto``.
     :param expected_cost_usd: if every image is analysed.
     :param expected_seconds: by backend; null for a backend that the region lacks.
+    :param left_out: how many objects each rule of `sources.listing` left out; together ``totals.ignored``.
+        Empty in plans of earlier releases.
+    :param left_out_uri: the list of them; "" when there is none.
     """
 
     uri: str
@@ -141,6 +144,8 @@ class Plan:
     expected_cost_usd: float
     expected_seconds: dict[str, float | None]
     manifests: tuple[ManifestRef, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
+    left_out_uri: str = ""
 
     @property
     def folder_uri(self) -> str:

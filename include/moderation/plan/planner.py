@@ -140,7 +140,7 @@ class _Ownership:
             if not self.holds(plan):
                 raise PlanError(
                     f"{plan.uri}: its claim ran out while it waited, and other runs took some of its "
-                    "pictures; clear the task discover with everything after it: it plans what is left"
+                    "images; clear the task discover with everything after it: it plans what is left"
                 )
             claims.write(self.s3, self.settings, plan)
 
@@ -206,7 +206,7 @@ class _Planner:
                 claims.write(self.s3, self.settings, plan)
                 log.info("going on with %s", plan.uri)
                 return plan
-            log.warning("%s is abandoned: its pictures were taken by others, or more is asked now", plan.uri)
+            log.warning("%s is abandoned: its images were taken by others, or more is asked now", plan.uri)
             close(plan, "abandoned", s3=self.s3)
             claims.drop(self.s3, self.settings, plan)
         return None

@@ -103,7 +103,7 @@ class Spending:
             "found": f"{totals.listed:,}",
             **{before.name: before.text for before in totals.done_before},
             "in another open run": f"{totals.claimed_elsewhere:,}",
-            "no images by name": f"{totals.ignored:,}",
+            "no images": f"{totals.ignored:,}",
             "cannot be sent": f"{totals.rejected:,} (a row with the reason each)",
             "left to the next run": f"{totals.postponed:,}",
             "to analyse": f"{totals.to_analyse:,}, by {calls} (backend {self.backend})",

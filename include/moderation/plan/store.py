@@ -3,6 +3,7 @@
 ::
 
     {work_uri}/runs/{run_key}/plan-001/inputs-{sha}.parquet   every input: to analyse, or rejected with a code
+                                       left-out-{sha}.parquet what is no image, with the rule that says so
                                        manifests/{id}.jsonl   what the backend is given
                                        plan.json              written last: without it there is no plan
                                        published.json         the plan's rows are in the tables
@@ -27,6 +28,7 @@ import pyarrow.parquet as pq
 from moderation.plan.manifests import parse, verify
 from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError
 from moderation.settings import Settings
+from moderation.sources.listing import LEFT_OUT
 from moderation.storage import s3_objects
 from moderation.storage.row_file import rebatched
 from moderation.storage.state import read_state, seal
@@ -122,13 +124,43 @@ def write_inputs(s3: Any, folder_uri: str, tables: Iterable[pa.Table]) -> tuple[
     :param tables: :data:`plan.plan.INPUTS_SCHEMA`; the same rows give the same file however they
         are divided.
     """
+    return _write_rows(s3, f"{folder_uri}/inputs", INPUTS_SCHEMA, tables)
+
+
+def write_left_out(s3: Any, folder_uri: str, tables: Iterable[pa.Table]) -> str:
+    """Store the list of what is no image; returns its URI.
+
+    :param tables: :data:`moderation.sources.listing.LEFT_OUT`.
+    """
+    return _write_rows(s3, f"{folder_uri}/left-out", LEFT_OUT, tables)[0]
+
+
+@contextmanager
+def open_left_out(plan: Plan, *, s3: Any) -> Iterator[Iterator[pa.RecordBatch]]:
+    """The plan's list of what is no image, in portions; nothing where a plan has none.
+
+    :raises PlanError: the list is damaged.
+    """
+    if not plan.left_out_uri:
+        yield iter(())
+        return
+    with tempfile.TemporaryFile() as copy:
+        s3_objects.download(s3, plan.left_out_uri, copy)
+        try:
+            with pq.ParquetFile(copy) as file:
+                yield file.iter_batches(_ROW_GROUP_ROWS, columns=LEFT_OUT.names)
+        except pa.ArrowException as error:
+            raise PlanError(f"{plan.left_out_uri} is damaged ({error}); plan the run again") from error
+
+
+def _write_rows(s3: Any, uri: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> tuple[str, str]:
     with tempfile.TemporaryFile() as file:
         options = {"compression": "zstd", "compression_level": 1}
-        with pq.ParquetWriter(file, INPUTS_SCHEMA, **options) as writer:
+        with pq.ParquetWriter(file, schema, **options) as writer:
             for group in rebatched(tables, _ROW_GROUP_ROWS):
                 writer.write_table(group, row_group_size=_ROW_GROUP_ROWS)
         digest = _sha256(file)
-        uri = f"{folder_uri}/inputs-{digest[:12]}.parquet"
+        uri = f"{uri}-{digest[:12]}.parquet"
         s3_objects.put(s3, uri, file)
     return uri, digest
 

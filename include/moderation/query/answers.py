@@ -1,18 +1,15 @@
-"""What a person asks: SQL, a table or a ready query, which can only look; and the answer as a file."""
+"""What a person asks: SQL, a table or a ready query, which can only look."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import duckdb
 
 from moderation.errors import NeedsAPersonError
 from moderation.query import queries
-from moderation.storage.whole_file import whole_file
 
-_BATCH_ROWS = 100_000
 _COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _PIVOTS = frozenset({"pivot", "unpivot", "select", "from", "with"})
 _NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w-]*)\s*;?\s*")
@@ -91,24 +88,3 @@ def fence(connection: duckdb.DuckDBPyConnection, *, readable: Sequence[str] = ()
         "lock_configuration = true",
     ):
         connection.execute(f"SET {setting}")
-
-
-def export(relation: duckdb.DuckDBPyRelation, target: Path) -> None:
-    """Write all rows to ``target``, CSV or Parquet by its ending; the file appears whole or not at all.
-
-    :raises QueryError: another ending, or the folder cannot be written to.
-    """
-    if target.suffix.lower() not in {".csv", ".parquet"}:
-        raise QueryError(f"{target}: the name must end in .csv or .parquet")
-    try:
-        # The connection that was asked may write nothing, so another one does.
-        with whole_file(target) as unfinished, duckdb.connect() as writer:
-            writer.execute("SET TimeZone = 'UTC'")
-            writer.register("answer", relation.to_arrow_reader(_BATCH_ROWS))
-            answer = writer.table("answer")
-            if target.suffix.lower() == ".csv":
-                answer.write_csv(str(unfinished))
-            else:
-                answer.write_parquet(str(unfinished), compression="zstd")
-    except OSError as error:
-        raise QueryError(f"{target}: cannot be written: {error.strerror or error}") from error

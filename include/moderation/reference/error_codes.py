@@ -99,7 +99,7 @@ _TABLE = (
     (INTERNAL_SERVER_ERROR, _T, "AWS had a fault of its own.", _RUN_AGAIN),
     ("RequestTimeout", _T, "The call took too long on its way.", _RUN_AGAIN),
     ("RequestExpired", _T, "The call's signature is old.", "Set the worker's clock, then run again."),
-    ("Validation", _C, "AWS refuses the call.", "See the error message; check the picture's name."),
+    ("Validation", _C, "AWS refuses the call.", "See the error message; check the image's name."),
 )
 _CODES = {name: Code(name, kind, meaning, remedy) for name, kind, meaning, remedy in _TABLE}
 

@@ -1,7 +1,7 @@
 """The completion report of a run: proof that every image is accounted for, and of which bytes that is told.
 
-``report.json`` beside the plan holds counts, every failure with its code, message and manifest line, the
-SHA-256 of every file that went in or came out, and the cost.
+``report.json`` beside the plan holds counts, every failure with its code, message and manifest line, what was
+left out as no image, the SHA-256 of every file that went in or came out, and the cost.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from moderation import schema
 from moderation.analyse import backend
 from moderation.plan.plan import Plan
 from moderation.reference import error_codes
+from moderation.report import left_out
 from moderation.report.offline import notice
 from moderation.settings import Settings
 from moderation.storage.files import Storage
@@ -62,6 +63,7 @@ def build_completion(settings: Settings, plan: Plan, load_id: str | None, *, out
             "plan_totals": asdict(plan.totals),
             "expected_cost_usd": plan.expected_cost_usd,
             "expected_seconds": plan.expected_seconds,
+            "left_out": left_out.of_plan(plan, s3=storage.s3_client),
         }
         if load_id is None:
             return report
@@ -105,6 +107,7 @@ def to_text(report: dict[str, Any], *, uri: str, redo_command: str) -> str:
         lines.append(
             f"  … {counts['failed'] + counts['not_attempted'] - SHOWN_FAILURES:,} more in the report"
         )
+    lines += _left_out(report["left_out"])
     lines.append(f"Completion    {len(report['files']):,} files with SHA-256, every failure with its line")
     lines.append(f"              {uri}")
     refused = [error_codes.is_permanent(failure["error_code"] or "") for failure in report["failures"]]
@@ -113,6 +116,15 @@ def to_text(report: dict[str, Any], *, uri: str, redo_command: str) -> str:
     if any(refused):
         lines.append(f"  once mended {redo_command} --permanent")
     return "\n".join(lines) + "\n"
+
+
+def _left_out(said: dict[str, Any]) -> Iterator[str]:
+    if told := left_out.in_words(said["rules"]):
+        yield f"No images     {told}"
+        if said["unread"]:
+            yield f"              {said['unread']:,} of these by their names alone: their bytes were not read"
+        if said["list"]:
+            yield f"              {said['list']}"
 
 
 def _published(plan: Plan, load: dict[str, Any], catalog: Catalog, storage: Storage) -> dict[str, Any]:

@@ -21,6 +21,8 @@ MOST_FAILURES = 500
 MOST_JOBS = 100
 MOST_FILES = 200
 MOST_CODES = 50
+MOST_LEFT_OUT = 200
+MOST_RULES = 50
 
 
 def render(report: Mapping[str, Any], *, json_name: str, redo_command: str) -> str:
@@ -56,6 +58,7 @@ def render(report: Mapping[str, Any], *, json_name: str, redo_command: str) -> s
         "more_jobs": max(0, len(jobs) - MOST_JOBS),
         "files": files[:MOST_FILES],
         "more_files": max(0, len(files) - MOST_FILES),
+        "left_out": _left_out(report.get("left_out")),
         "json_name": json_name,
         "redo_command": redo_command,
         "written": report["written_at"][:16].replace("T", " ") + " UTC",
@@ -117,7 +120,7 @@ def _planned(totals: Mapping[str, Any]) -> list[dict[str, Any]]:
         },
         "Cannot be sent": found.rejected,
         "In another open run": found.claimed_elsewhere,
-        "No images by name": found.ignored,
+        "No images": found.ignored,
         "Left to the next run": found.postponed,
     }
     return [{"name": name, "images": images, "fill": "plain"} for name, images in rows.items()]
@@ -149,6 +152,21 @@ def _before(totals: Mapping[str, Any]) -> str | None:
 
 def _spent(spent: Mapping[str, Any] | None) -> str | None:
     return Spent(**spent).text() if spent else None
+
+
+def _left_out(said: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if not said or not said["rules"]:
+        return None
+    rules = list(said["rules"].items())
+    return {
+        "rules": [{"name": name, "objects": count} for name, count in rules[:MOST_RULES]],
+        "more_rules": max(0, len(rules) - MOST_RULES),
+        "unread": said["unread"],
+        "objects": said["objects"][:MOST_LEFT_OUT],
+        "more": said["omitted"] + max(0, len(said["objects"]) - MOST_LEFT_OUT),
+        "list": said["list"],
+        "problem": said["problem"],
+    }
 
 
 def _by_code(failures: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -125,7 +125,7 @@ def nothing_new(plan: Plan) -> str:
     reasons = [
         *totals.done_before,
         Before("being moderated by another run", totals.claimed_elsewhere),
-        Before("no images by their name", totals.ignored),
+        Before("no images", totals.ignored),
     ]
     listed = ", ".join(
         f"{before.images:,} {before.name}" + (f", {before.note}" if before.note else "")

@@ -13,8 +13,9 @@ from moderation.errors import WarehouseError
 from moderation.reference import error_codes
 from moderation.settings import Settings
 from moderation.sources.base import SourceError
-from moderation.sources.listing import SCHEMA, Tally
+from moderation.sources.listing import NEVER_IN_S3, SCHEMA, Tally
 from moderation.sources.local_folder import LocalFolder, path_text
+from moderation.variables.names import NamePatterns
 
 PREFIX = "load:"
 _PERMANENT = "?permanent"
@@ -58,19 +59,27 @@ class FailedOfLoad:
     ) -> Iterator[pa.RecordBatch]:
         """Read them from the published ``images``; files of a local folder are looked at and uploaded anew.
 
+        All of it was taken for an image once, so no name speaks against it.
+
+
         :raises sources.SourceError: there is no such published load; s3.S3Error: S3 refuses to list or write.
         """
         folder = _folder_of(settings, self.load_id)
+        tally.names = NamePatterns(())
         files: dict[str, dict[str, Any]] = {}
         for batch in _rows(settings, self.load_id):
-            rows = [row for row in batch.to_pylist() if self._takes(row)]
             there = []
-            for row in rows:
+            for row in batch.to_pylist():
+                if not self._takes(row):
+                    continue
                 path = _local_path(row) if folder else None
-                if path is None:
+                if path is not None:
+                    files[path] = row
+                elif row["bucket"] is not None:
                     there.append(row)
                 else:
-                    files[path] = row
+                    tally.listed += 1
+                    tally.leave_out(row["source_ref"], size=row["size_bytes"], rule=NEVER_IN_S3)
             tally.listed += len(there)
             yield _batch(there)
         if folder and files:

@@ -21,6 +21,9 @@ from moderation.reference import error_codes, limits
 HEAD_BYTES = 64 * 1024
 """What is read at first; enough for the header of nearly all pictures."""
 
+SNIFF_BYTES = 512
+"""Enough to know what a file is."""
+
 _GROWTH = 4
 _MAX_JPEG_SEGMENTS = 100_000
 """More segments before the frame than any camera writes; a file of empty ones would cost seconds."""
@@ -33,20 +36,21 @@ _STANDALONE = {0x01, *range(0xD0, 0xD8)}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
-_OTHER_FORMATS = (
+_OTHER_IMAGES = (
     (0, b"GIF8", "GIF"),
-    (0, b"BM", "BMP"),
     (0, b"II*\x00", "TIFF"),
     (0, b"MM\x00*", "TIFF"),
     (8, b"WEBP", "WebP"),
     (4, b"ftypavif", "AVIF"),
     (4, b"ftyphei", "HEIC"),
     (4, b"ftypmif1", "HEIF"),
-    (0, b"%PDF", "PDF"),
     (0, b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
     (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"PK\x03\x04", "ZIP"),
+    (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
 )
+_OTHER_FILES = ((0, b"%PDF", "PDF"), (0, b"PK\x03\x04", "ZIP"), (0, b"\x1f\x8b", "GZIP"))
+_BMP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124))
+"""Sizes of what follows a BMP's file header; its two letters alone begin many a text."""
 
 
 class Rejection(NamedTuple):
@@ -117,7 +121,22 @@ def dimensions(head: bytes) -> Dimensions | None:
         return _jpeg_dimensions(head)
     if head and (_PNG_SIGNATURE.startswith(head) or _JPEG_SIGNATURE.startswith(head)):
         return None
-    raise HeaderError(f"The content is {_sniff(head)}; only PNG and JPEG are taken.")
+    raise HeaderError(f"The content is {content(head)}; only PNG and JPEG are taken.")
+
+
+def is_image(head: bytes) -> bool:
+    """Whether these first bytes are an image's, of whatever format."""
+    return head.startswith((_PNG_SIGNATURE, _JPEG_SIGNATURE)) or _image_format(head) is not None
+
+
+def content(head: bytes) -> str:
+    """What these first bytes are, as "The content is …" goes on; for what is neither PNG nor JPEG."""
+    if known := _image_format(head) or _format(head, _OTHER_FILES):
+        return known
+    sample = head[:SNIFF_BYTES]
+    if all(byte >= 0x20 or byte in b"\t\r\n\f" for byte in sample):
+        return "text"
+    return "of no known image format"
 
 
 def media_type(head: bytes) -> str:
@@ -131,7 +150,7 @@ def _check_dimensions(found: Dimensions) -> Rejection | None:
         return None
     return Rejection(
         error_codes.INVALID_PARAMETER,
-        f"The picture has {found.width} x {found.height} pixels; each side must have {low} to {high}.",
+        f"The image has {found.width} x {found.height} pixels; each side must have {low} to {high}.",
     )
 
 
@@ -173,11 +192,12 @@ def _jpeg_dimensions(head: bytes) -> Dimensions | None:
     raise HeaderError(f"The JPEG has more than {_MAX_JPEG_SEGMENTS} segments before its frame header.")
 
 
-def _sniff(head: bytes) -> str:
-    for offset, magic, name in _OTHER_FORMATS:
-        if head.startswith(magic, offset):
-            return name
-    sample = head[:512]
-    if all(byte >= 0x20 or byte in b"\t\r\n\f" for byte in sample):
-        return "text"
-    return "of no known picture format"
+def _image_format(head: bytes) -> str | None:
+    """The format of an image that is neither PNG nor JPEG."""
+    if head.startswith(b"BM") and head[14:18] in _BMP_HEADERS:
+        return "BMP"
+    return _format(head, _OTHER_IMAGES)
+
+
+def _format(head: bytes, formats: tuple[tuple[int, bytes, str], ...]) -> str | None:
+    return next((name for offset, magic, name in formats if head.startswith(magic, offset)), None)

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from moderation.reference import error_codes
 from moderation.sources import image_header
 from moderation.sources.image_header import HEAD_BYTES, Rejection
-from moderation.sources.listing import BATCH_ROWS, SCHEMA
+from moderation.sources.listing import BATCH_ROWS, NOTHING, SCHEMA, Tally
 from moderation.storage import s3_objects
 
 _VERDICTS = {
@@ -56,13 +56,19 @@ _UNDECIDED = {"SlowDown", "503", "InternalError", "500", "RequestTimeout", "Prec
 
 @dataclass(frozen=True)
 class _Found:
-    """What an object turned out to be."""
+    """What an object turned out to be.
+
+    :param is_image: its bytes were read, and are an image's of whatever format.
+    :param content: what they are otherwise; None when they were not read.
+    """
 
     etag: str | None
     size: int | None
     last_modified: datetime | None
     rejection: Rejection | None = None
     refused: s3_objects.S3Error | None = None
+    is_image: bool = False
+    content: str | None = None
 
 
 @dataclass
@@ -86,7 +92,14 @@ class Refusals:
             raise self.first
 
 
-def inspect(s3: Any, table: pa.Table, *, threads: int, refusals: Refusals | None = None) -> pa.Table:
+def inspect(
+    s3: Any,
+    table: pa.Table,
+    *,
+    threads: int,
+    refusals: Refusals | None = None,
+    tally: Tally | None = None,
+) -> pa.Table:
     """The rows of ``table`` as their objects are now, with the verdicts on their headers.
 
     ``etag``, ``size`` and ``last_modified`` are brought up to date. Rows that already have an error code,
@@ -95,14 +108,16 @@ def inspect(s3: Any, table: pa.Table, *, threads: int, refusals: Refusals | None
     :param s3: a client with at least ``threads`` connections.
     :param table: rows of :data:`moderation.sources.listing.SCHEMA`.
     :param refusals: counts what was refused in unknown ways, for whoever looks at several portions.
+    :param tally: has the names of other kinds of files, and gets those that are indeed no images.
     :raises s3.S3Error: S3 cannot be reached or the bucket is gone; a fault of one object becomes its code.
     """
     batches = []
-    refusals = refusals or Refusals()
+    refusals, tally = refusals or Refusals(), tally or Tally()
     with ThreadPoolExecutor(threads, thread_name_prefix="inspect") as pool:
         for batch in table.to_batches(max_chunksize=BATCH_ROWS):
             rows = batch.to_pylist()
             due = [row for row in rows if row["error_code"] is None and row["bucket"] is not None]
+            left_out = set()
             for row, found in zip(due, pool.map(lambda row: _inspect_one(s3, row), due), strict=True):
                 refusals.looked_at += 1
                 if found.refused:
@@ -111,6 +126,11 @@ def inspect(s3: Any, table: pa.Table, *, threads: int, refusals: Refusals | None
                 row.update(etag=found.etag, size=found.size, last_modified=found.last_modified)
                 if found.rejection:
                     row.update(error_code=found.rejection.code, error_message=found.rejection.message)
+                if not found.is_image and (pattern := tally.names.matching(row["key"])):
+                    ref, size = row["source_ref"], row["size"]
+                    tally.leave_out(ref, size=size, rule=pattern, content=found.content)
+                    left_out.add(ref)
+            rows = [row for row in rows if row["source_ref"] not in left_out]
             batches.append(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
     return pa.Table.from_batches(batches, schema=SCHEMA)
 
@@ -136,7 +156,9 @@ def _inspect_one(s3: Any, row: dict[str, Any]) -> _Found:
         return replace(found, rejection=image_header.check_image(size, read))
     except s3_objects.S3Error as error:
         if error.code in _VERDICTS:
-            return replace(found, rejection=Rejection(_VERDICTS[error.code], error.cause))
+            content = NOTHING if error.code == "InvalidRange" else None
+            told = Rejection(_VERDICTS[error.code], error.cause)
+            return replace(found, rejection=told, content=content)
         if error.code in _UNDECIDED:
             return found
         if error.code in _OF_ALL:
@@ -152,7 +174,16 @@ def _read_head(s3: Any, bucket: str, key: str) -> tuple[bytes, int, _Found]:
             head = body.read()
     total = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.get("ContentRange", ""))
     size = int(total[1]) if total else answer["ContentLength"]
-    return head, size, _Found(s3_objects.etag_of(answer) or None, size, answer["LastModified"])
+    is_image = image_header.is_image(head)
+    content = None if is_image else image_header.content(head) if head else NOTHING
+    found = _Found(
+        s3_objects.etag_of(answer) or None,
+        size,
+        answer["LastModified"],
+        is_image=is_image,
+        content=content,
+    )
+    return head, size, found
 
 
 def _read_range(s3: Any, bucket: str, key: str, span: str, condition: dict[str, str]) -> bytes:

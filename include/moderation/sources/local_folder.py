@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from moderation.settings import Settings
 from moderation.sources import image_header
 from moderation.sources.base import SourceError
 from moderation.sources.image_header import Rejection
-from moderation.sources.listing import BATCH_ROWS, ListingBuilder, Tally, chunked, is_candidate
+from moderation.sources.listing import BATCH_ROWS, NOTHING, ListingBuilder, Tally, chunked
 from moderation.storage import s3_objects
 
 _UPLOADS_AT_ONCE = 8
@@ -43,12 +43,16 @@ class _Stored:
 
 @dataclass(frozen=True)
 class _File:
-    """A file that was found, or a place that could not be looked into."""
+    """A file that was found, or a place that could not be looked into.
+
+    :param pattern: of other kinds of files, which its name has.
+    """
 
     path: str
     key: str = ""
     stored: _Stored | None = None
     rejection: Rejection | None = None
+    pattern: str | None = None
 
 
 @dataclass
@@ -57,6 +61,16 @@ class _Row:
 
     values: dict[str, Any]
     uploaded: bool = False
+
+
+@dataclass(frozen=True)
+class _NoImage:
+    """Arguments of :meth:`Tally.leave_out` for one file."""
+
+    source_ref: str
+    size: int | None
+    rule: str
+    content: str | None
 
 
 @dataclass
@@ -125,6 +139,9 @@ class LocalFolder:
         with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload") as pool:
             for files in chunked(found, _FILES_A_ROUND):
                 for row in pool.map(lambda file: _bring(s3, bucket, file, dry_run=dry_run), files):
+                    if isinstance(row, _NoImage):
+                        tally.leave_out(row.source_ref, size=row.size, rule=row.rule, content=row.content)
+                        continue
                     builder.add(**row.values)
                     if row.uploaded:
                         self.count.uploaded += 1
@@ -173,10 +190,7 @@ class _Walk:
         stored = self._stored(prefix) if entries else {}
         for entry in entries:
             self._tally.listed += 1
-            if is_candidate(entry.name):
-                yield self._file(entry, prefix, stored)
-            else:
-                self._tally.ignored += 1
+            yield replace(self._file(entry, prefix, stored), pattern=self._tally.names.matching(entry.name))
 
     def _file(self, entry: os.DirEntry[str], prefix: str, stored: dict[str, _Stored]) -> _File:
         key = f"{prefix}/{_key_part(entry.name)}"
@@ -224,8 +238,10 @@ def _key_part(name: str) -> str:
     return name.replace("\\", "%5C")
 
 
-def _bring(s3: Any, bucket: str, file: _File, *, dry_run: bool) -> _Row:
+def _bring(s3: Any, bucket: str, file: _File, *, dry_run: bool) -> _Row | _NoImage:
     """See to it that S3 has the file, and give its row."""
+    if file.pattern and (other := _unless_image(file.path, file.pattern)):
+        return other
     rejection, status, data = file.rejection, None, None
     try:
         if rejection is None:
@@ -241,6 +257,23 @@ def _bring(s3: Any, bucket: str, file: _File, *, dry_run: bool) -> _Row:
     if file.stored and (data is None or file.stored.etag == etag):
         return _accepted(bucket, file, file.stored)
     return _upload(s3, bucket, file, data or b"", dry_run=dry_run)
+
+
+def _unless_image(path: str, pattern: str) -> _NoImage | None:
+    """What to leave out: a file that is named like another kind, unless its first bytes are an image's."""
+    size, content = None, None
+    try:
+        status = os.stat(path)
+        size = status.st_size
+        if stat.S_ISREG(status.st_mode):
+            with open(path, "rb") as opened:
+                head = opened.read(image_header.SNIFF_BYTES)
+            if image_header.is_image(head):
+                return None
+            content = image_header.content(head) if head else NOTHING
+    except OSError:
+        pass  # of what cannot be read the name is all there is
+    return _NoImage(_file_uri(path), size, pattern, content)
 
 
 def _refusal(path: str, status: os.stat_result) -> Rejection | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from moderation.variables import names
 from moderation.variables.row import Value
 
 T = TypeVar("T")
@@ -164,6 +165,11 @@ def _columns(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and 0 < int(text[:_MAX_DIGITS]) < 10**6 else None
 
 
+def embedded_catalog() -> str:
+    """The catalog where none is named: a SQLite file under ``var/`` of the working directory."""
+    return f"sqlite:///{Path.cwd() / 'var' / 'catalog.db'}"
+
+
 TEXT = _checked("a line of text", _text)
 FLAG = _checked("1 or 0", _flag)
 PATH = _checked("a path", Path)
@@ -184,4 +190,8 @@ TOPIC = _matching("the ARN of an SNS topic", _TOPIC)
 ADDRESS = _matching("a mail address", _ADDRESS)
 ADDRESSES = _checked("mail addresses, separated by commas", _addresses)
 MEMORY = _checked("an amount of memory such as 512MB or 2GB, 32MB to 100TB", _memory)
+NAMES = _checked(
+    "patterns such as `*.txt`, by commas or blanks; `default` for the built-in ones, `none` for none",
+    names.parse,
+)
 COLUMNS = _checked("a whole number; anything else counts as unset", _columns)

@@ -33,6 +33,7 @@ COMMANDS = {
     "start-job": "start-job s3://{bucket}/m.jsonl --output s3://{bucket}/out",
     "list-jobs": "list-jobs",
     "show-job": "show-job no-such-job",
+    "detect one": "detect {folder}/pictures/a.jpg",
     "upload": "upload {folder}/pictures",
     "plan": "plan s3://{bucket}/photos",
     "redo": "redo {load}",
@@ -48,7 +49,7 @@ COMMANDS = {
     "report-page": "report-page --folder {folder}/report",
     "detect": "s3://{bucket}/m.jsonl s3://{bucket}/out",
 }
-OF_REKOGNITION = ["start-job", "list-jobs", "show-job"]
+OF_REKOGNITION = ["start-job", "list-jobs", "show-job", "detect one"]
 OF_S3 = ["upload", "plan", "redo", "release", "publish", "compact", "rebuild", "detect"]
 OF_THE_CATALOG = ["plan", "redo", "load", "compact", "rebuild", "files", "query --published"]
 OF_THE_WAREHOUSE = ["query", "replay", "report-page"]

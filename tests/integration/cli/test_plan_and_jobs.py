@@ -153,7 +153,7 @@ def test_upload_tells_what_it_did(run, tmp_path, settings):
     done = json.loads(out)
     assert (code, again_code) == (1, 1)
     assert done["target"].startswith(settings.input_uri)
-    assert (done["files"], done["pictures"], done["uploaded"], done["ignored"]) == (3, 1, 1, 1)
+    assert (done["files"], done["images"], done["uploaded"], done["ignored"]) == (3, 1, 1, 1)
     assert [row["error_code"] for row in done["rejected"]] == ["InvalidImageFormat"]
     assert "uploaded:             0" in text
     assert "InvalidImageFormat" in text
@@ -186,7 +186,7 @@ def test_release_lets_other_runs_have_the_pictures(run, put, bucket, settings):
 
     code, out, _ = run("release", dead.uri)
 
-    assert (code, out) == (0, f"released 1 pictures of {dead.load_id}\n")
+    assert (code, out) == (0, f"released 1 images of {dead.load_id}\n")
     assert make("goes on").totals.to_analyse == 1
 
 

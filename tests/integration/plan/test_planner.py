@@ -20,11 +20,20 @@ from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan
 from moderation.plan.price import Spending
 from moderation.plan.request import PlanRequest
-from moderation.plan.store import close, find_open_plan, is_closed, load_plan, read_inputs, read_manifest
+from moderation.plan.store import (
+    close,
+    find_open_plan,
+    is_closed,
+    load_plan,
+    open_left_out,
+    read_inputs,
+    read_manifest,
+)
 from moderation.reference import limits
 from moderation.report.run_report import nothing_new
 from moderation.storage import lease, s3_objects
 from moderation.storage.state import SealBroken, seal, unseal
+from moderation.variables import names
 from support import pictures
 
 NOON = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
@@ -84,11 +93,41 @@ def refs(plan, settings):
     return read_inputs(plan, settings=settings)["source_ref"].to_pylist()
 
 
+@pytest.mark.parametrize(
+    ("inspect", "sent", "left_out"),
+    [
+        (True, ["anna.c", "b.jpg"], {"*.sidecar": ("c.sidecar", "text"), "*.txt": ("d.txt", "text")}),
+        (
+            False,
+            ["b.jpg"],
+            {"*.c": ("anna.c", None), "*.sidecar": ("c.sidecar", None), "*.txt": ("d.txt", None)},
+        ),
+    ],
+)
+def test_what_is_left_out_is_listed_with_the_rule_that_people_set(
+    put, make, settings, *, bucket, s3_client, inspect, sent, left_out
+):
+    put("photos/anna.c", "photos/b.jpg")
+    put("photos/c.sidecar", "photos/d.txt", body=b"text")
+    rules = replace(settings, no_image_names=names.parse("default *.sidecar"))
+
+    plan = make(settings=rules, inspect=inspect)
+
+    assert refs(plan, settings) == [f"s3://{bucket}/photos/{name}" for name in sent]
+    assert plan.left_out == dict.fromkeys(left_out, 1)
+    with open_left_out(plan, s3=s3_client) as batches:
+        rows = [row for batch in batches for row in batch.to_pylist()]
+    assert {row["rule"]: (row["source_ref"], row["content"]) for row in rows} == {
+        rule: (f"s3://{bucket}/photos/{name}", content) for rule, (name, content) in left_out.items()
+    }
+    assert load_plan(plan.uri, settings=settings) == plan
+
+
 def test_a_plan_accounts_for_everything_that_was_listed(put, make, settings, bucket):
     put("photos/b.jpg", "photos/a.jpg", "photos/new\nline.jpg", "photos/\U0001f600 #%+'\".jpg")
-    put("photos/text.jpg", body=b"text")
+    put("photos/text.jpg", "photos/notes.txt", body=b"text")
     put("photos/bomb.png", body=pictures.png_header(24_000, 25_000))
-    put("photos/notes.txt", "photos/marker/")
+    put("photos/marker/", body=b"")
 
     plan = make(min_confidence=60, max_lines=3)
 
@@ -325,7 +364,7 @@ def test_a_claim_that_others_came_after_is_not_renewed(put, make, settings, tabl
     if how == "published":
         tables.publish(other, settings)
 
-    with pytest.raises(PlanError, match="other runs took some of its pictures; clear the task discover"):
+    with pytest.raises(PlanError, match="other runs took some of its images; clear the task discover"):
         planner.renew_claim(plan, settings=settings, published=tables)
 
 
@@ -461,6 +500,7 @@ def test_an_object_named_twice_is_analysed_once(put, make, settings, bucket, s3_
     plan = make(source=f"s3://{bucket}/inv/manifest.json", inspect=False)
 
     assert (plan.totals.listed, plan.totals.ignored, plan.totals.to_analyse) == (2, 1, 1)
+    assert plan.left_out == {"mentioned again": 1}
     assert read_inputs(plan, settings=settings)["etag"].to_pylist() == ["new"]
 
 

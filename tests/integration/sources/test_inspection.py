@@ -6,6 +6,7 @@ from botocore.exceptions import ClientError
 
 from local_aws import ports
 from moderation.sources.inspection import Refusals, count_due, inspect
+from moderation.sources.listing import Tally
 from moderation.sources.s3_prefix import S3Prefix
 from moderation.storage import s3_objects
 from moderation.storage.s3_objects import S3Error
@@ -39,6 +40,59 @@ def test_each_picture_gets_its_verdict(put, scan, s3_client, bucket):
         "bomb.png": "InvalidParameter",
         "empty.jpg": "EmptyFile",
     }
+
+
+def test_the_bytes_decide_whatever_the_name_says(put, scan, s3_client, bucket):
+    put("anna.c", "peter.sh", "IMG_16.jpg.bak", "._b.jpg")
+    put("web.txt", body=pictures.picture("WEBP"))
+    put("small.log", body=pictures.picture("PNG", (40, 40)))
+    put("huge.zip", body=pictures.picture() + bytes(16 * 2**20))
+    put("notes.txt", "notes.jpg", body=b"BM is how these notes begin")
+    put("film.mp4", body=b"\0\0\0\x18ftypmp42" + bytes(16 * 2**20))
+    put("emptied.csv", body=b"text")
+    table, _ = scan(S3Prefix(f"s3://{bucket}"))
+    put("emptied.csv", body=b"")
+    kept = []
+    tally = Tally(keep=kept.append)
+
+    rows = inspect(s3_client, table, threads=4, tally=tally).to_pylist()
+    tally.flush()
+
+    assert {row["key"]: row["error_code"] for row in rows} == {
+        "anna.c": None,
+        "peter.sh": None,
+        "IMG_16.jpg.bak": None,
+        "._b.jpg": None,
+        "web.txt": "InvalidImageFormat",
+        "small.log": "InvalidParameter",
+        "huge.zip": "ImageTooLarge",
+        "notes.jpg": "InvalidImageFormat",
+    }
+    assert {
+        (row["source_ref"].rpartition("/")[2], row["rule"], row["content"]) for row in kept[0].to_pylist()
+    } == {
+        ("notes.txt", "*.txt", "text"),
+        ("film.mp4", "*.mp4", "of no known image format"),
+        ("emptied.csv", "*.csv", "nothing"),
+    }
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "InvalidRequest", "SlowDown", "KMS.DisabledException"])
+def test_the_name_decides_of_what_s3_does_not_give(put, scan, s3_client, *, bucket, monkeypatch, code):
+    put("notes.txt", "a.jpg")
+    table, _ = scan(S3Prefix(f"s3://{bucket}"))
+    kept = []
+    tally = Tally(keep=kept.append)
+
+    def refuse(**call):
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, "GetObject")
+
+    monkeypatch.setattr(s3_client, "get_object", refuse)
+    rows = inspect(s3_client, table, threads=2, tally=tally).to_pylist()
+    tally.flush()
+
+    assert [row["key"] for row in rows] == ["a.jpg"]
+    assert [(row["rule"], row["content"]) for row in kept[0].to_pylist()] == [("*.txt", None)]
 
 
 def test_what_changed_since_the_listing_is_seen(put, scan, s3_client, bucket):

@@ -161,6 +161,31 @@ def test_what_cannot_be_sent_stays_here_and_has_a_row(folder, scan, s3_client, b
     assert all(row["source_ref"].startswith("file:///") and row["key"] is None for row in rejected)
 
 
+def test_the_bytes_of_a_file_decide_whatever_its_name_says(folder, scan, s3_client, bucket):
+    fill(folder, "anna.c", "peter.sh", "IMG_16.jpg.bak", "._b.jpg", "Makefile")
+    fill(folder, "huge.zip", body=GOOD + bytes(16 * 2**20))
+    fill(folder, "gif.db", body=b"GIF89a" + bytes(20))
+    fill(folder, "notes.txt", body=b"BM is how these notes begin")
+    fill(folder, "book.pdf", body=b"%PDF-1.7")
+    fill(folder, ".gitkeep", body=b"")
+    (folder / "gone.log").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe.log")
+
+    table, tally = scan(LocalFolder(str(folder)))
+
+    assert verdicts(table) == {
+        "anna.c": None,
+        "peter.sh": None,
+        "IMG_16.jpg.bak": None,
+        "._b.jpg": None,
+        "Makefile": None,
+        "huge.zip": "ImageTooLarge",
+        "gif.db": "InvalidImageFormat",
+    }
+    assert tally.by_rule == {"*.txt": 1, "*.pdf": 1, "*.gitkeep": 1, "*.log": 2}
+    assert (tally.listed, len(keys_in(s3_client, bucket))) == (12, 5)
+
+
 def test_names_and_paths_that_s3_cannot_take_have_a_row(folder, scan):
     fill(folder, "ok.jpg", "/".join(["p" * 200] * 5) + "/long.jpg")
     raw = os.fsencode(folder)

@@ -46,16 +46,17 @@ def test_odd_keys_are_listed_as_they_are(put, scan, bucket):
     assert (tally.listed, tally.ignored) == (len(ODD), 0)
 
 
-def test_folder_markers_and_other_kinds_of_files_are_counted_and_ignored(put, scan, bucket):
-    put("x/marker/", body=b"")
+def test_folder_markers_and_empty_files_of_other_kinds_are_no_rows(put, scan, bucket):
+    put("x/marker/", "x/empty.txt", body=b"")
     put("x/notes.txt", "x/pic.jpg", "x/noext")
     put("x/empty.jpg", body=b"")
 
     table, tally = scan(S3Prefix(f"s3://{bucket}/x/"))
 
     rows = dict(zip(table["key"].to_pylist(), table["error_code"].to_pylist(), strict=True))
-    assert rows == {"x/pic.jpg": None, "x/noext": None, "x/empty.jpg": "EmptyFile"}
-    assert (tally.listed, tally.ignored) == (5, 2)
+    assert rows == {"x/notes.txt": None, "x/pic.jpg": None, "x/noext": None, "x/empty.jpg": "EmptyFile"}
+    assert (tally.listed, tally.ignored) == (6, 2)
+    assert tally.by_rule == {"folder marker": 1, "*.txt": 1}
 
 
 @pytest.mark.parametrize(
@@ -197,11 +198,11 @@ def test_an_inventory_report_lists_the_latest_versions_under_their_true_keys(rep
 
     assert isinstance(source, Inventory)
     rows = {row["key"]: row for row in table.to_pylist()}
-    assert set(rows) == {*ODD, "big.jpg"}
+    assert set(rows) == {*ODD, "big.jpg", "notes.txt"}
     assert rows["big.jpg"]["error_code"] == "ImageTooLarge"
     assert rows[ODD[0]]["etag"] == "e0"
     assert rows[ODD[0]]["last_modified"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert (tally.listed, tally.ignored) == (len(ODD) + 2, 1)
+    assert (tally.listed, tally.ignored) == (len(ODD) + 2, 0)
 
 
 def test_a_damaged_inventory_file_is_named(report, scan):
@@ -262,8 +263,8 @@ def test_a_broken_parquet_report_is_named(report, scan):
 def test_what_is_harmless_in_an_inventory_is_forgiven(report, scan, bend):
     bent = gzip.compress(bend(gzip.decompress(csv_file(ROWS))))
     table, tally = scan(Inventory(report("CSV", bent)))
-    assert {row["key"] for row in table.to_pylist()} == {*ODD, "big.jpg"}
-    assert (tally.listed, tally.ignored) == (len(ODD) + 2, 1)
+    assert {row["key"] for row in table.to_pylist()} == {*ODD, "big.jpg", "notes.txt"}
+    assert (tally.listed, tally.ignored) == (len(ODD) + 2, 0)
 
 
 @pytest.mark.parametrize("text", ["s3://bucket/photos ", " s3://bucket/photos\n", "\ts3://bucket/photos"])

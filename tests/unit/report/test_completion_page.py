@@ -44,6 +44,26 @@ def failure(number: int, text: str | None = None) -> dict[str, Any]:
     }
 
 
+def left_out(objects: int, text: str | None = None) -> dict[str, Any]:
+    """More of them than are listed, and one in two unread."""
+    return {
+        "rules": {text or "*.txt": objects + 7},
+        "unread": objects // 2,
+        "objects": [
+            {
+                "source_ref": text or f"s3://archive/{number}.txt",
+                "size": 4,
+                "rule": text or "*.txt",
+                "content": "text" if number % 2 else None,
+            }
+            for number in range(min(objects, 1_000))
+        ],
+        "omitted": max(7, objects + 7 - 1_000),
+        "list": text or "s3://work/left-out-0123456789ab.parquet",
+        "problem": text,
+    }
+
+
 def report(failed: int, *, listed: int | None = None, text: str | None = None) -> dict[str, Any]:
     listed = failed if listed is None else listed
     job = {
@@ -71,6 +91,7 @@ def report(failed: int, *, listed: int | None = None, text: str | None = None) -
         "plan_totals": {},
         "expected_cost_usd": 12.5,
         "expected_seconds": {"bulk": 77.0, "detect": None},
+        "left_out": left_out(listed, text),
         "counts": {
             "inputs": 90 + failed, "moderated": 90, "failed": failed, "not_attempted": 0, "superseded": 0,
             "billed": 90, "anomalies": 0, "owed": failed // 2,
@@ -146,8 +167,22 @@ def test_inputs_that_do_not_add_up_are_told() -> None:
 def test_a_million_failures_leave_a_page_of_bounded_size() -> None:
     text = page(report(1_000_000, listed=100_000))
     assert len(text) < 500_000
-    assert text.count("s3://archive/") < completion_page.MOST_FAILURES + 5
+    assert text.count("s3://archive/") < completion_page.MOST_FAILURES + completion_page.MOST_LEFT_OUT + 5
     assert "The first 500; 999,500 more are in the table" in Seen(text).words
+
+
+def test_what_was_left_out_is_told_with_its_rule_and_the_place_of_the_whole_list() -> None:
+    words = Seen(page(report(3))).words
+    assert "Left out: no images" in words
+    assert "1 by their names alone: their bytes were not read" in words
+    assert "s3://work/left-out-0123456789ab.parquet" in words
+    assert "s3://archive/0.txt *.txt not read" in " ".join(words.split())
+    assert "7 more are in the whole list" in words
+
+
+def test_where_nothing_was_left_out_nothing_is_said_of_it() -> None:
+    nothing = {"rules": {}, "unread": 0, "objects": [], "omitted": 0, "list": None, "problem": None}
+    assert "Left out" not in Seen(page(report(3) | {"left_out": nothing})).words
 
 
 def test_many_manifests_and_files_leave_a_page_of_bounded_size() -> None:

@@ -4,51 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from moderation.sources.listing import SCHEMA, ListingBuilder, Tally, chunked, is_candidate
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "a.jpg",
-        "a.JPEG",
-        "a/b.webp",
-        "a.gif",
-        "a.tiff",
-        "a.heic",
-        "a.avif",
-        "no-extension",
-        "photo.jpg:large",
-        "a.jpg!thumb",
-        "2024.01/scan",
-        "archive.zip/inner",
-        ".jpg",
-        "jpg",
-        "json",
-        "new\nline.jpg",
-    ],
-)
-def test_whatever_may_be_a_picture_is_a_candidate(key):
-    assert is_candidate(key)
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "notes.txt",
-        "README",
-        "readme.MD",
-        ".DS_Store",
-        "a/Thumbs.db",
-        "._photo.jpg",
-        "folder/",
-        "",
-        "a/_SUCCESS",
-        "x.tar.gz",
-    ],
-)
-def test_what_is_plainly_no_picture_is_not(key):
-    assert not is_candidate(key)
+from moderation.sources.listing import LEFT_OUT, SCHEMA, ListingBuilder, Tally, chunked
 
 
 def test_a_batch_holds_columns_of_the_documented_types_and_rejects_by_size():
@@ -57,7 +13,6 @@ def test_a_batch_holds_columns_of_the_documented_types_and_rejects_by_size():
     builder.add_object(tally, bucket="b", key="a #1.jpg", etag="e", size=5, at=at)
     builder.add_object(tally, bucket="b", key="empty.jpg", etag="e", size=0, at=at)
     builder.add_object(tally, bucket="b", key="big.jpg", etag="", size=16 * 2**20, at=at)
-    builder.add_object(tally, bucket="b", key="notes.txt", etag="e", size=5, at=at)
 
     batch = builder.take()
 
@@ -65,8 +20,66 @@ def test_a_batch_holds_columns_of_the_documented_types_and_rejects_by_size():
     assert batch["source_ref"].to_pylist() == ["s3://b/a #1.jpg", "s3://b/empty.jpg", "s3://b/big.jpg"]
     assert batch["error_code"].to_pylist() == [None, "EmptyFile", "ImageTooLarge"]
     assert batch["etag"].to_pylist() == ["e", "e", None]
-    assert (tally.listed, tally.ignored) == (4, 1)
+    assert (tally.listed, tally.ignored) == (3, 0)
     assert len(builder) == 0
+
+
+OBJECTS = {
+    "photos/": 0,
+    "photos/a.jpg/": 9,
+    "job/_temporary_$folder$": 0,
+    "job/named_$folder$": 9,
+    "notes.txt": 9,
+    "film.mp4": 16 * 2**20,
+    ".keep": 0,
+    "._a.jpg": 9,
+    "a.jpg": 9,
+    "none": 9,
+}
+
+
+@pytest.mark.parametrize(
+    ("unread", "left_out"),
+    [
+        (
+            False,
+            [
+                ("s3://b/photos/", 0, "folder marker", "nothing"),
+                ("s3://b/job/_temporary_$folder$", 0, "folder marker", "nothing"),
+                ("s3://b/.keep", 0, ".keep", "nothing"),
+            ],
+        ),
+        (
+            True,
+            [
+                ("s3://b/photos/", 0, "folder marker", "nothing"),
+                ("s3://b/job/_temporary_$folder$", 0, "folder marker", "nothing"),
+                ("s3://b/notes.txt", 9, "*.txt", None),
+                ("s3://b/film.mp4", 16 * 2**20, "*.mp4", None),
+                ("s3://b/.keep", 0, ".keep", "nothing"),
+                ("s3://b/._a.jpg", 9, "._*", None),
+            ],
+        ),
+    ],
+)
+def test_a_name_alone_leaves_out_only_what_is_not_read(unread, left_out):
+    kept = []
+    builder, tally = ListingBuilder(), Tally(unread=unread, keep=kept.append)
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    for key, size in OBJECTS.items():
+        builder.add_object(tally, bucket="b", key=key, etag="e", size=size, at=at)
+    tally.flush()
+
+    rows = builder.take()
+
+    assert [(row["source_ref"], row["size"], row["rule"], row["content"]) for row in kept[0].to_pylist()] == (
+        left_out
+    )
+    assert kept[0].schema == LEFT_OUT
+    assert (tally.listed, tally.ignored) == (len(OBJECTS), len(left_out))
+    others = {f"s3://b/{key}" for key in OBJECTS} - {ref for ref, *_ in left_out}
+    assert set(rows["source_ref"].to_pylist()) == others
+    assert set(rows["error_code"].to_pylist()) == {None}  # the film's bytes tell whether it is one too large
 
 
 def test_chunks_keep_order_and_lose_nothing():

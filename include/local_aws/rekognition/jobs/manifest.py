@@ -12,8 +12,8 @@ the one-by-one way of moderating an archive has to share, so that both answer a 
   other raw control characters, anything behind the text, nesting deeper than 1,024.
 - A text that is no object, or whose ``source-ref`` is missing or no string: ERROR_MISSING_SOURCE_REF. Of a
   key that stands twice the last value holds. Other keys may hold anything.
-- A source-ref that is not ``s3://<bucket>/<key>``, with a bucket in Rekognition's own pattern and a key of at
-  least one character: ERROR_INVALID_SOURCE_REF_FORMAT. The key is literal: nothing is decoded or trimmed.
+- A source-ref that is not ``s3://<bucket>/<key>``, with a bucket in Rekognition's own pattern and a key of 1
+  to 1,024 characters: ERROR_INVALID_SOURCE_REF_FORMAT. The key is literal: nothing is decoded or trimmed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BAD_REF = "ERROR_INVALID_SOURCE_REF_FORMAT"
 _BUCKET = re.compile(r"[0-9A-Za-z.\-_]{3,255}")
 """Rekognition's own pattern of a bucket; it leaves out ARNs, which S3 clients would send elsewhere."""
+_KEY_CHARACTERS = 1_024
+"""The most that Rekognition's own model of a key takes."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,9 @@ def _parse(raw: bytes, number: int, end: int) -> Line:
     source_ref = document.get("source-ref") if isinstance(document, dict) else None
     if not isinstance(source_ref, str):
         return Line(number, end, problem=("ERROR_MISSING_SOURCE_REF", "The line has no source-ref."))
-    bucket, slash, key = source_ref.removeprefix(_SCHEME).partition("/")
-    if not source_ref.startswith(_SCHEME) or not (_BUCKET.fullmatch(bucket) and slash and key):
+    bucket, _, key = source_ref.removeprefix(_SCHEME).partition("/")
+    names_an_object = _BUCKET.fullmatch(bucket) and 0 < len(key) <= _KEY_CHARACTERS
+    if not (source_ref.startswith(_SCHEME) and names_an_object):
         return Line(
             number, end, source_ref, problem=(_BAD_REF, "The source-ref is not an s3://bucket/key address.")
         )

@@ -17,6 +17,8 @@ from moderation.storage import s3_objects
 
 _BUCKET = re.compile(r"[0-9A-Za-z.\-_]{3,255}")
 """S3Bucket in Rekognition's service model."""
+_KEY_CHARACTERS = 1_024
+"""S3ObjectName in the same model; a call with a longer one would be refused, a job's line must be, too."""
 
 # The codes AWS documents for lines of Custom Labels manifests; those of media analysis are not published.
 _BAD_JSON = ("ERROR_INVALID_JSON_LINE", "The line is not valid JSON.")
@@ -102,7 +104,8 @@ def _parse(raw: bytes, number: int) -> Line:
     source_ref = document.get("source-ref") if isinstance(document, dict) else None
     if not isinstance(source_ref, str):
         return Line(number, None, _NO_REF)
-    bucket, slash, key = source_ref.removeprefix("s3://").partition("/")
-    if not source_ref.startswith("s3://") or not (_BUCKET.fullmatch(bucket) and slash and key):
+    bucket, _, key = source_ref.removeprefix("s3://").partition("/")
+    names_an_object = _BUCKET.fullmatch(bucket) and 0 < len(key) <= _KEY_CHARACTERS
+    if not (source_ref.startswith("s3://") and names_an_object):
         return Line(number, source_ref, _BAD_REF)
     return Line(number, source_ref)
