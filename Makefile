@@ -67,7 +67,7 @@ status: $(VENV)/.installed ## say what is running and where
 	@$(STACK) status
 
 query: $(VENV)/.installed ## ask the warehouse: make query SQL="SELECT ..." (or a ready query's name)
-	@$(BIN)/moderation query $(if $(SQL),"$$SQL")
+	@$(BIN)/moderation $(if $(wildcard var/local.json),--local) query $(if $(SQL),"$$SQL")
 
 # A file is one worker's, since its tests share servers. A sixth of the time is spent waiting, and each worker
 # costs 25 s of processor time before its first test: four suit two cores.

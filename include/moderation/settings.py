@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -22,7 +23,8 @@ from typing import Self
 from moderation.errors import NeedsAPersonError
 from moderation.reference import prices
 from moderation.reference.prices import PriceTier
-from moderation.variables import misspelt, page, reading, values
+from moderation.variables import local_stack, misspelt, page, reading, values
+from moderation.variables.local_stack import LocalStack
 from moderation.variables.row import Reader, Value, rows, setting
 
 _PREFIX = "MODERATION_"
@@ -35,11 +37,6 @@ _TIERS = Value(takes="JSON such as `[[1000000, 0.001], [null, 0.0008]]`", parse=
 
 class SettingsError(NeedsAPersonError, ValueError):
     """A setting has a value that cannot be used; the message names the variable and what it takes."""
-
-
-def default_catalog_uri() -> str:
-    """The embedded catalog: a SQLite file under ``var/`` of the working directory."""
-    return f"sqlite:///{Path.cwd() / 'var' / 'catalog.db'}"
 
 
 class _Table:
@@ -93,7 +90,7 @@ class Settings(_Table):
     catalog_uri: str = setting(
         "MODERATION_CATALOG_URI",
         value=values.CATALOG_URI,
-        default_factory=default_catalog_uri,
+        default_factory=values.default_catalog_uri,
         told="`sqlite:///…/var/catalog.db` in the working directory",
         meaning="The Iceberg catalog of the tables.",
         read_by=_WORK,
@@ -382,6 +379,11 @@ TABLES = {
     DagSettings: ("The nightly run", "Read whenever Airflow parses the Dag file."),
     MachineSettings: ("The machine", "May differ from worker to worker."),
 }
+
+
+def take_local(say: Callable[[str], object], *, asked: bool) -> AbstractContextManager[LocalStack | None]:
+    """:func:`local_stack.taken` for this process and the checkout that holds this code."""
+    return local_stack.taken(os.environ, Path(__file__).absolute().parents[2], say, asked=asked)
 
 
 def known() -> set[str]:

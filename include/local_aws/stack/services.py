@@ -23,6 +23,7 @@ from local_aws.stack import environment
 from local_aws.stack.layout import Layout, Secrets, StackError, choose_port
 from local_aws.stack.lock import SERVICES_BUSY, only_one
 from local_aws.stack.registry import KEPT, Registry
+from moderation.variables.local_stack import LocalStack
 
 S3_GRPC_OFFSET = 10_000
 AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor")
@@ -82,7 +83,11 @@ class Stack:
             facts = {"endpoint": endpoint.endpoint_url, "admin_token": endpoint.admin_token}
             self.registry.add("rekognition", endpoint.process.pid, owner=self._owner, facts=facts)
         found = self.aws_environment()
-        environment.write_env_file(self.layout.env_file, found, environ=self._environ)
+        shielded = environment.shielded(found, environ=self._environ)
+        environment.write_env_file(self.layout.env_file, shielded)
+        services = self.registry.entries()
+        processes = tuple((services[name].pid, services[name].started) for name in ("s3", "rekognition"))
+        LocalStack(self.layout.root, shielded, processes).write(private_files.write)
         return found
 
     def aws_environment(self) -> dict[str, str]:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from moderation.cli import jobs, maintenance, plan, query, replay, report_page
 from moderation.cli.arguments import Parser
 from moderation.cli.boundary import ended
+from moderation.cli.places import settled
 from moderation.settings import Settings
 
-# Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code.
+# Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code, and
+# ``on_disk(options)`` if there are cases in which it asks no service for anything.
 _COMMANDS = (jobs, plan, query, report_page, replay, maintenance)
 
 _EXIT_CODES = (
@@ -27,12 +29,14 @@ def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = 
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser, names = _parser()
-    command = f"moderation {given[0]}" if given and given[0] in names else "moderation"
+    command = " ".join(["moderation", *[word for word in given if word in names][:1]])
 
     def work() -> int:
         options = parser.parse_args(given)
-        code: int = options.run(settings or Settings.from_env(), options)
-        return code
+        if settings is not None:
+            return int(options.run(settings, options))
+        with settled(command, services=not options.on_disk(options), local=options.local) as found:
+            return int(options.run(found, options))
 
     return ended(command, work)
 
@@ -40,6 +44,12 @@ def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = 
 def _parser() -> tuple[Parser, frozenset[str]]:
     """The parser, and the names of the commands."""
     parser = Parser(prog="moderation", description="Bulk image moderation by hand.", epilog=_EXIT_CODES)
+    parser.add_argument(
+        "--local",
+        action="store_true",
+        help="use this checkout's local services, whatever the environment says",
+    )
+    parser.set_defaults(on_disk=lambda options: False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in _COMMANDS:
         module.add_parsers(commands)

@@ -27,7 +27,7 @@ def add_parsers(commands: Any) -> None:
     parser.add_argument(
         "--folder", type=Path, default=Path("var/report"), help="where the pages go (var/report)"
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, on_disk=lambda options: True)
 
 
 def _run(settings: Settings, args: argparse.Namespace) -> int:

@@ -164,6 +164,11 @@ def _columns(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and 0 < int(text[:_MAX_DIGITS]) < 10**6 else None
 
 
+def default_catalog_uri() -> str:
+    """The embedded catalog: a SQLite file under ``var/`` of the working directory."""
+    return f"sqlite:///{Path.cwd() / 'var' / 'catalog.db'}"
+
+
 TEXT = _checked("a line of text", _text)
 FLAG = _checked("1 or 0", _flag)
 PATH = _checked("a path", Path)
