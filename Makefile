@@ -18,7 +18,7 @@ PACKAGE_SOURCES := PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_NO_INDE
 unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filter PIP_% UV_%,$(.VARIABLES)))
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install query run up down services status test test-long chaos bench lint format docs lock lock-image
+.PHONY: help install doctor query run up down services status test test-long chaos bench lint format docs lock lock-image
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -77,6 +77,12 @@ down: ## stop what make up or make services started
 
 status: ## say what is running and where
 	@if $(IS_INSTALLED); then $(STACK) status; else echo "Nothing is installed yet, so nothing of this checkout is running: make run"; fi
+
+doctor: ## say what on this machine stands in the way, and what helps (installs nothing)
+	@python=$$($(IS_INSTALLED) && echo $(BIN)/python || command -v $(or $(PYTHON),python3)); \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "stop     python     no Python 3.11 to 3.14 was found, only: $${python:-none}; make install asks uv for one, or name yours: make PYTHON=/path/to/python3.12 doctor"; exit 2; }; \
+		PYTHONPATH=include "$$python" -B -m moderation.doctor
 
 query: ## ask the warehouse: make query SQL="SELECT ..." (or a ready query's name)
 	@$(IS_INSTALLED) || { echo "There is nothing to ask yet, nothing is installed: make run moderates images" >&2; exit 2; }

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from moderation.query import queries
 from moderation.query.answers import QueryError, ask, fence, resolve
-from moderation.settings import MachineSettings, Settings, take_local
+from moderation.settings import MachineSettings, Settings, surroundings
+from moderation.variables.local_stack import CHECKOUT, taken
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
 __all__ = ["QueryError", "contents", "query"]
@@ -82,7 +83,7 @@ def contents(*, warehouse: Path | str | None = None) -> pd.DataFrame:
 @contextmanager
 def _published(open_published: Callable[..., Any], shown: dict[str, Any]) -> Iterator[Any]:
     """The published files, of the checkout's local services if the notebook was told of nothing else."""
-    with take_local(print, asked=False) as local:
+    with taken(surroundings(), CHECKOUT, print) as local:
         if local is not None:
             local.check(endpoint=MachineSettings.from_env().s3_endpoint)
         with open_published(Settings.from_env(), **shown) as connection:

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -23,8 +22,7 @@ from typing import Self
 from moderation.errors import NeedsAPersonError
 from moderation.reference import prices
 from moderation.reference.prices import PriceTier
-from moderation.variables import local_stack, misspelt, page, reading, values
-from moderation.variables.local_stack import LocalStack
+from moderation.variables import misspelt, page, reading, values
 from moderation.variables.row import Reader, Value, rows, setting
 
 _PREFIX = "MODERATION_"
@@ -381,9 +379,9 @@ TABLES = {
 }
 
 
-def take_local(say: Callable[[str], object], *, asked: bool) -> AbstractContextManager[LocalStack | None]:
-    """:func:`local_stack.taken` for this process and the checkout that holds this code."""
-    return local_stack.taken(os.environ, Path(__file__).absolute().parents[2], say, asked=asked)
+def surroundings() -> MutableMapping[str, str]:
+    """The whole environment of this process, for what looks at it as a whole; no variable is read so."""
+    return os.environ
 
 
 def known() -> set[str]:

@@ -10,9 +10,8 @@ from pathlib import Path
 from moderation.analyse.detect.request import DetectOptions, DetectRequest
 from moderation.analyse.detect.run import run_manifest
 from moderation.cli import arguments
-from moderation.cli.boundary import DONE, SOMETHING_FAILED, ended
+from moderation.cli.boundary import DONE, SOMETHING_FAILED, ended, settled
 from moderation.cli.output import print_json
-from moderation.cli.places import settled
 
 _NAME = "python -m moderation.cli.detect"
 

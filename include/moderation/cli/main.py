@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from moderation.cli import jobs, maintenance, plan, query, replay, report_page
+from moderation.cli import doctor, jobs, maintenance, plan, query, replay, report_page
 from moderation.cli.arguments import Parser
-from moderation.cli.boundary import ended
-from moderation.cli.places import settled
+from moderation.cli.boundary import ended, settled
 from moderation.settings import Settings
 
-# Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code, and
-# ``on_disk(options)`` if there are cases in which it asks no service for anything.
-_COMMANDS = (jobs, plan, query, report_page, replay, maintenance)
+# Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code;
+# ``on_disk(options)`` if there are cases in which it asks no service for anything; and
+# ``reads_settings=False`` if it must work where settings are wrong.
+_COMMANDS = (jobs, plan, query, report_page, replay, maintenance, doctor)
 
 _EXIT_CODES = (
     "Exit codes: 0 done; 1 a job or an image failed; 2 a person must act (arguments, settings, rights, "
@@ -29,11 +29,12 @@ def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = 
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser, names = _parser()
-    command = " ".join(["moderation", *[word for word in given if word in names][:1]])
+    first = next((word for word in given if not word.startswith("-")), "")
+    command = f"moderation {first}" if first in names else "moderation"
 
     def work() -> int:
         options = parser.parse_args(given)
-        if settings is not None:
+        if settings is not None or not options.reads_settings:
             return int(options.run(settings, options))
         with settled(command, services=not options.on_disk(options), local=options.local) as found:
             return int(options.run(found, options))
@@ -49,7 +50,7 @@ def _parser() -> tuple[Parser, frozenset[str]]:
         action="store_true",
         help="use this checkout's local services, whatever the environment says",
     )
-    parser.set_defaults(on_disk=lambda options: False)
+    parser.set_defaults(on_disk=lambda options: False, reads_settings=True)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in _COMMANDS:
         module.add_parsers(commands)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -18,6 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from moderation.errors import NeedsAPersonError
+
+CHECKOUT = Path(__file__).absolute().parents[3]
+"""The checkout that holds this code; an installation without one has no marker there."""
+
+DEFAULT_PORTS = {"S3_PORT": 8333, "REKOGNITION_PORT": 8334, "AIRFLOW_PORT": 8080}
+SERVICE_OF_PORT = {"S3_PORT": "S3", "REKOGNITION_PORT": "Rekognition", "AIRFLOW_PORT": "the Airflow page"}
+COMPANION_OF_PORT = {"S3_PORT": 10_000}
+"""How far above its port a service needs a second one."""
 
 MARKER = Path("var") / "local.json"
 """The marker's place in a checkout."""
@@ -114,11 +123,26 @@ class LocalStack:
             )
 
 
-def is_told_where(environ: Mapping[str, str]) -> bool:
-    """Whether an environment names places, a way to credentials of AWS, or a host that has one."""
-    told = {name for name, value in environ.items() if value.strip()}
-    named = _PLACES | _CREDENTIALS | _HOSTED
-    return bool(told & named) or any(name.startswith(_SOMEWHERE_ELSE) for name in told)
+def told_where(environ: Mapping[str, str]) -> list[str]:
+    """The variables that name places, a way to credentials of AWS, or a host that has one."""
+    telling = _PLACES | _CREDENTIALS | _HOSTED
+    set_ = (name for name, value in environ.items() if value.strip())
+    return sorted(name for name in set_ if name in telling or name.startswith(_SOMEWHERE_ELSE))
+
+
+def unusable_in_a_name(folder: str) -> str | None:
+    """What in the name of a checkout's folder a program of the stack would take for something else.
+
+    A list of folders is split at colons, DuckDB takes some signs for a pattern of names, and Airflow puts
+    variables of its environment in place of their names.
+    """
+    found = re.search(rf"[{re.escape(os.pathsep)}?*\r\n]|\$[A-Z_{{]", folder)
+    return found[0] if found else None
+
+
+def quoted(path: Path) -> str:
+    """The path as a shell reads it."""
+    return shlex.quote(str(path))
 
 
 @contextmanager
@@ -136,7 +160,7 @@ def taken(
     if stack is None and asked:
         make = _make(checkout)
         raise LocalStackError(f"{checkout} has no local services yet: {make} run, or {make} services")
-    if stack is None or (is_told_where(environ) and not asked):
+    if stack is None or (told_where(environ) and not asked):
         yield stack if stack and environ.get(_KEY) == stack.environment[_KEY] else None
         return
     before = {name: environ.get(name) for name in stack.environment}

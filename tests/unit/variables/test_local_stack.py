@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from local_aws import private_files
-from moderation.variables.local_stack import MARKER, LocalStack, LocalStackError, is_told_where, taken
+from moderation.variables.local_stack import MARKER, LocalStack, LocalStackError, taken, told_where
 
 S3 = "http://127.0.0.1:8333"
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKIALOCAL", "AWS_ENDPOINT_URL_S3": S3, "AWS_PROFILE": "default"}
@@ -135,4 +135,4 @@ def test_a_shell_that_read_env_before_the_services_moved_is_told_to_read_it_agai
 
 
 def test_a_region_or_a_rate_is_no_place():
-    assert not is_told_where(HARMLESS)
+    assert not told_where(HARMLESS)
