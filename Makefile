@@ -16,6 +16,7 @@ PACKAGE_SOURCES := PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_NO_INDE
 	UV_NATIVE_TLS UV_SYSTEM_CERTS UV_CACHE_DIR UV_HTTP_% UV_OFFLINE UV_KEYRING_PROVIDER UV_LINK_MODE UV_CONCURRENT_% \
 	UV_PYTHON_DOWNLOADS UV_PYTHON_DOWNLOADS_JSON_URL UV_PYTHON_INSTALL_DIR UV_PYTHON_INSTALL_MIRROR
 unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filter PIP_% UV_%,$(.VARIABLES)))
+export CALLED_FROM := $(value PWD)
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
 .PHONY: help install doctor query run up down services status test test-long chaos bench lint format docs lock lock-image
@@ -61,7 +62,8 @@ $(READERS)/.installed: $(VENV)/.installed requirements-readers.txt
 install: $(VENV)/.installed ## make the virtual environment
 
 run: $(VENV)/.installed ## moderate a folder of images (default: the demo images) and show the result
-	@$(STACK) run
+	@$(STACK) run; code=$$?; test -z "$$CALLED_FROM" -o "$$CALLED_FROM" -ef . \
+		|| printf 'Commands that are named above are for this folder: cd %q\n' "$$PWD" >&2; exit $$code
 
 up: $(VENV)/.installed ## keep Airflow, S3 and Rekognition running in the background
 	@$(STACK) up

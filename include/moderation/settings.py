@@ -122,7 +122,7 @@ class Settings(_Table):
         value=values.PATH,
         told="in `MODERATION_WORK_URI` only",
         meaning="Folder of this machine that gets the report pages too.",
-        read_by=(Reader.TASK,),
+        read_by=_WORK,
     )
     command: str = setting(
         "MODERATION_COMMAND",
