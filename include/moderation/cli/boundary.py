@@ -23,6 +23,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from moderation.cli.output import one_line
 from moderation.errors import DefectError, ModerationError, NeedsAPersonError, TransientError
@@ -53,7 +54,8 @@ def settled(command: str, *, services: bool = True, local: bool = False) -> Iter
         or a person asked for them, and there are none.
     :raises moderation.settings.SettingsError: values are malformed.
     """
-    with taken(surroundings(), CHECKOUT, lambda line: _say(command, line), asked=local) as stack:
+    surrounding, say = surroundings(), partial(_say, command)
+    with taken(surrounding, CHECKOUT, say, asked=local, needed=services) as stack:
         if stack is not None and services:
             stack.check(endpoint=MachineSettings.from_env().s3_endpoint)
         yield Settings.from_env()

@@ -47,7 +47,12 @@ def proxies(place: Place) -> Iterator[Finding]:
 def aws_variables(place: Place) -> Iterator[Finding]:
     """What in the environment sends `moderation` elsewhere than to this checkout's services."""
     telling = local_stack.told_where(place.variables)
-    stack = local_stack.LocalStack.of(place.checkout)
+    try:
+        stack = local_stack.LocalStack.of(place.checkout)
+    except local_stack.LocalStackError as error:
+        what, _, remedy = str(error).partition(": ")
+        yield warning(what, remedy)
+        stack = None
     if not telling:
         yield ok("neither places nor credentials of AWS in the environment")
     elif stack is not None and all(place.variables[name] == stack.environment.get(name) for name in telling):

@@ -31,6 +31,9 @@ COMPANION_OF_PORT = {"S3_PORT": 10_000}
 MARKER = Path("var") / "local.json"
 """The marker's place in a checkout."""
 
+_ELDER = Path("var") / "secrets.json"
+"""What the services leave besides, and left before they left a marker."""
+
 _OTHERS_CAN_TOUCH = 0o077
 _KEY, _S3 = "AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL_S3"
 
@@ -78,22 +81,32 @@ class LocalStack:
 
     @classmethod
     def of(cls, checkout: Path) -> LocalStack | None:
-        """The marker of a checkout.
+        """The marker of a checkout; None where none was ever written, or no `make` could start services.
 
-        None when it has none, or one that was copied from elsewhere, could be another user's, or is damaged.
+        :raises LocalStackError: what was written is lost, damaged, another user's, or of another folder. AWS,
+            asked instead, would be paid.
         """
         path = checkout / MARKER
+        if not (checkout / "Makefile").exists() or not (path.exists() or (checkout / _ELDER).exists()):
+            return None
         try:
             about = path.stat()
             content = json.loads(path.read_text(encoding="utf-8"))
             environment = {str(name): str(value) for name, value in content["environment"].items()}
             processes = tuple((int(pid), float(started)) for pid, started in content["processes"])
-            here = Path(content["checkout"]).samefile(checkout) and (checkout / "Makefile").exists()
+            written_in = Path(content["checkout"])
+            is_whole = {_KEY, _S3} <= environment.keys()
+        except FileNotFoundError:
+            raise LocalStackError(_anew(checkout, "is not there")) from None
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return None
-        if not here or about.st_uid != os.geteuid() or about.st_mode & _OTHERS_CAN_TOUCH:
-            return None
-        return cls(checkout, environment, processes) if {_KEY, _S3} <= environment.keys() else None
+            raise LocalStackError(_anew(checkout, "is damaged")) from None
+        if not is_whole:
+            raise LocalStackError(_anew(checkout, "is damaged"))
+        if os.geteuid() not in {0, about.st_uid} or about.st_mode & _OTHERS_CAN_TOUCH:
+            raise LocalStackError(_anew(checkout, "belongs to another user, or others can change it"))
+        if not (written_in.exists() and written_in.samefile(checkout)):
+            raise LocalStackError(_anew(checkout, f"was written in {written_in}"))
+        return cls(checkout, environment, processes)
 
     def is_running(self) -> bool:
         """Whether the very processes that were started still run."""
@@ -147,20 +160,32 @@ def quoted(path: Path) -> str:
 
 @contextmanager
 def taken(
-    environ: MutableMapping[str, str], checkout: Path, say: Callable[[str], Any], *, asked: bool = False
+    environ: MutableMapping[str, str],
+    checkout: Path,
+    say: Callable[[str], Any],
+    *,
+    asked: bool = False,
+    needed: bool = True,
 ) -> Iterator[LocalStack | None]:
     """Let the local services of a checkout be what ``environ`` reaches for the length of a block.
 
     :param say: is told so, in one line.
     :param asked: take them whatever ``environ`` says; then nothing is told.
+    :param needed: whether any service is to be asked; if not, a marker that cannot be used is as none.
     :return: them, also when ``environ`` named them already; None when it names others, or there are none.
-    :raises LocalStackError: they were asked for, and there are none.
+    :raises LocalStackError: they were asked for and there are none, or the marker cannot be used.
     """
-    stack = LocalStack.of(checkout)
+    told = bool(told_where(environ)) and not asked
+    try:
+        stack = LocalStack.of(checkout)
+    except LocalStackError:
+        if asked or (needed and not told):
+            raise
+        stack = None
     if stack is None and asked:
         make = _make(checkout)
         raise LocalStackError(f"{checkout} has no local services yet: {make} run, or {make} services")
-    if stack is None or (told_where(environ) and not asked):
+    if stack is None or told:
         yield stack if stack and environ.get(_KEY) == stack.environment[_KEY] else None
         return
     before = {name: environ.get(name) for name in stack.environment}
@@ -175,6 +200,13 @@ def taken(
                 environ.pop(name, None)
             else:
                 environ[name] = value
+
+
+def _anew(checkout: Path, what: str) -> str:
+    return (
+        f"{checkout / MARKER}, which leads to the local services, {what}: {_make(checkout)} services "
+        "writes it anew (for AWS, set AWS_PROFILE or a key)"
+    )
 
 
 def _make(checkout: Path) -> str:

@@ -84,3 +84,9 @@ def test_every_setting_that_is_wrong_is_told_at_once(told):
 def test_a_misspelt_setting_is_told_with_the_one_that_is_meant(told):
     (finding,) = told(shell.settings, MODERATION_WAREHOUS="w.duckdb")
     assert (finding.level, finding.remedy) == (Level.WARNING, "did you mean MODERATION_WAREHOUSE?")
+
+
+def test_a_marker_of_the_local_services_that_cannot_be_used_is_told(told, place):
+    (place.checkout / "var/local.json").touch()
+    lost, _ = told(shell.aws_variables)
+    assert (lost.level, "make" in lost.remedy) == (Level.WARNING, True)

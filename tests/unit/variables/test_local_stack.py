@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -85,25 +86,59 @@ def spoil_marker(change: Callable[[dict], object]) -> Callable[[Path], object]:
     return spoil
 
 
+SPOILT = [
+    pytest.param(lambda checkout: (checkout / MARKER).write_bytes(b""), id="emptied"),
+    pytest.param(lambda checkout: (checkout / MARKER).write_bytes(b"\xff{}"), id="no text"),
+    pytest.param(lambda checkout: (checkout / MARKER).write_bytes(b"[]"), id="another form"),
+    pytest.param(lambda checkout: (checkout / MARKER).chmod(0o644), id="open to others"),
+    pytest.param(spoil_marker(lambda told: told.update(checkout="/")), id="of another checkout"),
+    pytest.param(
+        spoil_marker(lambda told: told.update(checkout="/nonexistent")), id="of a checkout that moved"
+    ),
+    pytest.param(spoil_marker(lambda told: told["environment"].clear()), id="names nothing"),
+    pytest.param(lambda checkout: (checkout / MARKER).rename(checkout / "var/secrets.json"), id="an elder's"),
+]
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_a_marker_that_cannot_be_used_stops_what_would_ask_aws_and_nothing_else(checkout, spoil, monkeypatch):
+    spoil(checkout)
+    (checkout / "Makefile").write_text("services:\n\t@echo started\n")
+    monkeypatch.chdir(checkout.parent)
+    with pytest.raises(LocalStackError, match="writes it anew") as caught, taken({}, checkout, print):
+        pass
+    remedy = re.search(r": (make .*) writes it anew", str(caught.value))[1]
+    assert "started" in subprocess.run(remedy, shell=True, capture_output=True, text=True, check=True).stdout
+
+    environ: dict[str, str] = {}
+    with taken(environ, checkout, print, needed=False) as found:
+        assert (found, environ) == (None, {})
+    environ = {"AWS_PROFILE": "prod"}
+    with taken(environ, checkout, print) as found:
+        assert (found, environ) == (None, {"AWS_PROFILE": "prod"})
+
+
 @pytest.mark.parametrize(
-    "spoil",
+    "without",
     [
-        pytest.param(lambda checkout: (checkout / MARKER).unlink(), id="none"),
-        pytest.param(lambda checkout: (checkout / MARKER).write_bytes(b""), id="emptied"),
-        pytest.param(lambda checkout: (checkout / MARKER).write_bytes(b"\xff{}"), id="no text"),
-        pytest.param(lambda checkout: (checkout / MARKER).write_bytes(b"[]"), id="another form"),
-        pytest.param(lambda checkout: (checkout / MARKER).chmod(0o644), id="open to others"),
+        pytest.param(lambda checkout: (checkout / MARKER).unlink(), id="never started"),
         pytest.param(lambda checkout: (checkout / "Makefile").unlink(), id="no make, as in an image"),
-        pytest.param(spoil_marker(lambda told: told.update(checkout="/")), id="of another checkout"),
-        pytest.param(spoil_marker(lambda told: told["environment"].clear()), id="names nothing"),
     ],
 )
-def test_a_marker_that_is_not_this_checkouts_own_and_whole_is_none(checkout, spoil):
-    spoil(checkout)
+def test_where_no_services_can_have_been_started_none_are_taken(checkout, without):
+    without(checkout)
     environ: dict[str, str] = {}
     with taken(environ, checkout, print) as found:
-        assert found is None
-        assert environ == {}
+        assert (found, environ) == (None, {})
+
+
+def test_root_may_use_what_a_user_has_started_and_another_user_may_not(checkout, monkeypatch):
+    owner = checkout.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert LocalStack.of(checkout) is not None
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(LocalStackError, match="another user"):
+        LocalStack.of(checkout)
 
 
 @pytest.mark.parametrize("inside", [True, False], ids=["in the checkout", "elsewhere"])
