@@ -7,8 +7,10 @@ ARG BASE_IMAGE=apache/airflow:slim-3.3.2-python3.12
 FROM ${BASE_IMAGE} AS packages
 USER airflow
 COPY requirements-image.txt /tmp/requirements.txt
-# Naming the base's own version stops the build when a base of another Airflow is given.
-RUN pip install --no-cache-dir "apache-airflow==${AIRFLOW_VERSION}" -r /tmp/requirements.txt \
+# A base of another Airflow stops the build; so does a package whose checksum is not in the file.
+RUN { grep -q "^apache-airflow==${AIRFLOW_VERSION} " /tmp/requirements.txt \
+      || { echo "BASE_IMAGE has Airflow ${AIRFLOW_VERSION}, not that of requirements-image.txt" >&2; exit 1; }; } \
+    && pip install --no-cache-dir --require-hashes -r /tmp/requirements.txt \
     && pip check
 # OpenBLAS would start a thread a core in each process, and nothing here multiplies matrices.
 ENV PYTHONPATH=/opt/airflow/include:/opt/airflow/plugins \

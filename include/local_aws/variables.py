@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from local_aws.stack.layout import DEFAULT_PORTS, SERVICE_OF_PORT
 from moderation.variables import page
+from moderation.variables.local_stack import DEFAULT_PORTS, SERVICE_OF_PORT
 from moderation.variables.row import Reader, Variable
 
 _STACK = (Reader.STACK,)

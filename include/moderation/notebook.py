@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pyarrow as pa
 
 from moderation.query import queries
 from moderation.query.answers import QueryError, ask, fence, resolve
-from moderation.settings import Settings
+from moderation.settings import MachineSettings, Settings, surroundings
+from moderation.variables.local_stack import CHECKOUT, taken
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
 __all__ = ["QueryError", "contents", "query"]
@@ -50,7 +52,7 @@ def query(
         # Iceberg is slow to import.
         from moderation.query.published_views import open_published  # noqa: PLC0415
 
-        opened = open_published(Settings.from_env(), **shown)
+        opened = _published(open_published, shown)
     else:
         opened = open_warehouse(_file(warehouse), wait_seconds=wait_seconds, **shown)
     with opened as connection:
@@ -76,6 +78,16 @@ def contents(*, warehouse: Path | str | None = None) -> pd.DataFrame:
         ]
     rows += [(ready.name, "ready query", ready.answers) for ready in queries.queries()]
     return pd.DataFrame(rows, columns=["name", "kind", "content"])
+
+
+@contextmanager
+def _published(open_published: Callable[..., Any], shown: dict[str, Any]) -> Iterator[Any]:
+    """The published files, of the checkout's local services if the notebook was told of nothing else."""
+    with taken(surroundings(), CHECKOUT, print) as local:
+        if local is not None:
+            local.check(endpoint=MachineSettings.from_env().s3_endpoint)
+        with open_published(Settings.from_env(), **shown) as connection:
+            yield connection
 
 
 def _file(warehouse: Path | str | None) -> Path | str:

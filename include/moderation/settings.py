@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -88,7 +88,7 @@ class Settings(_Table):
     catalog_uri: str = setting(
         "MODERATION_CATALOG_URI",
         value=values.CATALOG_URI,
-        default_factory=values.embedded_catalog,
+        default_factory=values.default_catalog_uri,
         told="`sqlite:///…/var/catalog.db` in the working directory",
         meaning="The Iceberg catalog of the tables.",
         read_by=_WORK,
@@ -122,7 +122,7 @@ class Settings(_Table):
         value=values.PATH,
         told="in `MODERATION_WORK_URI` only",
         meaning="Folder of this machine that gets the report pages too.",
-        read_by=(Reader.TASK,),
+        read_by=_WORK,
     )
     command: str = setting(
         "MODERATION_COMMAND",
@@ -384,6 +384,11 @@ TABLES = {
     DagSettings: ("The nightly run", "Read whenever Airflow parses the Dag file."),
     MachineSettings: ("The machine", "May differ from worker to worker."),
 }
+
+
+def surroundings() -> MutableMapping[str, str]:
+    """The whole environment of this process, for what looks at it as a whole; no variable is read so."""
+    return os.environ
 
 
 def known() -> set[str]:

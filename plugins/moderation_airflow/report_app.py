@@ -14,6 +14,7 @@ from airflow.utils.session import create_session
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import select
+from starlette.middleware.base import RequestResponseEndpoint
 
 from moderation.report.page.store import NoSuchPageError, read_completion, read_page
 from moderation.report.page.write import load_file
@@ -21,9 +22,11 @@ from moderation.settings import Settings, SettingsError
 from moderation.storage import s3_objects
 
 # Pages are files written by tasks: whatever may once stand in one, it runs no script. It keeps its origin,
-# for a browser sends the login of the same site alone when a link of the page is followed.
+# for a browser sends the login of the same site alone when a link of the page is followed. Airflow shows
+# pages in a frame, nobody else may; a file's own policy cannot say so, for browsers ignore it there.
 _HEADERS = {
-    "Content-Security-Policy": "sandbox allow-same-origin",
+    "Content-Security-Policy": "sandbox allow-same-origin; frame-ancestors 'self'",
+    "X-Frame-Options": "SAMEORIGIN",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, no-cache",
 }
@@ -40,6 +43,14 @@ app = FastAPI(
     redoc_url=None,
     dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))],
 )
+
+
+@app.middleware("http")
+async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Every answer says what it may do and who may frame it: refusals and redirects as well as pages."""
+    answer = await call_next(request)
+    answer.headers.update(_HEADERS)
+    return answer
 
 
 @app.get("/")
@@ -109,7 +120,7 @@ def _page(name: str) -> Response:
 
 def _answer(read: Callable[[], bytes], *, media_type: str) -> Response:
     try:
-        return Response(read(), media_type=media_type, headers=_HEADERS)
+        return Response(read(), media_type=media_type)
     except NoSuchPageError:
         return _say(404, "There is no such report page. Pages are written by the task report of each run.")
     except SettingsError as error:
@@ -123,4 +134,4 @@ def _answer(read: Callable[[], bytes], *, media_type: str) -> Response:
 def _say(status: int, text: str) -> Response:
     style = "<style>:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }</style>"
     head = f'<!doctype html><meta charset="utf-8"><title>Moderation report</title>{style}'
-    return HTMLResponse(f"{head}<p>{html.escape(text)}</p>", status_code=status, headers=_HEADERS)
+    return HTMLResponse(f"{head}<p>{html.escape(text)}</p>", status_code=status)

@@ -102,6 +102,19 @@ def test_no_page_is_seen_without_a_login(application, settings, page):
     assert client(application, None).get(URL_PREFIX + page).status_code == 401
 
 
+@pytest.mark.parametrize(("role", "status"), [(None, 401), ("", 403), ("VIEWER", 200)])
+def test_every_answer_says_that_only_airflow_itself_may_frame_it_and_that_nothing_in_it_runs(
+    application, settings, role, status
+):
+    made = client(application, role)
+    for answer in (made.get(f"{URL_PREFIX}/index.html"), made.get(f"{URL_PREFIX}/loads/none.html")):
+        assert answer.status_code in {status, 404}
+        policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+        assert policy == {"sandbox": "allow-same-origin", "frame-ancestors": "'self'"}
+        assert answer.headers["x-frame-options"] == "SAMEORIGIN"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 @pytest.mark.parametrize("page", ["/docs", "/redoc", "/openapi.json"])
 def test_fastapis_own_pages_which_no_login_guards_are_not_there(application, page):
     assert client(application, None).get(URL_PREFIX + page).status_code == 404

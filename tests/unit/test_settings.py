@@ -253,7 +253,11 @@ def test_reading_a_dag_file_says_nothing_of_a_misspelt_variable(caplog):
 def test_a_person_at_the_command_line_sees_a_misspelt_variable_and_the_answer():
     done = subprocess.run(
         [sys.executable, "-m", "moderation.cli", "query", "--sql", "cooccurring_labels"],
-        env={"PYTHONPATH": str(REPOSITORY / "include"), "MODERATION_WAREHOUS": "w.duckdb"},
+        env={
+            "PYTHONPATH": str(REPOSITORY / "include"),
+            "MODERATION_WAREHOUS": "w.duckdb",
+            "AWS_PROFILE": "p",
+        },
         capture_output=True,
         text=True,
         check=True,

@@ -49,7 +49,8 @@ def aws_environment(
         "MODERATION_WAREHOUSE": str(layout.warehouse),
         "MODERATION_PARQUET_DIR": str(layout.parquet),
         "MODERATION_REPORT_DIR": str(layout.var / "report"),
-        "MODERATION_COMMAND": ".venv/bin/moderation",
+        # Told so, it works in a shell that has variables of another account, too.
+        "MODERATION_COMMAND": ".venv/bin/moderation --local",
         "MODERATION_REDO_COMMAND": "make run REDO={load_id} PERMANENT={permanent}",
         "MODERATION_MODEL": "offline-1.0",
         "MODERATION_POLL_SECONDS": "1",
@@ -136,19 +137,23 @@ def enter(layout: Layout, environ: Mapping[str, str]) -> None:
     private_files.folder(layout.home)
 
 
-def write_env_file(path: Path, environment: Mapping[str, str], *, environ: Mapping[str, str]) -> None:
-    """Write ``environment`` so that ``set -a; . ./.env`` takes it over; readable by the owner only.
+def shielded(environment: Mapping[str, str], *, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return ``environment`` with all that undoes what a shell may have exported against it.
 
-    What a shell may have exported against it is set, too, so that no variable needs to be unset: the file can
-    also be read by what knows only ``NAME=value``.
-
-    :param environ: the writer's own environment; proxies stay as they are, except for this machine.
+    :param environ: that of who starts the services; proxies stay as they are, except for this machine.
     """
-    shielded = {
+    return {
         **isolation.AWS_SETTINGS,
         **environment,
         **{f"AWS_ENDPOINT_URL_{name}": environment["AWS_ENDPOINT_URL"] for name in _SERVICES_ELSEWHERE},
         **{name: isolation.with_loopback(environ.get(name, "")) for name in ("NO_PROXY", "no_proxy")},
     }
-    lines = (f"{name}={shlex.quote(value) if value else ''}\n" for name, value in shielded.items())
+
+
+def write_env_file(path: Path, environment: Mapping[str, str]) -> None:
+    """Write ``environment`` so that ``set -a; . ./.env`` takes it over; readable by the owner only.
+
+    No variable needs to be unset: the file can also be read by what knows only ``NAME=value``.
+    """
+    lines = (f"{name}={shlex.quote(value) if value else ''}\n" for name, value in environment.items())
     private_files.write(path, "".join(lines))

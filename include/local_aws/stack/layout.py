@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +10,7 @@ from pathlib import Path
 
 from local_aws import ports, private_files
 from local_aws.seaweedfs import Credentials
-
-DEFAULT_PORTS = {"S3_PORT": 8333, "REKOGNITION_PORT": 8334, "AIRFLOW_PORT": 8080}
-SERVICE_OF_PORT = {"S3_PORT": "S3", "REKOGNITION_PORT": "Rekognition", "AIRFLOW_PORT": "the Airflow page"}
+from moderation.variables.local_stack import DEFAULT_PORTS, SERVICE_OF_PORT, unusable_in_a_name
 
 
 class StackError(RuntimeError):
@@ -86,12 +82,10 @@ class Layout:
         :raises StackError: one of them would take a name for something else.
         """
         text = str(self.root)
-        # A list of folders is split at colons, DuckDB takes some signs for a pattern of names, and Airflow
-        # puts variables of its environment in place of their names.
-        found = re.search(rf"[{re.escape(os.pathsep)}?*\r\n]|\$[A-Z_{{]", text)
+        found = unusable_in_a_name(text)
         if found:
             raise StackError(
-                f"the checkout cannot work in the folder {text!r}, whose name has {found[0]!r} in it; move it"
+                f"the checkout cannot work in the folder {text!r}, whose name has {found!r} in it; move it"
             )
 
 

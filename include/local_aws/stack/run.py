@@ -212,9 +212,7 @@ def _left_to_others(plan: Plan | None, api: AirflowApi) -> str | None:
             lines.append(
                 "    clear its failed tasks in Airflow (make up) and let it end, or give them free with"
             )
-            lines.append(
-                f"    .venv/bin/moderation release {shlex.quote(plan_uri)}  (make services; . ./.env)"
-            )
+            lines.append(f"    make services && .venv/bin/moderation --local release {shlex.quote(plan_uri)}")
         else:
             lines.append("    let it end: make up keeps it running")
     if len(lines) == 1:

@@ -23,8 +23,8 @@ from local_aws.stack import environment
 from local_aws.stack.layout import Layout, Secrets, StackError, choose_port
 from local_aws.stack.lock import SERVICES_BUSY, only_one
 from local_aws.stack.registry import KEPT, Registry
+from moderation.variables.local_stack import COMPANION_OF_PORT, LocalStack
 
-S3_GRPC_OFFSET = 10_000
 AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor")
 """What a run needs. Waits are synchronous in the embedded default, so the triggerer can be left out."""
 
@@ -63,7 +63,7 @@ class Stack:
         self._stop_unregistered()
         running = self.registry.entries()
         if "s3" not in running:
-            port = self._port("S3_PORT", S3_GRPC_OFFSET, part="s3")
+            port = self._port("S3_PORT", part="s3")
             server = seaweedfs.start(self.layout.var / "s3", self.secrets.s3, port=port)
             facts: dict[str, Any] = {
                 "endpoint": server.endpoint_url,
@@ -82,7 +82,11 @@ class Stack:
             facts = {"endpoint": endpoint.endpoint_url, "admin_token": endpoint.admin_token}
             self.registry.add("rekognition", endpoint.process.pid, owner=self._owner, facts=facts)
         found = self.aws_environment()
-        environment.write_env_file(self.layout.env_file, found, environ=self._environ)
+        shielded = environment.shielded(found, environ=self._environ)
+        environment.write_env_file(self.layout.env_file, shielded)
+        services = self.registry.entries()
+        processes = tuple((services[name].pid, services[name].started) for name in ("s3", "rekognition"))
+        LocalStack(self.layout.root, shielded, processes).write(private_files.write)
         return found
 
     def aws_environment(self) -> dict[str, str]:
@@ -182,11 +186,12 @@ class Stack:
             return str(self.layout.var / "rekognition") in command
         return "-s3.config=s3.json" in command and Path(found.cwd()) == (self.layout.var / "s3").resolve()
 
-    def _port(self, variable: str, companion_offset: int = 0, *, part: str | None = None) -> int:
+    def _port(self, variable: str, *, part: str | None = None) -> int:
         """The port of a part that is to be started: where those that run look for it, if it has only died."""
         lost = self.registry.lost().get(part or "")
         environ = {variable: str(urlsplit(lost.facts["endpoint"]).port)} if lost else self._environ
-        return choose_port(variable, environ, companion_offset=companion_offset, may_move=self._may_move)
+        offset = COMPANION_OF_PORT.get(variable, 0)
+        return choose_port(variable, environ, companion_offset=offset, may_move=self._may_move)
 
     def _make_buckets(self, endpoint: str) -> None:
         client = boto3.client(

@@ -1,4 +1,6 @@
-"""How every command ends: with an exit code, and for what went wrong with one line on stderr.
+"""How every command begins, with the settings of where it works, and how it ends.
+
+It ends with an exit code, and for what went wrong with one line on stderr.
 
 ====  ===================================================================
 code  meaning
@@ -19,11 +21,15 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from moderation.cli.output import one_line
 from moderation.errors import DefectError, ModerationError, NeedsAPersonError, TransientError
 from moderation.reference.library_errors import named
+from moderation.settings import MachineSettings, Settings, surroundings
+from moderation.variables.local_stack import CHECKOUT, taken
 
 DONE = 0
 SOMETHING_FAILED = 1
@@ -33,6 +39,26 @@ PASSES = 75  # EX_TEMPFAIL
 INTERRUPTED = 130
 
 _CODES: dict[type[ModerationError], int] = {NeedsAPersonError: NEEDS_A_PERSON, TransientError: PASSES}
+
+
+@contextmanager
+def settled(command: str, *, services: bool = True, local: bool = False) -> Iterator[Settings]:
+    """The settings of a command, and for the length of the block an environment that fits them.
+
+    That is what the environment says, else the local services of this checkout.
+
+    :param command: begins the line, the first on stderr, that tells that local services are used.
+    :param services: whether the command asks S3 or Rekognition for anything.
+    :param local: whether a person asked for the local services; then there is nothing to tell.
+    :raises moderation.variables.local_stack.LocalStackError: they are asked for something and are stopped;
+        or a person asked for them, and there are none.
+    :raises moderation.settings.SettingsError: values are malformed.
+    """
+    surrounding, say = surroundings(), partial(_say, command)
+    with taken(surrounding, CHECKOUT, say, asked=local, needed=services) as stack:
+        if stack is not None and services:
+            stack.check(endpoint=MachineSettings.from_env().s3_endpoint)
+        yield Settings.from_env()
 
 
 def ended(command: str, work: Callable[[], int]) -> int:

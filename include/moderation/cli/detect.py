@@ -10,9 +10,8 @@ from pathlib import Path
 from moderation.analyse.detect.request import DetectOptions, DetectRequest
 from moderation.analyse.detect.run import run_manifest
 from moderation.cli import arguments
-from moderation.cli.boundary import DONE, SOMETHING_FAILED, ended
+from moderation.cli.boundary import DONE, SOMETHING_FAILED, ended, settled
 from moderation.cli.output import print_json
-from moderation.settings import Settings
 
 _NAME = "python -m moderation.cli.detect"
 
@@ -25,22 +24,23 @@ def main(words: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str] | None) -> int:
     given = _parser().parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    outcome = run_manifest(
-        DetectRequest(
-            manifest_uri=given.manifest.uri,
-            output_uri=given.output.uri,
-            min_confidence=given.min_confidence,
-            project_version=given.adapter,
-        ),
-        settings=Settings.from_env(),
-        quota=given.tps,
-        options=DetectOptions(
-            max_in_flight=given.in_flight,
-            spool_dir=given.spool,
-            part_seconds=given.part_seconds,
-            owner_seconds=given.owner_seconds,
-        ),
-    )
+    with settled(_NAME) as settings:
+        outcome = run_manifest(
+            DetectRequest(
+                manifest_uri=given.manifest.uri,
+                output_uri=given.output.uri,
+                min_confidence=given.min_confidence,
+                project_version=given.adapter,
+            ),
+            settings=settings,
+            quota=given.tps,
+            options=DetectOptions(
+                max_in_flight=given.in_flight,
+                spool_dir=given.spool,
+                part_seconds=given.part_seconds,
+                owner_seconds=given.owner_seconds,
+            ),
+        )
     print_json(outcome.to_dict())
     return SOMETHING_FAILED if outcome.failed else DONE
 

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from moderation.cli import jobs, maintenance, plan, query, replay, report_page
+from moderation.cli import doctor, jobs, maintenance, plan, query, replay, report_page
 from moderation.cli.arguments import Parser
-from moderation.cli.boundary import ended
+from moderation.cli.boundary import ended, settled
 from moderation.settings import Settings
 
-# Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code.
-_COMMANDS = (jobs, plan, query, report_page, replay, maintenance)
+# Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code;
+# ``on_disk(options)`` if there are cases in which it asks no service for anything; and
+# ``reads_settings=False`` if it must work where settings are wrong.
+_COMMANDS = (jobs, plan, query, report_page, replay, maintenance, doctor)
 
 _EXIT_CODES = (
     "Exit codes: 0 done; 1 a job or an image failed; 2 a person must act (arguments, settings, rights, "
@@ -30,12 +32,15 @@ def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = 
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser, names = _parser()
-    command = f"moderation {given[0]}" if given and given[0] in names else "moderation"
+    first = next((word for word in given if not word.startswith("-")), "")
+    command = f"moderation {first}" if first in names else "moderation"
 
     def work() -> int:
         options = parser.parse_args(given)
-        code: int = options.run(settings or Settings.from_env(), options)
-        return code
+        if settings is not None or not options.reads_settings:
+            return int(options.run(settings, options))
+        with settled(command, services=not options.on_disk(options), local=options.local) as found:
+            return int(options.run(found, options))
 
     return ended(command, work)
 
@@ -56,6 +61,12 @@ def _parser() -> tuple[Parser, frozenset[str]]:
     """The parser, and the names of the commands."""
     parser = Parser(prog="moderation", description="Bulk image moderation by hand.", epilog=_EXIT_CODES)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    parser.add_argument(
+        "--local",
+        action="store_true",
+        help="use this checkout's local services, whatever the environment says",
+    )
+    parser.set_defaults(on_disk=lambda options: False, reads_settings=True)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in _COMMANDS:
         module.add_parsers(commands)

@@ -83,7 +83,7 @@ def add_parsers(commands: Any) -> None:
     )
     parser.add_argument("--sql", action="store_true", help="print the query instead of running it")
     parser.add_argument("--dialect", help="with --sql: duckdb, athena, redshift…")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, on_disk=lambda options: not options.published)
 
 
 def _run(settings: Settings, args: argparse.Namespace) -> int:

@@ -38,7 +38,7 @@ def add_parsers(commands: Any) -> None:
     )
     parser.add_argument("--warehouse", type=Path, metavar="FILE", help="default: MODERATION_WAREHOUSE")
     parser.add_argument("--wait", type=arguments.seconds, default=DEFAULT_WAIT_SECONDS, metavar="SECONDS")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, on_disk=lambda options: True)
 
 
 def _run(settings: Settings, args: argparse.Namespace) -> int:

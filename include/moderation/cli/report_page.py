@@ -24,13 +24,12 @@ def add_parsers(commands: Any) -> None:
     )
     parser.add_argument("--warehouse", type=Path, metavar="FILE", help="default: MODERATION_WAREHOUSE")
     parser.add_argument("--load", metavar="LOAD_ID", help="write this load's page too")
-    parser.add_argument(
-        "--folder", type=Path, default=Path("var/report"), help="where the pages go (var/report)"
-    )
-    parser.set_defaults(run=_run)
+    parser.add_argument("--folder", type=Path, help="default: MODERATION_REPORT_DIR, else var/report")
+    parser.set_defaults(run=_run, on_disk=lambda options: True)
 
 
 def _run(settings: Settings, args: argparse.Namespace) -> int:
-    files = write_report(args.warehouse or settings.warehouse_path, args.folder, load_id=args.load)
+    folder = args.folder or settings.report_dir or Path("var/report")
+    files = write_report(args.warehouse or settings.warehouse_path, folder, load_id=args.load)
     sys.stdout.write(f"{files.index}\n" + (f"{files.load}\n" if files.load else ""))
     return DONE

@@ -15,6 +15,7 @@ the meanings there.
 Settings are environment variables of the processes that the last column names. An empty value, or one of
 white space, counts as unset. A bad value is refused where it is read, with the variable's name: a command
 ends with exit code 2, a task fails and is not tried again, and Airflow shows the import error of a Dag file.
+Without any place or credentials a command of a checkout uses [its local services](security.md#local-or-aws).
 A `MODERATION_…` that is none of these is told once in the log of a command or task, with the name that is
 probably meant.
 

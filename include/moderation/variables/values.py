@@ -165,8 +165,8 @@ def _columns(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and 0 < int(text[:_MAX_DIGITS]) < 10**6 else None
 
 
-def embedded_catalog() -> str:
-    """The catalog where none is named: a SQLite file under ``var/`` of the working directory."""
+def default_catalog_uri() -> str:
+    """The embedded catalog: a SQLite file under ``var/`` of the working directory."""
     return f"sqlite:///{Path.cwd() / 'var' / 'catalog.db'}"
 
 

@@ -17,7 +17,7 @@ def pins(name: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         if line and not line.startswith((" ", "#")):
-            requirement = Requirement(line)
+            requirement = Requirement(line.removesuffix(" \\"))
             found.setdefault(requirement.name, set()).add(str(requirement.specifier))
     return found
 
@@ -40,7 +40,7 @@ def test_the_image_has_what_a_deployed_airflow_needs_besides(package: str) -> No
 
 def test_the_images_base_is_the_airflow_of_the_pins() -> None:
     base = re.search(
-        r"^ARG BASE_IMAGE=apache/airflow:slim-([\d.]+)-python",
+        r"^ARG BASE_IMAGE=apache/airflow:slim-([\d.]+)-python3\.\d+(?:@sha256:[0-9a-f]{64})?$",
         (ROOT / "Dockerfile").read_text(),
         re.MULTILINE,
     )

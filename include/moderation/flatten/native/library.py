@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from moderation.errors import NeedsAPersonError
+from moderation.flatten.native.compiler import find_compiler
 from moderation.settings import MachineSettings
 from moderation.storage.whole_file import whole_file
 
@@ -83,15 +84,6 @@ def library_paths() -> list[Path]:
     return [_HERE / "build" / file, cache / "rekognition-bulk-moderation" / file]
 
 
-def find_compiler() -> str | None:
-    """Path of the C++ compiler: ``CXX`` when set, else the first of c++, g++, clang++ on the path."""
-    import shutil  # noqa: PLC0415 - needed once a machine
-
-    chosen = MachineSettings.from_env().compiler
-    names = (chosen,) if chosen else ("c++", "g++", "clang++")
-    return next((found for name in names if (found := shutil.which(name))), None)
-
-
 def build() -> Path:
     """Compile the library unless it is there already.
 
@@ -120,7 +112,7 @@ def build() -> Path:
 
 
 def _compile(compiler: str, target: Path) -> None:
-    import subprocess  # noqa: PLC0415 - as in find_compiler
+    import subprocess  # noqa: PLC0415 - needed once a machine
 
     command = [compiler, *_FLAGS, "-o", str(target), *(str(_HERE / unit) for unit in _UNITS)]
     try:

@@ -69,6 +69,18 @@ class Checkout:
             out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess([command], process.returncode, out, err)
 
+    def moderation(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """The command of the checkout, in a shell that is told of nothing, or of what is given."""
+        told = {"PATH": os.environ["PATH"], "HOME": self.environ["HOME"], **variables}
+        return subprocess.run(
+            [sys.executable, "-m", "moderation.cli", *words],
+            env={**told, "PYTHONPATH": str(self.root / "include")},
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def env_file(self) -> dict[str, str]:
         lines = shlex.split((self.root / ".env").read_text())
         return {name: value for name, _, value in (line.partition("=") for line in lines)}
@@ -99,8 +111,8 @@ def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
         home = tmp_path_factory.mktemp("home")
         (home / ".aws").mkdir()
         (home / ".aws/config").write_text(FOREIGN_CONFIG)
-        for folder in ("dags", "plugins", "include"):
-            (root / folder).symlink_to(REPOSITORY / folder)
+        for name in ("dags", "plugins", "include", "Makefile"):
+            (root / name).symlink_to(REPOSITORY / name)
         keep = ("AIRFLOW", "AWS_", "MODERATION_", "COV_", "PYTEST_")
         environ = {name: value for name, value in os.environ.items() if not name.startswith(keep)}
         environ |= {

@@ -100,8 +100,22 @@ def test_a_folder_becomes_tables_once_beside_a_refused_second_run_and_nothing_is
         check=True,
     )
     assert listed.stdout.split() == ["[", '"SUCCEEDED"', "]"]
+    by_itself = checkout.moderation("list-jobs")
+    assert by_itself.stderr.startswith(
+        f"moderation list-jobs: the local services of {checkout.root} are used"
+    )
+    assert "SUCCEEDED" in by_itself.stdout
+    told = checkout.moderation(
+        "--local", "list-jobs", AWS_PROFILE="elsewhere", http_proxy="http://127.0.0.1:1"
+    )
+    assert (told.stdout, told.stderr) == (by_itself.stdout, "")
     assert "Stopped: s3, rekognition" in checkout.run("down").stdout
     assert checkout.left_running() == []
+    stopped = checkout.moderation("list-jobs")
+    assert (stopped.returncode, stopped.stdout) == (2, "")
+    assert stopped.stderr.splitlines()[1:] == [
+        "moderation list-jobs: the services are stopped: make services"
+    ]
 
 
 def test_a_run_that_is_interrupted_stops_what_it_started(checkout, folder):

@@ -13,8 +13,9 @@ import pytest
 import moderation
 from moderation.flatten import parse
 from moderation.flatten.native import library
+from moderation.flatten.native.compiler import find_compiler
 
-needs_compiler = pytest.mark.skipif(library.find_compiler() is None, reason="no C++ compiler on this machine")
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 
 class TestChoice:

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from moderation.flatten.native import library
 from moderation.flatten.native import parse as compiled
+from moderation.flatten.native.compiler import find_compiler
 from moderation.flatten.parsed_block import MAX_LABELS, MAX_LINE_BYTES, Outcome, ParsedBlock
 from moderation.flatten.python import parse as definition
 from support.result_lines import NUMBERS, SCALARS, fuzzed_block
 
 DRIVER = Path(__file__).parents[3] / "support" / "parse_sanitized.cpp"
 
-needs_compiler = pytest.mark.skipif(library.find_compiler() is None, reason="no C++ compiler on this machine")
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 needs_library = pytest.mark.skipif(library.load() is None, reason="the compiled parser is not there")
 
 
@@ -195,7 +196,7 @@ def test_no_memory_error_on_any_input(tmp_path: Path) -> None:
     """Built with AddressSanitizer and UBSan, which end the program at the first wrong access."""
     program, corpus = tmp_path / "driver", tmp_path / "corpus"
     flags = ["-std=c++17", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    compiler = library.find_compiler() or "c++"
+    compiler = find_compiler() or "c++"
     built = subprocess.run(
         [compiler, *flags, "-o", program, DRIVER], capture_output=True, text=True, check=False
     )

@@ -129,7 +129,7 @@ def env_file(layout: Layout, environ: dict[str, str]) -> Path:
     isolation.write_aws_files(
         layout.aws, access_key=key.access_key, secret_key=key.secret_key, region="us-east-1"
     )
-    environment.write_env_file(layout.env_file, variables, environ=environ)
+    environment.write_env_file(layout.env_file, environment.shielded(variables, environ=environ))
     return layout.env_file
 
 

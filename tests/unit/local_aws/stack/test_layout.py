@@ -7,7 +7,8 @@ import stat
 import pytest
 
 from local_aws import ports
-from local_aws.stack.layout import DEFAULT_PORTS, Secrets, StackError, choose_port
+from local_aws.stack.layout import Secrets, StackError, choose_port
+from moderation.variables.local_stack import DEFAULT_PORTS
 
 
 @pytest.fixture

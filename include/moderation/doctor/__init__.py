@@ -1,0 +1,6 @@
+"""``moderation doctor``: what on this machine would stand in the way, each with its remedy.
+
+``finding`` (ok, warning or stop), ``machine``, ``shell`` and ``ports`` (the checks), ``checks`` (their table:
+one check is one function and one row), ``report`` (lines or JSON, and the exit code).
+It needs Python 3.11 and nothing installed: ``make doctor`` runs it before anything is.
+"""
