@@ -37,7 +37,8 @@ def queries(report: Report) -> tuple[str, ...]:
         levels = ", ".join(f"l{level}" for level in range(1, deepest + 1))
         table = LABELS[deepest].name
         found.append(
-            f"SELECT source_ref, {levels}, confidence FROM {table} ORDER BY confidence DESC LIMIT 20"
+            f"SELECT source_ref, {levels}, confidence FROM {table} "  # noqa: S608 - names of ours
+            "ORDER BY confidence DESC LIMIT 20"
         )
     if report.content_types:
         found.append(

@@ -15,6 +15,7 @@ from local_aws.inference.moderator import MODEL_VERSION, Moderation, Moderator
 from moderation.reference.taxonomy import taxonomy
 from support import demo, pictures
 
+
 @pytest.fixture(scope="module")
 def moderator() -> Moderator:
     return Moderator(threads=2)
