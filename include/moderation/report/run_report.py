@@ -20,6 +20,7 @@ from moderation.plan.store import load_plan
 from moderation.reference import error_codes
 from moderation.report import completion, completion_page
 from moderation.report.counts import build_report
+from moderation.report.earlier import earlier
 from moderation.report.page.store import write_pages
 from moderation.report.spent import Spent, spent_so_far
 from moderation.report.text import to_text
@@ -82,7 +83,8 @@ def report(
             behind = f"nothing is new, and a warehouse lacks published loads{f': {why}' if why else ''}"
             _tell(settings, plan, f"{nothing_new(plan)}\n{behind}\n", outcome=behind)
             raise RunIncompleteError(f"{behind}; clear the task load with everything after it")
-        return _tell(settings, plan, nothing_new(plan), outcome="nothing new")
+        text = f"{nothing_new(plan)}{earlier(settings)}"
+        return _tell(settings, plan, text, outcome="nothing new")
     if dry_run:
         price = _price(settings, plan, max_cost_usd)
         text = "Dry run: nothing was started, nothing was paid.\n\n" + price

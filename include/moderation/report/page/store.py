@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from moderation.errors import NeedsAPersonError
-from moderation.report.page.write import ReportFiles, write_report
+from moderation.report.page.write import ReportFiles, load_file, write_report
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 
@@ -42,6 +42,16 @@ def write_pages(settings: Settings, load_id: str) -> ReportFiles:
         for name, path in sorted(pages.items(), reverse=True):
             s3_objects.put(client, f"{_root(settings)}/{name}", path.read_bytes(), content_type="text/html")
         return files
+
+
+def place_of_load(settings: Settings, load_id: str) -> str | None:
+    """Where a load's page is: the local file, or the one below ``work_uri``; None where none is written."""
+    name = f"loads/{load_file(load_id)}"
+    if settings.report_dir and (settings.report_dir / name).is_file():
+        return str(settings.report_dir / name)
+    with s3_objects.open_client(settings) as client:
+        stored = s3_objects.exists(client, f"{_root(settings)}/{name}")
+    return f"{_root(settings)}/{name}" if stored else None
 
 
 def read_page(settings: Settings, name: str) -> bytes:
