@@ -107,7 +107,7 @@ def run(layout: Layout, environ: Mapping[str, str]) -> int:
 
     :raises StackError: a person has to change something first.
     """
-    request = Request.from_environment(environ, default_images=layout.root / "include/local_aws/demo_images")
+    request = Request.from_environment(environ, default_images=layout.demo_images)
     _check_redo(layout, request)
     environment.enter(layout, environ)
     with only_one(layout.run_lock, busy=RUN_BUSY), _stop_on_signal():
