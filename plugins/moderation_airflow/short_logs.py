@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from airflow.configuration import conf
 from airflow.listeners import hookimpl
+from structlog.processors import ExceptionRenderer
 
 from moderation.errors import DefectError
 from moderation.reference.library_errors import named
@@ -31,20 +33,34 @@ class ShortLogs:
         for name in ("botocore", "aiobotocore"):
             logging.getLogger(name).setLevel(logging.WARNING)
         processors = structlog.get_config()["processors"]
-        if without_frames not in processors:
+        if not any(isinstance(processor, WithoutFrames) for processor in processors):
+            renders = any(isinstance(processor, ExceptionRenderer) for processor in processors)
             # Loggers made before hold this very list.
-            processors.insert(0, without_frames)
+            processors.insert(0, WithoutFrames(as_data=renders))
 
 
-def without_frames(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Replace an exception of which a person can tell what to do by its type and text."""
-    given = event.get("exc_info")
-    error = given if isinstance(given, BaseException) else sys.exc_info()[1] if given else None
-    if error is not None and (text := _remedy(error)):
-        event.pop("exc_info")
-        # The form in which Airflow keeps an exception, and its page shows one.
-        event["exception"] = [{"exc_type": type(error).__name__, "exc_value": text, "frames": []}]
-    return event
+@dataclass(frozen=True)
+class WithoutFrames:
+    """Replaces an exception of which a person can tell what to do by its type and text.
+
+    :param as_data: in the form in which Airflow keeps an exception, and its page shows one; else as text, as
+        consoles print it.
+    """
+
+    as_data: bool
+
+    def __call__(self, _logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        """A processor of structlog."""
+        given = event.get("exc_info")
+        error = given if isinstance(given, BaseException) else sys.exc_info()[1] if given else None
+        if error is not None and (text := _remedy(error)):
+            event.pop("exc_info")
+            name = type(error).__name__
+            told = (
+                [{"exc_type": name, "exc_value": text, "frames": []}] if self.as_data else f"{name}: {text}"
+            )
+            event["exception"] = told
+        return event
 
 
 def _remedy(error: BaseException) -> str | None:

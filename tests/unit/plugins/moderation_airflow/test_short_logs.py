@@ -98,3 +98,19 @@ def test_of_botocore_only_what_went_wrong_is_logged(output: io.BytesIO, logged: 
 
     assert b"Found credentials" not in output.getvalue()
     assert b"Refreshing them failed" in output.getvalue()
+
+
+def test_a_console_shows_the_same_line() -> None:
+    airflow_log.reset_logging()
+    output = io.StringIO()
+    airflow_log.configure_logging(json_output=False, output=output, colored_console_log=False)
+    ShortLogs().on_task_instance_running(None, None)
+    try:
+        raise SourceError("no such bucket")
+    except SourceError:
+        structlog.get_logger(logger_name="task").exception("Task failed with exception")
+    finally:
+        airflow_log.reset_logging()
+
+    assert "SourceError: no such bucket" in output.getvalue()
+    assert "Traceback" not in output.getvalue()
