@@ -1,7 +1,7 @@
 """One media analysis job by hand: copy this file into ``dags/`` and give it a manifest of yours.
 
-Each line of the manifest is ``{"source-ref": "s3://bucket/key"}``. Whether the local services or AWS are asked is
-decided by the connection ``aws_default`` and the endpoints in the environment.
+Each line of the manifest is ``{"source-ref": "s3://bucket/key"}``. The connection ``aws_default`` and the
+endpoints in the environment decide whether the local services or AWS are asked.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def keep(settings: Settings, s3: Any, run: RunSummary, *, page: str, data: bytes
 
 
 def _listed(s3: Any, root: str) -> list[RunSummary]:
-    """The latest runs, newest first."""
+    """The latest runs, those that ended last first."""
     prefix = f"{root}/completion/"
     bucket = s3_objects.split_uri(prefix).bucket
     names = (
@@ -110,7 +110,8 @@ def _listed(s3: Any, root: str) -> list[RunSummary]:
     latest = sorted((name for name in names if _FOLDER.fullmatch(name)), reverse=True)[:MOST_RUNS]
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="runs") as pool:
         bodies = list(pool.map(lambda name: s3_objects.find(s3, f"{root}/{name}"), latest))
-    return [RunSummary(**orjson.loads(stored.body)) for stored in bodies if stored is not None]
+    found = [RunSummary(**orjson.loads(stored.body)) for stored in bodies if stored is not None]
+    return sorted(found, key=lambda run: run.written_at, reverse=True)
 
 
 def render(runs: Sequence[RunSummary], *, pages_in: Path | None = None) -> str:
