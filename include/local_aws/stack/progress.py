@@ -96,6 +96,8 @@ def describe(
     stage = next(
         (s for s in STAGES if any(state not in _DONE for state in task_states.get(s, ["none"]))), STAGES[-1]
     )
+    if stage == "analyse" and planned is not None and not planned.jobs:
+        stage = "single_calls"
     if stage == "detect":
         # Until its instances are made nobody knows whether there are any.
         if set(task_states.get("detect", ["none"])) == {"none"} or planned is None:

@@ -210,7 +210,7 @@ def _spent(settings: Settings, plan: Plan) -> Spent:
 def _write(
     settings: Settings, plan: Plan, text: str, found: dict[str, Any], *, has_page: bool = False
 ) -> str:
-    told = {
+    told: dict[str, Any] = {
         "json_name": plan.completion_uri.rpartition("/")[2],
         "redo_command": _redo_command(settings, found["load_id"]),
     }

@@ -66,7 +66,7 @@ def test_a_total_that_is_not_known_is_not_shown_as_none(planned, stage):
 
     step = describe(states, [], planned)
 
-    assert "of 0 images" not in step.text
+    assert "of 0 " not in step.text
     assert step.share is None
 
 
