@@ -13,10 +13,20 @@ from airflow.sdk.exceptions import AirflowSkipException
 from moderation_airflow import alerts
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from airflow.sdk import Context
 
 ASK = "ask"
 ANSWER_KEY = "spend_approval"
+
+
+def _consequences(wait: timedelta | None) -> str:
+    silence = f", or no answer within {wait.total_seconds() / 3600:g} hours" if wait else ""
+    return (
+        "**Approve**: the run goes on and pays at most this price. "
+        f"**Reject**{silence}: it ends; nothing was sent and nothing is paid."
+    )
 
 
 class SpendApprovalOperator(ApprovalOperator):
@@ -59,8 +69,9 @@ class SpendApprovalOperator(ApprovalOperator):
         if remembered := self._answer(context):
             return self._go_on(context, *remembered)
         self.subject = spending.headline
-        self.body = f"```\n{spending.text()}```"
         wait = self.response_timeout
+        # Airflow folds the lines of everything but tables.
+        self.body = f"{spending.markdown()}\n{_consequences(wait)}\n"
         alerts.approval_is_awaited(
             context,
             headline=spending.headline,

@@ -22,7 +22,7 @@ URL_PREFIX = "/moderation-report"
 
 
 class ModerationReportLink(BaseOperatorLink):
-    """Link to the page of the load that the run published; without one, to the page over all loads."""
+    """Link to the page of the load that the run published; without one, to the list of runs."""
 
     name = "Moderation report"
 
@@ -31,7 +31,7 @@ class ModerationReportLink(BaseOperatorLink):
         from moderation.report.page.write import load_file  # noqa: PLC0415 - keeps parsing fast
 
         load_id = getattr(operator, "published", None)
-        page = f"loads/{load_file(load_id)}" if isinstance(load_id, str) else "index.html"
+        page = f"loads/{load_file(load_id)}" if isinstance(load_id, str) else "runs.html"
         return conf.get("api", "base_url", fallback="").rstrip("/") + f"{URL_PREFIX}/{page}"
 
 

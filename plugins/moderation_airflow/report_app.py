@@ -16,6 +16,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import select
 from starlette.middleware.base import RequestResponseEndpoint
 
+from moderation.errors import ModerationError
+from moderation.plan.store import load_plan
 from moderation.report.page.store import NoSuchPageError, read_completion, read_page
 from moderation.report.page.write import load_file
 from moderation.settings import Settings, SettingsError
@@ -65,6 +67,12 @@ def page_over_all() -> Response:
     return _page("index.html")
 
 
+@app.get("/runs.html")
+def page_of_runs() -> Response:
+    """The list of runs, also of those that published nothing."""
+    return _page("runs.html")
+
+
 @app.get("/loads/{name}")
 def page_of_load(name: str) -> Response:
     """A load's page."""
@@ -87,12 +95,24 @@ def page_of_run(request: Request, dag_id: str, run_id: str) -> Response:
 
 
 @app.get(
+    "/completion/{load_id}/{name}",
+    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM, param_dag_id=DAG_ID))],
+)
+def completion_of_load(load_id: str, name: str) -> Response:
+    """What the run did whose plan has this load's id: as a page, or as the JSON that it links to."""
+    media_type = "application/json" if name.endswith(".json") else "text/html"
+    return _page(f"completion/{load_id}/{name}", media_type=media_type)
+
+
+@app.get(
     "/completion/{dag_id}/{run_id:path}/{name}",
     dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM))],
 )
-def completion_of_run(dag_id: str, run_id: str, name: str) -> Response:
-    """What a run did, whether it published anything or not: as a page, or as the JSON that it links to."""
+def completion_of_run(request: Request, dag_id: str, run_id: str, name: str) -> Response:
+    """What a run did, whether it published anything or not: where its links lead on, if it lies there."""
     plan_uri = _returned(dag_id, run_id, "discover")
+    if isinstance(plan_uri, str) and (load_id := _kept(plan_uri, name)):
+        return RedirectResponse(str(request.url_for("completion_of_load", load_id=load_id, name=name).path))
     media_type = "application/json" if name.endswith(".json") else "text/html"
     return _answer(
         lambda: read_completion(Settings.from_env(), plan_uri if isinstance(plan_uri, str) else "", name),
@@ -114,8 +134,19 @@ def _returned(dag_id: str, run_id: str, task_id: str) -> Any:
     return XComModel.deserialize_value(row) if row else None
 
 
-def _page(name: str) -> Response:
-    return _answer(lambda: read_page(Settings.from_env(), name), media_type="text/html")
+def _kept(plan_uri: str, name: str) -> str | None:
+    """The load id of a plan whose report lies beside the pages; an earlier release left it elsewhere."""
+    try:
+        settings = Settings.from_env()
+        load_id = load_plan(plan_uri, settings=settings).load_id
+        read_page(settings, f"completion/{load_id}/{name}")
+    except ModerationError:  # is said of the report itself
+        return None
+    return load_id
+
+
+def _page(name: str, *, media_type: str = "text/html") -> Response:
+    return _answer(lambda: read_page(Settings.from_env(), name), media_type=media_type)
 
 
 def _answer(read: Callable[[], bytes], *, media_type: str) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import runpy
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
 from rekognition.sensors import RekognitionMediaAnalysisJobSensor
 from support import airflow_runs
 from support import rekognition_server as offline
+from support.airflow_home import REPOSITORY
 
 pytestmark = pytest.mark.usefixtures("airflow_db")
 _numbers = itertools.count()
@@ -161,3 +163,14 @@ def test_a_sensor_waits_for_a_job_started_without_waiting(
     run = airflow_runs.run(dag)
     assert run.state == "success"
     assert job_of(airflow_runs.returned(run, "start")[0])["Status"] == "SUCCEEDED"
+
+
+def test_the_example_of_the_reference_starts_waits_and_names_the_answers(server, manifests, bucket):
+    dag = runpy.run_path(str(REPOSITORY / "examples/media_analysis.py"))["media_analysis"]()
+    conf = {"manifest": manifests[0]["input_uri"], "output": f"s3://{bucket}/example/"}
+
+    dag_run = airflow_runs.run(dag, run_conf=conf)
+
+    assert dag_run.state == "success"
+    (answers,) = airflow_runs.returned(dag_run, "results")
+    assert answers.startswith(f"s3://{bucket}/example/")

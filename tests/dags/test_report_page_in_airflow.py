@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from airflow.models.xcom import XComModel
@@ -30,6 +32,8 @@ PAGES = (
     "/loads/none.html",
     "/dags/moderate_images/runs/manual__1",
     "/completion/moderate_images/manual__1/report.html",
+    "/runs.html",
+    f"/completion/{SECOND_LOAD}/report.html",
 )
 
 
@@ -216,7 +220,7 @@ class _Report:
 
 
 @pytest.mark.parametrize(
-    ("published", "page"), [(SECOND_LOAD, f"loads/{SECOND_LOAD}.html"), (None, "index.html")]
+    ("published", "page"), [(SECOND_LOAD, f"loads/{SECOND_LOAD}.html"), (None, "runs.html")]
 )
 def test_the_report_task_links_its_page(published, page):
     link = ModerationReportLink().get_link(_Report(published), ti_key=None)
@@ -246,6 +250,31 @@ def test_a_run_leaves_its_page_and_its_task_links_it(application, world, aws_env
     address = made.get(f"{URL_PREFIX}/dags/moderate_images/runs/{dag_run.run_id}").headers["location"]
     assert link.endswith(address)
     assert load_id in made.get(address).text
+    assert walk(made, address) >= {
+        f"{URL_PREFIX}/{page}"
+        for page in (
+            "index.html",
+            "runs.html",
+            f"loads/{load_id}.html",
+            f"completion/{load_id}/report.html",
+            f"completion/{load_id}/report.json",
+        )
+    }
+
+
+def walk(made: Any, start: str) -> set[str]:
+    """Every address that links lead to from a page; none of them is missing."""
+    seen, waiting = set(), [start]
+    while waiting:
+        address = waiting.pop()
+        if address in seen:
+            continue
+        seen.add(address)
+        page = made.get(address)
+        assert page.status_code == 200, address
+        links = re.findall(r'href="([^"]+)"', page.text) if address.endswith(".html") else []
+        waiting += [urljoin(address, link) for link in links if not link.startswith("data:")]
+    return seen
 
 
 def test_a_run_that_published_nothing_leads_to_its_completion_report(application, world):
@@ -253,8 +282,13 @@ def test_a_run_that_published_nothing_leads_to_its_completion_report(application
     dag_run = world.run(max_cost_usd=0)
     assert dag_run.state == "failed"
     made = client(application, "VIEWER")
-    address = made.get(f"{URL_PREFIX}/dags/moderate_images/runs/{dag_run.run_id}").headers["location"]
-    page = made.get(address)
+    made.follow_redirects = True
+    page = made.get(f"{URL_PREFIX}/dags/moderate_images/runs/{dag_run.run_id}")
+    address = page.url.path
+    assert f"{URL_PREFIX}/runs.html" in walk(made, address)
+    listed = made.get(f"{URL_PREFIX}/runs.html").text
+    assert "max_cost_usd allows 0.0000" in listed
+    assert address.removeprefix(f"{URL_PREFIX}/") in listed
     assert "max_cost_usd allows 0.0000" in page.text
     assert page.headers["content-security-policy"].startswith("sandbox")
     assert made.get(address.replace("report.html", "report.json")).json()["load_id"] is None

@@ -72,6 +72,11 @@ class Layout:
         return self.var / "parquet"
 
     @property
+    def demo_images(self) -> Path:
+        """The images that ship with the repository."""
+        return self.root / "include/local_aws/demo_images"
+
+    @property
     def env_file(self) -> Path:
         """What a shell sources to talk to the local services."""
         return self.root / ".env"

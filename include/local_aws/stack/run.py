@@ -15,15 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from local_aws import known_loads
 from local_aws.process import ServiceError
 from local_aws.stack import environment, failures, trouble
 from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool
 from local_aws.stack.layout import Layout, StackError
 from local_aws.stack.lock import RUN_BUSY, SERVICES_BUSY, only_one
-from local_aws.stack.progress import Progress, describe
+from local_aws.stack.progress import Planned, Progress, describe
 from local_aws.stack.registry import KEPT, owner_of_this_process
 from local_aws.stack.services import AIRFLOW_PARTS, Stack
 from local_aws.stack.watching import NoAnswer, Patience
+from moderation.errors import DefectError, NeedsAPersonError
 from moderation.plan import claims
 from moderation.plan.plan import Plan
 from moderation.plan.store import load_plan
@@ -90,7 +92,10 @@ class Request:
         permanent = environ.get("PERMANENT", "").strip() or "0"
         if permanent not in {"0", "1"}:
             raise StackError(f"PERMANENT={permanent} is unknown; use 1 or 0")
-        return cls(folder, confidence, backend, environ.get("REDO", "").strip() or None, permanent == "1")
+        redo = environ.get("REDO", "").strip() or None
+        if permanent == "1" and redo is None:
+            raise StackError("PERMANENT=1 goes with a load to do again: make run REDO=LOAD_ID PERMANENT=1")
+        return cls(folder, confidence, backend, redo, permanent == "1")
 
 
 def run(layout: Layout, environ: Mapping[str, str]) -> int:
@@ -102,7 +107,8 @@ def run(layout: Layout, environ: Mapping[str, str]) -> int:
 
     :raises StackError: a person has to change something first.
     """
-    request = Request.from_environment(environ, default_images=layout.root / "include/local_aws/demo_images")
+    request = Request.from_environment(environ, default_images=layout.demo_images)
+    _check_redo(layout, request)
     environment.enter(layout, environ)
     with only_one(layout.run_lock, busy=RUN_BUSY), _stop_on_signal():
         stack = Stack(layout, owner=owner_of_this_process(), environ=environ, may_move=True)
@@ -119,6 +125,15 @@ def run(layout: Layout, environ: Mapping[str, str]) -> int:
         finally:
             progress.close()
             stack.stop()
+
+
+def _check_redo(layout: Layout, request: Request) -> None:
+    """Refuse a load that is not there before anything is started for it."""
+    if request.redo_load_id is None:
+        return
+    reports = layout.var / "report/completion"
+    if why := known_loads.why_unknown(request.redo_load_id, warehouse=layout.warehouse, reports=reports):
+        raise StackError(f"REDO={request.redo_load_id} {why}")
 
 
 def _run_on(stack: Stack, request: Request, progress: Progress) -> int:
@@ -170,6 +185,8 @@ class _Watch:
         self._progress, self._patience = progress, patience
         jobs, self._calls_before = patience.look("Rekognition", self._rekognition)
         self._jobs_before = {job["job_id"] for job in jobs}
+        self._lines: dict[str, int] = {}
+        self._asked: dict[str, list[str]] = {}
 
     def follow(self) -> str:
         """Show the run until it ends; return its state."""
@@ -191,8 +208,31 @@ class _Watch:
         tasks = self._patience.look("Airflow", lambda: self._api.task_states(DAG_ID, self._run_id))
         jobs, calls = self._patience.look("Rekognition", self._rekognition)
         ours = [job for job in jobs if job["job_id"] not in self._jobs_before]
-        manifests = len(tasks.get("analyse", [])) or None
-        self._progress.show(describe(tasks, ours, manifests, calls - self._calls_before))
+        planned = self._patience.look("S3", lambda: self._planned(tasks))
+        self._progress.show(*describe(tasks, ours, planned, calls - self._calls_before))
+
+    def _planned(self, tasks: Mapping[str, list[str]]) -> Planned | None:
+        """What the plan asks for, read once, when it is there."""
+        for task_id in ("plan", "single_calls"):
+            if tasks.get(task_id) == ["success"] and task_id not in self._asked:
+                arguments = self._api.xcom(DAG_ID, self._run_id, task_id) or []
+                self._asked[task_id] = [argument["input_uri"] for argument in arguments]
+        if "plan" not in self._asked:
+            return None
+        if not self._lines:
+            # A plan that cannot be used stops the run, not those who look at it.
+            with (
+                contextlib.suppress(NeedsAPersonError, DefectError),
+                s3_objects.open_client(Settings.from_env()) as client,
+            ):
+                plan = load_plan(self._api.xcom(DAG_ID, self._run_id, "discover"), s3=client)
+                self._lines = {manifest.uri: manifest.lines for manifest in plan.manifests}
+        jobs, calls = self._asked["plan"], self._asked.get("single_calls", [])
+        return Planned(
+            jobs=len(jobs),
+            by_jobs=sum(self._lines.get(uri, 0) for uri in jobs),
+            by_calls=sum(self._lines.get(uri, 0) for uri in calls),
+        )
 
     def _rekognition(self) -> tuple[list[dict[str, Any]], int]:
         return self._stack.rekognition_progress(), self._stack.rekognition_calls()

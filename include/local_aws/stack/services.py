@@ -137,8 +137,8 @@ class Stack:
         }
 
     def _nightly_source(self) -> str:
-        """What the nightly run of `make up` moderates; a single run needs no schedule."""
-        return self._environ.get("MODERATION_SOURCE") or f"s3://{environment.BUCKETS[0]}/nightly/"
+        """What the nightly run of `make up` moderates, and what its form begins with: the demo images."""
+        return self._environ.get("MODERATION_SOURCE") or str(self.layout.demo_images)
 
     def rekognition_progress(self) -> list[dict[str, Any]]:
         """Return job id, status and images done and in all, as the offline endpoint tells them."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from local_aws.stack.layout import StackError
+from moderation.errors import TransientError
 
 PATIENCE_SECONDS = 600.0
 """How long nobody may answer before watching is given up."""
@@ -50,7 +51,7 @@ class Patience:
         while True:
             try:
                 return question()
-            except (OSError, http.client.HTTPException, ValueError) as error:
+            except (OSError, http.client.HTTPException, ValueError, TransientError) as error:
                 if isinstance(error, urllib.error.HTTPError):
                     with error:
                         if error.code < 500 and error.code not in {408, 429}:

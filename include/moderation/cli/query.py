@@ -192,7 +192,7 @@ def _overview(connection: duckdb.DuckDBPyConnection) -> None:
     sys.stdout.write("\nReady queries\n")
     for query in queries.queries():
         sys.stdout.write(f"  {query.name:<{width}}  {query.answers}\n")
-    sys.stdout.write('\nmoderation query top_l3\nmoderation query "select count(*) from images"\n')
+    sys.stdout.write('\nmoderation query images_by_label\nmoderation query "select count(*) from images"\n')
 
 
 def _print_text(text: str | None, dialect: str) -> None:

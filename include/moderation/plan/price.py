@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import string
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -91,6 +93,17 @@ class Spending:
 
     def text(self) -> str:
         """Everything that is known before the first paid call."""
+        return "\n".join(f"{name:<22}{value}" for name, value in self._rows().items()) + "\n"
+
+    def markdown(self) -> str:
+        """The same as a table for pages that fold lines; first what a person decides by."""
+        first = ("price at most", "price limit", "to analyse", "source")
+        rows = self._rows()
+        lines = [(name, rows.pop(name)) for name in first] + list(rows.items())
+        cells = "".join(f"| {name} | {_as_markdown(value)} |\n" for name, value in lines)
+        return f"| before the first paid call | |\n|---|---|\n{cells}"
+
+    def _rows(self) -> dict[str, str]:
         plan, totals = self.plan, self.plan.totals
         jobs = f"{len(plan.manifests):,} jobs"
         # "auto" stands here only until the task plan has chosen.
@@ -98,7 +111,7 @@ class Spending:
         limit = "none" if self.limit_usd is None else f"{self.limit_usd:,.4f} USD (max_cost_usd)"
         limit += ", exceeded" if self.is_over else ""
         billed = "; the offline model bills nothing" if Model.parse(plan.model_version).is_offline else ""
-        rows = {
+        return {
             "source": plan.source,
             "found": f"{totals.listed:,}",
             **{before.name: before.text for before in totals.done_before},
@@ -113,7 +126,6 @@ class Spending:
             "time by single calls": self._time("detect"),
             "load": plan.load_id,
         }
-        return "\n".join(f"{name:<22}{value}" for name, value in rows.items()) + "\n"
 
     def _time(self, backend: str) -> str:
         chosen = " (chosen)" if backend == self.backend else ""
@@ -137,6 +149,12 @@ class Spending:
             f"{self.headline}; max_cost_usd allows {self.limit_usd:,.4f}{asked}. Nothing was sent and "
             f"nothing was paid. {then}"
         )
+
+
+def _as_markdown(text: str) -> str:
+    """The text as it is: no sign of it ends a cell, makes a link, or is taken for markup."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return re.sub(rf"([{re.escape(string.punctuation)}])", r"\\\1", printable)
 
 
 def duration(seconds: float | None) -> str:

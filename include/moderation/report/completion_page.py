@@ -25,12 +25,21 @@ MOST_LEFT_OUT = 200
 MOST_RULES = 50
 
 
-def render(report: Mapping[str, Any], *, json_name: str, redo_command: str) -> str:
+def render(
+    report: Mapping[str, Any],
+    *,
+    json_name: str,
+    redo_command: str,
+    linked: bool = False,
+    load_page: str | None = None,
+) -> str:
     """The page as text.
 
     :param report: from ``completion.build_completion``.
     :param json_name: address of the JSON, relative to the page.
     :param redo_command: does again what failed.
+    :param linked: the list of runs lies where it does beside the pages of loads.
+    :param load_page: address of the load's page, relative to this one; None where there is none.
     """
     css = resources.files(view.__package__).joinpath("templates", "page.css").read_text(encoding="utf-8")
     counts = report.get("counts")
@@ -61,6 +70,8 @@ def render(report: Mapping[str, Any], *, json_name: str, redo_command: str) -> s
         "left_out": _left_out(report.get("left_out")),
         "json_name": json_name,
         "redo_command": redo_command,
+        "linked": linked,
+        "load_page": load_page,
         "written": report["written_at"][:16].replace("T", " ") + " UTC",
     }
     return view.environment().get_template("completion.html.j2").render(values)
@@ -129,6 +140,7 @@ def _planned(totals: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _facts(report: Mapping[str, Any]) -> list[dict[str, str]]:
     seconds = report["expected_seconds"].get(report["backend"])
     rows = {
+        "Run": report["run_key"],
         "Source": report["source"],
         "Backend": report["backend"],
         "Because": report["backend_reason"],

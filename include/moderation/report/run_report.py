@@ -20,14 +20,16 @@ from moderation.plan.store import load_plan
 from moderation.reference import error_codes
 from moderation.report import completion, completion_page
 from moderation.report.counts import build_report
+from moderation.report.earlier import earlier
+from moderation.report.page import runs
 from moderation.report.page.store import write_pages
+from moderation.report.page.write import ReportFiles, load_file
 from moderation.report.spent import Spent, spent_so_far
 from moderation.report.text import to_text
 from moderation.settings import Settings
 from moderation.sources import failed_of_load
 from moderation.storage import s3_objects
 from moderation.storage.memory import give_back_freed_memory
-from moderation.storage.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +85,8 @@ def report(
             behind = f"nothing is new, and a warehouse lacks published loads{f': {why}' if why else ''}"
             _tell(settings, plan, f"{nothing_new(plan)}\n{behind}\n", outcome=behind)
             raise RunIncompleteError(f"{behind}; clear the task load with everything after it")
-        return _tell(settings, plan, nothing_new(plan), outcome="nothing new")
+        text = f"{nothing_new(plan)}{earlier(settings)}"
+        return _tell(settings, plan, text, outcome="nothing new")
     if dry_run:
         price = _price(settings, plan, max_cost_usd)
         text = "Dry run: nothing was started, nothing was paid.\n\n" + price
@@ -148,7 +151,8 @@ def _report_load(
 ) -> str:
     # Counted before the page is drawn, which takes much memory and keeps it.
     counted = build_report(settings, load_id)
-    page = _write_page(settings, load_id) if loaded else None
+    pages = _write_page(settings, load_id) if loaded else None
+    page = str(pages.load) if pages and settings.report_dir else None
     found = completion.build_completion(settings, plan, load_id, outcome="published")
     redo = _redo_command(settings, load_id)
     problem = _problem(plan, found, redo=redo, tolerated=tolerated)
@@ -161,7 +165,7 @@ def _report_load(
     found["outcome"] = str(problem) if problem else "published"
     text = to_text(replace(counted, page=page), query_command=f"{settings.command} query")
     text += "\n" + completion.to_text(found, uri=_page_place(settings, plan), redo_command=redo)
-    uri = _write(settings, plan, text, found)
+    uri = _write(settings, plan, text, found, has_page=pages is not None)
     if problem:
         raise problem
     return uri
@@ -215,9 +219,16 @@ def _spent(settings: Settings, plan: Plan) -> Spent:
         return spent_so_far(settings, plan, s3=client)
 
 
-def _write(settings: Settings, plan: Plan, text: str, found: dict[str, Any]) -> str:
-    redo = _redo_command(settings, found["load_id"])
-    page = completion_page.render(found, json_name=plan.completion_uri.rpartition("/")[2], redo_command=redo)
+def _write(
+    settings: Settings, plan: Plan, text: str, found: dict[str, Any], *, has_page: bool = False
+) -> str:
+    told: dict[str, Any] = {
+        "json_name": plan.completion_uri.rpartition("/")[2],
+        "redo_command": _redo_command(settings, found["load_id"]),
+    }
+    page = completion_page.render(found, **told)
+    load_page = f"../../loads/{load_file(plan.load_id)}" if has_page else None
+    linked = completion_page.render(found, **told, linked=True, load_page=load_page)
     data = completion.encode(found)
     with s3_objects.open_client(settings) as client:
         s3_objects.put(client, plan.completion_uri, data, content_type="application/json")
@@ -225,8 +236,11 @@ def _write(settings: Settings, plan: Plan, text: str, found: dict[str, Any]) -> 
             client, completion.page_uri(plan), page.encode(), content_type="text/html; charset=utf-8"
         )
         s3_objects.put(client, plan.report_uri, text.encode(), content_type="text/plain; charset=utf-8")
-    if settings.report_dir:
-        _keep_here(_local_page(settings.report_dir, plan), page, data)
+        run = runs.summary(found, load_id=plan.load_id, page=has_page)
+        try:
+            runs.keep(settings, client, run, page=linked, data=data)
+        except (OSError, s3_objects.S3Error) as error:
+            log.warning("the completion report is not among the report pages: %s", error)
     log.info("%s\n%s", plan.report_uri, text)
     return plan.report_uri
 
@@ -239,27 +253,13 @@ def _local_page(report_dir: Path, plan: Plan) -> Path:
     return report_dir / "completion" / plan.load_id / "report.html"
 
 
-def _keep_here(page: Path, text: str, data: bytes) -> None:
-    """Keep the page, and the JSON that it links to, on this machine too; a run is not failed by that."""
+def _write_page(settings: Settings, load_id: str) -> ReportFiles | None:
+    """Write the report page; a run is not failed by its picture."""
     try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(page.with_suffix(".json"), data)
-        write_whole(page, text.encode())
-    except OSError as error:
-        log.warning("the completion report was not kept in %s: %s", page.parent, error)
-
-
-def _write_page(settings: Settings, load_id: str) -> str | None:
-    """Write the report page; a run is not failed by its picture.
-
-    :returns: its local file, when the settings have a folder for it.
-    """
-    try:
-        files = write_pages(settings, load_id)
+        return write_pages(settings, load_id)
     except (WarehouseError, s3_objects.S3Error, OSError) as error:
         log.warning("the report page was not written: %s", error)
         return None
-    return str(files.load) if settings.report_dir else None
 
 
 def _price(settings: Settings, plan: Plan, limit: float | None) -> str:

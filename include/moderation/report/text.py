@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from moderation.report.counts import Report
 from moderation.report.offline import notice
+from moderation.schema import LABELS
 
 WIDTH = 100
 _NUMBER = 12
@@ -24,12 +25,32 @@ _ANOMALY_TEXT = {
 }
 
 
-QUERIES = (
-    "SELECT l1, count(DISTINCT source_ref) AS images FROM labels GROUP BY l1 ORDER BY 2 DESC",
-    "SELECT source_ref, l1, l2, l3, confidence FROM labels_l3 ORDER BY confidence DESC LIMIT 20",
-    "SELECT error_code, error_message, origin, source_ref FROM images WHERE status <> 'moderated'",
-)
-"""On the DuckDB file, showing one load: its labels, its most certain hits, its failures."""
+def queries(report: Report) -> tuple[str, ...]:
+    """SQL on the load's tables that has an answer: labels, the most certain hits, what was not moderated.
+
+    Run with the load alone in sight; a load without a row has none.
+    """
+    found = []
+    if report.labels:
+        found.append(
+            "SELECT l1, count(DISTINCT source_ref) AS images FROM labels GROUP BY l1 ORDER BY 2 DESC"
+        )
+        deepest = min(max(len(entry.path) for entry in report.labels), max(LABELS))
+        levels = ", ".join(f"l{level}" for level in range(1, deepest + 1))
+        table = LABELS[deepest].name
+        found.append(
+            f"SELECT source_ref, {levels}, confidence FROM {table} "  # noqa: S608 - names of ours
+            "ORDER BY confidence DESC LIMIT 20"
+        )
+    if report.content_types:
+        found.append(
+            "SELECT content_type, count(*) AS images, max(max_confidence) AS highest FROM images GROUP BY 1"
+        )
+    if report.failures:
+        found.append(
+            "SELECT error_code, error_message, origin, source_ref FROM images WHERE status <> 'moderated'"
+        )
+    return tuple(found)
 
 
 def to_text(report: Report, *, query_command: str = "moderation query") -> str:
@@ -146,8 +167,10 @@ def _places(report: Report) -> Iterator[str]:
 
 
 def _queries(report: Report, command: str) -> Iterator[str]:
-    yield "Ask further"
-    for query in QUERIES:
+    asked = queries(report)
+    if asked:
+        yield "Ask further"
+    for query in asked:
         yield f"  {command} --load {report.load['load_id']} \\"
         yield f'    "{query}"'
 

@@ -2,7 +2,8 @@
 
 One file a load and table, right in the table's folder: so a load's rows of a table appear by one rename, a
 compaction of the published files changes nothing here, and no folder's name stands for a column that the
-files have themselves, which pandas and pyarrow refuse to read.
+files have themselves, which pandas and pyarrow refuse to read. Beside them lies a file without rows, so that
+a table of which no load has a row can be read too.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from moderation.tables.published import in_types, published_load, rows_of
 from moderation.tables.writer import ROW_GROUP_ROWS
 from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
+
+SCHEMA_FILE = "schema.parquet"
+"""The file of a table that has its columns and no row; no reader passes over such a name."""
 
 
 class FolderMirror:
@@ -64,7 +68,13 @@ class FolderMirror:
 
     def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
         """Ids of those published loads of which a file is missing or cut off, in the order given."""
-        return [load["load_id"] for load in loads if not self._has(load)]
+        lacking = [load["load_id"] for load in loads if not self._has(load)]
+        if loads and not lacking and not self._is_readable():
+            return [loads[-1]["load_id"]]
+        return lacking
+
+    def _is_readable(self) -> bool:
+        return all((self._folder / name / SCHEMA_FILE).is_file() for name in TABLES)
 
     def _has(self, load: dict[str, Any]) -> bool:
         return all(_rows_in(self._target(table, load)) == rows_of(load, table) for table in TABLES.values())
@@ -76,6 +86,9 @@ class FolderMirror:
         target = self._target(table, load)
         wanted = rows_of(load, table)
         self._widen(table)
+        empty = target.with_name(SCHEMA_FILE)
+        if not empty.is_file():
+            _write(table, empty, iter(()))
         if _rows_in(target) != wanted:
             written = _write(table, target, read_load(catalog, table, load)) if wanted else 0
             if written != wanted:

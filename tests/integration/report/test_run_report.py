@@ -11,7 +11,7 @@ import pytest
 from moderation.errors import WarehouseError
 from moderation.publish.commit import publish
 from moderation.report.counts import LabelCount, Report, build_report
-from moderation.report.text import QUERIES, WIDTH, to_text
+from moderation.report.text import WIDTH, queries, to_text
 from moderation.settings import Settings
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.reading import open_warehouse
@@ -76,7 +76,7 @@ def test_a_load_that_still_owes_images_is_not_complete(report):
 
 def test_the_numbers_are_those_of_a_query_on_the_warehouse(report, settings):
     with open_warehouse(settings.warehouse_path) as connection:
-        by_l1 = dict(connection.execute(QUERIES[0].replace("ORDER BY 2 DESC", "")).fetchall())
+        by_l1 = dict(connection.execute(queries(report)[0].replace("ORDER BY 2 DESC", "")).fetchall())
     assert by_l1 == {entry.path[0]: entry.images for entry in report.labels if len(entry.path) == 1}
 
 
@@ -103,7 +103,7 @@ def test_the_text_fits_a_terminal_and_tells_everything(report, settings):
 def test_the_queries_work_when_pasted(report, settings):
     text = to_text(report, query_command="RUN")
     pasted = text.partition("Ask further\n")[2].replace("\\\n", " ").strip().splitlines()
-    assert len(pasted) == 3
+    assert len(pasted) == 4
     for row in pasted:
         run, flag, load_id, query = shlex.split(row)
         assert (run, flag) == ("RUN", "--load")
@@ -117,6 +117,7 @@ def test_an_empty_load_says_that_nothing_is_new(settings, s3_client):
     text = to_text(build_report(settings, run.load_id))
     assert "Nothing new: there was no image to moderate." in text
     assert "Labels" not in text
+    assert "Ask further" not in text
 
 
 def test_the_report_is_plain_data(report):

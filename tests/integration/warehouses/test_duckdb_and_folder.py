@@ -11,6 +11,8 @@ from typing import Any
 
 import duckdb
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,7 +24,7 @@ from moderation.schema import TABLES
 from moderation.settings import Settings
 from moderation.warehouses import duckdb as duckdb_warehouse
 from moderation.warehouses.duckdb import DuckDBWarehouse
-from moderation.warehouses.folder import FolderMirror
+from moderation.warehouses.folder import SCHEMA_FILE, FolderMirror
 from moderation.warehouses.reading import open_warehouse
 from support import planned_runs, published_loads
 from support.planned_runs import Run, answer, content_types, line, weapon_violence
@@ -219,6 +221,42 @@ def test_pandas_and_pyarrow_read_the_mirror_without_being_told_anything(settings
         assert sorted(frame["load_id"].unique()) == sorted(load_ids)
 
 
+def test_a_table_of_which_no_load_has_a_row_is_read_like_the_others(settings, s3_client):
+    run = Run(settings, s3_client)
+    ref = "s3://archive/clean.jpg"
+    run.manifest([ref], line(ref, answer()))
+    FolderMirror(settings).load(publish(settings, run.store(), run.records).load_id)
+    readers = (
+        lambda folder: duckdb.read_parquet(f"{folder}/*.parquet").to_arrow_table(),
+        lambda folder: pl.read_parquet(f"{folder}/*.parquet").to_arrow(),
+        lambda folder: pl.read_parquet(folder).to_arrow(),
+        lambda folder: pa.Table.from_pandas(pd.read_parquet(folder)),
+        pq.read_table,
+    )
+    for name, table in TABLES.items():
+        for read in readers:
+            found = read(settings.parquet_mirror / name)
+            assert found.column_names == table.schema.names
+            assert found.num_rows == {"images": 1, "jobs": 1, "loads": 1}.get(name, 0)
+
+
+def test_a_mirror_of_an_earlier_release_becomes_readable_where_no_load_has_a_row(settings, s3_client):
+    load_ids = [published(settings, s3_client, name) for name in ("run-a", "run-b")]
+    mirror = FolderMirror(settings)
+    for load_id in load_ids:
+        mirror.load(load_id)
+    loads = published_loads.expected(settings)["loads"].to_pylist()
+    assert mirror.lacks(loads) == []
+    for path in settings.parquet_mirror.rglob(SCHEMA_FILE):
+        path.unlink()
+
+    (lacked,) = mirror.lacks(loads)
+    mirror.load(lacked)
+
+    assert mirror.lacks(loads) == []
+    assert len(list(settings.parquet_mirror.rglob(SCHEMA_FILE))) == len(TABLES)
+
+
 def test_the_mirror_shows_a_load_of_a_table_at_once_or_not_at_all(settings, s3_client, monkeypatch):
     load_id = published(settings, s3_client)
     mirror = FolderMirror(settings)
@@ -231,10 +269,11 @@ def test_the_mirror_shows_a_load_of_a_table_at_once_or_not_at_all(settings, s3_c
 
     monkeypatch.setattr(Path, "replace", look_first)
     mirror.load(load_id)
-    assert seen == [[]] * len(seen)
-    folders = [folder for folder in settings.parquet_mirror.iterdir() if any(folder.iterdir())]
-    assert len(seen) == len(folders) > 3
-    assert all(len(list(folder.iterdir())) == 1 for folder in folders)
+    of_the_load = [found for found in seen if found]
+    assert of_the_load == [[SCHEMA_FILE]] * len(of_the_load)
+    files = [path for path in settings.parquet_mirror.glob("*/*") if path.name != SCHEMA_FILE]
+    assert len(of_the_load) == len(files) > 3
+    assert len({file.parent for file in files}) == len(files)
 
 
 @in_s3_too
@@ -243,7 +282,7 @@ def test_the_mirror_completes_a_copy_that_was_cut_off(settings, s3_client):
     mirror = FolderMirror(settings)
     mirror.load(load_id)
     assert settings.parquet_mirror is not None
-    (file,) = settings.parquet_mirror.glob("images/**/*.parquet")
+    (file,) = settings.parquet_mirror.glob(f"images/{load_id}-*.parquet")
     whole = file.read_bytes()
     file.write_bytes(whole[:100])
     mirror.load(load_id)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from decimal import Decimal
+from html.parser import HTMLParser
 
 import pytest
+from markdown_it import MarkdownIt
 
 from moderation.plan.plan import Plan, PlanError
 from moderation.plan.price import Spending, estimate
@@ -56,6 +58,50 @@ def test_the_text_tells_images_jobs_price_and_the_time_by_each_backend() -> None
         "time by single calls  about 1 h 02 min 05 s under the quotas\n",
     ):
         assert said in text, said
+
+
+class Table(HTMLParser):
+    """Text of each cell of the tables that a browser shows, and the tags around it."""
+
+    def __init__(self, markdown: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.rows: list[list[str]] = []
+        self.feed(MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown))
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in {"td", "th"}:
+            self.rows[-1].append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "s3://bucket/a|b|c",
+        "s3://bucket/**a** _b_ `c` ~~d~~ [e](http://e.example) ![f](g) <img src=x onerror=alert(1)>",
+        "s3://bucket/\\| \\\\ &amp; &lt;b&gt; www.h.example\u202e",
+    ],
+)
+def test_as_a_table_each_line_is_a_row_and_no_name_is_taken_for_markup(source: str) -> None:
+    asked = spending(0.001)
+    asked = replace(asked, plan=replace(asked.plan, source=source))
+
+    table = Table(asked.markdown())
+
+    assert table.tags == {"table", "thead", "tbody", "tr", "th", "td"}
+    assert all(len(row) == 2 for row in table.rows)
+    cells = dict(table.rows[1:])
+    assert cells["source"] == source.replace("\u202e", " ").strip()
+    assert cells["price limit"] == "0.0010 USD (max_cost_usd), exceeded"
+    assert list(cells)[:2] == ["price at most", "price limit"]
+    assert all(f"{name:<22}" in asked.text() for name in cells)
 
 
 def test_a_region_without_bulk_jobs_is_told() -> None:

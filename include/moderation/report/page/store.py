@@ -7,11 +7,14 @@ import tempfile
 from pathlib import Path
 
 from moderation.errors import NeedsAPersonError
-from moderation.report.page.write import ReportFiles, write_report
+from moderation.report.page.write import ReportFiles, load_file, write_report
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 
-_PAGE = re.compile(r"index\.html|loads/[A-Za-z0-9][A-Za-z0-9._-]{0,124}\.html")
+_PAGE = re.compile(
+    r"index\.html|runs\.html|loads/[A-Za-z0-9][A-Za-z0-9._-]{0,124}\.html"
+    r"|completion/[A-Za-z0-9][A-Za-z0-9._-]{0,119}/report\.(html|json)"
+)
 
 
 class NoSuchPageError(NeedsAPersonError, LookupError):
@@ -36,7 +39,7 @@ def write_pages(settings: Settings, load_id: str) -> ReportFiles:
             s3_objects.join_uri(f"s3://{bucket}", entry["Key"]).removeprefix(prefix)
             for entry in s3_objects.list_objects(client, prefix)
         }
-        files = write_report(settings.warehouse_path, folder, load_id=load_id, stored=stored)
+        files = write_report(settings.warehouse_path, folder, load_id=load_id, stored=stored, in_a_run=True)
         pages = {"index.html": files.index} | ({f"loads/{files.load.name}": files.load} if files.load else {})
         # The index last: what it links is there.
         for name, path in sorted(pages.items(), reverse=True):
@@ -44,10 +47,21 @@ def write_pages(settings: Settings, load_id: str) -> ReportFiles:
         return files
 
 
+def place_of_load(settings: Settings, load_id: str) -> str | None:
+    """Where a load's page is: the local file, or the one below ``work_uri``; None where none is written."""
+    name = f"loads/{load_file(load_id)}"
+    if settings.report_dir and (settings.report_dir / name).is_file():
+        return str(settings.report_dir / name)
+    with s3_objects.open_client(settings) as client:
+        stored = s3_objects.exists(client, f"{_root(settings)}/{name}")
+    return f"{_root(settings)}/{name}" if stored else None
+
+
 def read_page(settings: Settings, name: str) -> bytes:
     """A page's HTML.
 
-    :param name: ``index.html`` or ``loads/….html``; nothing else is ever looked up.
+    :param name: ``index.html``, ``runs.html``, ``loads/….html`` or ``completion/…/report.html`` (``.json``);
+        nothing else is ever looked up.
     :raises NoSuchPageError: see there.
     """
     if not _PAGE.fullmatch(name) or ".." in name:

@@ -36,13 +36,19 @@ Drawings = dict[str, Markup]
 
 
 def render(
-    report: Report, *, load: Mapping[str, Any] | None, links: Mapping[str, str], written: datetime
+    report: Report,
+    *,
+    load: Mapping[str, Any] | None,
+    links: Mapping[str, str],
+    beside: str | None,
+    written: datetime,
 ) -> str:
     """The whole page as text.
 
     :param report: the figures, of all loads or of one.
     :param load: that load's row of `loads`, or None for all.
     :param links: address of each load's page, where there is one.
+    :param beside: address of the load's completion report, or of the list of runs; None where there is none.
     :param written: when the page was made.
     """
     css = resources.files(__package__).joinpath("templates", "page.css").read_text(encoding="utf-8")
@@ -59,6 +65,7 @@ def render(
         "categories": _categories(report, over_time=load is None),
         "loads": [dict(row) | {"href": links.get(row["load_id"])} for row in report.loads[:MOST_LOADS]],
         "most_failures": MOST_FAILURES,
+        "beside": beside,
         "written": written,
     }
     if load:

@@ -42,6 +42,7 @@ def write_report(
     *,
     load_id: str | None = None,
     stored: Collection[str] = (),
+    in_a_run: bool = False,
     wait_seconds: float = DEFAULT_WAIT_SECONDS,
     now: datetime | None = None,
 ) -> ReportFiles:
@@ -52,6 +53,7 @@ def write_report(
     :param warehouse: the DuckDB file.
     :param folder: where the pages go; made if need be.
     :param stored: names of loads' pages that lie elsewhere and will stand beside the index.
+    :param in_a_run: the run's completion report and the list of runs will stand beside them.
     :param wait_seconds: how long to wait while another process writes to the warehouse.
     :param now: the time that the pages name; the present by default.
     :raises WarehouseError: the warehouse cannot be read, or has no such load.
@@ -63,14 +65,17 @@ def write_report(
     load_page = None
     if load_id is not None and of_load is not None:
         load_page = folder / "loads" / load_file(load_id)
-        _write(load_page, render(of_load, load=of_load.loads[0], links={}, written=written))
+        completion = f"completion/{load_id}/report.html"
+        beside = f"../{completion}" if in_a_run or (folder / completion).is_file() else None
+        _write(load_page, render(of_load, load=of_load.loads[0], links={}, beside=beside, written=written))
     links = {
         load["load_id"]: f"loads/{load_file(load['load_id'])}"
         for load in report.loads
         if load_file(load["load_id"]) in stored or (folder / "loads" / load_file(load["load_id"])).is_file()
     }
     index = folder / "index.html"
-    _write(index, render(report, load=None, links=links, written=written))
+    runs = "runs.html" if in_a_run or (folder / "runs.html").is_file() else None
+    _write(index, render(report, load=None, links=links, beside=runs, written=written))
     return ReportFiles(index=index, load=load_page)
 
 

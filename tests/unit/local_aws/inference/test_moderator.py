@@ -9,23 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import local_aws
 from local_aws.inference.decode import ImageLimits
 from local_aws.inference.errors import ImageRejected
 from local_aws.inference.moderator import MODEL_VERSION, Moderation, Moderator
 from moderation.reference.taxonomy import taxonomy
-from support import pictures
-
-DEMO = Path(local_aws.__file__).parent / "demo_images"
-ILLUSTRATIONS = sorted((DEMO / "illustrations").glob("*.png"))
-PHOTOS = sorted((DEMO / "photos").glob("*.jpg"))
-EXPECTED = {
-    "rifle": ("Weapons", "Violence"),
-    "handgun": ("Weapons", "Violence"),
-    "longsword": ("Weapons", "Violence"),
-    "wine": ("Alcoholic Beverages", "Alcohol"),
-    "wine-bottle": ("Alcoholic Beverages", "Alcohol"),
-}
+from support import demo, pictures
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +25,18 @@ def content_types(answer: Moderation) -> list[str]:
     return [kind.name for kind in answer.content_types]
 
 
-@pytest.mark.parametrize("path", [*ILLUSTRATIONS, *PHOTOS], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", demo.FILES, ids=lambda path: path.stem)
 def test_demo_images_get_the_labels_that_the_models_are_good_for(moderator: Moderator, path: Path) -> None:
     answer = moderator.moderate(path.read_bytes())
-    assert tuple(label.name for label in answer.labels) == EXPECTED.get(path.stem, ())
-    # child.jpg is the one known mistake; it is named in models/README.md
-    animated = path in ILLUSTRATIONS or path.stem == "child"
-    assert content_types(answer) == (["Animated"] if animated else [])
+    expected = demo.LABELS.get(path.stem)
+    assert [label.name for label in answer.labels] == ([expected[1], expected[0]] if expected else [])
+    if expected:
+        assert answer.labels[0].confidence == pytest.approx(expected[2], abs=2)
+    assert content_types(answer) == (["Animated"] if demo.is_animated(path) else [])
 
 
 def test_labels_come_child_first_with_every_ancestor_and_one_confidence(moderator: Moderator) -> None:
-    answer = moderator.moderate((DEMO / "illustrations/rifle.png").read_bytes(), min_confidence=0)
+    answer = moderator.moderate((demo.FOLDER / "illustrations/rifle.png").read_bytes(), min_confidence=0)
     names = [label.name for label in answer.labels]
     assert len(names) == len(set(names)) > 2
     for position, label in enumerate(answer.labels):
@@ -64,7 +53,7 @@ def test_labels_come_child_first_with_every_ancestor_and_one_confidence(moderato
 
 
 def test_confidences_are_float32_within_0_and_100(moderator: Moderator) -> None:
-    for path in (*ILLUSTRATIONS, *PHOTOS):
+    for path in demo.FILES:
         answer = moderator.moderate(path.read_bytes(), min_confidence=0)
         kinds = [kind.confidence for kind in answer.content_types]
         for confidence in [label.confidence for label in answer.labels] + kinds:
@@ -77,7 +66,7 @@ def test_confidences_are_float32_within_0_and_100(moderator: Moderator) -> None:
 def test_min_confidence_leaves_out_what_is_below_it_and_nothing_else(
     moderator: Moderator, least: float
 ) -> None:
-    data = (DEMO / "photos/wine.jpg").read_bytes()
+    data = (demo.FOLDER / "photos/wine.jpg").read_bytes()
     everything = moderator.moderate(data, min_confidence=0)
     answer = moderator.moderate(data, min_confidence=least)
     assert answer.labels == tuple(label for label in everything.labels if label.confidence >= least)
@@ -85,7 +74,7 @@ def test_min_confidence_leaves_out_what_is_below_it_and_nothing_else(
 
 
 def test_min_confidence_is_50_when_not_given(moderator: Moderator) -> None:
-    data = (DEMO / "photos/wine.jpg").read_bytes()
+    data = (demo.FOLDER / "photos/wine.jpg").read_bytes()
     assert moderator.moderate(data) == moderator.moderate(data, min_confidence=50)
 
 
@@ -100,7 +89,7 @@ def test_the_model_version_cannot_be_taken_for_rekognitions() -> None:
 
 
 def test_answers_are_the_same_whatever_other_threads_do(moderator: Moderator) -> None:
-    images = [path.read_bytes() for path in (*ILLUSTRATIONS, *PHOTOS)]
+    images = [path.read_bytes() for path in demo.FILES]
     alone = [moderator.moderate(data, min_confidence=0) for data in images]
     with ThreadPoolExecutor(6) as pool:
         crowd = list(pool.map(lambda data: moderator.moderate(data, min_confidence=0), images * 3))
@@ -109,7 +98,7 @@ def test_answers_are_the_same_whatever_other_threads_do(moderator: Moderator) ->
 
 def test_another_moderator_with_other_threads_answers_the_same(moderator: Moderator) -> None:
     other = Moderator(threads=1)
-    data = (DEMO / "illustrations/rifle.png").read_bytes()
+    data = (demo.FOLDER / "illustrations/rifle.png").read_bytes()
     assert other.moderate(data, min_confidence=0) == moderator.moderate(data, min_confidence=0)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from local_aws.stack import failures
 from local_aws.stack.layout import StackError
-from local_aws.stack.progress import STAGES, Progress, describe
+from local_aws.stack.progress import STAGES, Planned, Progress, describe
 from local_aws.stack.run import Request
 
 
@@ -23,13 +23,19 @@ def done(*tasks):
         ({"discover": ["success"], "plan": ["running"]}, "plan"),
         (done("discover", "plan") | {"approve": ["awaiting_input"]}, "approve"),
         (done("discover", "plan", "approve") | {"analyse": ["success", "running"]}, "analyse"),
-        (done("discover", "plan", "approve", "single_calls") | {"analyse": ["skipped"]}, "detect"),
+        (
+            done("discover", "plan", "approve", "single_calls")
+            | {"analyse": ["skipped"], "detect": ["running", "none"]},
+            "detect",
+        ),
+        # Whether there is anything for single calls is known when the instances of the task are.
+        (done(*STAGES[:5]), "single_calls"),
         (done(*STAGES[:6]) | {"publish": ["queued"]}, "publish"),
         (done(*STAGES[:6]) | {"analyse": ["skipped"], "publish": ["running"]}, "publish"),
     ],
 )
 def test_the_stage_shown_is_the_first_that_is_not_done(states, stage):
-    assert describe(states, [], None).startswith(f"{stage}:")
+    assert describe(states, [], Planned(1, 10, 10)).text.startswith(f"{stage}:")
 
 
 def test_images_done_of_all_are_summed_over_the_jobs():
@@ -38,27 +44,56 @@ def test_images_done_of_all_are_summed_over_the_jobs():
         {"done": 10, "total": 10, "status": "SUCCEEDED"},
     ]
 
-    text = describe(done("discover", "plan", "approve") | {"analyse": ["running"]}, jobs, 3)
+    states = done("discover", "plan", "approve") | {"analyse": ["running"]}
+    step = describe(states, jobs, Planned(jobs=3, by_jobs=26, by_calls=0))
 
-    assert text == "analyse: 13 of 20 images, 1 of 3 jobs finished"
+    assert step == ("analyse: 13 of 26 images, 1 of 3 jobs finished", 0.5)
 
 
-def test_single_calls_are_counted_where_there_are_no_jobs():
+def test_single_calls_are_counted_with_their_total():
     states = done("discover", "plan", "approve", "single_calls") | {"analyse": ["skipped"]}
 
-    assert describe(states | {"detect": ["running"]}, [], None, 1234) == (
-        "detect: 1,234 images answered, one call each"
+    assert describe(states | {"detect": ["running"]}, [], Planned(0, 0, 2468), 1234) == (
+        "detect: 1,234 of 2,468 images answered, one call each",
+        0.5,
     )
 
 
-def test_without_a_terminal_only_changes_are_printed():
+@pytest.mark.parametrize("planned", [None, Planned(0, 0, 0), Planned(2, 0, 0)])
+@pytest.mark.parametrize("stage", ["analyse", "detect"])
+def test_a_total_that_is_not_known_is_not_shown_as_none(planned, stage):
+    states = done(*STAGES[: STAGES.index(stage)]) | {stage: ["running"]}
+
+    step = describe(states, [], planned)
+
+    assert "of 0 " not in step.text
+    assert step.share is None
+
+
+def shown(*steps):
     stream = io.StringIO()
     progress = Progress(stream)
+    for step in steps:
+        progress.show(*step)
+    return [line.split("] ")[1] for line in stream.getvalue().splitlines()]
 
-    for text in ("plan: a", "plan: a", "plan: b"):
-        progress.show(text)
 
-    assert [line.split("] ")[1] for line in stream.getvalue().splitlines()] == ["plan: a", "plan: b"]
+def test_without_a_terminal_a_change_is_a_line():
+    assert shown(("plan: a",), ("plan: a",), ("plan: b",)) == ["plan: a", "plan: b"]
+
+
+def test_without_a_terminal_a_million_images_are_ten_lines_a_stage():
+    steps = [(f"analyse: {done} of 1000", done / 1000) for done in range(1001)]
+
+    assert shown(*steps) == [f"analyse: {tenth}00 of 1000".replace(" 000", " 0") for tenth in range(11)]
+
+
+def test_without_a_terminal_a_stage_that_was_waited_in_goes_on_with_a_line():
+    assert shown(("analyse: 3 of 10", 0.3), ("waiting: no answer",), ("analyse: 3 of 10", 0.3)) == [
+        "analyse: 3 of 10",
+        "waiting: no answer",
+        "analyse: 3 of 10",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +106,7 @@ def test_without_a_terminal_only_changes_are_printed():
         ({"IMAGES": "/nonexistent"}, "IMAGES=/nonexistent is not a folder"),
         ({"IMAGES": __file__}, "is not a folder"),
         ({"PERMANENT": "yes"}, "PERMANENT=yes is unknown; use 1 or 0"),
+        ({"PERMANENT": "1"}, "PERMANENT=1 goes with a load to do again: make run REDO=LOAD_ID PERMANENT=1"),
         ({"BACKEND": "both"}, "BACKEND=both is unknown; use auto, bulk, detect"),
     ],
 )

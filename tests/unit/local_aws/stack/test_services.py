@@ -8,6 +8,7 @@ from local_aws import ports, process
 from local_aws.stack.layout import Layout
 from local_aws.stack.registry import KEPT
 from local_aws.stack.services import Stack
+from support import demo
 
 
 @pytest.fixture
@@ -45,3 +46,17 @@ def test_when_all_have_died_ports_are_chosen_anew(stack, start):
     start("rekognition", {"endpoint": f"http://127.0.0.1:{ports.find_free()}"}).stop(grace=0.2)
 
     assert stack._port("REKOGNITION_PORT", part="rekognition") == int(stack._environ["REKOGNITION_PORT"])
+
+
+@pytest.mark.parametrize("named", [None, "s3://archive/nightly/"])
+def test_the_form_of_a_kept_stack_begins_with_images_that_are_there_or_with_what_was_named(tmp_path, named):
+    layout = Layout(tmp_path)
+    environ = {"MODERATION_SOURCE": named} if named else {}
+    stack = Stack(layout, owner=KEPT, environ=environ)
+    stack.aws_environment = lambda: {}  # of services that run
+
+    source = stack.airflow_environment(8080)["MODERATION_SOURCE"]
+
+    assert source == (named or str(layout.demo_images))
+    in_repository = demo.FOLDER.relative_to(demo.FOLDER.parents[2])
+    assert layout.demo_images == tmp_path / in_repository
