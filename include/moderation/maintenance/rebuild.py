@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFile
@@ -33,7 +32,7 @@ from moderation.publish.build import build_load, complete_records, load_row
 from moderation.publish.commit import published_since
 from moderation.schema import JOBS, LOADS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
-from moderation.storage import s3_objects
+from moderation.storage import parquet, s3_objects
 from moderation.storage.files import Storage, absolute, is_s3, local_path, spool
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.state import read_state
@@ -230,7 +229,7 @@ class _Rebuild:
     def _rows_of(self, uris: Sequence[str], copy: Path) -> Iterator[pa.RecordBatch]:
         for uri in uris:
             self.storage.copy_to(uri, copy)
-            with pq.ParquetFile(copy) as file:
+            with parquet.open_file(copy) as file:
                 yield from batches_between(file, ledger.COLUMNS, None)
             copy.unlink()
 
@@ -304,7 +303,7 @@ class _Rebuild:
         ordered = sorted(rows, key=lambda row: (row["published_at"], row["load_id"]))
         path = folder / f"{day}.parquet"
         content = pa.Table.from_pylist(ordered, physical_schema(LOADS))
-        pq.write_table(content, path, compression="zstd", store_schema=False)
+        parquet.write_table(content, path, compression="zstd", store_schema=False)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         name = f"{LOADS.name}/dt={day}/{compaction.PREFIX}{digest}-0.parquet"
         uri = f"{absolute(self.target.tables_uri)}/{name}"

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from moderation.plan.manifests import parse, verify
 from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError
 from moderation.settings import Settings
-from moderation.storage import s3_objects
+from moderation.storage import parquet, s3_objects
 from moderation.storage.row_file import rebatched
 from moderation.storage.state import read_state, seal
 
@@ -80,7 +80,7 @@ def open_inputs(plan: Plan, *, s3: Any) -> Iterator[pq.ParquetFile]:
     with tempfile.TemporaryFile() as copy:
         s3_objects.download(s3, plan.inputs_uri, copy)
         _check_inputs(plan, copy)
-        with pq.ParquetFile(copy) as file:
+        with parquet.open_file(copy) as file:
             yield file
 
 
@@ -124,7 +124,7 @@ def write_inputs(s3: Any, folder_uri: str, tables: Iterable[pa.Table]) -> tuple[
     """
     with tempfile.TemporaryFile() as file:
         options = {"compression": "zstd", "compression_level": 1}
-        with pq.ParquetWriter(file, INPUTS_SCHEMA, **options) as writer:
+        with parquet.Writer(file, INPUTS_SCHEMA, **options) as writer:
             for group in rebatched(tables, _ROW_GROUP_ROWS):
                 writer.write_table(group, row_group_size=_ROW_GROUP_ROWS)
         digest = _sha256(file)

@@ -23,7 +23,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
@@ -38,7 +37,7 @@ from moderation.publish.build import BuiltLoad, build_load, complete_records, lo
 from moderation.publish.strays import drop_strays, turn
 from moderation.reference.library_errors import named
 from moderation.settings import Settings
-from moderation.storage import scratch
+from moderation.storage import parquet, scratch
 from moderation.storage.files import Storage, absolute, spool
 from moderation.storage.lease import Lease, LeaseBusy, LeaseLost
 from moderation.storage.memory import give_back_freed_memory
@@ -355,7 +354,7 @@ class _Publisher:
         row["published_at"] = dt.datetime.now(dt.UTC)
         path = spool / "load.parquet"
         content = pa.Table.from_pylist([row], schema.physical_schema(schema.LOADS))
-        pq.write_table(content, path, compression="zstd", store_schema=False)
+        parquet.write_table(content, path, compression="zstd", store_schema=False)
         unique = uuid.uuid4().hex[:12]
         uri = self._uri(f"{schema.LOADS.name}/dt={self.plan.dt}/{self.plan.load_id}-{unique}.parquet")
         self.turn.renew()
