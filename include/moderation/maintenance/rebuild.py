@@ -36,6 +36,7 @@ from moderation.storage import parquet, s3_objects
 from moderation.storage.files import Storage, absolute, is_s3, local_path, spool
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.state import read_state
+from moderation.tables import checksums
 from moderation.tables.catalog import ensure_table, load_table, open_catalog, unknown_columns
 from moderation.tables.faults import TablesError, TablesUnavailableError
 from moderation.tables.published import load_named, loads_in, scan
@@ -182,8 +183,8 @@ class _Rebuild:
             )
             row = load_row(plan, built) | {"published_at": load.published_at}
             _prove(row, load.row)
-            for file in built.files:
-                self._place(file, present[file.table])
+            placed = [(self._place(file, present[file.table]), file.sha256) for file in built.files]
+            checksums.record(self.storage.s3_client, self.target, plan.load_id, placed)
         self.rows.append(row)
         reached(f"placed {plan.load_id}")
         return RebuiltLoad(
@@ -233,10 +234,10 @@ class _Rebuild:
                 yield from batches_between(file, ledger.COLUMNS, None)
             copy.unlink()
 
-    def _place(self, file: BuiltFile, present: set[str]) -> None:
+    def _place(self, file: BuiltFile, present: set[str]) -> str:
         """Put the file where the table will find it; one that readers may be reading is never overwritten."""
         uri = f"{absolute(self.target.tables_uri)}/{file.relative_path}"
-        if uri in present and not self._is_same(file, uri):
+        if uri in present and self._digest(uri) != file.sha256:
             stem, _, number = uri.rpartition("-")
             uri = f"{stem}-{file.sha256[:8]}-{number}"
         if uri not in present:
@@ -244,16 +245,22 @@ class _Rebuild:
         self.wanted[file.table].append(uri)
         if file.table == schema.IMAGES.name:
             self.images.setdefault(load_named(uri) or "", []).append(uri)
+        return uri
 
-    def _is_same(self, file: BuiltFile, uri: str) -> bool:
+    def _digest(self, uri: str) -> str | None:
+        """The file's SHA-256; None when it cannot be read."""
         digest = hashlib.sha256()
         try:
             with self.storage.open(uri) as stream:
                 while chunk := stream.read(1 << 20):
                     digest.update(chunk)
         except (OSError, s3_objects.S3Error):
-            return False
-        return digest.hexdigest() == file.sha256
+            return None
+        return digest.hexdigest()
+
+    def _record(self, uri: str, digest: str | None) -> None:
+        name = checksums.record_of(uri)
+        checksums.record(self.storage.s3_client, self.target, name, [(uri, digest)] if digest else [])
 
     def _switch(self, spec: TableSpec, load_ids: set[str]) -> None:
         """Make the built files the only ones of these loads, in one snapshot."""
@@ -285,6 +292,8 @@ class _Rebuild:
             files = data_files(table)
             there = loads_in(self.catalog).to_pylist()
             if all(_without_time(row) in map(_without_time, there) for row in self.rows):
+                for file in files:  # what they say has just been proven; an earlier release recorded nothing
+                    self._record(file.file_path, self._digest(file.file_path))
                 return
             rows = [row for row in there if row["load_id"] not in mine] + self.rows
             with spool(self.target, "loads") as folder:
@@ -304,10 +313,11 @@ class _Rebuild:
         path = folder / f"{day}.parquet"
         content = pa.Table.from_pylist(ordered, physical_schema(LOADS))
         parquet.write_table(content, path, compression="zstd", store_schema=False)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        name = f"{LOADS.name}/dt={day}/{compaction.PREFIX}{digest}-0.parquet"
+        digest = checksums.of_file(path)
+        name = f"{LOADS.name}/dt={day}/{compaction.PREFIX}{digest[:12]}-0.parquet"
         uri = f"{absolute(self.target.tables_uri)}/{name}"
         self.storage.put_file(path, uri)
+        self._record(uri, digest)
         return uri
 
 

@@ -78,7 +78,7 @@ class _CheckedFile:
     def __init__(self, owner: CheckedFiles, table: Table, file: DataFile) -> None:
         self._owner, self._table, self._uri = owner, table, file.file_path
         with self._kept():
-            self._stream: Any = table.io.new_input(file.file_path).open()
+            self._stream = _opened(table, file.file_path)
             self.size = self._stream.size()
             if self.size != file.file_size_in_bytes:
                 raise pa.ArrowInvalid(
@@ -101,3 +101,8 @@ class _CheckedFile:
         except (OSError, pa.ArrowException) as error:
             self._owner.keep(self._table, self._uri, error)
             raise
+
+
+def _opened(table: Table, uri: str) -> Any:
+    """The file as Arrow has it, which knows its size; pyiceberg's type promises less."""
+    return table.io.new_input(uri).open()

@@ -135,10 +135,14 @@ def file_fault(table: Table, uri: str, error: Exception) -> TablesError:
     """The error that stands for what opening or reading a published file raised."""
     if _is_replaced(table, uri):
         return TablesUnavailableError(f"{uri} was replaced while it was to be read; run again")
+    return _fault(error, uri, remedy_of(table))
+
+
+def remedy_of(table: Table) -> str:
+    """How a file of the table that is damaged or gone is made anew."""
     # A rebuild reads `loads` before it writes anything.
     is_of_loads = table.name()[-1] == LOADS.name
-    anew = _made_anew(table.catalog.properties.get("uri", "glue"))
-    return _fault(error, uri, anew if is_of_loads else _REBUILT.format("it"))
+    return _made_anew(table.catalog.properties.get("uri", "glue")) if is_of_loads else _REBUILT.format("it")
 
 
 def _is_replaced(table: Table, uri: str) -> bool:
