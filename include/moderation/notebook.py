@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow as pa
 from moderation.query import queries
 from moderation.query.answers import QueryError, ask, fence, resolve
 from moderation.settings import Settings
+from moderation.warehouses import missing
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
 __all__ = ["QueryError", "contents", "query"]
@@ -42,6 +44,8 @@ def query(
     :param until: only days up to this one.
     :param published: read the published files themselves, wherever ``MODERATION_TABLES_URI`` is.
     :param wait_seconds: how long to wait while a load writes, at most.
+    A warehouse that lacks published loads is warned of.
+
     :raises QueryError: the name means nothing, or the SQL is wrong.
     :raises moderation.errors.WarehouseError: the file is missing, busy or not readable.
     """
@@ -56,6 +60,9 @@ def query(
     with opened as connection:
         if not published:
             fence(connection)
+            told = missing.told(_file(warehouse), connection, command=Settings.from_env().command)
+            if told:
+                warnings.warn(told, stacklevel=2)
         names = [name for name, _ in tables(connection)]
         try:
             table = ask(connection, resolve(text, names), parameters).to_arrow_table()

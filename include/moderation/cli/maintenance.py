@@ -1,4 +1,4 @@
-"""``moderation publish``, ``load``, ``compact``, ``rebuild``, ``verify`` and ``files``; the work is in other rooms."""
+"""``moderation publish``, ``load``, ``compact``, ``rebuild``, ``verify``, ``files``; others do the work."""
 
 from __future__ import annotations
 

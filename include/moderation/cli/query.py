@@ -16,10 +16,12 @@ import duckdb
 
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE
+from moderation.cli.output import warn
 from moderation.query import queries
 from moderation.query.answers import QueryError, ask, export, fence, resolve
 from moderation.schema import TABLES
 from moderation.settings import MachineSettings, Settings
+from moderation.warehouses import missing
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
 DEFAULT_ROWS = 40
@@ -92,6 +94,7 @@ def _open(args: argparse.Namespace, settings: Settings) -> Iterator[duckdb.DuckD
         warehouse = args.warehouse or settings.warehouse_path
         with open_warehouse(warehouse, wait_seconds=args.wait, **shown) as connection:
             fence(connection)
+            warn(missing.told(warehouse, connection, command=settings.command))
             yield connection
 
 

@@ -1,7 +1,7 @@
 """Published files as DuckDB reads them, each part proven by its checksum before DuckDB sees it.
 
-DuckDB reads Parquet fast and checks no page. So it reads through this file system, which takes the checksum of
-each column chunk once, the first time that a byte of it is asked for: what a query does not touch costs
+DuckDB reads Parquet fast and checks no page. So it reads through this file system, which takes the checksum
+of each column chunk once, the first time that a byte of it is asked for: what a query does not touch costs
 nothing. A chunk is a few megabytes at most.
 """
 

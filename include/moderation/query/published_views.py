@@ -53,7 +53,7 @@ def open_published(
         quiet(connection)
         connection.register_filesystem(files)
         with open_catalog(settings) as catalog:
-            readable = _make_views(connection, catalog, settings, since, until, files)
+            readable = _make_views(connection, catalog, settings, since, until, files=files)
         connection.execute(labels_view())
         if load_id is not None:
             show_only(connection, settings.tables_uri, load_id=load_id)
@@ -105,6 +105,7 @@ def _make_views(
     settings: Settings,
     since: date | None,
     until: date | None,
+    *,
     files: CheckedFiles,
 ) -> list[str]:
     """Make the views; returns the files that they read, as DuckDB is told of them."""

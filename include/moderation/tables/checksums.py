@@ -1,4 +1,4 @@
-"""The SHA-256 of every published file, apart from files and catalog, so that one can be held against the other.
+"""The SHA-256 of every published file, apart from files and catalog, to hold the ones against the other.
 
 ::
 
@@ -51,7 +51,7 @@ def record(s3: Any, settings: Settings, name: str, files: Iterable[tuple[str, st
 
 
 def recorded(s3: Any, settings: Settings, name: str) -> dict[str, str]:
-    """The SHA-256 of the files of a record by their path below the tables' root; none when there is no record.
+    """The SHA-256 of the files of a record by their path below the tables' root; none without a record.
 
     :raises ChecksumsDamagedError: it is not what was written.
     """

@@ -70,6 +70,7 @@ class Report:
     :param histograms: by L1: (lower end of a step of five percent, labels).
     :param loads: rows of `loads`, newest first, as dictionaries.
     :param failed_jobs: rows of `jobs` that did not succeed, as dictionaries.
+    :param lacks: what of all that is published the figures do not hold, in one line; None for nothing.
     """
 
     step: str
@@ -81,6 +82,7 @@ class Report:
     backlog: int
     loads: tuple[dict[str, Any], ...]
     failed_jobs: tuple[dict[str, Any], ...]
+    lacks: str | None = None
 
     @property
     def moderated(self) -> int:
