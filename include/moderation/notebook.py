@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -16,6 +17,7 @@ from moderation.query import queries
 from moderation.query.answers import QueryError, ask, fence, resolve
 from moderation.settings import MachineSettings, Settings, surroundings
 from moderation.variables.local_stack import CHECKOUT, taken
+from moderation.warehouses import missing
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
 __all__ = ["QueryError", "contents", "query"]
@@ -34,7 +36,8 @@ def query(
 ) -> pd.DataFrame:
     """The answer as a data frame. The file is open only while the query runs. Times are UTC.
 
-    Days are ``datetime64``; DECIMAL columns, as the ready queries have for percents and dollars, floats.
+    Days are ``datetime64``; DECIMAL columns, as the ready queries have for percents and dollars, floats. A
+    warehouse that lacks published loads is warned of.
 
     :param text: SQL, the name of a ready query, or the name of a table.
     :param parameters: values for the question marks of SQL.
@@ -58,6 +61,9 @@ def query(
     with opened as connection:
         if not published:
             fence(connection)
+            told = missing.told(_file(warehouse), connection, command=Settings.from_env().command)
+            if told:
+                warnings.warn(told, stacklevel=2)
         names = [name for name, _ in tables(connection)]
         try:
             table = ask(connection, resolve(text, names), parameters).to_arrow_table()

@@ -43,7 +43,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when the same answers would give other rows or bytes; part of every file's name."""
 
 MODERATED = "moderated"

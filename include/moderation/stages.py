@@ -336,7 +336,9 @@ def load(
         )
     brought: set[str] = set()
     for warehouse in configured.configured(settings, connection_uri=connection_uri):
-        lacking = {row["load_id"] for row in published} if again else set(warehouse.lacks(published))
+        lacking = set(warehouse.lacks(published))
+        if again:
+            lacking = {row["load_id"] for row in published}
         wanted = lacking | ({load_id} if load_id else set())
         for row in published:
             if row["load_id"] in wanted:

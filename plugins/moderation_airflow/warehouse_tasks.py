@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,14 +58,16 @@ class RedshiftTarget:
 def redshift_load(
     load_id: Any, *, target: RedshiftTarget, group_id: str = "redshift", poll_interval: int = 5
 ) -> TaskGroup:
-    """Tasks that bring a published load into Redshift; any of them may be cleared and repeated.
+    """Tasks that bring a published load into Redshift, and what else it lacks; any may be cleared.
 
     `setup` makes missing tables, `statements` adds what a later release brought and writes the COPY
-    manifests, `merge` runs one transaction. The operators are not durable: a durable one that is cleared
-    finds its finished statement and sends nothing.
+    manifests, `merge` runs one transaction. `lacking` brings in, a transaction each, every other published
+    load that is not there: one that failed for good, or was published before Redshift was used. The
+    operators are not durable: a durable one that is cleared finds its finished statement and sends nothing.
     Two statements at once, after a lost worker, wait for each other and leave the same rows.
 
-    :param load_id: a load's id or a task's output; None skips the group.
+    :param load_id: a load's id or a task's output; with None, after a run with nothing new, only what is
+        lacking is brought in.
     """
     with TaskGroup(group_id, tooltip="Brings the load into Redshift in one transaction") as group:
         setup = RedshiftDataOperator(
@@ -92,7 +94,12 @@ def redshift_load(
             **target.login(),
             **target.connection(),
         )
-        chain(setup, built, merge)
+
+        @task(task_id="lacking", trigger_rule="none_failed")
+        def lacking() -> list[str]:
+            return _bring_in_lacking(target, poll_interval)
+
+        chain(setup, built, merge, lacking())
     return group
 
 
@@ -103,26 +110,59 @@ def _statements(load_id: str, target: RedshiftTarget) -> list[str]:
     from moderation.settings import Settings  # noqa: PLC0415
 
     hook = RedshiftDataHook(**target.connection())
+    _widen(hook, target)
+    day, copies = write_manifests(Settings.from_env(), load_id)
+    return target.sql.load(load_id, day, copies)
+
+
+def _bring_in_lacking(target: RedshiftTarget, poll_interval: int) -> list[str]:
+    """Bring in every published load that Redshift lacks, oldest first; returns their ids."""
+    from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook  # noqa: PLC0415 - as above
+
+    from moderation.settings import Settings  # noqa: PLC0415
+    from moderation.tables.published import read_loads  # noqa: PLC0415
+
+    hook = RedshiftDataHook(**target.connection())
+    settings = Settings.from_env()
+    there = {load_id for (load_id,) in _rows(hook, target, target.sql.held())}
+    wanted = [
+        load_id for load_id in read_loads(settings).column("load_id").to_pylist() if load_id not in there
+    ]
+    if wanted:
+        _widen(hook, target)
+    for load_id in wanted:
+        day, copies = write_manifests(settings, load_id)
+        statements = target.sql.load(load_id, day, copies)
+        hook.execute_query(sql=statements, poll_interval=poll_interval, **target.login())
+    return wanted
+
+
+def _widen(hook: Any, target: RedshiftTarget) -> None:
+    """Add what a later release brought to tables and view."""
     known = _known_columns(hook, target)
     missing, view = target.sql.add_columns(known), target.sql.view(known)
     for batch in (*(missing[start : start + MAX_BATCH] for start in range(0, len(missing), MAX_BATCH)), view):
         if batch:
             hook.execute_query(sql=batch, poll_interval=2, **target.login())
-    day, copies = write_manifests(Settings.from_env(), load_id)
-    return target.sql.load(load_id, day, copies)
 
 
 def _known_columns(hook: Any, target: RedshiftTarget) -> Mapping[str, set[str]]:
     """Columns by table as Redshift's catalog has them."""
-    query = hook.execute_query(sql=target.sql.known_columns(), poll_interval=2, **target.login())
     known: dict[str, set[str]] = {}
+    for table, column in _rows(hook, target, target.sql.known_columns()):
+        known.setdefault(table, set()).add(column)
+    return known
+
+
+def _rows(hook: Any, target: RedshiftTarget, sql: str) -> Iterator[list[str]]:
+    """The answer to a query whose columns are texts."""
+    query = hook.execute_query(sql=sql, poll_interval=2, **target.login())
     page: dict[str, Any] = {"NextToken": ""}
     while "NextToken" in page:
         token = {"NextToken": page["NextToken"]} if page["NextToken"] else {}
         page = hook.conn.get_statement_result(Id=query.statement_id, **token)
-        for table, column in page["Records"]:
-            known.setdefault(table["stringValue"], set()).add(column["stringValue"])
-    return known
+        for row in page["Records"]:
+            yield [cell["stringValue"] for cell in row]
 
 
 def athena_setup(

@@ -99,6 +99,16 @@ def test_a_run_without_a_load_skips_redshift(redshift, settings):
     assert state(dag_run, "redshift.merge") == "skipped"
 
 
+@pytest.mark.parametrize("with_a_load", [True, False], ids=["a load", "nothing new"])
+def test_a_run_brings_in_whatever_else_redshift_lacks(
+    settings, redshift, s3_client, postgres_uri, with_a_load
+):
+    load_ids = [published_loads.publish_plain(settings, s3_client, f"run-{n}", images=2) for n in range(3)]
+    _, dag_run = run(load_ids[2] if with_a_load else None)
+    assert state(dag_run, "redshift.lacking") == "success"
+    assert (count(postgres_uri, "images"), count(postgres_uri, "loads")) == (6, 3)
+
+
 def moderated_images_asset() -> str:
     (outlet,) = moderation_runs.read_dag().get_task("publish").outlets
     return str(outlet.name)

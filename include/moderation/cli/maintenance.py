@@ -1,4 +1,4 @@
-"""``moderation publish``, ``load``, ``compact``, ``rebuild`` and ``files``; the work is in other rooms."""
+"""``moderation publish``, ``load``, ``compact``, ``rebuild``, ``verify``, ``files``; others do the work."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from moderation.cli import arguments
-from moderation.cli.boundary import DONE
-from moderation.cli.output import print_json
+from moderation.cli.boundary import DONE, SOMETHING_FAILED
+from moderation.cli.output import one_line, print_json
 from moderation.schema import TABLES
 from moderation.settings import Settings
 
@@ -52,6 +52,9 @@ def add_parsers(commands: Any) -> None:
     rebuild.add_argument("--into", metavar="TABLES_URI", help="other tables; default: in place")
     rebuild.add_argument("--catalog", metavar="URI", help="catalog of the other tables")
     rebuild.set_defaults(run=_rebuild)
+    verify = commands.add_parser("verify", help="hold the published files against their SHA-256")
+    verify.add_argument("--load", metavar="LOAD_ID", help="only files with rows of this load")
+    verify.set_defaults(run=_verify)
     files = commands.add_parser("files", help="list the Parquet files that hold a table's published rows")
     files.add_argument("table", choices=list(TABLES))
     files.add_argument(
@@ -59,7 +62,7 @@ def add_parsers(commands: Any) -> None:
     )
     files.add_argument("--until", type=arguments.day, metavar="DAY", help="only days up to this one")
     files.set_defaults(run=_files)
-    for parser in (publish, load, compact, rebuild, files):
+    for parser in (publish, load, compact, rebuild, verify, files):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -148,6 +151,27 @@ def _rebuild(settings: Settings, args: argparse.Namespace) -> int:
     place = target or settings
     sys.stdout.write(f"{len(done):,} loads in {place.tables_uri}\n")
     return DONE
+
+
+def _verify(settings: Settings, args: argparse.Namespace) -> int:
+    from moderation.maintenance.verify import verify  # noqa: PLC0415 - as above
+
+    found = verify(settings, load_id=args.load)
+    code = SOMETHING_FAILED if found.damaged else DONE
+    if args.json:
+        print_json(asdict(found))
+        return code
+    sys.stdout.write(
+        f"{found.files:,} files ({found.bytes:,} bytes) have the SHA-256 they were published with\n"
+    )
+    if found.not_recorded:
+        sys.stdout.write(
+            f"{found.not_recorded:,} files of an earlier release have none on record; they can be read\n"
+        )
+    if found.damaged:
+        sys.stdout.write(f"{len(found.damaged):,} files are damaged or missing:\n")
+        sys.stdout.writelines(f"  {one_line(text)}\n" for text in found.damaged)
+    return code
 
 
 def _files(settings: Settings, args: argparse.Namespace) -> int:

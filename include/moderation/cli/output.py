@@ -15,6 +15,12 @@ def one_line(text: str) -> str:
     return "".join(_written_out(character) for character in folded)
 
 
+def warn(text: str | None) -> None:
+    """Say something beside the answer, on stderr in one line; nothing for None."""
+    if text:
+        sys.stderr.write(f"{one_line(text)}\n")
+
+
 def show(content: object, lines: Iterable[tuple[str, Any]], *, as_json: bool) -> None:
     """Print a result.
 

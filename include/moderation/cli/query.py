@@ -15,6 +15,7 @@ import duckdb
 
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE
+from moderation.cli.output import warn
 from moderation.query import queries
 from moderation.query.answers import QueryError, ask, fence, resolve
 from moderation.query.formats import Format, export, write, write_for_terminal
@@ -22,6 +23,7 @@ from moderation.query.text_table import visible
 from moderation.schema import TABLES
 from moderation.settings import MachineSettings, Settings
 from moderation.storage import scratch
+from moderation.warehouses import missing
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
 DEFAULT_ROWS = 40
@@ -112,6 +114,7 @@ def _open(args: argparse.Namespace, settings: Settings) -> Iterator[duckdb.DuckD
         warehouse = args.warehouse or settings.warehouse_path
         with open_warehouse(warehouse, wait_seconds=args.wait, **shown) as connection:
             fence(connection)
+            warn(missing.told(warehouse, connection, command=settings.command))
             yield connection
 
 

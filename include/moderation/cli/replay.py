@@ -12,10 +12,12 @@ import duckdb
 from moderation import schema
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE
+from moderation.cli.output import warn
 from moderation.policy.rules import DECISIONS, Policy, read_policy
 from moderation.query.formats import export
 from moderation.query.replay import history_sql, replay
 from moderation.settings import Settings
+from moderation.warehouses import missing
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse
 
 
@@ -45,6 +47,7 @@ def _run(settings: Settings, args: argparse.Namespace) -> int:
     policy = read_policy(args.policy) if args.policy else None
     warehouse = args.warehouse or settings.warehouse_path
     with open_warehouse(warehouse, wait_seconds=args.wait, load_id=args.load) as connection:
+        warn(missing.told(warehouse, connection, command=settings.command))
         found = replay(connection, min_confidence=args.min_confidence, policy=policy)
         _show(connection, policy, args.min_confidence)
         if args.output is not None:

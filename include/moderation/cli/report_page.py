@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moderation.cli.boundary import DONE
+from moderation.cli.output import warn
 from moderation.report.page.write import write_report
 from moderation.settings import Settings
 
@@ -30,6 +31,8 @@ def add_parsers(commands: Any) -> None:
 
 def _run(settings: Settings, args: argparse.Namespace) -> int:
     folder = args.folder or settings.report_dir or Path("var/report")
-    files = write_report(args.warehouse or settings.warehouse_path, folder, load_id=args.load)
+    warehouse = args.warehouse or settings.warehouse_path
+    files = write_report(warehouse, folder, load_id=args.load, command=settings.command)
+    warn(files.lacks)
     sys.stdout.write(f"{files.index}\n" + (f"{files.load}\n" if files.load else ""))
     return DONE

@@ -32,6 +32,7 @@ from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage import lease, s3_objects
 from moderation.storage.files import Storage, absolute, spool
+from moderation.tables import checksums
 from moderation.tables.catalog import load_table, open_catalog, unknown_columns
 from moderation.tables.faults import TablesUnavailableError, open_parquet
 from moderation.tables.published import in_types, load_named, loads_in
@@ -155,6 +156,7 @@ class _Compactor:
             self.settings, self.spec, self.catalog, self.storage, before=datetime.now(UTC) - orphan_age
         ):
             self.storage.delete(uri)
+            checksums.forget(self.storage.s3_client, self.settings, uri)
             removed += 1
             reached(f"removed {self.spec.name}")
         done = CompactedTable(
@@ -213,6 +215,8 @@ class _Compactor:
             reached(f"written {self.spec.name}")
             uri = f"{absolute(self.settings.tables_uri)}/{written.relative_path}"
             self.storage.put_file(written.path, uri)
+            name = checksums.record_of(uri)
+            checksums.record(self.storage.s3_client, self.settings, name, [(uri, written.sha256)])
             reached(f"uploaded {self.spec.name}")
         return _Merge(tuple(files), uri, written.rows, written.bytes)
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFile
@@ -34,10 +33,11 @@ from moderation.publish.build import build_load, complete_records, load_row
 from moderation.publish.commit import published_since
 from moderation.schema import JOBS, LOADS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
-from moderation.storage import s3_objects
+from moderation.storage import parquet, s3_objects
 from moderation.storage.files import Storage, absolute, is_s3, local_path, spool
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.state import read_state
+from moderation.tables import checksums
 from moderation.tables.catalog import ensure_table, load_table, open_catalog, unknown_columns
 from moderation.tables.faults import TablesError, TablesUnavailableError
 from moderation.tables.published import load_named, loads_in, scan
@@ -187,8 +187,8 @@ class _Rebuild:
             )
             row = load_row(plan, built) | {"published_at": load.published_at}
             _prove(row, load.row)
-            for file in built.files:
-                self._place(file, present[file.table])
+            placed = [(self._place(file, present[file.table]), file.sha256) for file in built.files]
+            checksums.record(self.storage.s3_client, self.target, plan.load_id, placed)
         self.rows.append(row)
         reached(f"placed {plan.load_id}")
         return RebuiltLoad(
@@ -234,14 +234,14 @@ class _Rebuild:
     def _rows_of(self, uris: Sequence[str], copy: Path) -> Iterator[pa.RecordBatch]:
         for uri in uris:
             self.storage.copy_to(uri, copy)
-            with pq.ParquetFile(copy) as file:
+            with parquet.open_file(copy) as file:
                 yield from batches_between(file, ledger.COLUMNS, None)
             copy.unlink()
 
-    def _place(self, file: BuiltFile, present: set[str]) -> None:
+    def _place(self, file: BuiltFile, present: set[str]) -> str:
         """Put the file where the table will find it; one that readers may be reading is never overwritten."""
         uri = f"{absolute(self.target.tables_uri)}/{file.relative_path}"
-        if uri in present and not self._is_same(file, uri):
+        if uri in present and self._digest(uri) != file.sha256:
             stem, _, number = uri.rpartition("-")
             uri = f"{stem}-{file.sha256[:8]}-{number}"
         if uri not in present:
@@ -249,16 +249,22 @@ class _Rebuild:
         self.wanted[file.table].append(uri)
         if file.table == schema.IMAGES.name:
             self.images.setdefault(load_named(uri) or "", []).append(uri)
+        return uri
 
-    def _is_same(self, file: BuiltFile, uri: str) -> bool:
+    def _digest(self, uri: str) -> str | None:
+        """The file's SHA-256; None when it cannot be read."""
         digest = hashlib.sha256()
         try:
             with self.storage.open(uri) as stream:
                 while chunk := stream.read(1 << 20):
                     digest.update(chunk)
         except (OSError, s3_objects.S3Error):
-            return False
-        return digest.hexdigest() == file.sha256
+            return None
+        return digest.hexdigest()
+
+    def _record(self, uri: str, digest: str | None) -> None:
+        name = checksums.record_of(uri)
+        checksums.record(self.storage.s3_client, self.target, name, [(uri, digest)] if digest else [])
 
     def _switch(self, spec: TableSpec, load_ids: set[str]) -> None:
         """Make the built files the only ones of these loads, in one snapshot."""
@@ -290,6 +296,8 @@ class _Rebuild:
             files = data_files(table)
             there = loads_in(self.catalog).to_pylist()
             if all(_without_time(row) in map(_without_time, there) for row in self.rows):
+                for file in files:  # what they say has just been proven; an earlier release recorded nothing
+                    self._record(file.file_path, self._digest(file.file_path))
                 return
             rows = [row for row in there if row["load_id"] not in mine] + self.rows
             with spool(self.target, "loads") as folder:
@@ -308,11 +316,12 @@ class _Rebuild:
         ordered = sorted(rows, key=lambda row: (row["published_at"], row["load_id"]))
         path = folder / f"{day}.parquet"
         content = pa.Table.from_pylist(ordered, physical_schema(LOADS))
-        pq.write_table(content, path, compression="zstd", store_schema=False)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        name = f"{LOADS.name}/dt={day}/{compaction.PREFIX}{digest}-0.parquet"
+        parquet.write_table(content, path, compression="zstd", store_schema=False)
+        digest = checksums.of_file(path)
+        name = f"{LOADS.name}/dt={day}/{compaction.PREFIX}{digest[:12]}-0.parquet"
         uri = f"{absolute(self.target.tables_uri)}/{name}"
         self.storage.put_file(path, uri)
+        self._record(uri, digest)
         return uri
 
 

@@ -21,7 +21,7 @@ from moderation.plan import ledger
 from moderation.plan.ledger import Question
 from moderation.plan.plan import Plan, PlanError
 from moderation.settings import Settings
-from moderation.storage import s3_objects
+from moderation.storage import parquet, s3_objects
 from moderation.storage.state import parse_state, seal
 from moderation.tables.source_ref_ranges import batches_between, range_of
 
@@ -161,7 +161,7 @@ def _parse(stored: s3_objects.StoredObject, uri: str, settings: Settings) -> Cla
 def _inputs(s3: Any, uri: str) -> Iterator[pq.ParquetFile]:
     with tempfile.TemporaryFile() as file:
         s3_objects.download(s3, uri, file)
-        with pq.ParquetFile(file) as inputs:
+        with parquet.open_file(file) as inputs:
             yield inputs
 
 

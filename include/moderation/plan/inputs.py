@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from moderation.plan.plan import INPUTS_SCHEMA, PlanError
+from moderation.storage import parquet
 from moderation.storage.row_file import RowFile
 
 _BATCH_ROWS = 32_768
@@ -52,9 +53,9 @@ def iter_manifests(path: Path, *, manifests: int, where: str) -> Iterator[tuple[
     :raises PlanError: the file is no list of inputs, or not in the order of manifest and line.
     """
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with parquet.open_file(path) as file:
             yield from _grouped(file, manifests, where)
-    except pa.ArrowInvalid as error:
+    except (OSError, pa.ArrowException) as error:
         raise PlanError(f"{where} is damaged ({error}); plan the run again") from error
 
 

@@ -11,11 +11,11 @@ from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from moderation.reference import error_codes
 from moderation.schema import MODERATED
 from moderation.settings import Settings
+from moderation.storage import parquet
 from moderation.tables.source_ref_ranges import batches_between, range_of
 
 COLUMNS = ("source_ref", "etag", "status", "error_code", "model_version", "adapter", "min_confidence")
@@ -145,7 +145,7 @@ def about_inputs(published: Iterable[pa.RecordBatch], inputs: Path) -> pa.Table 
     :param inputs: a local copy of the plan's inputs.
     """
     found = []
-    with pq.ParquetFile(inputs) as file:
+    with parquet.open_file(inputs) as file:
         for batch in published:
             rows = pa.Table.from_batches([batch])
             theirs = keys(rows)

@@ -29,7 +29,7 @@ from moderation.plan.manifests import parse, verify
 from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError
 from moderation.settings import Settings
 from moderation.sources.listing import LEFT_OUT
-from moderation.storage import s3_objects
+from moderation.storage import parquet, s3_objects
 from moderation.storage.row_file import rebatched
 from moderation.storage.state import read_state, seal
 
@@ -82,7 +82,7 @@ def open_inputs(plan: Plan, *, s3: Any) -> Iterator[pq.ParquetFile]:
     with tempfile.TemporaryFile() as copy:
         s3_objects.download(s3, plan.inputs_uri, copy)
         _check_inputs(plan, copy)
-        with pq.ParquetFile(copy) as file:
+        with parquet.open_file(copy) as file:
             yield file
 
 
@@ -147,16 +147,16 @@ def open_left_out(plan: Plan, *, s3: Any) -> Iterator[Iterator[pa.RecordBatch]]:
     with tempfile.TemporaryFile() as copy:
         s3_objects.download(s3, plan.left_out_uri, copy)
         try:
-            with pq.ParquetFile(copy) as file:
+            with parquet.open_file(copy) as file:
                 yield file.iter_batches(_ROW_GROUP_ROWS, columns=LEFT_OUT.names)
-        except pa.ArrowException as error:
+        except (OSError, pa.ArrowException) as error:
             raise PlanError(f"{plan.left_out_uri} is damaged ({error}); plan the run again") from error
 
 
 def _write_rows(s3: Any, uri: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> tuple[str, str]:
     with tempfile.TemporaryFile() as file:
         options = {"compression": "zstd", "compression_level": 1}
-        with pq.ParquetWriter(file, schema, **options) as writer:
+        with parquet.Writer(file, schema, **options) as writer:
             for group in rebatched(tables, _ROW_GROUP_ROWS):
                 writer.write_table(group, row_group_size=_ROW_GROUP_ROWS)
         digest = _sha256(file)

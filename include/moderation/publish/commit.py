@@ -17,13 +17,12 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
@@ -38,11 +37,12 @@ from moderation.publish.build import BuiltLoad, build_load, complete_records, lo
 from moderation.publish.strays import drop_strays, turn
 from moderation.reference.library_errors import named
 from moderation.settings import Settings
-from moderation.storage import scratch
+from moderation.storage import parquet, scratch
 from moderation.storage.files import Storage, absolute, spool
 from moderation.storage.lease import Lease, LeaseBusy, LeaseLost
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.s3_objects import S3Error
+from moderation.tables import checksums
 from moderation.tables.catalog import ensure_tables, load_table, open_catalog
 from moderation.tables.faults import TablesError
 from moderation.tables.published import files_named, loads_in, row_of, scan
@@ -161,6 +161,7 @@ class _Publisher:
     stop_on_mismatch: bool
     tolerated: float
     turn: Lease
+    digests: list[tuple[str, str]] = field(default_factory=list)
 
     def run(self, spool_dir: Path | None) -> PublishedLoad:
         name = self.plan.load_id
@@ -202,6 +203,7 @@ class _Publisher:
         self._upload(built.files)
         self._add_files(tables, built)
         row = load_row(self.plan, built)
+        self.digests = [(self._uri(file.relative_path), file.sha256) for file in built.files]
 
         def is_overtaken(loads: pa.Table) -> bool:
             if row_of(loads, self.plan.load_id):
@@ -355,12 +357,14 @@ class _Publisher:
         row["published_at"] = dt.datetime.now(dt.UTC)
         path = spool / "load.parquet"
         content = pa.Table.from_pylist([row], schema.physical_schema(schema.LOADS))
-        pq.write_table(content, path, compression="zstd", store_schema=False)
+        parquet.write_table(content, path, compression="zstd", store_schema=False)
         unique = uuid.uuid4().hex[:12]
         uri = self._uri(f"{schema.LOADS.name}/dt={self.plan.dt}/{self.plan.load_id}-{unique}.parquet")
         self.turn.renew()
         self.storage.put_file(path, uri)
         reached("uploaded loads")
+        written = [*self.digests, (uri, checksums.of_file(path))]
+        checksums.record(self.storage.s3_client, self.settings, self.plan.load_id, written)
         try:
             table.add_files([uri], {"load_id": self.plan.load_id}, check_duplicate_files=False)
         except CommitFailedException:

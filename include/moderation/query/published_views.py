@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from moderation.errors import WarehouseMissingError
 from moderation.query.answers import fence
+from moderation.query.checked_files import CheckedFiles
 from moderation.schema import TABLES, TableSpec
 from moderation.settings import Settings
-from moderation.storage.files import absolute, is_s3, local_path
+from moderation.storage.files import absolute
 from moderation.tables.catalog import load_table, open_catalog
-from moderation.tables.faults import TablesDamagedError, planned_files
+from moderation.tables.faults import planned_files
 from moderation.tables.published import known_load_ids, load_named
 from moderation.warehouses.duckdb import TYPES, labels_view
 from moderation.warehouses.reading import days_condition, quiet, show_only
@@ -47,23 +48,21 @@ def open_published(
     :raises TablesError: the tables cannot be read.
     """
     connection = duckdb.connect()
+    files = CheckedFiles()
     try:
         quiet(connection)
-        if is_s3(settings.tables_uri):
-            connection.register_filesystem(_s3_files())
-        try:
-            with open_catalog(settings) as catalog:
-                readable = _make_views(connection, catalog, settings, since, until)
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            raise TablesDamagedError(
-                f"the published files cannot be read: {str(error).strip().partition(chr(10))[0]}; if one is "
-                "missing or damaged, `moderation rebuild` makes it anew from the kept answers"
-            ) from error
+        connection.register_filesystem(files)
+        with open_catalog(settings) as catalog:
+            readable = _make_views(connection, catalog, settings, since, until, files=files)
         connection.execute(labels_view())
         if load_id is not None:
             show_only(connection, settings.tables_uri, load_id=load_id)
         fence(connection, readable=readable)
         yield connection
+    except Exception as error:
+        if fault := files.fault():
+            raise fault from error
+        raise
     finally:
         connection.close()
 
@@ -75,12 +74,13 @@ def published_files(
 
     :raises WarehouseMissingError: nothing was published yet.
     """
-    return {name: uris for name, (_, uris) in _snapshots(catalog, since, until).items()}
+    snapshots = _snapshots(catalog, since, until)
+    return {name: [file.file_path for file in files] for name, (_, files) in snapshots.items()}
 
 
 def _snapshots(
     catalog: Catalog, since: date | None, until: date | None
-) -> dict[str, tuple[Table | None, list[str]]]:
+) -> dict[str, tuple[Table | None, list[DataFile]]]:
     """Each table as it is now, and its files of committed loads."""
     # `loads` first, the data afterwards: whatever load is known had all its files added before.
     where = days_condition(since, until) or None
@@ -91,11 +91,12 @@ def _snapshots(
     return {name: (table, _files(table, known, where)) for name, table in tables.items()}
 
 
-def _files(table: Table | None, known: set[str], where: str | None) -> list[str]:
+def _files(table: Table | None, known: set[str], where: str | None) -> list[DataFile]:
     if table is None or table.current_snapshot() is None:
         return []
-    uris = [task.file.file_path for task in planned_files(table, where)]
-    return sorted(uri for uri in uris if load_named(uri) is None or load_named(uri) in known)
+    found = [task.file for task in planned_files(table, where)]
+    found = [file for file in found if load_named(file.file_path) in {None, *known}]
+    return sorted(found, key=lambda file: file.file_path)
 
 
 def _make_views(
@@ -104,18 +105,20 @@ def _make_views(
     settings: Settings,
     since: date | None,
     until: date | None,
+    *,
+    files: CheckedFiles,
 ) -> list[str]:
     """Make the views; returns the files that they read, as DuckDB is told of them."""
     where = days_condition(since, until)
     readable: list[str] = []
-    for name, (table, uris) in _snapshots(catalog, since, until).items():
+    for name, (table, found) in _snapshots(catalog, since, until).items():
         spec = TABLES[name]
         # An earlier release's files lack columns, whether or not a publish of this one has widened the table.
         widened = table is not None and (
             len(table.schemas()) > 1 or not set(spec.schema.names) <= {*table.schema().column_names}
         )
         told = not widened and not _is_named_above(spec, settings.tables_uri)
-        paths = [_path(uri) for uri in uris]
+        paths = [files.add(table, file) for file in found] if table is not None else []
         readable += paths
         source = _source(spec, paths, columns_in_folders=told)
         connection.execute(
@@ -158,16 +161,5 @@ def _type(spec: TableSpec, name: str) -> str:
     return TYPES[kind]
 
 
-def _path(uri: str) -> str:
-    return uri if is_s3(uri) else str(local_path(uri))
-
-
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def _s3_files() -> Any:
-    """S3 for DuckDB, whose own client is not on PyPI; it reads the same environment as boto3."""
-    import s3fs  # noqa: PLC0415 - slow, and needed for tables in S3 only
-
-    return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)

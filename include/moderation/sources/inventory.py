@@ -129,12 +129,12 @@ def _verify(file: IO[bytes], uri: str, expected: str | None) -> None:
 
 def _parquet_rows(file: IO[bytes], uri: str) -> Iterator[dict[str, Any]]:
     try:
-        parquet = pq.ParquetFile(file)
+        parquet = pq.ParquetFile(file, page_checksum_verification=True)
         wanted = {"bucket", "key", "size", "last_modified_date", "e_tag", "is_latest", "is_delete_marker"}
         columns = [name for name in parquet.schema_arrow.names if name in wanted]
         for batch in parquet.iter_batches(BATCH_ROWS, columns=columns):
             yield from batch.to_pylist()
-    except pa.ArrowException as error:
+    except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{uri} is no readable Parquet file: {error}; run the inventory again") from error
 
 

@@ -3,5 +3,6 @@
 ``s3_objects`` (objects of a bucket), ``files`` (tables' files, in S3 or on a disk), ``whole_file`` (local
 files that are seen whole or not at all), ``state`` (small files that a run goes by, sealed with a checksum),
 ``lease`` (one holder at a time), ``scratch`` (folders that a killed process leaves and the next one removes),
-``row_file`` (rows on the local disk), ``memory`` (how a process that works through all rows manages it).
+``row_file`` (rows on the local disk), ``parquet`` (files of which no bit changes unnoticed),
+``memory`` (how a process that works through all rows manages it).
 """

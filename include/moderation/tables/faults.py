@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLA
 from moderation.errors import ModerationError, NeedsAPersonError, TransientError, kin
 from moderation.reference.library_errors import is_disk_full, named
 from moderation.schema import LOADS
+from moderation.storage import parquet
 
 
 class TablesError(ModerationError):
@@ -119,17 +120,29 @@ def open_parquet(table: Table, uri: str, *, pre_buffer: bool = False) -> Iterato
     :raises TablesError: it is missing, damaged, or cannot be reached.
     """
     try:
-        with table.io.new_input(uri).open() as stream, pq.ParquetFile(stream, pre_buffer=pre_buffer) as file:
+        with (
+            table.io.new_input(uri).open() as stream,
+            parquet.open_file(stream, pre_buffer=pre_buffer) as file,
+        ):
             yield file
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         if is_disk_full(error):  # of what is written meanwhile
             raise
-        if _is_replaced(table, uri):
-            raise TablesUnavailableError(f"{uri} was replaced while it was to be read; run again") from error
-        # A rebuild reads `loads` before it writes anything.
-        is_of_loads = table.name()[-1] == LOADS.name
-        anew = _made_anew(table.catalog.properties.get("uri", "glue"))
-        raise _fault(error, uri, anew if is_of_loads else _REBUILT.format("it")) from error
+        raise file_fault(table, uri, error) from error
+
+
+def file_fault(table: Table, uri: str, error: Exception) -> TablesError:
+    """The error that stands for what opening or reading a published file raised."""
+    if _is_replaced(table, uri):
+        return TablesUnavailableError(f"{uri} was replaced while it was to be read; run again")
+    return _fault(error, uri, remedy_of(table))
+
+
+def remedy_of(table: Table) -> str:
+    """How a file of the table that is damaged or gone is made anew."""
+    # A rebuild reads `loads` before it writes anything.
+    is_of_loads = table.name()[-1] == LOADS.name
+    return _made_anew(table.catalog.properties.get("uri", "glue")) if is_of_loads else _REBUILT.format("it")
 
 
 def _is_replaced(table: Table, uri: str) -> bool:

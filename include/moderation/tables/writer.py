@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from moderation.schema import TABLES, TableSpec, physical_schema
+from moderation.storage import parquet
 from moderation.tables.row_buffer import RowBuffer
 
 ROW_GROUP_ROWS = 125_000
@@ -178,7 +178,7 @@ class _PartitionWriter:
         self._folder = folder
         self._stem = stem
         self.waiting = RowBuffer(spool / f"{folder}/{stem}.waiting")
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: parquet.Writer | None = None
         self._file_rows = 0
         self._finished: list[tuple[str, int]] = []
 
@@ -236,12 +236,12 @@ class _PartitionWriter:
             except OSError:  # the disk is full, and the failure that led here says so already
                 return
 
-    def _open_file(self) -> pq.ParquetWriter:
+    def _open_file(self) -> parquet.Writer:
         relative_path = f"{self._folder}/{self._stem}-{len(self._finished)}.parquet"
         path = self._spool / relative_path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._finished.append((relative_path, 0))
-        return pq.ParquetWriter(
+        return parquet.Writer(
             path,
             self._schema,
             compression="zstd",

@@ -2,5 +2,6 @@
 
 ``configured`` (those of the settings), ``base`` (what each can do), ``duckdb``, ``folder``, ``postgres``,
 ``redshift``, ``redshift_fit`` and ``athena`` (one each), ``load_files`` (a load's files) and ``sql``
-(quoting) for all of them, ``reading`` (the DuckDB file beside a pipeline that writes it).
+(quoting) for all of them, ``reading`` (the DuckDB file beside a pipeline that writes it), ``missing`` (what
+it lacks).
 """

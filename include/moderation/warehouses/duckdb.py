@@ -23,10 +23,11 @@ from moderation.errors import (
 )
 from moderation.policy import sql
 from moderation.reference.library_errors import is_disk_full
-from moderation.schema import IMAGES, LABELS, LOADS, TABLES, TableSpec, physical_schema
+from moderation.schema import IMAGES, LABELS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import open_catalog
 from moderation.tables.published import published_load
+from moderation.warehouses import missing
 from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
 from moderation.warehouses.reading import bounded, quiet
@@ -84,15 +85,13 @@ class DuckDBWarehouse:
         :raises WarehouseBusyError: another process kept the file open for longer than the wait.
         :raises WarehouseError: no DuckDB file.
         """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Before the file is opened: somebody may hold it, or it may be damaged.
+        missing.note_published(self._path, [load["load_id"] for load in loads])
         held: set[str] = set()
         if self._path.exists():
             with self._connect() as connection:
-                known = connection.execute(
-                    "SELECT 1 FROM duckdb_tables() WHERE table_name = ? AND NOT internal", [LOADS.name]
-                )
-                if known.fetchone():
-                    rows = connection.execute(f"SELECT load_id FROM {LOADS.name}").fetchall()  # noqa: S608 - a name of ours
-                    held = {load_id for (load_id,) in rows}
+                held = missing.held(connection)
         return [load["load_id"] for load in loads if load["load_id"] not in held]
 
     def _copy(

@@ -8,19 +8,19 @@ a table of which no load has a row can be read too.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
 from moderation.errors import WarehouseError, WarehouseUnusableError, kin
 from moderation.reference.library_errors import named
 from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
+from moderation.storage import parquet
 from moderation.storage.s3_objects import S3Error
 from moderation.storage.whole_file import whole_file
 from moderation.tables.catalog import open_catalog
@@ -32,6 +32,8 @@ from moderation.warehouses.load_files import read_load
 
 SCHEMA_FILE = "schema.parquet"
 """The file of a table that has its columns and no row; no reader passes over such a name."""
+
+_log = logging.getLogger(__name__)
 
 
 class FolderMirror:
@@ -77,7 +79,10 @@ class FolderMirror:
         return all((self._folder / name / SCHEMA_FILE).is_file() for name in TABLES)
 
     def _has(self, load: dict[str, Any]) -> bool:
-        return all(_rows_in(self._target(table, load)) == rows_of(load, table) for table in TABLES.values())
+        return all(
+            (parquet.rows_in(self._target(table, load)) or 0) == rows_of(load, table)
+            for table in TABLES.values()
+        )
 
     def _target(self, table: TableSpec, load: dict[str, Any]) -> Path:
         return self._folder / table.name / f"{load['load_id']}-{load['digest']}.parquet"
@@ -89,7 +94,7 @@ class FolderMirror:
         empty = target.with_name(SCHEMA_FILE)
         if not empty.is_file():
             _write(table, empty, iter(()))
-        if _rows_in(target) != wanted:
+        if not _is_whole(target, wanted):
             written = _write(table, target, read_load(catalog, table, load)) if wanted else 0
             if written != wanted:
                 target.unlink(missing_ok=True)
@@ -102,10 +107,19 @@ class FolderMirror:
     def _widen(self, table: TableSpec) -> None:
         """Add missing columns: readers of a folder take the columns of whichever file they open first."""
         for path in sorted((self._folder / table.name).glob("*.parquet")):
-            with suppress(pa.ArrowInvalid):  # a copy that was cut off is written again by its own load
-                if set(table.schema.names) - set(pq.read_schema(path).names):
-                    with pq.ParquetFile(path) as file:
-                        _write(table, path, file.iter_batches(ROW_GROUP_ROWS))
+            if columns := _lacking(table, path):
+                _log.info("%s gets the columns %s", path, ", ".join(sorted(columns)))
+                with parquet.open_file(path) as file:
+                    _write(table, path, file.iter_batches(ROW_GROUP_ROWS))
+
+
+def _lacking(table: TableSpec, path: Path) -> set[str]:
+    """Columns that the file does not have yet; none of one that is damaged: its own load writes it again."""
+    try:
+        with parquet.open_file(path) as file:
+            return set(table.schema.names) - set(file.schema_arrow.names)
+    except (OSError, pa.ArrowException):
+        return set()
 
 
 def _write(table: TableSpec, target: Path, batches: Iterator[pa.RecordBatch]) -> int:
@@ -115,7 +129,7 @@ def _write(table: TableSpec, target: Path, batches: Iterator[pa.RecordBatch]) ->
     rows = 0
     with (
         whole_file(target) as unfinished,
-        pq.ParquetWriter(
+        parquet.Writer(
             unfinished,
             types,
             compression="zstd",
@@ -130,9 +144,12 @@ def _write(table: TableSpec, target: Path, batches: Iterator[pa.RecordBatch]) ->
     return rows
 
 
-def _rows_in(path: Path) -> int:
-    """Rows of a file; 0 when it is not there or was cut off."""
+def _is_whole(path: Path, rows: int) -> bool:
+    """Whether the file holds so many rows and no page of it is damaged; a table without rows has no file."""
+    if not rows:
+        return not path.exists()
     try:
-        return int(pq.read_metadata(path).num_rows)
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return 0
+        with parquet.open_file(path) as file:
+            return sum(batch.num_rows for batch in file.iter_batches(ROW_GROUP_ROWS)) == rows
+    except (OSError, pa.ArrowException):
+        return False

@@ -22,7 +22,7 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
 from moderation.errors import WarehouseUnusableError
-from moderation.schema import LABELS, TABLES, TableSpec
+from moderation.schema import LABELS, LOADS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.files import Storage, is_s3
@@ -135,6 +135,10 @@ class RedshiftSql:
     def known_columns(self) -> str:
         """The query for `add_columns` and `view`: table and column names."""
         return f"SELECT table_name, column_name FROM svv_columns WHERE table_schema = {sql.text(self.schema)}"  # noqa: S608 - quoted
+
+    def held(self) -> str:
+        """The query for the ids of the loads that are there."""
+        return f"SELECT load_id FROM {self._place(LOADS.name)}"  # noqa: S608 - quoted
 
     def load(self, load_id: str, day: date, copies: Sequence[Copy]) -> list[str]:
         """The body of one transaction that brings a load in; repeated, it leaves the same rows.

@@ -15,11 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from moderation.schema import TableSpec, physical_schema
+from moderation.storage import parquet
 from moderation.storage.files import Storage
 from moderation.tables.faults import open_parquet
 from moderation.tables.published import in_types
@@ -60,10 +60,10 @@ def fitting(
     path = spool / f"{spec.name}-{digest}.parquet"
     types = physical_schema(spec)
     with (
-        open_parquet(table, file.file_path) as parquet,
-        pq.ParquetWriter(path, types, compression="zstd", store_schema=False) as writer,
+        open_parquet(table, file.file_path) as published,
+        parquet.Writer(path, types, compression="zstd", store_schema=False) as writer,
     ):
-        for batch in parquet.iter_batches(_BATCH_ROWS):
+        for batch in published.iter_batches(_BATCH_ROWS):
             rows = in_types(batch, types)
             columns = [
                 _cut(rows.column(name), widths[name]) if name in too_wide else rows.column(name)
@@ -78,9 +78,9 @@ def fitting(
 def _too_wide(table: Table, file: DataFile, widths: Mapping[str, int]) -> Counter[str]:
     """How many rows have a text that does not fit, by column."""
     found: Counter[str] = Counter()
-    with open_parquet(table, file.file_path) as parquet:
-        present = [name for name in widths if name in parquet.schema_arrow.names]
-        for batch in parquet.iter_batches(_BATCH_ROWS, columns=present):
+    with open_parquet(table, file.file_path) as published:
+        present = [name for name in widths if name in published.schema_arrow.names]
+        for batch in published.iter_batches(_BATCH_ROWS, columns=present):
             for name in present:
                 sizes = pc.binary_length(batch.column(name))
                 found[name] += pc.sum(pc.greater(sizes, widths[name])).as_py() or 0

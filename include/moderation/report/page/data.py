@@ -84,6 +84,7 @@ class Report:
     :param loads: rows of `loads`, newest first, as dictionaries.
     :param failed_jobs: rows of `jobs` that did not succeed, as dictionaries.
     :param models: most answers first.
+    :param lacks: what of all that is published the figures do not hold, in one line; None for nothing.
     """
 
     step: str
@@ -96,6 +97,7 @@ class Report:
     loads: tuple[dict[str, Any], ...]
     failed_jobs: tuple[dict[str, Any], ...]
     models: tuple[OfModel, ...] = ()
+    lacks: str | None = None
 
     @property
     def moderated(self) -> int:

@@ -39,7 +39,14 @@ def write_pages(settings: Settings, load_id: str) -> ReportFiles:
             s3_objects.join_uri(f"s3://{bucket}", entry["Key"]).removeprefix(prefix)
             for entry in s3_objects.list_objects(client, prefix)
         }
-        files = write_report(settings.warehouse_path, folder, load_id=load_id, stored=stored, in_a_run=True)
+        files = write_report(
+            settings.warehouse_path,
+            folder,
+            load_id=load_id,
+            stored=stored,
+            in_a_run=True,
+            command=settings.command,
+        )
         pages = {"index.html": files.index} | ({f"loads/{files.load.name}": files.load} if files.load else {})
         # The index last: what it links is there.
         for name, path in sorted(pages.items(), reverse=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from moderation.errors import WarehouseUnusableError
 from moderation.report.page.data import Report, read
 from moderation.report.page.view import render
 from moderation.storage.whole_file import write_whole
+from moderation.warehouses import missing
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, bounded, open_warehouse
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -30,10 +31,12 @@ class ReportFiles:
 
     :param index: the page over all loads.
     :param load: the page of the load that was asked for, if any.
+    :param lacks: what of all that is published the pages do not hold, in one line; None for nothing.
     """
 
     index: Path
     load: Path | None
+    lacks: str | None = None
 
 
 def write_report(
@@ -45,6 +48,7 @@ def write_report(
     in_a_run: bool = False,
     wait_seconds: float = DEFAULT_WAIT_SECONDS,
     now: datetime | None = None,
+    command: str = "moderation",
 ) -> ReportFiles:
     """Write ``index.html`` over all loads and, for one load, ``loads/<load_id>.html``.
 
@@ -56,12 +60,13 @@ def write_report(
     :param in_a_run: the run's completion report and the list of runs will stand beside them.
     :param wait_seconds: how long to wait while another process writes to the warehouse.
     :param now: the time that the pages name; the present by default.
+    :param command: how a person calls the command line.
     :raises WarehouseError: the warehouse cannot be read, or has no such load.
     """
     folder, written = Path(folder), now or datetime.now(UTC)
     # All is read before the first chart is drawn: what reads and what draws both take much memory.
-    of_load = _read(warehouse, wait_seconds, load_id) if load_id is not None else None
-    report = _read(warehouse, wait_seconds, None)
+    of_load = _read(warehouse, wait_seconds, load_id, command) if load_id is not None else None
+    report = _read(warehouse, wait_seconds, None, command)
     load_page = None
     if load_id is not None and of_load is not None:
         load_page = folder / "loads" / load_file(load_id)
@@ -76,7 +81,7 @@ def write_report(
     index = folder / "index.html"
     runs = "runs.html" if in_a_run or (folder / "runs.html").is_file() else None
     _write(index, render(report, load=None, links=links, beside=runs, written=written))
-    return ReportFiles(index=index, load=load_page)
+    return ReportFiles(index=index, load=load_page, lacks=report.lacks)
 
 
 def load_file(load_id: str) -> str:
@@ -86,11 +91,12 @@ def load_file(load_id: str) -> str:
     return f"load-{hashlib.sha256(load_id.encode()).hexdigest()[:16]}.html"
 
 
-def _read(warehouse: Path | str, wait_seconds: float, load_id: str | None) -> Report:
+def _read(warehouse: Path | str, wait_seconds: float, load_id: str | None, command: str) -> Report:
     shown = open_warehouse(warehouse, wait_seconds=wait_seconds, load_id=load_id)
     with shown as connection, bounded(connection):
         try:
-            return read(connection)
+            lacks = missing.told(warehouse, connection, command=command)
+            return replace(read(connection), lacks=lacks)
         except duckdb.CatalogException as error:
             raise WarehouseUnusableError(f"{warehouse}: not this pipeline's warehouse: {error}") from error
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:

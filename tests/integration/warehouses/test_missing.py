@@ -1,0 +1,81 @@
+"""Who reads a warehouse is told what of all that is published it lacks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from moderation import stages
+from moderation.cli import main
+from moderation.errors import WarehouseError
+from moderation.settings import Settings
+from support.published_loads import publish_plain
+from support.table_fixtures import local_settings
+
+__all__ = ["local_settings"]  # a fixture
+
+LINE = "the warehouse lacks 1 of 2 published loads: moderation load\n"
+
+
+@pytest.fixture
+def behind(local_settings: Settings, s3_client: Any, tmp_path: Path) -> Settings:
+    """A warehouse that was set back to a copy of before the second load."""
+    publish_plain(local_settings, s3_client, "first", images=2)
+    stages.load(settings=local_settings)
+    shutil.copy(local_settings.warehouse_path, tmp_path / "copy")
+    publish_plain(local_settings, s3_client, "second", images=2)
+    stages.load(settings=local_settings)
+    shutil.copy(tmp_path / "copy", local_settings.warehouse_path)
+    return local_settings
+
+
+def test_queries_replays_and_pages_say_it_until_all_is_brought_in(behind, capsys, tmp_path):
+    asked = (
+        ["query", "top_l3"],
+        ["replay", "--min-confidence", "80"],
+        ["report-page", "--folder", str(tmp_path / "pages")],
+    )
+    for arguments in asked:
+        assert main.main(arguments, settings=behind) == 0
+        assert capsys.readouterr().err == LINE
+    assert "lacks 1 of 2 published loads" in (tmp_path / "pages" / "index.html").read_text()
+
+    assert main.main(["load"], settings=behind) == 0
+
+    for arguments in asked:
+        assert main.main(arguments, settings=behind) == 0
+        assert capsys.readouterr().err == ""
+    assert "lacks" not in (tmp_path / "pages" / "index.html").read_text()
+
+
+def test_a_load_that_failed_because_somebody_held_the_file_is_told_of(local_settings, s3_client, capsys):
+    for name in ("first", "second"):
+        publish_plain(local_settings, s3_client, name, images=2)
+        if name == "first":
+            stages.load(settings=local_settings)
+    held = local_settings.warehouse_path.read_bytes()
+    local_settings.warehouse_path.write_bytes(b"held, or damaged")
+    with pytest.raises(WarehouseError):
+        stages.load(settings=local_settings)
+    local_settings.warehouse_path.write_bytes(held)
+
+    assert main.main(["query", "select 1"], settings=local_settings) == 0
+    assert capsys.readouterr().err == LINE
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b'{"load_ids": 1, "checksum": "x"}'])
+def test_a_note_that_is_lost_or_damaged_is_no_error_and_written_anew(behind, capsys, content):
+    (note,) = behind.warehouse_path.parent.glob(".*.published.json")
+    note.unlink()
+    if content is not None:
+        note.write_bytes(content)
+    assert main.main(["query", "select 1"], settings=behind) == 0
+    assert capsys.readouterr().err == ""
+    stages.load(settings=behind)
+    with duckdb.connect(str(behind.warehouse_path), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM loads").fetchone() == (2,)
+    assert note.stat().st_mode & 0o077 == 0
