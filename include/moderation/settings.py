@@ -377,7 +377,43 @@ class MachineSettings(_Table):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConsoleSettings(_Table):
+    """What the console goes by."""
+
+    cache_dir: Path | None = setting(
+        "MODERATION_CONSOLE_CACHE",
+        value=values.PATH,
+        told="below `~/.cache`",
+        meaning="Where the console keeps small images and what it looks up often.",
+        read_by=(Reader.WEB, Reader.CLI),
+    )
+    cache_bytes: int = setting(
+        "MODERATION_CONSOLE_CACHE_BYTES",
+        value=values.BYTES,
+        default=2_000_000_000,
+        told="2GB",
+        meaning="What it keeps there at most.",
+        read_by=(Reader.WEB, Reader.CLI),
+    )
+    thresholds: Path | None = setting(
+        "MODERATION_THRESHOLDS",
+        value=values.PATH,
+        told="what each job was asked",
+        meaning="TOML file of the thresholds in use; see [The console](console.md#thresholds).",
+        read_by=(Reader.WEB, Reader.CLI),
+    )
+    policy: Path | None = setting(
+        "MODERATION_POLICY",
+        value=values.PATH,
+        told="none",
+        meaning="TOML file of the policy that the console shows; see [Analyst's guide](analyst.md).",
+        read_by=(Reader.WEB, Reader.CLI),
+    )
+
+
 TABLES = {
+    ConsoleSettings: ("The console", "Read by the web server, or by `moderation console`."),
     Settings: ("The pipeline", "Read by each task, the web server, `moderation` and a notebook."),
     DagSettings: ("The nightly run", "Read whenever Airflow parses the Dag file."),
     MachineSettings: ("The machine", "May differ from worker to worker."),

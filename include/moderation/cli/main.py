@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from moderation.cli import jobs, maintenance, plan, query, replay, report_page
+from moderation.cli import console, jobs, maintenance, plan, query, replay, report_page
 from moderation.cli.arguments import Parser
 from moderation.cli.boundary import ended
 from moderation.settings import Settings
 
 # Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code.
-_COMMANDS = (jobs, plan, query, report_page, replay, maintenance)
+_COMMANDS = (jobs, plan, query, report_page, console, replay, maintenance)
 
 _EXIT_CODES = (
     "Exit codes: 0 done; 1 a job or an image failed; 2 a person must act (arguments, settings, rights, "

@@ -159,6 +159,11 @@ def _memory(text: str) -> str:
     return text
 
 
+def _bytes(text: str) -> int:
+    found = _MEMORY.fullmatch(_memory(text))
+    return int(float(found[1]) * _MEMORY_UNITS[found[2].upper()]) if found else 0
+
+
 def _columns(text: str) -> int | None:
     """Shells set it, so what is no width is nobody's mistake to mend."""
     return int(text) if text.isascii() and text.isdigit() and 0 < int(text[:_MAX_DIGITS]) < 10**6 else None
@@ -184,4 +189,5 @@ TOPIC = _matching("the ARN of an SNS topic", _TOPIC)
 ADDRESS = _matching("a mail address", _ADDRESS)
 ADDRESSES = _checked("mail addresses, separated by commas", _addresses)
 MEMORY = _checked("an amount of memory such as 512MB or 2GB, 32MB to 100TB", _memory)
+BYTES = _checked("a number of bytes such as 512MB or 2GB, 32MB to 100TB", _bytes)
 COLUMNS = _checked("a whole number; anything else counts as unset", _columns)

@@ -1,0 +1,127 @@
+"""The pages *Jobs* and *A job*, and what their scripts ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from moderation.console.found import Found
+from moderation.console.gate import Right
+from moderation.console.rooms import Rooms
+from moderation.console.selection import Selection
+from moderation.console.view import confidence, page
+from moderation.report.page import wording
+from moderation.storage.s3_objects import S3Error
+
+MOST_TILES = 240
+FIRST_TILES = 24
+MOST_JOBS = 100
+
+router = APIRouter()
+
+
+@router.get("/", name="jobs")
+def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
+    """Every load and every run under way; so many loads a page.
+
+    :param since: loads to leave out, the newest first.
+    """
+    rooms: Rooms = request.app.state.rooms
+    every = rooms.history.loads()
+    loads = every[since : since + MOST_JOBS]
+    trouble = ""
+    try:
+        under_way = rooms.history.open_runs()
+    except S3Error as error:
+        under_way, trouble = [], f"Runs under way cannot be listed now: {error}"
+    return page(
+        request,
+        "jobs.html.j2",
+        loads=loads,
+        since=since,
+        older=since + MOST_JOBS if since + MOST_JOBS < len(every) else None,
+        newer=max(0, since - MOST_JOBS) if since else None,
+        under_way=under_way,
+        trouble=trouble,
+        command=rooms.settings.command,
+        may_start=request.state.person.may(Right.START),
+    )
+
+
+@router.get("/flagged", name="flagged")
+def flagged(request: Request, load: list[str] = Query(max_length=MOST_JOBS)) -> Response:  # noqa: B008 - FastAPI's way
+    """Images of each load that are flagged at the thresholds in use, each copy counted."""
+    rooms: Rooms = request.app.state.rooms
+    return JSONResponse(rooms.history.flagged(load, rooms.thresholds()))
+
+
+@router.get("/jobs/{load_id}", name="job")
+def job(request: Request, load_id: str) -> Response:
+    """A load: what was found in it, as counts and as images."""
+    rooms: Rooms = request.app.state.rooms
+    found = rooms.found(load_id)
+    chosen = Selection.parse(request.query_params)
+    part = request.query_params.get("part")
+    values = _side(found, chosen) | {"load_id": load_id, "load": found.load, "chosen": chosen}
+    if part == "side":
+        return page(request, "job_side.html.j2", **values)
+    listed = found.listed(chosen)
+    return page(
+        request,
+        "job.html.j2",
+        **values,
+        tiles=_tiles(found.tiles(chosen, 0, FIRST_TILES)),
+        total=len(listed.images),
+    )
+
+
+@router.get("/jobs/{load_id}/tiles", name="tiles")
+def tiles(
+    request: Request,
+    load_id: str,
+    offset: int = Query(ge=0),
+    limit: int = Query(ge=1, le=MOST_TILES),
+) -> Response:
+    """A page of the selection: how many contents it has, and the rows from ``offset`` on."""
+    rooms: Rooms = request.app.state.rooms
+    found = rooms.found(load_id)
+    chosen = Selection.parse(request.query_params)
+    rows = _tiles(found.tiles(chosen, offset, limit))
+    return JSONResponse({"total": len(found.listed(chosen).images), "tiles": rows})
+
+
+def _side(found: Found, chosen: Selection) -> dict[str, Any]:
+    """What stands beside the images of a selection."""
+    counts = found.counts(chosen)
+    listed = found.listed(chosen)
+    return {
+        "counts": counts,
+        "contents": len(listed.images),
+        "images": listed.total,
+        "ladder": found.ladder(chosen),
+        "tree": found.tree(chosen),
+        "kinds": found.kinds(chosen),
+        "histogram": found.histogram(chosen),
+        "failures": found.failures(),
+        "asked": found.asked,
+        "thresholds": found.thresholds,
+    }
+
+
+def _tiles(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a tile says, as text that is safe to look at."""
+    return [
+        {
+            "n": row["n"],
+            "name": wording.foreign(row["key"] or row["source_ref"]),
+            "short": wording.foreign((row["key"] or row["source_ref"]).rstrip("/").rpartition("/")[2]),
+            "copies": row["copies"],
+            "label": wording.foreign(row["foremost"]) if row["foremost"] else None,
+            "confidence": None if row["max_confidence"] is None else confidence(row["max_confidence"]),
+            "code": row["error_code"],
+            "status": row["status"],
+        }
+        for row in rows
+    ]
