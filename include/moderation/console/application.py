@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from moderation.console import export, images, jobs, starting
@@ -47,20 +49,32 @@ _log = logging.getLogger(__name__)
 
 
 def application(
-    settings: Settings, *, gate: Gate, starter: Starter | None = None, cache: Path | None = None
+    settings: Callable[[], Settings],
+    *,
+    gate: Gate,
+    starter: Starter | None = None,
+    cache: Path | None = None,
 ) -> FastAPI:
     """The console.
 
+    :param settings: reads them, when somebody first asks for a page: what is wrong with them stands there.
     :param gate: tells who asks; see :data:`moderation.console.gate.Gate`.
     :param starter: starts a run; None where nothing can, and people get the command.
     :param cache: where indexes and small images are kept; a private folder of the user's when None.
     """
-    rooms = Rooms(settings, cache)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        rooms.close()
+        if app.state.rooms is not None:
+            app.state.rooms.close()
+
+    making = Lock()
+
+    def make_rooms() -> None:
+        with making:
+            if made.state.rooms is None:
+                made.state.rooms = Rooms(settings(), cache)
 
     async def admitted(request: Request, person: Person = Depends(gate)) -> None:  # noqa: B008 - FastAPI's way
         if not person.may(Right.LOOK):
@@ -68,6 +82,8 @@ def application(
         if request.method not in _SAFE_METHODS and WRITE_HEADER not in request.headers:
             raise HTTPException(403, f"A request that changes something needs the header {WRITE_HEADER}.")
         request.state.person = person
+        if request.app.state.rooms is None:
+            await run_in_threadpool(make_rooms)
 
     made = FastAPI(
         title="Moderation console",
@@ -78,7 +94,7 @@ def application(
         lifespan=lifespan,
         dependencies=[Depends(admitted)],
     )
-    made.state.rooms = rooms
+    made.state.rooms = None
     made.state.starter = starter
     made.include_router(jobs.router)
     made.include_router(images.router)
@@ -105,9 +121,7 @@ def _static(name: str) -> Response:
     )
 
 
-async def _with_headers(
-    request: Request, answer: Callable[[Request], Awaitable[Response]]
-) -> Response:
+async def _with_headers(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
     response = await answer(request)
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)

@@ -18,9 +18,7 @@ from moderation.schema import FAILED, MODERATED, NOT_ATTEMPTED
 _KEPT_LISTS = 8
 _STEPS = 101
 _BINS = 20
-_TILE = (
-    "n, key, source_ref, status, error_code, content_type, label_count, max_confidence, size_bytes"
-)
+_TILE = "n, key, source_ref, status, error_code, content_type, label_count, max_confidence, size_bytes"
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,7 @@ class Found:
         if not content:
             return None
         images = self.listed(chosen).images
-        shown = self.index.rows(
-            "SELECT n FROM image WHERE content = ? ORDER BY n", [content[0]["content"]]
-        )
+        shown = self.index.rows("SELECT n FROM image WHERE content = ? ORDER BY n", [content[0]["content"]])
         for row in shown:
             places = np.flatnonzero(images == row["n"])
             if places.size:
@@ -249,7 +245,11 @@ class Found:
         if chosen.node:
             given["node"] = chosen.node
         failed = chosen.shown == "failed"
-        told = {"kind": None if failed else chosen.kind, "text": chosen.text, "code": chosen.code if failed else None}
+        told = {
+            "kind": None if failed else chosen.kind,
+            "text": chosen.text,
+            "code": chosen.code if failed else None,
+        }
         return given | {name: value for name, value in told.items() if value}
 
 

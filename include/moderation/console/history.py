@@ -72,7 +72,9 @@ class History:
         days = [load["dt"] for load in loads]
         with open_published(self._settings, since=min(days), until=max(days)) as connection:
             ids = [load["load_id"] for load in loads]
-            named = "SELECT DISTINCT load_id, name FROM labels WHERE load_id IN (SELECT unnest($1::VARCHAR[]))"
+            named = (
+                "SELECT DISTINCT load_id, name FROM labels WHERE load_id IN (SELECT unnest($1::VARCHAR[]))"
+            )
             pairs = connection.execute(named, [ids]).fetchall()
             asked = {load["load_id"]: float(load["min_confidence"] or 0.0) for load in loads}
             least = [thresholds.of(name, asked=asked[load_id]) for load_id, name in pairs]

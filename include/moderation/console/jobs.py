@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from moderation.console.found import Found
 from moderation.console.gate import Right
 from moderation.console.rooms import Rooms
 from moderation.console.selection import Selection
 from moderation.console.view import confidence, page
+from moderation.plan.plan import run_key
 from moderation.report.page import wording
 from moderation.storage.s3_objects import S3Error
 
@@ -55,6 +56,18 @@ def flagged(request: Request, load: list[str] = Query(max_length=MOST_JOBS)) -> 
     """Images of each load that are flagged at the thresholds in use, each copy counted."""
     rooms: Rooms = request.app.state.rooms
     return JSONResponse(rooms.history.flagged(load, rooms.thresholds()))
+
+
+@router.get("/runs/{dag_id}/{run_id:path}", name="run")
+def run(request: Request, dag_id: str, run_id: str) -> Response:
+    """To the job that a run of Airflow published."""
+    rooms: Rooms = request.app.state.rooms
+    key = run_key(dag_id, run_id)
+    found = next((load for load in rooms.history.loads() if load["run_key"] == key), None)
+    if found is None:
+        raise HTTPException(404, "This run has published nothing yet; when it has, its images are here.")
+    address = request.app.url_path_for("job", load_id=found["load_id"])
+    return RedirectResponse(request.scope.get("root_path", "").rstrip("/") + str(address), status_code=303)
 
 
 @router.get("/jobs/{load_id}", name="job")
