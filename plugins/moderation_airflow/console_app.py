@@ -25,7 +25,7 @@ from starlette.concurrency import run_in_threadpool
 
 from moderation.console.application import application
 from moderation.console.gate import Person, Right
-from moderation.console.starting import Started
+from moderation.console.pages.start import Started
 from moderation.settings import Settings
 
 DAG_ID = "moderate_images"

@@ -16,14 +16,14 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from moderation.console import export, images, jobs, starting
-from moderation.console.decode import CannotShowError
+from moderation.console.pages import export, image, jobs, start
+from moderation.console.tiles.decode import CannotShowError
 from moderation.console.gate import Gate, Person, Right
-from moderation.console.load_index import NoSuchLoadError
-from moderation.console.rooms import Rooms
-from moderation.console.selection import SelectionError
-from moderation.console.starting import Starter
-from moderation.console.view import page
+from moderation.console.index.load_index import NoSuchLoadError
+from moderation.console.shared import Shared
+from moderation.console.index.selection import SelectionError
+from moderation.console.pages.start import Starter
+from moderation.console.pages.view import page
 from moderation.errors import ModerationError, TransientError, WarehouseMissingError
 from moderation.reference.library_errors import named
 from moderation.settings import Settings
@@ -66,15 +66,15 @@ def application(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        if app.state.rooms is not None:
-            app.state.rooms.close()
+        if app.state.shared is not None:
+            app.state.shared.close()
 
     making = Lock()
 
-    def make_rooms() -> None:
+    def make_shared() -> None:
         with making:
-            if made.state.rooms is None:
-                made.state.rooms = Rooms(settings(), cache)
+            if made.state.shared is None:
+                made.state.shared = Shared(settings(), cache)
 
     async def admitted(request: Request, person: Person = Depends(gate)) -> None:  # noqa: B008 - FastAPI's way
         if not person.may(Right.LOOK):
@@ -82,8 +82,8 @@ def application(
         if request.method not in _SAFE_METHODS and WRITE_HEADER not in request.headers:
             raise HTTPException(403, f"A request that changes something needs the header {WRITE_HEADER}.")
         request.state.person = person
-        if request.app.state.rooms is None:
-            await run_in_threadpool(make_rooms)
+        if request.app.state.shared is None:
+            await run_in_threadpool(make_shared)
 
     made = FastAPI(
         title="Moderation console",
@@ -94,12 +94,12 @@ def application(
         lifespan=lifespan,
         dependencies=[Depends(admitted)],
     )
-    made.state.rooms = None
+    made.state.shared = None
     made.state.starter = starter
     made.include_router(jobs.router)
-    made.include_router(images.router)
+    made.include_router(image.router)
     made.include_router(export.router)
-    made.include_router(starting.router)
+    made.include_router(start.router)
     made.get("/static/{name}", name="static")(_static)
     made.middleware("http")(_with_headers)
     made.add_exception_handler(ModerationError, _told)
@@ -111,7 +111,7 @@ def application(
 
 def _static(name: str) -> Response:
     """A file of the pages."""
-    folder = resources.files("moderation.console").joinpath("static")
+    folder = resources.files("moderation.console.pages").joinpath("static")
     known = {entry.name: entry for entry in folder.iterdir()}
     if name not in known:
         raise HTTPException(404, "There is no such file.")

@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
-from moderation.console.found import Found
+from moderation.console.index.found import Found
 from moderation.console.gate import Right
-from moderation.console.rooms import Rooms
-from moderation.console.selection import Selection
-from moderation.console.view import confidence, page
+from moderation.console.shared import Shared
+from moderation.console.index.selection import Selection
+from moderation.console.pages.view import confidence, page
 from moderation.plan.plan import run_key
 from moderation.report.page import wording
 from moderation.storage.s3_objects import S3Error
@@ -29,12 +29,12 @@ def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
 
     :param since: loads to leave out, the newest first.
     """
-    rooms: Rooms = request.app.state.rooms
-    every = rooms.history.loads()
+    shared: Shared = request.app.state.shared
+    every = shared.history.loads()
     loads = every[since : since + MOST_JOBS]
     trouble = ""
     try:
-        under_way = rooms.history.open_runs()
+        under_way = shared.history.open_runs()
     except S3Error as error:
         under_way, trouble = [], f"Runs under way cannot be listed now: {error}"
     return page(
@@ -46,7 +46,7 @@ def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
         newer=max(0, since - MOST_JOBS) if since else None,
         under_way=under_way,
         trouble=trouble,
-        command=rooms.settings.command,
+        command=shared.settings.command,
         may_start=request.state.person.may(Right.START),
     )
 
@@ -54,16 +54,16 @@ def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
 @router.get("/flagged", name="flagged")
 def flagged(request: Request, load: list[str] = Query(max_length=MOST_JOBS)) -> Response:  # noqa: B008 - FastAPI's way
     """Images of each load that are flagged at the thresholds in use, each copy counted."""
-    rooms: Rooms = request.app.state.rooms
-    return JSONResponse(rooms.history.flagged(load, rooms.thresholds()))
+    shared: Shared = request.app.state.shared
+    return JSONResponse(shared.history.flagged(load, shared.thresholds()))
 
 
 @router.get("/runs/{dag_id}/{run_id:path}", name="run")
 def run(request: Request, dag_id: str, run_id: str) -> Response:
     """To the job that a run of Airflow published."""
-    rooms: Rooms = request.app.state.rooms
+    shared: Shared = request.app.state.shared
     key = run_key(dag_id, run_id)
-    found = next((load for load in rooms.history.loads() if load["run_key"] == key), None)
+    found = next((load for load in shared.history.loads() if load["run_key"] == key), None)
     if found is None:
         raise HTTPException(404, "This run has published nothing yet; when it has, its images are here.")
     address = request.app.url_path_for("job", load_id=found["load_id"])
@@ -73,8 +73,8 @@ def run(request: Request, dag_id: str, run_id: str) -> Response:
 @router.get("/jobs/{load_id}", name="job")
 def job(request: Request, load_id: str) -> Response:
     """A load: what was found in it, as counts and as images."""
-    rooms: Rooms = request.app.state.rooms
-    found = rooms.found(load_id)
+    shared: Shared = request.app.state.shared
+    found = shared.found(load_id)
     chosen = Selection.parse(request.query_params)
     part = request.query_params.get("part")
     values = _side(found, chosen) | {"load_id": load_id, "load": found.load, "chosen": chosen}
@@ -98,8 +98,8 @@ def tiles(
     limit: int = Query(ge=1, le=MOST_TILES),
 ) -> Response:
     """A page of the selection: how many contents it has, and the rows from ``offset`` on."""
-    rooms: Rooms = request.app.state.rooms
-    found = rooms.found(load_id)
+    shared: Shared = request.app.state.shared
+    found = shared.found(load_id)
     chosen = Selection.parse(request.query_params)
     rows = _tiles(found.tiles(chosen, offset, limit))
     return JSONResponse({"total": len(found.listed(chosen).images), "tiles": rows})

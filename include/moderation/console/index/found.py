@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from moderation.console.load_index import LoadIndex
-from moderation.console.selection import Selection
+from moderation.console.index.load_index import LoadIndex
+from moderation.console.index.selection import Selection
 from moderation.policy.thresholds import Thresholds
 from moderation.schema import FAILED, MODERATED, NOT_ATTEMPTED
 

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 
-from moderation.console.rooms import Rooms
-from moderation.console.selection import Selection
+from moderation.console.shared import Shared
+from moderation.console.index.selection import Selection
 
 _ROWS = 20_000
 _BLOCK = 1 << 20
@@ -32,8 +32,8 @@ def export(request: Request, load_id: str, kind: str) -> Response:
     """
     if kind not in _WRITERS:
         raise HTTPException(404, f"A selection can be had as {', '.join(_WRITERS)}.")
-    rooms: Rooms = request.app.state.rooms
-    found = rooms.found(load_id)
+    shared: Shared = request.app.state.shared
+    found = shared.found(load_id)
     sql, parameters = found.export_sql(Selection.parse(request.query_params))
     write, media_type = _WRITERS[kind]
     file = tempfile.SpooledTemporaryFile(max_size=8 * _BLOCK)  # noqa: SIM115 - closed when it is sent

@@ -53,7 +53,7 @@ def _links(request: Request) -> Any:
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
     made = jinja2.Environment(
-        loader=jinja2.PackageLoader("moderation.console.view"),
+        loader=jinja2.PackageLoader("moderation.console.pages.view"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

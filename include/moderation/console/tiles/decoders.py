@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from moderation.console.decode import CannotShowError, read_frame, write_frame
+from moderation.console.tiles.decode import CannotShowError, read_frame, write_frame
 
 SECONDS = 20.0
 """What one image may take: a progressive JPEG of 100 megapixels took 6 s."""
@@ -18,7 +18,7 @@ _PROGRAM = Path(__file__).with_name("decode.py")
 
 
 class Decoders:
-    """Processes running :mod:`moderation.console.decode`, started when first needed.
+    """Processes running :mod:`moderation.console.tiles.decode`, started when first needed.
 
     :param number: how many; as many images are worked on at once.
     """
@@ -29,7 +29,7 @@ class Decoders:
             self._idle.put(_Decoder())
 
     def shrink(self, data: bytes, longest: int) -> bytes:
-        """See :func:`moderation.console.decode.shrink`; waits for its turn.
+        """See :func:`moderation.console.tiles.decode.shrink`; waits for its turn.
 
         :raises CannotShowError: there is nothing to show, the process died of it, or it took too long.
         """

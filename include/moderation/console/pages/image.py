@@ -9,12 +9,12 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
-from moderation.console.found import Found
+from moderation.console.index.found import Found
 from moderation.console.gate import Right
-from moderation.console.rooms import Rooms
-from moderation.console.selection import Selection
-from moderation.console.tiles import TILE, VIEW
-from moderation.console.view import page
+from moderation.console.shared import Shared
+from moderation.console.index.selection import Selection
+from moderation.console.tiles.kept import TILE, VIEW
+from moderation.console.pages.view import page
 from moderation.policy.rules import decide
 from moderation.reference import definitions
 from moderation.sources.image_header import media_type
@@ -30,8 +30,8 @@ router = APIRouter(prefix="/jobs/{load_id}/images/{n}")
 @router.get("", name="image")
 def image(request: Request, load_id: str, n: int) -> Response:
     """An image with its labels, large; ``part=panel`` gives what stands beside it."""
-    rooms: Rooms = request.app.state.rooms
-    found = rooms.found(load_id)
+    shared: Shared = request.app.state.shared
+    found = shared.found(load_id)
     row = _row(found, n)
     chosen = Selection.parse(request.query_params)
     part = request.query_params.get("part") == "panel"
@@ -44,7 +44,7 @@ def image(request: Request, load_id: str, n: int) -> Response:
         image=row,
         labels=[label | {"threshold": found.threshold(label["name"])} for label in row["labels"]],
         defined=definitions.definition,
-        decided=_decided(rooms, row),
+        decided=_decided(shared, row),
         may_original=request.state.person.may(Right.ORIGINAL),
         way=_way(found, chosen, n),
     )
@@ -53,16 +53,16 @@ def image(request: Request, load_id: str, n: int) -> Response:
 @router.get("/answers", name="answers")
 def answers(request: Request, load_id: str, n: int) -> Response:
     """Every answer about the image in all loads, as a table."""
-    rooms: Rooms = request.app.state.rooms
-    row = _row(rooms.found(load_id), n)
-    told = rooms.history.answers(row["source_ref"])
+    shared: Shared = request.app.state.shared
+    row = _row(shared.found(load_id), n)
+    told = shared.history.answers(row["source_ref"])
     return page(request, "answers.html.j2", answers=told, etag=row["etag"])
 
 
 @router.get("/around", name="around")
 def around(request: Request, load_id: str, n: int) -> Response:
     """Where the image stands in the selection, and its neighbours there."""
-    found = request.app.state.rooms.found(load_id)
+    found = request.app.state.shared.found(load_id)
     _row(found, n)
     return JSONResponse(_way(found, Selection.parse(request.query_params), n))
 
@@ -84,8 +84,8 @@ def original(request: Request, load_id: str, n: int) -> Response:
     """The bytes that were moderated, as a file to save."""
     if not request.state.person.may(Right.ORIGINAL):
         raise HTTPException(403, "Originals are for operators only.")
-    rooms: Rooms = request.app.state.rooms
-    data = rooms.tiles.original(_row(rooms.found(load_id), n))
+    shared: Shared = request.app.state.shared
+    data = shared.tiles.original(_row(shared.found(load_id), n))
     headers = {
         "Content-Disposition": f'attachment; filename="{load_id}-{n}"',
         "Content-Security-Policy": "sandbox",
@@ -94,8 +94,8 @@ def original(request: Request, load_id: str, n: int) -> Response:
 
 
 def _shown(request: Request, load_id: str, n: int, longest: int) -> Response:
-    rooms: Rooms = request.app.state.rooms
-    made = rooms.tiles.shown(_row(rooms.found(load_id), n), longest)
+    shared: Shared = request.app.state.shared
+    made = shared.tiles.shown(_row(shared.found(load_id), n), longest)
     headers = {"Cache-Control": _FOR_GOOD if made.lasting else "private, no-cache"}
     if made.body:
         return Response(made.body, media_type="image/jpeg", headers=headers)
@@ -139,9 +139,9 @@ def _way(found: Found, chosen: Selection, n: int) -> dict[str, Any]:
     }
 
 
-def _decided(rooms: Rooms, row: dict[str, Any]) -> dict[str, Any] | None:
+def _decided(shared: Shared, row: dict[str, Any]) -> dict[str, Any] | None:
     """What the policy makes of the image; None without a policy or an answer."""
-    policy = rooms.policy()
+    policy = shared.policy()
     if policy is None or row["content_type"] is None:
         return None
     decision, number = decide(policy, row["labels"], content_type=row["content_type"])

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import IO
 from weakref import WeakKeyDictionary
 
-from moderation.console.decoders import Decoders
-from moderation.console.found import Found
-from moderation.console.history import History
-from moderation.console.load_index import LoadIndex, LoadIndexes
-from moderation.console.tiles import Tiles
+from moderation.console.tiles.decoders import Decoders
+from moderation.console.index.found import Found
+from moderation.console.index.history import History
+from moderation.console.index.load_index import LoadIndex, LoadIndexes
+from moderation.console.tiles.kept import Tiles
 from moderation.policy.rules import Policy, read_policy
 from moderation.policy.thresholds import Thresholds, read_thresholds
 from moderation.settings import ConsoleSettings, MachineSettings, Settings
 from moderation.storage import s3_objects
 
 
-class Rooms:
+class Shared:
     """Made once an application.
 
     :param cache: where indexes and small images are kept; ``MODERATION_CONSOLE_CACHE`` when None.
@@ -57,7 +57,7 @@ class Rooms:
     def found(self, load_id: str) -> Found:
         """What is in a load.
 
-        :raises moderation.console.load_index.NoSuchLoadError: there is no such load.
+        :raises moderation.console.index.load_index.NoSuchLoadError: there is no such load.
         """
         index = self.indexes.of(load_id)
         thresholds = self.thresholds()

@@ -17,8 +17,8 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from moderation.console.gate import Right
-from moderation.console.rooms import Rooms
-from moderation.console.view import page
+from moderation.console.shared import Shared
+from moderation.console.pages.view import page
 from moderation.plan.price import estimate
 from moderation.reference import limits
 from moderation.settings import Settings
@@ -81,29 +81,29 @@ router = APIRouter(dependencies=[Depends(_may_start)])
 @router.get("/start", name="start")
 def start_page(request: Request) -> Response:
     """The form."""
-    rooms: Rooms = request.app.state.rooms
+    shared: Shared = request.app.state.shared
     return page(
-        request, "start.html.j2", runs_here=request.app.state.starter is not None, asked=rooms.default_asked
+        request, "start.html.j2", runs_here=request.app.state.starter is not None, asked=shared.default_asked
     )
 
 
 @router.get("/start/price", name="price")
 def price(request: Request, images: int = Query(ge=0, le=10**9), adapter: str = "") -> Response:
     """What so many images cost at most, and how long they take, at the set prices and quotas."""
-    rooms: Rooms = request.app.state.rooms
+    shared: Shared = request.app.state.shared
     full, rest = divmod(images, limits.MANIFEST_MAX_LINES)
     lines = [limits.MANIFEST_MAX_LINES] * full + ([rest] if rest else [])
-    found = estimate(rooms.settings, manifest_lines=lines, adapter=adapter or None)
+    found = estimate(shared.settings, manifest_lines=lines, adapter=adapter or None)
     return JSONResponse({"cost_usd": float(found.cost_usd), "detect_seconds": found.detect_seconds})
 
 
 @router.get("/start/look", name="look")
 def look(request: Request, source: str = Query(max_length=1000)) -> Response:
     """How much lies in a place in S3: at most 20,000 objects are counted."""
-    rooms: Rooms = request.app.state.rooms
+    shared: Shared = request.app.state.shared
     place = _s3_place(source)
     objects = size = 0
-    with s3_objects.open_client(rooms.settings) as s3:
+    with s3_objects.open_client(shared.settings) as s3:
         for entry in s3_objects.list_objects(s3, place):
             objects += 1
             size += entry["Size"]
@@ -115,10 +115,10 @@ def look(request: Request, source: str = Query(max_length=1000)) -> Response:
 @router.get("/uploads/{name}", name="uploads")
 def uploaded(request: Request, name: str) -> Response:
     """What of an upload is there already, as sizes by path; so a page that was closed goes on where it was."""
-    rooms: Rooms = request.app.state.rooms
-    place = _upload_uri(rooms.settings, request.state.person.name, name)
+    shared: Shared = request.app.state.shared
+    place = _upload_uri(shared.settings, request.state.person.name, name)
     prefix = s3_objects.split_uri(place).key
-    with s3_objects.open_client(rooms.settings) as s3:
+    with s3_objects.open_client(shared.settings) as s3:
         found = {
             entry["Key"].removeprefix(prefix): entry["Size"] for entry in s3_objects.list_objects(s3, place)
         }
@@ -128,8 +128,8 @@ def uploaded(request: Request, name: str) -> Response:
 @router.put("/uploads/{name}/{path:path}", name="upload")
 async def upload(request: Request, name: str, path: str) -> Response:
     """Store one file of an upload; its body goes through a small buffer and the disk, never all into memory."""
-    rooms: Rooms = request.app.state.rooms
-    target = _upload_uri(rooms.settings, request.state.person.name, name) + _checked_path(path)
+    shared: Shared = request.app.state.shared
+    target = _upload_uri(shared.settings, request.state.person.name, name) + _checked_path(path)
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
         size = 0
         async for block in request.stream():
@@ -138,16 +138,16 @@ async def upload(request: Request, name: str, path: str) -> Response:
                 raise HTTPException(413, f"{path}: a file may have {MAX_FILE_BYTES:,} bytes at most.")
             await run_in_threadpool(file.write, block)
         file.seek(0)
-        await run_in_threadpool(rooms.store, target, file)
+        await run_in_threadpool(shared.store, target, file)
     return JSONResponse({"bytes": size}, status_code=201)
 
 
 @router.post("/start", name="begin")
 async def begin(request: Request, wanted: Wanted) -> Response:
     """Start the analysis; where nothing can start it, the command that does."""
-    rooms: Rooms = request.app.state.rooms
+    shared: Shared = request.app.state.shared
     if wanted.upload:
-        source = _upload_uri(rooms.settings, request.state.person.name, wanted.upload)
+        source = _upload_uri(shared.settings, request.state.person.name, wanted.upload)
     else:
         source = _s3_place(wanted.source)
     if wanted.name and not re.fullmatch(_NAME, wanted.name):
