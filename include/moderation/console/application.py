@@ -16,14 +16,14 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from moderation.console.pages import export, image, jobs, start
-from moderation.console.tiles.decode import CannotShowError
 from moderation.console.gate import Gate, Person, Right
 from moderation.console.index.load_index import NoSuchLoadError
-from moderation.console.shared import Shared
 from moderation.console.index.selection import SelectionError
+from moderation.console.pages import export, image, jobs, start
 from moderation.console.pages.start import Starter
 from moderation.console.pages.view import page
+from moderation.console.shared import Shared
+from moderation.console.tiles.decode import CannotShowError
 from moderation.errors import ModerationError, TransientError, WarehouseMissingError
 from moderation.reference.library_errors import named
 from moderation.settings import Settings

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import IO
 from weakref import WeakKeyDictionary
 
-from moderation.console.tiles.decoders import Decoders
 from moderation.console.index.found import Found
 from moderation.console.index.history import History
 from moderation.console.index.load_index import LoadIndex, LoadIndexes
+from moderation.console.tiles.decoders import Decoders
 from moderation.console.tiles.kept import Tiles
 from moderation.policy.rules import Policy, read_policy
 from moderation.policy.thresholds import Thresholds, read_thresholds

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 
-from moderation.console.shared import Shared
 from moderation.console.index.selection import Selection
+from moderation.console.shared import Shared
 
 _ROWS = 20_000
 _BLOCK = 1 << 20

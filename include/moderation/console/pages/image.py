@@ -9,12 +9,12 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
-from moderation.console.index.found import Found
 from moderation.console.gate import Right
-from moderation.console.shared import Shared
+from moderation.console.index.found import Found
 from moderation.console.index.selection import Selection
-from moderation.console.tiles.kept import TILE, VIEW
 from moderation.console.pages.view import page
+from moderation.console.shared import Shared
+from moderation.console.tiles.kept import TILE, VIEW
 from moderation.policy.rules import decide
 from moderation.reference import definitions
 from moderation.sources.image_header import media_type

@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
-from moderation.console.index.found import Found
 from moderation.console.gate import Right
-from moderation.console.shared import Shared
+from moderation.console.index.found import Found
 from moderation.console.index.selection import Selection
 from moderation.console.pages.view import confidence, page
+from moderation.console.shared import Shared
 from moderation.plan.plan import run_key
 from moderation.report.page import wording
 from moderation.storage.s3_objects import S3Error

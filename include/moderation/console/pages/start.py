@@ -17,8 +17,8 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from moderation.console.gate import Right
-from moderation.console.shared import Shared
 from moderation.console.pages.view import page
+from moderation.console.shared import Shared
 from moderation.plan.price import estimate
 from moderation.reference import limits
 from moderation.settings import Settings
