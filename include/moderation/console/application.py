@@ -24,7 +24,7 @@ from moderation.console.pages.start import Starter
 from moderation.console.pages.view import page
 from moderation.console.shared import Shared
 from moderation.console.tiles.decode import CannotShowError
-from moderation.errors import ModerationError, TransientError, WarehouseMissingError
+from moderation.errors import DefectError, ModerationError, TransientError, WarehouseMissingError
 from moderation.reference.library_errors import named
 from moderation.settings import Settings
 
@@ -44,6 +44,8 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+_STATUS = {NoSuchLoadError: 404, WarehouseMissingError: 404, SelectionError: 400}
 
 _log = logging.getLogger(__name__)
 
@@ -145,15 +147,11 @@ def _status(error: Exception) -> tuple[int, str]:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         return 400, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    if isinstance(error, NoSuchLoadError | WarehouseMissingError):
-        return 404, str(error)
-    if isinstance(error, SelectionError):
-        return 400, str(error)
     if isinstance(error, CannotShowError):
         return 404, f"This image cannot be shown: {error}."
     known: Any = named(error)
     if isinstance(known, TransientError):
         return 503, f"{known}. This passes by itself: the page can be loaded again."
-    if known is not None:
-        return 500, str(known)
-    return 500, "This is a defect of the console; its log has the details."
+    if known is None or isinstance(known, DefectError):
+        return 500, "This is a defect of the console; its log has the details."
+    return next((status for kind, status in _STATUS.items() if isinstance(known, kind)), 500), str(known)

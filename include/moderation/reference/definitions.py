@@ -1,7 +1,7 @@
 """What each label of taxonomy 7.0 means, in one sentence of our own.
 
-Source of the meanings: the Rekognition developer guide, "Moderating content", table of labels. It decides where
-ours is too short.
+Source of the meanings: the Rekognition developer guide, "Moderating content", table of labels. It decides
+where ours is too short.
 """
 
 from __future__ import annotations

@@ -193,8 +193,9 @@ class Found:
     def export_sql(self, chosen: Selection) -> tuple[str, dict[str, Any]]:
         """SQL and parameters of all images of the selection with their highest confidence."""
         sql = (
-            f"SELECT source_ref, bucket, key, status, error_code, content_type, confidence, model_version, "  # noqa: S608 - SQL of ours
-            f"adapter FROM ({self._images(chosen, every_column=True)}) ORDER BY {_EXPORT_ORDER[chosen.order]}, n"
+            "SELECT source_ref, bucket, key, status, error_code, content_type, confidence, model_version, "  # noqa: S608 - SQL of ours
+            f"adapter FROM ({self._images(chosen, every_column=True)}) "
+            f"ORDER BY {_EXPORT_ORDER[chosen.order]}, n"
         )
         return sql, self._parameters(chosen)
 
@@ -209,7 +210,7 @@ class Found:
         )
 
     def _images(self, chosen: Selection, *, every_column: bool = False) -> str:
-        """SQL of the selection's images: ``n``, ``content``, ``content_type``, ``source_ref`` and ``confidence``.
+        """SQL of the selection's images: ``n``, ``content``, ``content_type``, ``source_ref``, ``confidence``.
 
         The confidence is the highest of a label that is found by its threshold; null when there is none.
         """

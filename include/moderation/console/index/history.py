@@ -111,7 +111,9 @@ class History:
 
 
 _FLAGGED = """
-WITH limits AS (SELECT unnest($1::VARCHAR[]) AS load_id, unnest($2::VARCHAR[]) AS name, unnest($3::DOUBLE[]) AS least)
+WITH limits AS (
+    SELECT unnest($1::VARCHAR[]) AS load_id, unnest($2::VARCHAR[]) AS name, unnest($3::DOUBLE[]) AS least
+)
 SELECT load_id, count(DISTINCT (manifest_id, line_number)) FROM labels JOIN limits USING (load_id, name)
 WHERE confidence >= least GROUP BY load_id
 """

@@ -1,20 +1,21 @@
 """A load's images and labels as one DuckDB file on this machine, made once from the published files.
 
 A published load never changes, so neither does its index; the console's pages are answered from it without
-another look at S3 or the catalog. The file appears whole or not at all; the oldest give way when all take more
-than their share of the disk.
+another look at S3 or the catalog. The file appears whole or not at all; the oldest give way when all take
+more than their share of the disk.
 
 Tables of an index
 ------------------
 ``image``
-    a row an image, ``n`` numbered from 0 by ``source_ref``; ``content`` is the least ``n`` of the same content.
+    a row an image, ``n`` numbered from 0 by ``source_ref``; ``content`` is the least ``n`` of the same
+    content.
 ``label``
     a row a label that an answer lists: ``n``, ``node``, ``position``, ``confidence``, ``name``.
 ``node``
     a row a label of the tree: ``node``, ``level``, ``path`` (names joined by `PATH_SIGN`), ``parent``.
 ``found``
-    a row for each image, label it has and node above that label or the label itself: ``n``, ``node``,
-    ``listed`` (the label's node) and the highest ``confidence``. So an L1 counts images of which an answer lists an L3 alone.
+    a row for each image, label it has, and node above that label or its own: ``n``, ``node``, ``listed`` (the
+    label's node), the highest ``confidence``. So an L1 counts images whose answer lists an L3 alone.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ _LOAD_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
 _THREADS = 2
 
 _COLUMNS = (
-    "source_ref, bucket, key, etag, size_bytes, last_modified, status, error_code, error_message, content_type, "
-    "illustrated_confidence, animated_confidence, label_count, top_l1, max_confidence, backend, model_version, "
-    "adapter, job_id, moderated_at, min_confidence, manifest_id, line_number"
+    "source_ref, bucket, key, etag, size_bytes, last_modified, status, error_code, error_message, "
+    "content_type, illustrated_confidence, animated_confidence, label_count, top_l1, max_confidence, backend, "
+    "model_version, adapter, job_id, moderated_at, min_confidence, manifest_id, line_number"
 )
 _LABELS = """
     SELECT manifest_id, line_number, 1 AS level, name, confidence, COALESCE(l1, name) AS l1, NULL AS l2,
@@ -70,10 +71,12 @@ CREATE TABLE node AS
     SELECT (row_number() OVER (ORDER BY path) - 1)::INTEGER AS node, * FROM (
         SELECT DISTINCT 3 AS level, path, concat_ws('{PATH_SIGN}', l1, l2) AS parent, l3 AS name
             FROM placed WHERE l3 IS NOT NULL
-        UNION SELECT 2, concat_ws('{PATH_SIGN}', l1, l2), COALESCE(l1, ''), l2 FROM placed WHERE l2 IS NOT NULL
+        UNION SELECT 2, concat_ws('{PATH_SIGN}', l1, l2), COALESCE(l1, ''), l2 FROM placed
+            WHERE l2 IS NOT NULL
         UNION SELECT 1, l1, '', l1 FROM placed WHERE l1 IS NOT NULL);
 CREATE TABLE label AS
-    SELECT n, node.node, placed.name, confidence, placed.level FROM placed JOIN node USING (path, level) ORDER BY n;
+    SELECT n, node.node, placed.name, confidence, placed.level
+    FROM placed JOIN node USING (path, level) ORDER BY n;
 CREATE TABLE found AS
     SELECT n, node.node, listed.node AS listed, max(confidence) AS confidence FROM (
         SELECT n, path AS own, level AS own_level, path, level, confidence FROM placed
@@ -84,7 +87,7 @@ CREATE TABLE found AS
     JOIN node AS listed ON listed.path = way.own AND listed.level = way.own_level
     GROUP BY ALL ORDER BY node.node, n;
 DROP TABLE placed; DROP TABLE given_images; DROP TABLE given_labels;
-"""
+"""  # noqa: S608 - names and conditions of ours
 
 
 class NoSuchLoadError(NeedsAPersonError, LookupError):
@@ -217,7 +220,7 @@ def _build(settings: Settings, load: dict[str, Any], path: Path) -> None:
         ):
             reader = published.sql(sql, params=parameters).to_arrow_reader(100_000)
             writer.register("incoming", reader)
-            writer.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")
+            writer.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")  # noqa: S608 - a name of ours
             writer.unregister("incoming")
         writer.execute(_BUILD)
 

@@ -27,8 +27,8 @@ router = APIRouter()
 def export(request: Request, load_id: str, kind: str) -> Response:
     """All images of the selection, each copy a row.
 
-    ``csv`` has cells that a spreadsheet would take for a formula behind an apostrophe; ``jsonl`` is a manifest
-    for a bulk job, of what lies in S3.
+    ``csv`` has an apostrophe before cells that a spreadsheet would take for a formula; ``jsonl`` is a
+    manifest for a bulk job, of what lies in S3.
     """
     if kind not in _WRITERS:
         raise HTTPException(404, f"A selection can be had as {', '.join(_WRITERS)}.")

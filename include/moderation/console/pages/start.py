@@ -1,4 +1,4 @@
-"""The page *Start analysis*: images of this computer or a place in S3, the price before anything is started."""
+"""The page *Start analysis*: images of this computer or a place in S3, with the price before the start."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 import re
 import shlex
 import tempfile
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -45,14 +45,9 @@ class Started:
     name: str
 
 
-class Starter(Protocol):
-    """Starts a run in the name of who asks."""
-
-    def __call__(self, request: Request, conf: dict[str, Any]) -> Awaitable[Started]:
-        """Start a run with these params of the Dag.
-
-        :raises fastapi.HTTPException: it may not, or cannot, be started.
-        """
+Starter = Callable[[Request, dict[str, Any]], Awaitable[Started]]
+"""Starts a run with these params of the Dag, in the name of who asks; raises ``HTTPException`` when it may not,
+or cannot, be started."""
 
 
 class Wanted(BaseModel):
@@ -114,7 +109,7 @@ def look(request: Request, source: str = Query(max_length=1000)) -> Response:
 
 @router.get("/uploads/{name}", name="uploads")
 def uploaded(request: Request, name: str) -> Response:
-    """What of an upload is there already, as sizes by path; so a page that was closed goes on where it was."""
+    """What of an upload is there already, sizes by path: a page that was closed goes on where it was."""
     shared: Shared = request.app.state.shared
     place = _upload_uri(shared.settings, request.state.person.name, name)
     prefix = s3_objects.split_uri(place).key
@@ -127,7 +122,7 @@ def uploaded(request: Request, name: str) -> Response:
 
 @router.put("/uploads/{name}/{path:path}", name="upload")
 async def upload(request: Request, name: str, path: str) -> Response:
-    """Store one file of an upload; its body goes through a small buffer and the disk, never all into memory."""
+    """Store one file of an upload; its body goes through a small buffer and the disk, not into memory."""
     shared: Shared = request.app.state.shared
     target = _upload_uri(shared.settings, request.state.person.name, name) + _checked_path(path)
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:

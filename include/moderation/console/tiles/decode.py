@@ -1,9 +1,9 @@
 """Makes one image after another small: the program of a decoder's process.
 
-What is decoded came from anybody, so this happens in a process of its own with bounded memory, which reaches
-nothing: it gets bytes on stdin and answers bytes on stdout. A frame is a length of four bytes, most significant
-first, and so many bytes; a request is the frame ``<longest side>`` in decimal and the frame of the file; the
-answer is the frame ``ok`` or a reason, and the frame of a JPEG, empty without one.
+What is decoded came from anybody, so this happens in a process of its own with bounded memory: it gets bytes
+on stdin and answers bytes on stdout. A frame is a length of four bytes, most significant first, and so many
+bytes; a request is the frame ``<longest side>`` in decimal and the frame of the file; the answer is the frame
+``ok`` or a reason, and the frame of a JPEG, empty without one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import resource
 import struct
 import sys
 import warnings
-from typing import BinaryIO
+from typing import IO
 
 from PIL import Image, ImageFile, ImageOps
 
@@ -23,7 +23,7 @@ MAX_PIXELS = 101_000_000
 """Rekognition takes 10,000 pixels a side; a scan in another format may be a little longer."""
 
 MEMORY_BYTES = 1_400_000_000
-"""Address space of the process: enough for a progressive JPEG of 100 megapixels at an eighth, not for a bomb."""
+"""Address space of the process: enough for a progressive JPEG of 100 megapixels, not for a bomb."""
 
 _QUALITY = 82
 _BACKGROUND = (255, 255, 255)
@@ -80,7 +80,7 @@ def _flat(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def read_frame(stream: BinaryIO) -> bytes | None:
+def read_frame(stream: IO[bytes]) -> bytes | None:
     """The next frame; None at the end of the stream."""
     head = stream.read(4)
     if len(head) < 4:
@@ -90,13 +90,13 @@ def read_frame(stream: BinaryIO) -> bytes | None:
     return body if len(body) == length else None
 
 
-def write_frame(stream: BinaryIO, body: bytes) -> None:
+def write_frame(stream: IO[bytes], body: bytes) -> None:
     """Write a frame."""
     stream.write(struct.pack(">I", len(body)))
     stream.write(body)
 
 
-def serve(given: BinaryIO, answered: BinaryIO) -> None:
+def serve(given: IO[bytes], answered: IO[bytes]) -> None:
     """Answer requests until the stream ends."""
     while (side := read_frame(given)) is not None and (data := read_frame(given)) is not None:
         try:

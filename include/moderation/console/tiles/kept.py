@@ -1,4 +1,4 @@
-"""Images as a browser gets them: made small once, kept by content, and told why where there is nothing to show."""
+"""Images as a browser gets them: made small once, kept by content; where there is nothing to show, why."""
 
 from __future__ import annotations
 
