@@ -74,7 +74,7 @@ def serve(settings: Settings, *, port: int, told: Callable[[str], None]) -> None
             listening.bind((HOST, port))
         except OSError as error:
             raise PortTakenError(
-                f"port {port} cannot be had ({error.strerror}); choose another with --port, or --port 0 for any"
+                f"port {port} cannot be had ({error.strerror}); choose one with --port, or any with --port 0"
             ) from error
         listening.listen(128)
         told(f"http://{HOST}:{listening.getsockname()[1]}/?token={token}")

@@ -45,6 +45,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+_DEFECT = "This is a defect of the console; its log has the details."
 _STATUS = {NoSuchLoadError: 404, WarehouseMissingError: 404, SelectionError: 400}
 
 _log = logging.getLogger(__name__)
@@ -135,7 +136,8 @@ def _told(request: Request, error: Exception) -> Response:
     """The page, or for a script the JSON, that tells what went wrong."""
     status, text = _status(error)
     if status >= 500:
-        _log.error("%s: %s", request.url.path, text, exc_info=error if status == 500 else None)
+        defect = text == _DEFECT
+        _log.error("%s: %s", request.url.path, text, exc_info=error if defect else None)
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"error": text}, status_code=status)
     return page(request, "message.html.j2", status=status, text=text)
@@ -153,5 +155,5 @@ def _status(error: Exception) -> tuple[int, str]:
     if isinstance(known, TransientError):
         return 503, f"{known}. This passes by itself: the page can be loaded again."
     if known is None or isinstance(known, DefectError):
-        return 500, "This is a defect of the console; its log has the details."
+        return 500, _DEFECT
     return next((status for kind, status in _STATUS.items() if isinstance(known, kind)), 500), str(known)

@@ -210,7 +210,7 @@ class Found:
         )
 
     def _images(self, chosen: Selection, *, every_column: bool = False) -> str:
-        """SQL of the selection's images: ``n``, ``content``, ``content_type``, ``source_ref``, ``confidence``.
+        """SQL of its images: ``n``, ``content``, ``content_type``, ``source_ref``, ``confidence``.
 
         The confidence is the highest of a label that is found by its threshold; null when there is none.
         """

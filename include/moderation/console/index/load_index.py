@@ -47,8 +47,8 @@ _THREADS = 2
 
 _COLUMNS = (
     "source_ref, bucket, key, etag, size_bytes, last_modified, status, error_code, error_message, "
-    "content_type, illustrated_confidence, animated_confidence, label_count, top_l1, max_confidence, backend, "
-    "model_version, adapter, job_id, moderated_at, min_confidence, manifest_id, line_number"
+    "content_type, illustrated_confidence, animated_confidence, label_count, top_l1, max_confidence, "
+    "backend, model_version, adapter, job_id, moderated_at, min_confidence, manifest_id, line_number"
 )
 _LABELS = """
     SELECT manifest_id, line_number, 1 AS level, name, confidence, COALESCE(l1, name) AS l1, NULL AS l2,
@@ -126,7 +126,7 @@ class LoadIndex:
     def batches(self, sql: str, parameters: Any, rows: int) -> Iterator[pa.RecordBatchReader]:
         """The rows of a query of ours, so many at a time."""
         with self._connection.cursor() as cursor:
-            yield cursor.execute(sql, parameters).to_arrow_reader(rows)
+            yield cursor.sql(sql, params=parameters).to_arrow_reader(rows)
 
     def close(self) -> None:
         """Let the file go."""

@@ -46,8 +46,8 @@ class Started:
 
 
 Starter = Callable[[Request, dict[str, Any]], Awaitable[Started]]
-"""Starts a run with these params of the Dag, in the name of who asks; raises ``HTTPException`` when it may not,
-or cannot, be started."""
+"""Starts a run with these params of the Dag, in the name of who asks; raises ``HTTPException`` when it
+may not, or cannot, be started."""
 
 
 class Wanted(BaseModel):

@@ -25,6 +25,10 @@ MAX_PIXELS = 101_000_000
 MEMORY_BYTES = 1_400_000_000
 """Address space of the process: enough for a progressive JPEG of 100 megapixels, not for a bomb."""
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf"}
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_JPEG, _END = b"\xff\xd8", b"\xff\xd9"
 _QUALITY = 82
 _BACKGROUND = (255, 255, 255)
 
@@ -56,6 +60,21 @@ def _shrink(data: bytes, longest: int) -> bytes:
     # A bound of the whole process, below which Rekognition's largest images lie; ours stand below.
     Image.MAX_IMAGE_PIXELS = None
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    if data.startswith(_PNG):
+        data = _pixels_of_png(data)
+    try:
+        return _made(data, longest)
+    except OSError:
+        if not data.startswith(_JPEG):
+            raise
+    # An end mark may be all that is missing: then no pixel depends on what stands in its place.
+    first, second = (_made(data + filling + _END, longest) for filling in (b"", b"\x55" * 64))
+    if first != second:
+        raise CannotShowError("the file is cut off")
+    return first
+
+
+def _made(data: bytes, longest: int) -> bytes:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         width, height = image.size
         if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
@@ -66,6 +85,17 @@ def _shrink(data: bytes, longest: int) -> bytes:
         made = io.BytesIO()
         _flat(upright).save(made, "JPEG", quality=_QUALITY, optimize=False)
     return made.getvalue()
+
+
+def _pixels_of_png(data: bytes) -> bytes:
+    """The file without texts and profiles, which may be bombs; its first frame alone."""
+    kept, place = [_PNG], len(_PNG)
+    while place + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, place)
+        if data[place + 4 : place + 8] in _PNG_CHUNKS:
+            kept.append(data[place : place + 12 + length])
+        place += 12 + length
+    return b"".join([*kept, _PNG_END])
 
 
 def _flat(image: Image.Image) -> Image.Image:

@@ -85,7 +85,9 @@ class _Decoder:
         return said, None if said is None else read_frame(answered)
 
     def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self.end()
+        if self._process is None:
             self._process = subprocess.Popen(
                 # Isolated: neither the working directory nor the environment says what is imported.
                 [sys.executable, "-I", str(_PROGRAM)],
