@@ -18,7 +18,7 @@ PACKAGE_SOURCES := PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_NO_INDE
 unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filter PIP_% UV_%,$(.VARIABLES)))
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install query run up down services status test test-long chaos bench lint format docs lock
+.PHONY: help install query console run up down services status test test-long chaos bench lint format docs lock
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -68,6 +68,9 @@ status: $(VENV)/.installed ## say what is running and where
 
 query: $(VENV)/.installed ## ask the warehouse: make query SQL="SELECT ..." (or a ready query's name)
 	@$(BIN)/moderation query $(if $(SQL),"$$SQL")
+
+console: $(VENV)/.installed ## look at the images and labels of what was moderated, in the browser
+	@$(BIN)/moderation console
 
 # A file is one worker's, since its tests share servers. A sixth of the time is spent waiting, and each worker
 # costs 25 s of processor time before its first test: four suit two cores.
