@@ -24,14 +24,14 @@ import psutil
 from botocore.config import Config
 from PIL import Image
 from playwright.sync_api import sync_playwright
-from support import browser
-from support.console_load import Picture, publish_pictures
-from support.pictures import encode
-from support.planned_runs import weapon_violence
 
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials
 from moderation.settings import Settings
+from support import browser
+from support.console_load import Picture, publish_pictures
+from support.pictures import encode
+from support.planned_runs import weapon_violence
 
 IMAGES_A_LOAD = 100_000
 PHOTOS = 120
@@ -62,6 +62,7 @@ def prepare(folder: Path, days: int, s3: Any) -> tuple[Settings, str, str]:
     for day in range(days):
         generate.publish_day(connection, data, day)
     connection.close()
+    generate.register(data)
     settings = Settings(
         tables_uri=data.settings.tables_uri, catalog_uri=data.settings.catalog_uri, work_uri="s3://work/work"
     )
@@ -166,7 +167,9 @@ def main() -> None:
             "AWS_REGION": "us-east-1",
             "AWS_ENDPOINT_URL_S3": server.endpoint_url,
         }
-        s3 = boto3.client("s3", endpoint_url=server.endpoint_url, config=Config(s3={"addressing_style": "path"}))
+        s3 = boto3.client(
+            "s3", endpoint_url=server.endpoint_url, config=Config(s3={"addressing_style": "path"})
+        )
         settings, large, photos = prepare(folder / "data", args.days, s3)
         os.environ |= {
             "MODERATION_WORK_URI": settings.work_uri,
@@ -184,7 +187,6 @@ def main() -> None:
                     page.goto(link)
                     found = measure(page, link.partition("/?")[0], large, photos)
                     page.goto(link.partition("/?")[0])
-                    page.wait_for_function
                     chromium.close()
                 process = psutil.Process(console.pid)
                 memory = process.memory_info().rss
@@ -195,9 +197,15 @@ def main() -> None:
     for name, tries in found.items():
         if not tries:
             continue
-        nearest = sorted(tries)[max(0, round(0.95 * len(tries)) - 1)] if "95th" in name else statistics.median(tries)
+        nearest = (
+            sorted(tries)[max(0, round(0.95 * len(tries)) - 1)]
+            if "95th" in name
+            else statistics.median(tries)
+        )
         print(f"{name:<46}{nearest * 1000:8.0f} ms   bound {BOUNDS[name] * 1000:.0f} ms")
-    print(f"{'memory of the application':<46}{memory / 1e6:8.0f} MB   bound 400 MB ({children / 1e6:.0f} MB in decoders)")
+    print(
+        f"{'memory of the application':<46}{memory / 1e6:8.0f} MB   bound 400 MB ({children / 1e6:.0f} MB in decoders)"
+    )
 
 
 if __name__ == "__main__":

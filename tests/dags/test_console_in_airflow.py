@@ -94,7 +94,9 @@ def test_every_role_may_look_and_only_a_user_may_start(application, settings, ro
 
 @pytest.mark.parametrize("role", ROLES)
 def test_originals_are_for_who_looks_after_the_system(application, settings, role):
-    answer = client(application, role).get(f"{URL_PREFIX}/jobs/20260101T000000Z-000000000000/images/0/original")
+    answer = client(application, role).get(
+        f"{URL_PREFIX}/jobs/20260101T000000Z-000000000000/images/0/original"
+    )
     assert answer.status_code == (404 if role in {"OP", "ADMIN"} else 403)
 
 

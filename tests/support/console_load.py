@@ -16,8 +16,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)
     from fastapi.testclient import TestClient
 
-from moderation.console.application import WRITE_HEADER
 from moderation.console.alone import alone
+from moderation.console.application import WRITE_HEADER
 from moderation.publish.commit import publish
 from moderation.settings import Settings
 from support.pictures import jpeg, rotated_jpeg, transparent_png, truncated_jpeg

@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from moderation.console.alone import alone
-from support.console_load import TestClient, TOKEN, served
+from support.console_load import TOKEN, TestClient, served
 
 
 @pytest.fixture
@@ -83,7 +83,9 @@ def test_every_answer_is_closed_to_other_sites(console, path):
     assert "private" in headers["cache-control"]
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/static/..%2Fview.py", "/static/none.js"])
+@pytest.mark.parametrize(
+    "path", ["/docs", "/redoc", "/openapi.json", "/static/..%2Fview.py", "/static/none.js"]
+)
 def test_nothing_else_is_served(console, path):
     assert console.get(path).status_code == 404
 

@@ -208,7 +208,13 @@ def test_nothing_serious_stands_in_anybodys_way(chromium, address, load_id, look
     context = chromium.new_context(**look)
     page = context.new_page()
     page.goto(f"{address}/?token={TOKEN}")
-    for path in ("/", f"/jobs/{load_id}?show=all", f"/jobs/{load_id}/images/0?show=all", "/start", "/jobs/none"):
+    for path in (
+        "/",
+        f"/jobs/{load_id}?show=all",
+        f"/jobs/{load_id}/images/0?show=all",
+        "/start",
+        "/jobs/none",
+    ):
         page.goto(address + path)
         page.wait_for_load_state("networkidle")
         assert browser.findings(page) == [], path

@@ -109,7 +109,9 @@ def test_the_jobs_page_counts_what_is_flagged(console, load_id):
     assert answer.json() == {load_id: FLAGGED}
 
 
-def test_thresholds_in_use_decide_what_is_flagged_everywhere(console, load_id, tmp_path, aws_env, console_world):
+def test_thresholds_in_use_decide_what_is_flagged_everywhere(
+    console, load_id, tmp_path, aws_env, console_world
+):
     from support.console_load import served  # noqa: PLC0415 - another console than the fixture's
 
     file = tmp_path / "thresholds.toml"

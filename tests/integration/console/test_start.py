@@ -34,7 +34,9 @@ def test_what_was_sent_is_there_under_its_path_and_is_told(console, s3_client, b
     assert entry["Key"].endswith(f"-holiday/{ODD}")
 
 
-@pytest.mark.parametrize("path", ["..%2F..%2Fx.jpg", "a%2F..%2Fb.jpg", "a%2F%2Fb.jpg", ".%2Fa.jpg", "%00", "a" * 901])
+@pytest.mark.parametrize(
+    "path", ["..%2F..%2Fx.jpg", "a%2F..%2Fb.jpg", "a%2F%2Fb.jpg", ".%2Fa.jpg", "%00", "a" * 901]
+)
 def test_no_path_leaves_the_uploads_folder(console, s3_client, bucket, path):
     assert console.put(f"/uploads/holiday/{path}", content=b"1").status_code in {400, 404, 405}
     assert "Contents" not in s3_client.list_objects_v2(Bucket=bucket)

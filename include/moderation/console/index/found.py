@@ -16,9 +16,10 @@ from moderation.policy.thresholds import Thresholds
 from moderation.schema import FAILED, MODERATED, NOT_ATTEMPTED
 
 _KEPT_LISTS = 8
+_KEPT_SIDES = 48
 _STEPS = 101
 _BINS = 20
-_TILE = "n, key, source_ref, status, error_code, content_type, label_count, max_confidence, size_bytes"
+_TILE = "n, key, source_ref, status, error_code, content_type, label_count, max_confidence, foremost"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,29 @@ class Listed:
         return int(self.copies.sum())
 
 
+@dataclass(frozen=True)
+class Side:
+    """What stands beside the images of a selection; the methods of :class:`Found` say what each is."""
+
+    counts: dict[str, int]
+    contents: int
+    images: int
+    ladder: list[int]
+    tree: list[dict[str, Any]]
+    kinds: dict[str, int]
+    histogram: list[int]
+    failures: list[dict[str, Any]]
+
+
+def histogram(ladder: Sequence[int]) -> list[int]:
+    """Images by their highest confidence (in the chosen label, if one is), in steps of five percent.
+
+    :param ladder: see :meth:`Found.ladder`; the last step has 100 % in it.
+    """
+    edges = [ladder[place] for place in range(0, _STEPS - 1, _STEPS // _BINS)]
+    return [high - low for high, low in zip(edges, [*edges[1:], 0], strict=True)]
+
+
 class Found:
     """What is in a load, by the thresholds in use.
 
@@ -51,6 +75,7 @@ class Found:
         self.asked = float(index.load["min_confidence"] or 0.0)
         self.thresholds = thresholds
         self._lists: OrderedDict[Selection, Listed] = OrderedDict()
+        self._sides: OrderedDict[Selection, Side] = OrderedDict()
         self._lock = threading.Lock()
 
     def threshold(self, name: str) -> float:
@@ -110,25 +135,34 @@ class Found:
             steps[row["step"]] = row["images"]
         return [int(number) for number in steps[::-1].cumsum()[::-1]]
 
-    def counts(self, chosen: Selection) -> dict[str, int]:
-        """Images of each kind in `selection.SHOWN`, under the selection's other conditions."""
-        every = replace(chosen, shown="all", code=None)
-        sql = self._images(every)
-        (row,) = self.index.rows(
-            f"SELECT count(*) AS images, count(confidence) AS flagged FROM ({sql})",  # noqa: S608 - SQL of ours
-            self._parameters(every),
-        )
+    def counts(self, chosen: Selection, kinds: dict[str, tuple[int, int]]) -> dict[str, int]:
+        """Images of each kind in `selection.SHOWN`, under the selection's other conditions.
+
+        :param kinds: see :meth:`flagged_by_kind`.
+        """
+        wanted = [kinds[kind] for kind in kinds if chosen.kind in {None, kind}]
+        images, flagged = (sum(pair[place] for pair in wanted) for place in (0, 1))
         without = replace(chosen, shown="failed", code=None)
         (failed,) = self.index.rows(
-            f"SELECT count(*) AS images FROM ({self._images(without)})",  # noqa: S608 - SQL of ours
-            self._parameters(without),
+            f"SELECT count(*) AS images FROM ({_conditions(without)})",  # noqa: S608 - SQL of ours
+            _plain_parameters(without),
         )
         return {
-            "flagged": row["flagged"],
-            "unflagged": row["images"] - row["flagged"],
-            "all": row["images"],
+            "flagged": flagged,
+            "unflagged": images - flagged,
+            "all": images,
             "failed": failed["images"],
         }
+
+    def flagged_by_kind(self, chosen: Selection) -> dict[str, tuple[int, int]]:
+        """Images, and those of them that are flagged, by content type, whatever type is chosen."""
+        every = replace(chosen, shown="all", kind=None, code=None)
+        rows = self.index.rows(
+            "SELECT content_type, count(*) AS images, count(confidence) AS flagged "  # noqa: S608 - SQL of ours
+            f"FROM ({self._images(every)}) GROUP BY 1",
+            self._parameters(every),
+        )
+        return {row["content_type"]: (row["images"], row["flagged"]) for row in rows}
 
     def tree(self, chosen: Selection) -> list[dict[str, Any]]:
         """Each label with its images at the threshold, whatever label is chosen; in the tree's order."""
@@ -136,35 +170,16 @@ class Found:
         return self.index.rows(self._tree_sql(free), self._parameters(free))
 
     def _tree_sql(self, free: Selection) -> str:
+        # Labels have answered images alone, so the images need a look only when some are left out.
+        narrowed = free.kind or free.text
+        only = f"SEMI JOIN ({_conditions(free)}) AS shown USING (n)" if narrowed else ""
         return (
-            f"{self._limits(free)}, shown AS ({_conditions(free)}) "  # noqa: S608 - SQL of ours
-            "SELECT path, parent, name, level, count(DISTINCT hit.n) AS images FROM node LEFT JOIN ("
-            "SELECT found.n, found.node FROM found JOIN limits ON limits.node = found.listed "
-            "JOIN shown ON shown.n = found.n WHERE found.confidence >= limits.least) AS hit USING (node) "
-            "GROUP BY ALL ORDER BY path"
+            f"{self._limits(free)}, hit AS (SELECT DISTINCT n, found.node FROM found {only} "  # noqa: S608 - SQL of ours
+            "JOIN limits ON limits.node = found.listed WHERE found.confidence >= limits.least), "
+            "number AS (SELECT node, count(*) AS images FROM hit GROUP BY node) "
+            "SELECT path, parent, name, level, coalesce(images, 0) AS images "
+            "FROM node LEFT JOIN number USING (node) ORDER BY path"
         )
-
-    def kinds(self, chosen: Selection) -> dict[str, int]:
-        """Images of each content type, whatever type is chosen."""
-        free = replace(chosen, kind=None)
-        rows = self.index.rows(
-            f"SELECT content_type, count(*) AS images FROM ({self._images(free)}) GROUP BY 1",  # noqa: S608 - SQL of ours
-            self._parameters(free),
-        )
-        return {row["content_type"]: row["images"] for row in rows if row["content_type"]}
-
-    def histogram(self, chosen: Selection) -> list[int]:
-        """Images by their highest confidence (in the chosen label, if one is), in steps of five percent."""
-        every = replace(chosen, shown="all", at=0.0, code=None)
-        rows = self.index.rows(
-            f"SELECT least(floor(confidence / 5), {_BINS - 1})::INTEGER AS bin, count(*) AS images "  # noqa: S608 - SQL of ours
-            f"FROM ({self._images(every)}) WHERE confidence IS NOT NULL GROUP BY 1",
-            self._parameters(every),
-        )
-        bins = [0] * _BINS
-        for row in rows:
-            bins[row["bin"]] = row["images"]
-        return bins
 
     def failures(self) -> list[dict[str, Any]]:
         """Images without an answer by status and code, most first."""
@@ -199,13 +214,35 @@ class Found:
         )
         return sql, self._parameters(chosen)
 
+    def side(self, chosen: Selection) -> Side:
+        """All that stands beside the images of a selection; the last few dozen are remembered."""
+        with self._lock:
+            known = self._sides.get(chosen)
+        if known is None:
+            listed = self.listed(chosen)
+            ladder = self.ladder(chosen)
+            kinds = self.flagged_by_kind(chosen)
+            known = Side(
+                counts=self.counts(chosen, kinds),
+                contents=len(listed.images),
+                images=listed.total,
+                ladder=ladder,
+                tree=self.tree(chosen),
+                kinds=_shown_by_kind(chosen, kinds),
+                histogram=histogram(ladder),
+                failures=self.failures(),
+            )
+            with self._lock:
+                self._sides[chosen] = known
+                while len(self._sides) > _KEPT_SIDES:
+                    self._sides.popitem(last=False)
+        return known
+
     def _rows_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         if not numbers:
             return []
         return self.index.rows(
-            f"SELECT {_TILE}, (SELECT arg_max(node.name, (label.confidence, node.level)) FROM label "  # noqa: S608 - names of ours
-            "JOIN node USING (node) WHERE label.n = image.n) AS foremost FROM image "
-            "WHERE n IN (SELECT unnest($1::INTEGER[]))",
+            f"SELECT {_TILE} FROM image WHERE n IN (SELECT unnest($1::INTEGER[]))",  # noqa: S608 - names of ours
             [list(numbers)],
         )
 
@@ -245,13 +282,7 @@ class Found:
             given |= {"names": names, "least": [self.threshold(name) for name in names]}
         if chosen.node:
             given["node"] = chosen.node
-        failed = chosen.shown == "failed"
-        told = {
-            "kind": None if failed else chosen.kind,
-            "text": chosen.text,
-            "code": chosen.code if failed else None,
-        }
-        return given | {name: value for name, value in told.items() if value}
+        return given | _plain_parameters(chosen)
 
 
 _ORDER = {
@@ -277,3 +308,23 @@ def _conditions(chosen: Selection) -> str:
     if chosen.code and failed:
         where.append("error_code = $code")
     return f"SELECT * FROM image WHERE {' AND '.join(where)}"  # noqa: S608 - conditions of ours
+
+
+def _plain_parameters(chosen: Selection) -> dict[str, Any]:
+    """The parameters of `_conditions`."""
+    failed = chosen.shown == "failed"
+    told = {
+        "kind": None if failed else chosen.kind,
+        "text": chosen.text,
+        "code": chosen.code if failed else None,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _shown_by_kind(chosen: Selection, kinds: dict[str, tuple[int, int]]) -> dict[str, int]:
+    """Of these images those that the selection shows, by content type."""
+    if chosen.shown == "failed":
+        return {}
+    pick = {"flagged": lambda pair: pair[1], "unflagged": lambda pair: pair[0] - pair[1]}
+    of = pick.get(chosen.shown, lambda pair: pair[0])
+    return {kind: of(pair) for kind, pair in kinds.items()}

@@ -8,7 +8,7 @@ Tables of an index
 ------------------
 ``image``
     a row an image, ``n`` numbered from 0 by ``source_ref``; ``content`` is the least ``n`` of the same
-    content.
+    content, ``foremost`` the name of the label with the highest confidence, the lowest in the tree of equals.
 ``label``
     a row a label that an answer lists: ``n``, ``node``, ``position``, ``confidence``, ``name``.
 ``node``
@@ -59,14 +59,18 @@ _LABELS = """
         FROM labels_l3 WHERE load_id = $load
 """
 _BUILD = f"""
-CREATE TABLE image AS
+CREATE TABLE numbered AS
     SELECT *, min(n) OVER (PARTITION BY COALESCE({content.SQL}, 'n' || n)) AS content
     FROM (SELECT (row_number() OVER (ORDER BY source_ref, manifest_id, line_number) - 1)::INTEGER AS n, *
         FROM given_images);
 CREATE TABLE placed AS
-    SELECT image.n, given_labels.* EXCLUDE (manifest_id, line_number),
+    SELECT numbered.n, given_labels.* EXCLUDE (manifest_id, line_number),
         concat_ws('{PATH_SIGN}', l1, l2, l3) AS path
-    FROM given_labels JOIN image USING (manifest_id, line_number);
+    FROM given_labels JOIN numbered USING (manifest_id, line_number);
+CREATE TABLE image AS
+    SELECT numbered.*, foremost FROM numbered LEFT JOIN (
+        SELECT n, arg_max(name, (confidence, level)) AS foremost FROM placed GROUP BY n
+    ) USING (n) ORDER BY n;
 CREATE TABLE node AS
     SELECT (row_number() OVER (ORDER BY path) - 1)::INTEGER AS node, * FROM (
         SELECT DISTINCT 3 AS level, path, concat_ws('{PATH_SIGN}', l1, l2) AS parent, l3 AS name
@@ -86,7 +90,7 @@ CREATE TABLE found AS
     ) AS way JOIN node ON node.path = way.path AND node.level = way.level
     JOIN node AS listed ON listed.path = way.own AND listed.level = way.own_level
     GROUP BY ALL ORDER BY node.node, n;
-DROP TABLE placed; DROP TABLE given_images; DROP TABLE given_labels;
+DROP TABLE placed; DROP TABLE numbered; DROP TABLE given_images; DROP TABLE given_labels;
 """  # noqa: S608 - names and conditions of ours
 
 

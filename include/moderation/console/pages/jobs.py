@@ -80,13 +80,12 @@ def job(request: Request, load_id: str) -> Response:
     values = _side(found, chosen) | {"load_id": load_id, "load": found.load, "chosen": chosen}
     if part == "side":
         return page(request, "job_side.html.j2", **values)
-    listed = found.listed(chosen)
     return page(
         request,
         "job.html.j2",
         **values,
         tiles=_tiles(found.tiles(chosen, 0, FIRST_TILES)),
-        total=len(listed.images),
+        total=values["contents"],
     )
 
 
@@ -107,20 +106,7 @@ def tiles(
 
 def _side(found: Found, chosen: Selection) -> dict[str, Any]:
     """What stands beside the images of a selection."""
-    counts = found.counts(chosen)
-    listed = found.listed(chosen)
-    return {
-        "counts": counts,
-        "contents": len(listed.images),
-        "images": listed.total,
-        "ladder": found.ladder(chosen),
-        "tree": found.tree(chosen),
-        "kinds": found.kinds(chosen),
-        "histogram": found.histogram(chosen),
-        "failures": found.failures(),
-        "asked": found.asked,
-        "thresholds": found.thresholds,
-    }
+    return vars(found.side(chosen)) | {"asked": found.asked, "thresholds": found.thresholds}
 
 
 def _tiles(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,14 +20,22 @@ def test_every_image_that_rekognition_takes_can_be_looked_at(name):
         assert max(made.size) <= 320
 
 
-@pytest.mark.parametrize("maker", [pictures.webp, pictures.gif, pictures.bmp], ids=lambda maker: maker.__name__)
+@pytest.mark.parametrize(
+    "maker", [pictures.webp, pictures.gif, pictures.bmp], ids=lambda maker: maker.__name__
+)
 def test_images_that_rekognition_refuses_for_their_format_can_be_looked_at_too(maker):
     assert shrink(maker(), 320).startswith(b"\xff\xd8")
 
 
 @pytest.mark.parametrize(
     "maker",
-    [pictures.zero_byte, pictures.text_named_jpg, pictures.bomb_600mp, pictures.header_only_jpeg, pictures.corrupt_png],
+    [
+        pictures.zero_byte,
+        pictures.text_named_jpg,
+        pictures.bomb_600mp,
+        pictures.header_only_jpeg,
+        pictures.corrupt_png,
+    ],
     ids=lambda maker: maker.__name__,
 )
 def test_what_is_no_image_or_too_large_is_told_in_words(maker):
