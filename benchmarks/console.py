@@ -2,8 +2,8 @@
 
 ``PYTHONPATH=include:tests:benchmarks/queries python benchmarks/console.py [--days 100]``
 
-``--days`` loads of 100,000 images each (one is opened), and a load of 120 JPEGs of 12 megapixels. Each figure is
-the median of some tries, or the 95th percentile where it says so.
+``--days`` loads of 100,000 images each (one is opened), and a load of 120 JPEGs of 12 megapixels. Each figure
+is the median of some tries, or the 95th percentile where it says so.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def measure(page: Any, base: str, large: str, photos: str) -> dict[str, list[flo
         key = "document.dispatchEvent(new KeyboardEvent('keydown', {key: '}'}))"
         found["move of the slider"].append(timed(page, key, f"{counted} !== window.was"))
         page.wait_for_timeout(600)
-    seen = f"[...document.querySelectorAll('.tile img')].filter((i) => i.complete && i.naturalWidth).length >= {TILES}"
+    images = "[...document.querySelectorAll('.tile img')]"
+    seen = f"{images}.filter((i) => i.complete && i.naturalWidth).length >= {TILES}"
     began = time.perf_counter()
     page.goto(f"{base}/jobs/{photos}")
     until(page, seen)
@@ -136,9 +137,10 @@ def measure(page: Any, base: str, large: str, photos: str) -> dict[str, list[flo
     for _ in range(3):
         page.goto(f"{base}/jobs/{photos}?order=name")
         page.evaluate("() => document.querySelectorAll('.tile img').forEach((i) => { i.src = '' })")
-        redo = "document.querySelectorAll('.tile').forEach((t) => { t.querySelector('img').src = t.href.split('?')[0] + '/tile' })"
+        redo = f"{images}.forEach((i) => {{ i.src = i.closest('a').href.split('?')[0] + '/tile' }})"
         found["60 tiles, warm"].append(timed(page, redo, seen))
-    whole = "(document.getElementById('large') ?? {}).complete && document.getElementById('large').naturalWidth > 0"
+    large_one = "document.getElementById('large')"
+    whole = f"{large_one}?.complete && {large_one}.naturalWidth > 0"
     page.goto(f"{base}/jobs/{photos}")
     page.wait_for_selector(".tile")
     page.goto(page.get_attribute(".tile", "href").join([base, ""]))
@@ -204,7 +206,7 @@ def main() -> None:
         )
         print(f"{name:<46}{nearest * 1000:8.0f} ms   bound {BOUNDS[name] * 1000:.0f} ms")
     print(
-        f"{'memory of the application':<46}{memory / 1e6:8.0f} MB   bound 400 MB ({children / 1e6:.0f} MB in decoders)"
+        f"{'memory of the application':<46}{memory / 1e6:8.0f} MB   bound 400 MB; decoders {children / 1e6:.0f} MB"
     )
 
 

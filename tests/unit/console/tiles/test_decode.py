@@ -39,7 +39,7 @@ def test_images_that_rekognition_refuses_for_their_format_can_be_looked_at_too(m
     ids=lambda maker: maker.__name__,
 )
 def test_what_is_no_image_or_too_large_is_told_in_words(maker):
-    with pytest.raises(CannotShowError, match="image|empty|pixels"):
+    with pytest.raises(CannotShowError, match=r"image|empty|pixels"):
         shrink(maker(), 320)
 
 
