@@ -206,7 +206,7 @@ def main() -> None:
         )
         print(f"{name:<46}{nearest * 1000:8.0f} ms   bound {BOUNDS[name] * 1000:.0f} ms")
     print(
-        f"{'memory of the application':<46}{memory / 1e6:8.0f} MB   bound 400 MB; decoders {children / 1e6:.0f} MB"
+        f"{'memory of the application':<46}{memory / 1e6:8.0f} MB   bound 400 MB, decoders {children / 1e6:.0f}"
     )
 
 

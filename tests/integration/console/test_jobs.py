@@ -9,6 +9,7 @@ import re
 import pyarrow.parquet as pq
 import pytest
 
+from moderation.console.index.load_index import FORMAT
 from moderation.query.published_views import open_published
 from support.console_load import FLAGGED, ODD, PICTURES
 
@@ -154,7 +155,7 @@ def test_an_index_that_is_damaged_is_made_anew(console, console_world, load_id, 
     for damage in (b"", b"no database", b"\0" * 20_000):
         cache = tmp_path / f"cache-{len(damage)}"
         (cache / "loads").mkdir(parents=True)
-        (cache / "loads" / f"{load_id}-1.duckdb").write_bytes(damage)
+        (cache / "loads" / f"{load_id}-{FORMAT}.duckdb").write_bytes(damage)
         with served(settings, cache) as other:
             assert counts_of(other.get(f"/jobs/{load_id}").text) == before
 

@@ -20,6 +20,7 @@ Tables of an index
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import threading
@@ -37,9 +38,6 @@ from moderation.reference import content
 from moderation.settings import MachineSettings, Settings
 from moderation.storage.whole_file import whole_file
 from moderation.tables.published import read_loads, row_of
-
-FORMAT = 1
-"""Raised when an index has other tables; part of its file's name."""
 
 PATH_SIGN = " › "
 _LOAD_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
@@ -92,6 +90,9 @@ CREATE TABLE found AS
     GROUP BY ALL ORDER BY node.node, n;
 DROP TABLE placed; DROP TABLE numbered; DROP TABLE given_images; DROP TABLE given_labels;
 """  # noqa: S608 - names and conditions of ours
+
+FORMAT = hashlib.sha256("".join((_COLUMNS, _LABELS, _BUILD)).encode()).hexdigest()[:8]
+"""Another one when an index is made in another way; part of its file's name."""
 
 
 class NoSuchLoadError(NeedsAPersonError, LookupError):
