@@ -19,7 +19,8 @@ unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filte
 export CALLED_FROM := $(value PWD)
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install doctor query run up down services status test test-long chaos bench lint format docs lock lock-image
+.PHONY: help install doctor query console run up down services status test test-long chaos bench lint format docs lock \
+	lock-image
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -89,6 +90,9 @@ doctor: ## say what on this machine stands in the way, and what helps (installs 
 query: ## ask the warehouse: make query SQL="SELECT ..." (or a ready query's name)
 	@$(IS_INSTALLED) || { echo "There is nothing to ask yet, nothing is installed: make run moderates images" >&2; exit 2; }
 	@$(BIN)/moderation $(if $(wildcard var/local.json),--local) query $(if $(SQL),"$$SQL")
+
+console: $(VENV)/.installed ## look at the images and labels of what was moderated, in the browser
+	@$(BIN)/moderation $(if $(wildcard var/local.json),--local) console
 
 # A file is one worker's, since its tests share servers. A sixth of the time is spent waiting, and each worker
 # costs 12 s of processor time before its first test: three suit two cores.

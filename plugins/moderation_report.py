@@ -13,7 +13,7 @@ class _Apps:
     """Imports the web application when the web server asks for it; workers and schedulers never do."""
 
     def __get__(self, plugin: object, owner: type) -> list[dict[str, Any]]:
-        from moderation_airflow.report_app import app  # noqa: PLC0415 - see above
+        from moderation_airflow.web.report_app import app  # noqa: PLC0415 - see above
 
         return [{"app": app, "url_prefix": URL_PREFIX, "name": "Moderation report"}]
 

@@ -18,7 +18,7 @@ from hypothesis import settings
 
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials, SeaweedFS
-from support import aws_models, iceberg_metadata
+from support import aws_models, browser, iceberg_metadata
 
 # A deadline is a fixed time for work of unknown length: on a busy machine it fails what is right.
 settings.register_profile("moderation", deadline=None)
@@ -51,6 +51,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     turn = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (turn.get(item.path.name, len(turn)), item.path not in slow))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line of all: what was left out for want of a browser, and how to get one."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    left_out = [report for report in skipped if browser.HOW in str(report.longrepr)]
+    if left_out:
+        reporter.write_line(f"{len(left_out)} tests were left out for want of a browser: {browser.HOW}")
 
 
 @pytest.fixture(scope="session")

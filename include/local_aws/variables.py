@@ -65,6 +65,16 @@ RUN = (
     ),
 )
 
+PEOPLE = (
+    Variable(
+        names=("MODERATION_USERS",),
+        takes="`name:role` separated by commas; roles viewer, user, op, admin",
+        default="the admin alone",
+        meaning="Who may log in to the Airflow of `make up` besides; it prints their passwords.",
+        read_by=_STACK,
+    ),
+)
+
 SERVER = (
     Variable(
         names=("LOCAL_REKOGNITION_CREDENTIALS",),
@@ -113,7 +123,7 @@ SERVER = (
     ),
 )
 
-VARIABLES = (*RUN, *PORTS, *SERVER)
+VARIABLES = (*RUN, *PEOPLE, *PORTS, *SERVER)
 
 
 def markdown() -> str:

@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from moderation.query import queries
 from moderation.query.answers import QueryError, ask, fence, resolve
-from moderation.settings import MachineSettings, Settings, surroundings
+from moderation.settings import Settings, surroundings
 from moderation.variables.local_stack import CHECKOUT, taken
+from moderation.variables.machine import MachineSettings
 from moderation.warehouses import missing
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 

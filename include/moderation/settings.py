@@ -19,41 +19,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from moderation.errors import NeedsAPersonError
 from moderation.reference import prices
 from moderation.reference.prices import PriceTier
-from moderation.variables import misspelt, names, page, reading, values
-from moderation.variables.row import Reader, Value, rows, setting
+from moderation.variables import misspelt, names, page, values
+from moderation.variables.machine import MachineSettings
+from moderation.variables.row import ALL, WORK, Reader, Value, rows, setting
+from moderation.variables.table import Table
 
 _PREFIX = "MODERATION_"
 _YEAR_HOURS = 8_784.0
 
-_WORK = (Reader.TASK, Reader.CLI)
-_ALL = (Reader.TASK, Reader.WEB, Reader.CLI)
 _TIERS = Value(takes="JSON such as `[[1000000, 0.001], [null, 0.0008]]`", parse=prices.parse_tiers)
 
 
-class SettingsError(NeedsAPersonError, ValueError):
-    """A setting has a value that cannot be used; the message names the variable and what it takes."""
-
-
-class _Table:
-    """A dataclass whose fields are variables."""
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings; one error tells all values that are wrong.
-
-        :raises SettingsError: values are malformed.
-        """
-        found = reading.read(environ, cls)
-        if found.wrong:
-            raise SettingsError("; ".join(found.wrong))
-        return cls(**found.values)
-
-
 @dataclass(frozen=True, kw_only=True)
-class Settings(_Table):
+class Settings(Table):
     """All settings of the pipeline; each field says what it is."""
 
     region: str = setting(
@@ -62,28 +42,28 @@ class Settings(_Table):
         value=values.REGION,
         default="us-east-1",
         meaning="AWS region of buckets and Rekognition. In Airflow, Rekognition's is that of `aws_default`.",
-        read_by=_ALL,
+        read_by=ALL,
     )
     work_uri: str = setting(
-        "MODERATION_WORK_URI",
+        "MODERATIONWORK_URI",
         value=values.S3_URI,
         default="s3://moderation-work",
         meaning="Where plans, manifests, raw answers, locks and report pages are.",
-        read_by=_ALL,
+        read_by=ALL,
     )
     input_uri: str = setting(
         "MODERATION_INPUT_URI",
         value=values.S3_URI,
         default="s3://moderation-input",
         meaning="Where local folders are uploaded.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     tables_uri: str = setting(
         "MODERATION_TABLES_URI",
         value=values.TABLES_URI,
         default="s3://moderation-tables",
         meaning="Where the Parquet tables are.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     catalog_uri: str = setting(
         "MODERATION_CATALOG_URI",
@@ -91,7 +71,7 @@ class Settings(_Table):
         default_factory=values.default_catalog_uri,
         told="`sqlite:///…/var/catalog.db` in the working directory",
         meaning="The Iceberg catalog of the tables.",
-        read_by=_WORK,
+        read_by=WORK,
         secret=True,
     )
     warehouse_path: Path = setting(
@@ -99,7 +79,7 @@ class Settings(_Table):
         value=values.PATH,
         default=Path("var/warehouse.duckdb"),
         meaning="The DuckDB file.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     parquet_mirror: Path | None = setting(
         "MODERATION_PARQUET_DIR",
@@ -120,16 +100,16 @@ class Settings(_Table):
     report_dir: Path | None = setting(
         "MODERATION_REPORT_DIR",
         value=values.PATH,
-        told="in `MODERATION_WORK_URI` only",
+        told="in `MODERATIONWORK_URI` only",
         meaning="Folder of this machine that gets the report pages too.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     command: str = setting(
         "MODERATION_COMMAND",
         value=values.TEXT,
         default="moderation",
         meaning="How a person calls the `moderation` command, for texts to paste.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     redo_command: str | None = setting(
         "MODERATION_REDO_COMMAND",
@@ -143,7 +123,7 @@ class Settings(_Table):
         value=values.MODEL,
         default="7.0",
         meaning="The least model whose answers count as moderated.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     price_tiers: tuple[PriceTier, ...] = setting(
         "MODERATION_PRICE_TIERS",
@@ -152,7 +132,7 @@ class Settings(_Table):
         told="AWS's published example",
         unit="USD an image",
         meaning="Price list of the base model: images a month up to which a price holds, and the price.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     adapter_price_tiers: tuple[PriceTier, ...] = setting(
         "MODERATION_ADAPTER_PRICE_TIERS",
@@ -161,7 +141,7 @@ class Settings(_Table):
         told="AWS's published example",
         unit="USD an image",
         meaning="Price list for answers of an adapter.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     claim_hours: float = setting(
         "MODERATION_CLAIM_HOURS",
@@ -169,7 +149,7 @@ class Settings(_Table):
         default=24.0,
         unit="hours",
         meaning="How long an unfinished plan keeps its images from other runs.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     inspect_threads: int = setting(
         "MODERATION_INSPECT_THREADS",
@@ -177,14 +157,14 @@ class Settings(_Table):
         default=16,
         unit="threads",
         meaning="Image headers read at once while planning.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     no_image_names: names.NamePatterns = setting(
         "MODERATION_NO_IMAGE_NAMES",
         value=values.NAMES,
         default=names.OTHER_FILES,
         meaning="Names of what is no image, as far as names tell: [rules](operations.md#what-is-an-image).",
-        read_by=_WORK,
+        read_by=WORK,
     )
     detect_tps: float | None = setting(
         "MODERATION_DETECT_TPS",
@@ -192,7 +172,7 @@ class Settings(_Table):
         told="what Service Quotas says (asked once an hour), else 50 or 5 by region",
         unit="calls a second",
         meaning="Rate of DetectModerationLabels, the same for all tasks of account and region.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     bulk_concurrent_jobs: int | None = setting(
         "MODERATION_BULK_CONCURRENT_JOBS",
@@ -200,7 +180,7 @@ class Settings(_Table):
         told="the region's published quota",
         unit="jobs",
         meaning="Bulk jobs of the account at once, for expected times.",
-        read_by=_WORK,
+        read_by=WORK,
     )
     bulk_job_images_per_second: float = setting(
         "MODERATION_BULK_JOB_IMAGES_PER_SECOND",
@@ -208,7 +188,7 @@ class Settings(_Table):
         default=10.0,
         unit="images a second",
         meaning="Assumed speed of one bulk job, for expected times: AWS publishes none.",
-        read_by=_WORK,
+        read_by=WORK,
     )
 
     @classmethod
@@ -226,7 +206,7 @@ class Settings(_Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DagSettings(_Table):
+class DagSettings(Table):
     """What a Dag file goes by while it is parsed, and who is told of its runs."""
 
     source: str = setting(
@@ -300,86 +280,42 @@ class DagSettings(_Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MachineSettings(_Table):
-    """What holds for a process and its machine, whatever a run's settings are."""
+class ConsoleSettings(Table):
+    """What the console goes by."""
 
-    spool_dir: Path | None = setting(
-        "MODERATION_SPOOL_DIR",
-        value=values.PATH,
-        told="a private folder of the temporary one",
-        meaning="Where answers of single calls wait to be copied to S3; see [On AWS](aws.md#the-image).",
-        read_by=(Reader.TASK,),
-    )
-    duckdb_memory: str = setting(
-        "MODERATION_DUCKDB_MEMORY",
-        value=values.MEMORY,
-        default="192MB",
-        meaning="What DuckDB may take in loads and reports; 2GB is faster over tens of millions of images.",
-        read_by=_WORK,
-    )
-    native: bool = setting(
-        "MODERATION_NATIVE",
-        value=values.FLAG,
-        default=True,
-        told="`1`",
-        meaning="0: flatten in Python: the same tables, several times slower. Decided once a process.",
-        read_by=_WORK,
-    )
-    s3_endpoint: str | None = setting(
-        "AWS_ENDPOINT_URL_S3",
-        "AWS_ENDPOINT_URL",
-        value=values.ENDPOINT,
-        told="AWS",
-        meaning="Another S3 than AWS's, whose buckets are addressed by path.",
-        read_by=_ALL,
-    )
-    glue_endpoint: str | None = setting(
-        "AWS_ENDPOINT_URL_GLUE",
-        value=values.ENDPOINT,
-        told="AWS",
-        meaning="Another Glue than AWS's.",
-        read_by=_WORK,
-    )
-    aws_max_attempts: int | None = setting(
-        "AWS_MAX_ATTEMPTS",
-        value=values.whole(at_most=1_000),
-        told="`5`",
-        unit="tries",
-        meaning="How often boto3, which reads it, tries a call to S3.",
-        read_by=_ALL,
-    )
-    aws_retry_mode: str | None = setting(
-        "AWS_RETRY_MODE",
-        value=values.one_of("legacy", "standard", "adaptive"),
-        told="`standard`",
-        meaning="How boto3, which reads it, repeats a call to S3.",
-        read_by=_ALL,
-    )
-    columns: int | None = setting(
-        "COLUMNS",
-        value=values.COLUMNS,
-        told="the terminal's",
-        unit="characters",
-        meaning="Width of the tables that `moderation query` prints on a terminal.",
-        read_by=(Reader.CLI,),
-    )
-    compiler: str | None = setting(
-        "CXX",
-        value=values.TEXT,
-        told="the first of `c++`, `g++`, `clang++`",
-        meaning="The C++ compiler that builds the fast parser.",
-        read_by=_WORK,
-    )
     cache_dir: Path | None = setting(
-        "XDG_CACHE_HOME",
+        "MODERATION_CONSOLE_CACHE",
         value=values.PATH,
-        told="`~/.cache`",
-        meaning="Where the fast parser is kept when the installation is read-only.",
-        read_by=_WORK,
+        told="below `~/.cache`",
+        meaning="Where the console keeps small images and what it looks up often.",
+        read_by=(Reader.WEB, Reader.CLI),
+    )
+    cache_bytes: int = setting(
+        "MODERATION_CONSOLE_CACHE_BYTES",
+        value=values.BYTES,
+        default=2_000_000_000,
+        told="2GB",
+        meaning="What it keeps there at most.",
+        read_by=(Reader.WEB, Reader.CLI),
+    )
+    thresholds: Path | None = setting(
+        "MODERATION_THRESHOLDS",
+        value=values.PATH,
+        told="what each job was asked",
+        meaning="TOML file of the thresholds in use; see [The console](console.md#thresholds).",
+        read_by=(Reader.WEB, Reader.CLI),
+    )
+    policy: Path | None = setting(
+        "MODERATION_POLICY",
+        value=values.PATH,
+        told="none",
+        meaning="TOML file of the policy that the console shows; see [Analyst's guide](analyst.md).",
+        read_by=(Reader.WEB, Reader.CLI),
     )
 
 
 TABLES = {
+    ConsoleSettings: ("The console", "Read by the web server, or by `moderation console`."),
     Settings: ("The pipeline", "Read by each task, the web server, `moderation` and a notebook."),
     DagSettings: ("The nightly run", "Read whenever Airflow parses the Dag file."),
     MachineSettings: ("The machine", "May differ from worker to worker."),

@@ -30,12 +30,17 @@ _TURN_SECONDS = 0.1
 
 def run(dag: DAG, **kwargs: Any) -> DagRun:
     """Give ``dag`` a row in the database, which dag.test() wants, and run it; kwargs as dag.test()."""
+    store(dag)
+    with _without_detours():
+        return dag.test(**kwargs)
+
+
+def store(dag: DAG) -> None:
+    """Give ``dag`` its rows in the database, so that its runs can be made there."""
     DagBundlesManager().sync_bundles_to_db()
     bag = _empty_bag()
     bag.bag_dag(dag)
     sync_bag_to_db(bag, "dags-folder", None)
-    with _without_detours():
-        return dag.test(**kwargs)
 
 
 @contextmanager

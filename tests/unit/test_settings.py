@@ -13,9 +13,11 @@ import pytest
 import local_aws.variables
 from moderation import settings
 from moderation.reference.prices import PriceTier
-from moderation.settings import DagSettings, MachineSettings, Settings, SettingsError
+from moderation.settings import DagSettings, Settings
+from moderation.variables.machine import MachineSettings
 from moderation.variables.names import NamePatterns
 from moderation.variables.row import Setting, rows
+from moderation.variables.table import SettingsError
 from support.airflow_home import REPOSITORY
 
 EXAMPLES: dict[str, tuple[str, Any]] = {

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local_aws import private_files
-from local_aws.stack import environment, trouble
+from local_aws.stack import environment, trouble, users
 from local_aws.stack import run as run_command
 from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool
 from local_aws.stack.layout import Layout
@@ -40,6 +40,10 @@ def up(layout: Layout, environ: Mapping[str, str]) -> int:
             stack.stop()
         raise
     print(f"Airflow:     {url}   (user admin, password {stack.secrets.airflow_password})")
+    for name, password in users.passwords(layout.passwords).items():
+        if name != users.ADMIN:
+            print(f"             user {name}, password {password}")
+    print(f"Console:     {url}/moderation/   (the same login)")
     _print_aws(stack)
     return 0
 

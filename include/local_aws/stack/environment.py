@@ -48,6 +48,7 @@ def aws_environment(
         "MODERATION_CATALOG_URI": _sqlite(layout.var / "catalog.db"),
         "MODERATION_WAREHOUSE": str(layout.warehouse),
         "MODERATION_PARQUET_DIR": str(layout.parquet),
+        "MODERATION_CONSOLE_CACHE": str(layout.var / "console"),
         "MODERATION_REPORT_DIR": str(layout.var / "report"),
         # Told so, it works in a shell that has variables of another account, too.
         "MODERATION_COMMAND": ".venv/bin/moderation --local",
@@ -75,7 +76,6 @@ def airflow_environment(layout: Layout, secrets: Secrets, *, port: int) -> dict[
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__FERNET_KEY": secrets.fernet_key,
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),

@@ -62,6 +62,11 @@ class Layout:
         return self.var / "airflow"
 
     @property
+    def passwords(self) -> Path:
+        """The login file of the embedded Airflow."""
+        return self.airflow_home / "simple_auth_manager_passwords.json.generated"
+
+    @property
     def warehouse(self) -> Path:
         """The DuckDB file."""
         return self.var / "warehouse.duckdb"

@@ -19,7 +19,7 @@ from botocore.config import Config
 from local_aws import isolation, ports, private_files, process, seaweedfs
 from local_aws.rekognition import launch as rekognition
 from local_aws.seaweedfs import SeaweedFS
-from local_aws.stack import environment
+from local_aws.stack import environment, users
 from local_aws.stack.layout import Layout, Secrets, StackError, choose_port
 from local_aws.stack.lock import SERVICES_BUSY, only_one
 from local_aws.stack.registry import KEPT, Registry
@@ -133,6 +133,7 @@ class Stack:
             **environment.inherited(self.layout, self._environ),
             **self.aws_environment(),
             **environment.airflow_environment(self.layout, self.secrets, port=port),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users.setting(users.users(self._environ)),
             **({"MODERATION_SOURCE": self._nightly_source()} if self._owner == KEPT else {}),
         }
 
@@ -226,8 +227,8 @@ def _prepare_airflow_home(layout: Layout, secrets: Secrets, variables: dict[str,
 
     home = layout.airflow_home
     private_files.folder(home)
-    passwords = home / "simple_auth_manager_passwords.json.generated"
-    private_files.write(passwords, json.dumps({"admin": secrets.airflow_password}))
+    people = users.users(variables)
+    users.keep_passwords(layout.passwords, people, admin=secrets.airflow_password)
     marker = home / f"migrated-{version('apache-airflow-core')}"
     if marker.exists() and (home / "airflow.db").exists():
         return

@@ -87,3 +87,10 @@ def _number(text: str, is_fit: Callable[[float], bool], what: str) -> float:
     if not is_fit(found):
         raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
     return found
+
+
+def port(text: str) -> int:
+    """A port, or 0 for any that is free."""
+    if not (text.isascii() and text.isdigit()) or not (int(text) == 0 or 1024 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1024 to 65535, or 0 for any that is free")
+    return int(text)

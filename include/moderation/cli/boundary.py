@@ -28,8 +28,9 @@ from functools import partial
 from moderation.cli.output import one_line
 from moderation.errors import DefectError, ModerationError, NeedsAPersonError, TransientError
 from moderation.reference.library_errors import named
-from moderation.settings import MachineSettings, Settings, surroundings
+from moderation.settings import Settings, surroundings
 from moderation.variables.local_stack import CHECKOUT, taken
+from moderation.variables.machine import MachineSettings
 
 DONE = 0
 SOMETHING_FAILED = 1

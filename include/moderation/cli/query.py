@@ -21,8 +21,9 @@ from moderation.query.answers import QueryError, ask, fence, resolve
 from moderation.query.formats import Format, export, write, write_for_terminal
 from moderation.query.text_table import visible
 from moderation.schema import TABLES
-from moderation.settings import MachineSettings, Settings
+from moderation.settings import Settings
 from moderation.storage import scratch
+from moderation.variables.machine import MachineSettings
 from moderation.warehouses import missing
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 

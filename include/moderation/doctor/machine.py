@@ -16,8 +16,8 @@ from pathlib import Path
 
 from moderation.doctor.finding import Finding, Place, ok, stop, warning
 from moderation.flatten.native.compiler import find_compiler
-from moderation.settings import SettingsError
 from moderation.variables import local_stack
+from moderation.variables.table import SettingsError
 
 _GB, _MB = 10**9, 10**6
 OLDEST, NEWEST = (3, 11), (3, 14)

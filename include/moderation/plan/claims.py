@@ -90,6 +90,12 @@ def is_held(s3: Any, settings: Settings, plan: Plan) -> bool:
     return any(uri == uri_of(settings, plan) for uri, _ in _open(s3, settings))
 
 
+def held(s3: Any, settings: Settings) -> Iterator[Claim]:
+    """The claims that hold now: plans under way."""
+    for _, claim in _open(s3, settings):
+        yield claim
+
+
 @contextmanager
 def of_others(
     s3: Any, settings: Settings, *, run_key: str, question: Question

@@ -19,8 +19,9 @@ image. So an exception (``allow``) stands before the rule it is an exception fro
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,41 @@ def read_policy(path: Path) -> Policy:
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{path}: is not TOML: {error}") from error
     return parse_policy(content, where=str(path))
+
+
+def decide(
+    policy: Policy, labels: Sequence[Mapping[str, Any]], *, content_type: str
+) -> tuple[str, int | None]:
+    """What the policy makes of one answer: the decision, and the number of the rule; None for the default.
+
+    The same as :func:`moderation.policy.sql.decisions` says of a row of `images`.
+
+    :param labels: ``name``, ``level`` and ``confidence`` (percent) of each label that the answer lists.
+    """
+    met = [_first_rule(policy, label, content_type) for label in labels]
+    decided = [
+        (DECISIONS.index(policy.rules[number - 1].decision if number else policy.default), -number, number)
+        for number in met
+    ]
+    if not decided:
+        return policy.default, None
+    severity, _, number = max(decided, key=lambda one: (one[0], one[1] if one[2] else -math.inf))
+    return DECISIONS[severity], number or None
+
+
+def _first_rule(policy: Policy, label: Mapping[str, Any], content_type: str) -> int:
+    """Number of the first rule that the label meets, from 1; 0 for none."""
+    node = taxonomy().lookup(label["name"])
+    name = node.name if node else label["name"]
+    for number, rule in enumerate(policy.rules, start=1):
+        if (
+            rule.label in {None, name}
+            and rule.level in {None, label["level"]}
+            and (rule.min_confidence is None or label["confidence"] >= rule.min_confidence)
+            and (rule.content_types is None or content_type in rule.content_types)
+        ):
+            return number
+    return 0
 
 
 def parse_policy(content: Mapping[str, Any], *, where: str) -> Policy:

@@ -17,7 +17,8 @@ import botocore.session
 from botocore.config import Config
 
 from moderation.errors import ModerationError, NeedsAPersonError, TransientError
-from moderation.settings import MachineSettings, Settings
+from moderation.settings import Settings
+from moderation.variables.machine import MachineSettings
 
 _CHUNK = 1024 * 1024
 

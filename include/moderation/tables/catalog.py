@@ -40,9 +40,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from moderation.schema import TABLES, TableSpec
-from moderation.settings import MachineSettings, Settings
+from moderation.settings import Settings
 from moderation.storage import files
 from moderation.tables.faults import TablesDamagedError, catalog_faults, metadata_faults, missing_driver
+from moderation.variables.machine import MachineSettings
 
 NAMESPACE = "moderation"
 

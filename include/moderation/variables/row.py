@@ -25,6 +25,10 @@ class Reader(StrEnum):
     REKOGNITION = "offline Rekognition"
 
 
+WORK = (Reader.TASK, Reader.CLI)
+ALL = (Reader.TASK, Reader.WEB, Reader.CLI)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Value(Generic[T_co]):
     """What a variable takes.

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from moderation.errors import WarehouseBusyError, WarehouseMissingError, WarehouseUnusableError
-from moderation.settings import MachineSettings
+from moderation.variables.machine import MachineSettings
 
 DEFAULT_WAIT_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0

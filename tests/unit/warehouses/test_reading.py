@@ -3,7 +3,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from moderation.settings import SettingsError
+from moderation.variables.table import SettingsError
 from moderation.warehouses.reading import bounded
 
 

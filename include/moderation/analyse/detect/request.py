@@ -16,7 +16,7 @@ import orjson
 
 from moderation.analyse.detect.errors import DetectArgumentError
 from moderation.analyse.record import AnalysisRecord, JobStatus
-from moderation.settings import MachineSettings
+from moderation.variables.machine import MachineSettings
 
 UTILISATION = 0.995
 """Share of the quota that is used: clocks differ, and what lies above costs throttles."""

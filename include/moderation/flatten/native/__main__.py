@@ -9,7 +9,7 @@ import sys
 import time
 
 from moderation.flatten.native import library
-from moderation.settings import SettingsError
+from moderation.variables.table import SettingsError
 
 
 def main() -> None:

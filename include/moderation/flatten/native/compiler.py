@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moderation.settings import MachineSettings
+from moderation.variables.machine import MachineSettings
 
 
 def find_compiler() -> str | None:

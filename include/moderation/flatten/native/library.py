@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from moderation.errors import NeedsAPersonError
 from moderation.flatten.native.compiler import find_compiler
-from moderation.settings import MachineSettings
 from moderation.storage.whole_file import whole_file
+from moderation.variables.machine import MachineSettings
 
 _HERE = Path(__file__).parent
 _UNITS = ("parse.cpp", "row_columns.cpp")

@@ -20,8 +20,9 @@ from moderation.errors import ModerationError
 from moderation.plan.store import load_plan
 from moderation.report.page.store import NoSuchPageError, read_completion, read_page
 from moderation.report.page.write import load_file
-from moderation.settings import Settings, SettingsError
+from moderation.settings import Settings
 from moderation.storage import s3_objects
+from moderation.variables.table import SettingsError
 
 # Pages are files written by tasks: whatever may once stand in one, it runs no script. It keeps its origin,
 # for a browser sends the login of the same site alone when a link of the page is followed. Airflow shows

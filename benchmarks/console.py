@@ -1,0 +1,214 @@
+"""How long people wait for the console, in a real Chromium; and how much memory it takes over a long history.
+
+``PYTHONPATH=include:tests:benchmarks/queries python benchmarks/console.py [--days 100]``
+
+``--days`` loads of 100,000 images each (one is opened), and a load of 120 JPEGs of 12 megapixels. Each figure
+is the median of some tries, or the 95th percentile where it says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+import generate
+import psutil
+from botocore.config import Config
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from local_aws import seaweedfs
+from local_aws.seaweedfs import Credentials
+from moderation.settings import Settings
+from support import browser
+from support.console_load import Picture, publish_pictures
+from support.pictures import encode
+from support.planned_runs import weapon_violence
+
+IMAGES_A_LOAD = 100_000
+PHOTOS = 120
+TILES = 60
+STEPS = 60
+BOUNDS = {
+    "job page over 100,000 images, warm": 1.0,
+    "filter by a label": 0.2,
+    "move of the slider": 0.2,
+    "60 tiles of 12 megapixels, cold": 2.5,
+    "60 tiles, warm": 0.2,
+    "next image, three ahead (95th percentile)": 0.05,
+    "next image, cold": 0.2,
+}
+
+
+def photo(seed: int) -> bytes:
+    """A JPEG of 12 megapixels that compresses as photographs do: 3 to 4 MB."""
+    small = Image.effect_noise((1000, 750), 60 + seed % 20).resize((4000, 3000), Image.Resampling.BICUBIC)
+    grain = Image.effect_noise((4000, 3000), 18)
+    return encode(Image.merge("RGB", (small, Image.blend(small, grain, 0.35), small)), "JPEG", quality=90)
+
+
+def prepare(folder: Path, days: int, s3: Any) -> tuple[Settings, str, str]:
+    """A history and the load of photos; settings, and the ids of the large load and of the photos'."""
+    data = generate.Data(folder=folder, images=IMAGES_A_LOAD * days, days=days)
+    connection = generate.connect(data)
+    for day in range(days):
+        generate.publish_day(connection, data, day)
+    connection.close()
+    generate.register(data)
+    settings = Settings(
+        tables_uri=data.settings.tables_uri, catalog_uri=data.settings.catalog_uri, work_uri="s3://work/work"
+    )
+    for bucket in ("work", "photos"):
+        s3.create_bucket(Bucket=bucket)
+    few = [photo(seed) for seed in range(4)]
+    # A comment makes each another content, and takes no time to make.
+    pictures = {
+        f"{number:03d}.jpg": Picture(
+            few[number % 4] + number.to_bytes(2, "big"), tuple(weapon_violence(60 + number / 4))
+        )
+        for number in range(PHOTOS)
+    }
+    return settings, data.load_id(days - 1), publish_pictures(settings, s3, "photos", pictures)
+
+
+def until(page: Any, condition: str) -> float:
+    """Seconds from now until the page has painted what makes the condition true."""
+    return float(
+        page.evaluate(
+            "() => new Promise((done) => { const began = performance.now(); const look = () => { if ("
+            + condition
+            + ") requestAnimationFrame(() => done(performance.now() - began)); else setTimeout(look, 2); };"
+            " look(); })"
+        )
+        / 1000
+    )
+
+
+def timed(page: Any, action: str, condition: str) -> float:
+    """Seconds from an action inside the page until what it leads to is painted."""
+    return float(
+        page.evaluate(
+            f"() => new Promise((done) => {{ const began = performance.now(); {action}; const look = () => {{"
+            f"if ({condition}) requestAnimationFrame(() => done(performance.now() - began));"
+            " else setTimeout(look, 2); }; look(); })"
+        )
+        / 1000
+    )
+
+
+def measure(page: Any, base: str, large: str, photos: str) -> dict[str, list[float]]:
+    """The figures of `BOUNDS`, each with its tries."""
+    found: dict[str, list[float]] = {name: [] for name in BOUNDS}
+    drawn = "document.querySelectorAll('.grid.placed .tile').length > 5"
+    page.goto(f"{base}/jobs/{large}")  # makes the index
+    until(page, drawn)
+    for _ in range(5):
+        began = time.perf_counter()
+        page.goto(f"{base}/jobs/{large}")
+        until(page, drawn)
+        found["job page over 100,000 images, warm"].append(time.perf_counter() - began)
+    for number in range(5):
+        page.evaluate("() => { window.before = document.getElementById('state') }")
+        other = f"document.getElementById('state') !== window.before && {drawn}"
+        click = f"document.querySelectorAll('.tree a[data-go]')[{number}].click()"
+        found["filter by a label"].append(timed(page, click, other))
+    page.goto(f"{base}/jobs/{large}")
+    until(page, drawn)
+    for _ in range(5):
+        counted = "document.getElementById('count-flagged').textContent"
+        page.evaluate(f"() => {{ window.was = {counted} }}")
+        key = "document.dispatchEvent(new KeyboardEvent('keydown', {key: '}'}))"
+        found["move of the slider"].append(timed(page, key, f"{counted} !== window.was"))
+        page.wait_for_timeout(600)
+    images = "[...document.querySelectorAll('.tile img')]"
+    seen = f"{images}.filter((i) => i.complete && i.naturalWidth).length >= {TILES}"
+    began = time.perf_counter()
+    page.goto(f"{base}/jobs/{photos}")
+    until(page, seen)
+    found["60 tiles of 12 megapixels, cold"].append(time.perf_counter() - began)
+    for _ in range(3):
+        page.goto(f"{base}/jobs/{photos}?order=name")
+        page.evaluate("() => document.querySelectorAll('.tile img').forEach((i) => { i.src = '' })")
+        redo = f"{images}.forEach((i) => {{ i.src = i.closest('a').href.split('?')[0] + '/tile' }})"
+        found["60 tiles, warm"].append(timed(page, redo, seen))
+    large_one = "document.getElementById('large')"
+    whole = f"{large_one}?.complete && {large_one}.naturalWidth > 0"
+    page.goto(f"{base}/jobs/{photos}")
+    page.wait_for_selector(".tile")
+    page.goto(page.get_attribute(".tile", "href").join([base, ""]))
+    until(page, whole)
+    for _ in range(STEPS):
+        page.wait_for_timeout(900)  # a person looks
+        page.evaluate("() => { window.old = document.getElementById('large') }")
+        key = "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'j'}))"
+        found["next image, three ahead (95th percentile)"].append(
+            timed(page, key, f"document.getElementById('large') !== window.old && {whole}")
+        )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--days", type=int, default=100)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="console-") as temporary:
+        folder = Path(temporary)
+        credentials = Credentials("AKIACONSOLEBENCH0000", "no-secret-at-all-of-any-value")
+        server = seaweedfs.start(folder / "s3", credentials)
+        os.environ |= {
+            "AWS_ACCESS_KEY_ID": credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL_S3": server.endpoint_url,
+        }
+        s3 = boto3.client(
+            "s3", endpoint_url=server.endpoint_url, config=Config(s3={"addressing_style": "path"})
+        )
+        settings, large, photos = prepare(folder / "data", args.days, s3)
+        os.environ |= {
+            "MODERATION_WORK_URI": settings.work_uri,
+            "MODERATION_TABLES_URI": settings.tables_uri,
+            "MODERATION_CATALOG_URI": settings.catalog_uri,
+            "MODERATION_CONSOLE_CACHE": str(folder / "cache"),
+        }
+        command = [sys.executable, "-m", "moderation.cli", "console", "--port", "0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as console:
+            try:
+                link = console.stdout.readline().split()[-1]
+                with sync_playwright() as playwright:
+                    chromium = playwright.chromium.launch(executable_path=browser.executable() or None)
+                    page = chromium.new_page(viewport={"width": 1900, "height": 1300})
+                    page.goto(link)
+                    found = measure(page, link.partition("/?")[0], large, photos)
+                    page.goto(link.partition("/?")[0])
+                    chromium.close()
+                process = psutil.Process(console.pid)
+                memory = process.memory_info().rss
+                children = sum(child.memory_info().rss for child in process.children())
+            finally:
+                console.terminate()
+        server.stop()
+    for name, tries in found.items():
+        if not tries:
+            continue
+        nearest = (
+            sorted(tries)[max(0, round(0.95 * len(tries)) - 1)]
+            if "95th" in name
+            else statistics.median(tries)
+        )
+        print(f"{name:<46}{nearest * 1000:8.0f} ms   bound {BOUNDS[name] * 1000:.0f} ms")
+    print(
+        f"{'memory of the application':<46}{memory / 1e6:8.0f} MB   bound 400, decoders {children / 1e6:.0f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

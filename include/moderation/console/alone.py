@@ -1,0 +1,102 @@
+"""The console without Airflow: on this machine only, for whoever has the link."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from moderation.console.application import application
+from moderation.console.gate import OP, Gate, Person
+from moderation.errors import NeedsAPersonError
+from moderation.settings import Settings
+
+HOST = "127.0.0.1"
+_COOKIE = "moderation_console"
+_WEEK = 7 * 86_400
+_NAME = "you"
+
+
+class PortTakenError(NeedsAPersonError):
+    """Another program has the port."""
+
+
+def alone(settings: Settings, *, token: str, cache: Path | None = None) -> FastAPI:
+    """The console for one person, who may do all.
+
+    Whoever comes with the token in the address gets it as a cookie, and the address without it.
+
+    :param token: a secret of this process.
+    """
+    made = application(lambda: settings, gate=_gate(token), cache=cache)
+
+    @made.middleware("http")
+    async def login(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        given = request.query_params.get("token")
+        if given is None or not _same(given, token):
+            return await answer(request)
+        rest = [(name, value) for name, value in parse_qsl(request.url.query) if name != "token"]
+        # The path alone: a host in the address is whatever the request says.
+        target = (
+            request.scope.get("root_path", "") + request.url.path + (f"?{urlencode(rest)}" if rest else "")
+        )
+        response = RedirectResponse("/" + target.lstrip("/"), status_code=303)
+        response.set_cookie(
+            _cookie_of(request), token, max_age=_WEEK, httponly=True, samesite="strict", path="/"
+        )
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    # A page of another site could have its name point here; only these names are answered.
+    made.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)
+    return made
+
+
+def serve(settings: Settings, *, port: int, told: Callable[[str], None]) -> None:
+    """Serve the console until it is interrupted.
+
+    :param port: 0 for any that is free.
+    :param told: is given the link that logs in, once the console answers.
+    :raises PortTakenError: another program has the port.
+    """
+    token = secrets.token_urlsafe(24)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((HOST, port))
+        except OSError as error:
+            raise PortTakenError(
+                f"port {port} cannot be had ({error.strerror}); choose one with --port, or any with --port 0"
+            ) from error
+        listening.listen(128)
+        told(f"http://{HOST}:{listening.getsockname()[1]}/?token={token}")
+        app = alone(settings, token=token)
+        # Access lines would show the token, and names of images.
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _gate(token: str) -> Gate:
+    def gate(request: Request) -> Person:
+        if not _same(request.cookies.get(_cookie_of(request), ""), token):
+            raise HTTPException(401, "Open the link that `moderation console` printed: it logs you in.")
+        return Person(name=_NAME, rights=OP)
+
+    return gate
+
+
+def _cookie_of(request: Request) -> str:
+    """Cookies do not tell ports apart, so two consoles on one machine need two names."""
+    return f"{_COOKIE}_{request.url.port or 0}"
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())

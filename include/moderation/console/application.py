@@ -1,0 +1,159 @@
+"""The console as one application: every route behind the gate, every answer under the same headers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from moderation.console.gate import Gate, Person, Right
+from moderation.console.index.load_index import NoSuchLoadError
+from moderation.console.index.selection import SelectionError
+from moderation.console.pages import export, image, jobs, start
+from moderation.console.pages.start import Starter
+from moderation.console.pages.view import page
+from moderation.console.shared import Shared
+from moderation.console.tiles.decode import CannotShowError
+from moderation.errors import DefectError, ModerationError, TransientError, WarehouseMissingError
+from moderation.reference.library_errors import named
+from moderation.settings import Settings
+
+WRITE_HEADER = "X-Moderation-Console"
+"""A form of another site cannot send it, so a cookie alone starts and changes nothing."""
+
+_SAFE_METHODS = {"GET", "HEAD"}
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_HEADERS = {
+    # Chart bars and tiles are placed by script, through the CSS object model, which needs no exception.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+_DEFECT = "This is a defect of the console; its log has the details."
+_STATUS = {NoSuchLoadError: 404, WarehouseMissingError: 404, SelectionError: 400}
+
+_log = logging.getLogger(__name__)
+
+
+def application(
+    settings: Callable[[], Settings],
+    *,
+    gate: Gate,
+    starter: Starter | None = None,
+    cache: Path | None = None,
+) -> FastAPI:
+    """The console.
+
+    :param settings: reads them, when somebody first asks for a page: what is wrong with them stands there.
+    :param gate: tells who asks; see :data:`moderation.console.gate.Gate`.
+    :param starter: starts a run; None where nothing can, and people get the command.
+    :param cache: where indexes and small images are kept; a private folder of the user's when None.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        if app.state.shared is not None:
+            app.state.shared.close()
+
+    making = Lock()
+
+    def make_shared() -> None:
+        with making:
+            if made.state.shared is None:
+                made.state.shared = Shared(settings(), cache)
+
+    async def admitted(request: Request, person: Person = Depends(gate)) -> None:  # noqa: B008 - FastAPI's way
+        if not person.may(Right.LOOK):
+            raise HTTPException(403, "You may not look at moderated images.")
+        if request.method not in _SAFE_METHODS and WRITE_HEADER not in request.headers:
+            raise HTTPException(403, f"A request that changes something needs the header {WRITE_HEADER}.")
+        request.state.person = person
+        if request.app.state.shared is None:
+            await run_in_threadpool(make_shared)
+
+    made = FastAPI(
+        title="Moderation console",
+        # The default pages would stand outside of the gate.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        dependencies=[Depends(admitted)],
+    )
+    made.state.shared = None
+    made.state.starter = starter
+    made.include_router(jobs.router)
+    made.include_router(image.router)
+    made.include_router(export.router)
+    made.include_router(start.router)
+    made.get("/static/{name}", name="static")(_static)
+    made.middleware("http")(_with_headers)
+    made.add_exception_handler(ModerationError, _told)
+    made.add_exception_handler(StarletteHTTPException, _told)
+    made.add_exception_handler(RequestValidationError, _told)
+    made.add_exception_handler(Exception, _told)
+    return made
+
+
+def _static(name: str) -> Response:
+    """A file of the pages."""
+    folder = resources.files("moderation.console.pages").joinpath("static")
+    known = {entry.name: entry for entry in folder.iterdir()}
+    if name not in known:
+        raise HTTPException(404, "There is no such file.")
+    media_type = _MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
+    return Response(
+        known[name].read_bytes(), media_type=media_type, headers={"Cache-Control": "private, max-age=300"}
+    )
+
+
+async def _with_headers(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await answer(request)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "private, no-cache")
+    return response
+
+
+def _told(request: Request, error: Exception) -> Response:
+    """The page, or for a script the JSON, that tells what went wrong."""
+    status, text = _status(error)
+    if status >= 500:
+        defect = text == _DEFECT
+        _log.error("%s: %s", request.url.path, text, exc_info=error if defect else None)
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse({"error": text}, status_code=status)
+    return page(request, "message.html.j2", status=status, text=text)
+
+
+def _status(error: Exception) -> tuple[int, str]:
+    if isinstance(error, StarletteHTTPException):
+        return error.status_code, str(error.detail)
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        return 400, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    if isinstance(error, CannotShowError):
+        return 404, f"This image cannot be shown: {error}."
+    known: Any = named(error)
+    if isinstance(known, TransientError):
+        return 503, f"{known}. This passes by itself: the page can be loaded again."
+    if known is None or isinstance(known, DefectError):
+        return 500, _DEFECT
+    return next((status for kind, status in _STATUS.items() if isinstance(known, kind)), 500), str(known)

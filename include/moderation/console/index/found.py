@@ -1,0 +1,330 @@
+"""Counts and pages of a selection, answered from a load's index."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from moderation.console.index.load_index import LoadIndex
+from moderation.console.index.selection import Selection
+from moderation.policy.thresholds import Thresholds
+from moderation.schema import FAILED, MODERATED, NOT_ATTEMPTED
+
+_KEPT_LISTS = 8
+_KEPT_SIDES = 48
+_STEPS = 101
+_BINS = 20
+_TILE = "n, key, source_ref, status, error_code, content_type, label_count, max_confidence, foremost"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The contents that a selection shows, in its order.
+
+    :param images: number in the index of the image that stands for each content.
+    :param copies: how many images of the selection have that content.
+    """
+
+    images: np.ndarray
+    copies: np.ndarray
+
+    @property
+    def total(self) -> int:
+        """Images, each copy counted."""
+        return int(self.copies.sum())
+
+
+@dataclass(frozen=True)
+class Side:
+    """What stands beside the images of a selection; the methods of :class:`Found` say what each is."""
+
+    counts: dict[str, int]
+    contents: int
+    images: int
+    ladder: list[int]
+    tree: list[dict[str, Any]]
+    kinds: dict[str, int]
+    histogram: list[int]
+    failures: list[dict[str, Any]]
+
+
+def histogram(ladder: Sequence[int]) -> list[int]:
+    """Images by their highest confidence (in the chosen label, if one is), in steps of five percent.
+
+    :param ladder: see :meth:`Found.ladder`; the last step has 100 % in it.
+    """
+    edges = [ladder[place] for place in range(0, _STEPS - 1, _STEPS // _BINS)]
+    return [high - low for high, low in zip(edges, [*edges[1:], 0], strict=True)]
+
+
+class Found:
+    """What is in a load, by the thresholds in use.
+
+    :param index: of the load.
+    :param thresholds: in use.
+    """
+
+    def __init__(self, index: LoadIndex, thresholds: Thresholds) -> None:
+        self.index = index
+        self.load = index.load
+        self.asked = float(index.load["min_confidence"] or 0.0)
+        self.thresholds = thresholds
+        self._lists: OrderedDict[Selection, Listed] = OrderedDict()
+        self._sides: OrderedDict[Selection, Side] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def threshold(self, name: str) -> float:
+        """The threshold in use of a label, percent."""
+        return self.thresholds.of(name, asked=self.asked)
+
+    def listed(self, chosen: Selection) -> Listed:
+        """The selection's contents in their order; the last few selections are remembered."""
+        with self._lock:
+            known = self._lists.get(chosen)
+            if known is not None:
+                self._lists.move_to_end(chosen)
+                return known
+        rows = self.index.columns(
+            f"SELECT min(n) AS image, count(*)::INTEGER AS copies FROM ({self._images(chosen)}) "  # noqa: S608 - SQL of ours
+            f"GROUP BY content ORDER BY {_ORDER[chosen.order]}, image",
+            self._parameters(chosen),
+        )
+        made = Listed(np.asarray(rows["image"]), np.asarray(rows["copies"]))
+        with self._lock:
+            self._lists[chosen] = made
+            while len(self._lists) > _KEPT_LISTS:
+                self._lists.popitem(last=False)
+        return made
+
+    def tiles(self, chosen: Selection, offset: int, limit: int) -> list[dict[str, Any]]:
+        """A page of the selection: each content's first image, its copies and its foremost label."""
+        listed = self.listed(chosen)
+        numbers = listed.images[offset : offset + limit].tolist()
+        copies = dict(zip(numbers, listed.copies[offset : offset + limit].tolist(), strict=True))
+        rows = {row["n"]: row for row in self._rows_of(numbers)}
+        return [rows[n] | {"copies": copies[n]} for n in numbers if n in rows]
+
+    def place(self, chosen: Selection, n: int) -> int | None:
+        """Where the content of an image stands in the selection; None when it is not in it."""
+        content = self.index.rows("SELECT content FROM image WHERE n = ?", [n])
+        if not content:
+            return None
+        images = self.listed(chosen).images
+        shown = self.index.rows("SELECT n FROM image WHERE content = ? ORDER BY n", [content[0]["content"]])
+        for row in shown:
+            places = np.flatnonzero(images == row["n"])
+            if places.size:
+                return int(places[0])
+        return None
+
+    def ladder(self, chosen: Selection) -> list[int]:
+        """Images flagged at each threshold 0, 1 … 100, under the selection's other conditions."""
+        every = replace(chosen, shown="all", at=0.0, code=None)
+        rows = self.index.rows(
+            "SELECT least(floor(confidence), 100)::INTEGER AS step, count(*) AS images "  # noqa: S608 - SQL of ours
+            f"FROM ({self._images(every)}) WHERE confidence IS NOT NULL GROUP BY 1",
+            self._parameters(every),
+        )
+        steps = np.zeros(_STEPS, dtype=np.int64)
+        for row in rows:
+            steps[row["step"]] = row["images"]
+        return [int(number) for number in steps[::-1].cumsum()[::-1]]
+
+    def counts(self, chosen: Selection, kinds: dict[str, tuple[int, int]]) -> dict[str, int]:
+        """Images of each kind in `selection.SHOWN`, under the selection's other conditions.
+
+        :param kinds: see :meth:`flagged_by_kind`.
+        """
+        wanted = [kinds[kind] for kind in kinds if chosen.kind in {None, kind}]
+        images, flagged = (sum(pair[place] for pair in wanted) for place in (0, 1))
+        without = replace(chosen, shown="failed", code=None)
+        (failed,) = self.index.rows(
+            f"SELECT count(*) AS images FROM ({_conditions(without)})",  # noqa: S608 - SQL of ours
+            _plain_parameters(without),
+        )
+        return {
+            "flagged": flagged,
+            "unflagged": images - flagged,
+            "all": images,
+            "failed": failed["images"],
+        }
+
+    def flagged_by_kind(self, chosen: Selection) -> dict[str, tuple[int, int]]:
+        """Images, and those of them that are flagged, by content type, whatever type is chosen."""
+        every = replace(chosen, shown="all", kind=None, code=None)
+        rows = self.index.rows(
+            "SELECT content_type, count(*) AS images, count(confidence) AS flagged "  # noqa: S608 - SQL of ours
+            f"FROM ({self._images(every)}) GROUP BY 1",
+            self._parameters(every),
+        )
+        return {row["content_type"]: (row["images"], row["flagged"]) for row in rows}
+
+    def tree(self, chosen: Selection) -> list[dict[str, Any]]:
+        """Each label with its images at the threshold, whatever label is chosen; in the tree's order."""
+        free = replace(chosen, shown="all", node=None, code=None)
+        return self.index.rows(self._tree_sql(free), self._parameters(free))
+
+    def _tree_sql(self, free: Selection) -> str:
+        # Labels have answered images alone, so the images need a look only when some are left out.
+        narrowed = free.kind or free.text
+        only = f"SEMI JOIN ({_conditions(free)}) AS shown USING (n)" if narrowed else ""
+        return (
+            f"{self._limits(free)}, hit AS (SELECT DISTINCT n, found.node FROM found {only} "  # noqa: S608 - SQL of ours
+            "JOIN limits ON limits.node = found.listed WHERE found.confidence >= limits.least), "
+            "number AS (SELECT node, count(*) AS images FROM hit GROUP BY node) "
+            "SELECT path, parent, name, level, coalesce(images, 0) AS images "
+            "FROM node LEFT JOIN number USING (node) ORDER BY path"
+        )
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Images without an answer by status and code, most first."""
+        return self.index.rows(
+            "SELECT status, error_code, count(*) AS images, min(error_message) AS message FROM image "
+            "WHERE status <> ? GROUP BY ALL ORDER BY images DESC, error_code",
+            [MODERATED],
+        )
+
+    def image(self, n: int) -> dict[str, Any] | None:
+        """All columns of an image, with its ``labels`` as answered; None when there is none of the number."""
+        rows = self.index.rows("SELECT * FROM image WHERE n = ?", [n])
+        if not rows:
+            return None
+        labels = self.index.rows(
+            "SELECT label.name, label.confidence, node.level, node.path FROM label JOIN node USING (node) "
+            "WHERE n = ? ORDER BY node.path, label.confidence DESC",
+            [n],
+        )
+        copies = self.index.rows(
+            "SELECT n, source_ref, key FROM image WHERE content = ? AND n <> ? ORDER BY n LIMIT 100",
+            [rows[0]["content"], n],
+        )
+        return rows[0] | {"labels": labels, "copies_of": copies}
+
+    def export_sql(self, chosen: Selection) -> tuple[str, dict[str, Any]]:
+        """SQL and parameters of all images of the selection with their highest confidence."""
+        sql = (
+            "SELECT source_ref, bucket, key, status, error_code, content_type, confidence, model_version, "  # noqa: S608 - SQL of ours
+            f"adapter FROM ({self._images(chosen, every_column=True)}) "
+            f"ORDER BY {_EXPORT_ORDER[chosen.order]}, n"
+        )
+        return sql, self._parameters(chosen)
+
+    def side(self, chosen: Selection) -> Side:
+        """All that stands beside the images of a selection; the last few dozen are remembered."""
+        with self._lock:
+            known = self._sides.get(chosen)
+        if known is None:
+            listed = self.listed(chosen)
+            ladder = self.ladder(chosen)
+            kinds = self.flagged_by_kind(chosen)
+            known = Side(
+                counts=self.counts(chosen, kinds),
+                contents=len(listed.images),
+                images=listed.total,
+                ladder=ladder,
+                tree=self.tree(chosen),
+                kinds=_shown_by_kind(chosen, kinds),
+                histogram=histogram(ladder),
+                failures=self.failures(),
+            )
+            with self._lock:
+                self._sides[chosen] = known
+                while len(self._sides) > _KEPT_SIDES:
+                    self._sides.popitem(last=False)
+        return known
+
+    def _rows_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        if not numbers:
+            return []
+        return self.index.rows(
+            f"SELECT {_TILE} FROM image WHERE n IN (SELECT unnest($1::INTEGER[]))",  # noqa: S608 - names of ours
+            [list(numbers)],
+        )
+
+    def _images(self, chosen: Selection, *, every_column: bool = False) -> str:
+        """SQL of its images: ``n``, ``content``, ``content_type``, ``source_ref``, ``confidence``.
+
+        The confidence is the highest of a label that is found by its threshold; null when there is none.
+        """
+        shown = {
+            "flagged": "WHERE confidence IS NOT NULL",
+            "unflagged": "WHERE confidence IS NULL",
+        }.get(chosen.shown, "")
+        only = "AND found.node IN (SELECT node FROM node WHERE path = $node)" if chosen.node else ""
+        columns = "shown.*" if every_column else "shown.n, content, content_type, source_ref"
+        return (
+            f"{self._limits(chosen)}, shown AS ({_conditions(chosen)}), hit AS ("  # noqa: S608 - SQL of ours
+            "SELECT n, max(confidence) AS confidence FROM found JOIN limits ON limits.node = found.listed "
+            f"WHERE confidence >= limits.least {only} GROUP BY n) "
+            f"SELECT {columns}, confidence FROM shown LEFT JOIN hit USING (n) {shown}"
+        )
+
+    def _limits(self, chosen: Selection) -> str:
+        """The least confidence of each label, as the beginning of a query."""
+        if chosen.at is not None:
+            return "WITH limits AS (SELECT node, $at::DOUBLE AS least FROM node)"
+        return (
+            "WITH limits AS (SELECT node, least FROM node JOIN (SELECT unnest($names::VARCHAR[]) AS name, "
+            "unnest($least::DOUBLE[]) AS least) USING (name))"
+        )
+
+    def _parameters(self, chosen: Selection) -> dict[str, Any]:
+        given: dict[str, Any] = {}
+        if chosen.at is not None:
+            given["at"] = chosen.at
+        else:
+            names = [row["name"] for row in self.index.rows("SELECT DISTINCT name FROM node ORDER BY name")]
+            given |= {"names": names, "least": [self.threshold(name) for name in names]}
+        if chosen.node:
+            given["node"] = chosen.node
+        return given | _plain_parameters(chosen)
+
+
+_ORDER = {
+    "confidence": "max(confidence) DESC NULLS LAST",
+    "doubtful": "max(confidence) NULLS LAST",
+    "name": "min(source_ref)",
+}
+_EXPORT_ORDER = {
+    "confidence": "confidence DESC NULLS LAST",
+    "doubtful": "confidence NULLS LAST",
+    "name": "source_ref",
+}
+
+
+def _conditions(chosen: Selection) -> str:
+    """SQL of the images that the selection looks at, before labels and thresholds."""
+    failed = chosen.shown == "failed"
+    where = [f"status IN ('{FAILED}', '{NOT_ATTEMPTED}')" if failed else f"status = '{MODERATED}'"]
+    if chosen.kind and not failed:
+        where.append("content_type = $kind")
+    if chosen.text:
+        where.append("contains(lower(source_ref), lower($text))")
+    if chosen.code and failed:
+        where.append("error_code = $code")
+    return f"SELECT * FROM image WHERE {' AND '.join(where)}"  # noqa: S608 - conditions of ours
+
+
+def _plain_parameters(chosen: Selection) -> dict[str, Any]:
+    """The parameters of `_conditions`."""
+    failed = chosen.shown == "failed"
+    told = {
+        "kind": None if failed else chosen.kind,
+        "text": chosen.text,
+        "code": chosen.code if failed else None,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _shown_by_kind(chosen: Selection, kinds: dict[str, tuple[int, int]]) -> dict[str, int]:
+    """Of these images those that the selection shows, by content type."""
+    if chosen.shown == "failed":
+        return {}
+    pick = {"flagged": lambda pair: pair[1], "unflagged": lambda pair: pair[0] - pair[1]}
+    of = pick.get(chosen.shown, lambda pair: pair[0])
+    return {kind: of(pair) for kind, pair in kinds.items()}

@@ -1,0 +1,124 @@
+"""What was published and what is under way, and what was ever answered about one image."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from moderation.errors import WarehouseMissingError
+from moderation.plan import claims, store
+from moderation.plan.plan import Plan
+from moderation.policy.thresholds import Thresholds
+from moderation.query.published_views import open_published
+from moderation.settings import Settings
+from moderation.storage import s3_objects
+from moderation.tables.published import read_loads
+
+_FRESH_SECONDS = 2.0
+_MOST_ANSWERS = 50
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A plan whose images are not published yet.
+
+    :param ended: manifests of which the answers are there.
+    """
+
+    plan: Plan
+    ended: int
+
+
+class History:
+    """All loads, oldest first, looked up at most every two seconds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loads: list[dict[str, Any]] = []
+        self._read_at: float | None = None
+        self._flagged: dict[str, int] = {}
+        self._flagged_by: Thresholds | None = None
+        self._lock = threading.Lock()
+
+    def loads(self) -> list[dict[str, Any]]:
+        """Rows of `loads`, the newest first.
+
+        :raises moderation.tables.faults.TablesError: the tables cannot be read.
+        """
+        with self._lock:
+            if self._read_at is None or time.monotonic() - self._read_at > _FRESH_SECONDS:
+                self._loads = read_loads(self._settings).to_pylist()[::-1]
+                self._read_at = time.monotonic()
+            return self._loads
+
+    def flagged(self, load_ids: Sequence[str], thresholds: Thresholds) -> dict[str, int]:
+        """Images of each of these loads with a label at its threshold in use; unknown loads are left out."""
+        known = {load["load_id"]: load for load in self.loads()}
+        wanted = [known[load_id] for load_id in load_ids if load_id in known]
+        with self._lock:
+            if self._flagged_by != thresholds:
+                self._flagged, self._flagged_by = {}, thresholds
+            missing = [load for load in wanted if load["load_id"] not in self._flagged]
+        if missing:
+            made = self._count_flagged(missing, thresholds)
+            with self._lock:
+                self._flagged |= made
+        return {load["load_id"]: self._flagged.get(load["load_id"], 0) for load in wanted}
+
+    def _count_flagged(self, loads: list[dict[str, Any]], thresholds: Thresholds) -> dict[str, int]:
+        days = [load["dt"] for load in loads]
+        with open_published(self._settings, since=min(days), until=max(days)) as connection:
+            ids = [load["load_id"] for load in loads]
+            named = (
+                "SELECT DISTINCT load_id, name FROM labels WHERE load_id IN (SELECT unnest($1::VARCHAR[]))"
+            )
+            pairs = connection.execute(named, [ids]).fetchall()
+            asked = {load["load_id"]: float(load["min_confidence"] or 0.0) for load in loads}
+            least = [thresholds.of(name, asked=asked[load_id]) for load_id, name in pairs]
+            rows = connection.execute(
+                _FLAGGED, [[load_id for load_id, _ in pairs], [name for _, name in pairs], least]
+            ).fetchall()
+        return dict.fromkeys(asked, 0) | dict(rows)
+
+    def open_runs(self) -> list[OpenRun]:
+        """Plans that hold images, the newest first, with how far they are.
+
+        :raises moderation.storage.s3_objects.S3Error: the plans cannot be read.
+        """
+        published = {load["load_id"] for load in self.loads()}
+        found = []
+        with s3_objects.open_client(self._settings) as s3:
+            for claim in claims.held(s3, self._settings):
+                if claim.load_id in published:
+                    continue
+                plan = store.load_plan(claim.plan_uri, s3=s3)
+                records = s3_objects.list_objects(s3, f"{plan.folder_uri}/jobs/")
+                found.append(OpenRun(plan, sum(1 for _ in records)))
+        return sorted(found, key=lambda run: run.plan.created_at, reverse=True)
+
+    def answers(self, source_ref: str) -> list[dict[str, Any]]:
+        """Every row of `images` about one image, the newest first, each with its ``labels`` as text."""
+        try:
+            with open_published(self._settings) as connection:
+                rows = connection.execute(_ANSWERS, [source_ref])
+                names = [column[0] for column in rows.description or ()]
+                return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
+        except WarehouseMissingError:
+            return []
+
+
+_FLAGGED = """
+WITH limits AS (
+    SELECT unnest($1::VARCHAR[]) AS load_id, unnest($2::VARCHAR[]) AS name, unnest($3::DOUBLE[]) AS least
+)
+SELECT load_id, count(DISTINCT (manifest_id, line_number)) FROM labels JOIN limits USING (load_id, name)
+WHERE confidence >= least GROUP BY load_id
+"""
+_ANSWERS = f"""
+SELECT images.load_id, images.dt, status, error_code, images.model_version, adapter, min_confidence, etag,
+    backend, moderated_at, label_count, top_l1, max_confidence
+FROM images WHERE source_ref = ? ORDER BY dt DESC, load_id DESC LIMIT {_MOST_ANSWERS}
+"""  # noqa: S608 - a number of ours

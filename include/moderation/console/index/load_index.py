@@ -1,0 +1,242 @@
+"""A load's images and labels as one DuckDB file on this machine, made once from the published files.
+
+A published load never changes, so neither does its index; the console's pages are answered from it without
+another look at S3 or the catalog. The file appears whole or not at all; the oldest give way when all take
+more than their share of the disk.
+
+Tables of an index
+------------------
+``image``
+    a row an image, ``n`` numbered from 0 by ``source_ref``; ``content`` is the least ``n`` of the same
+    content, ``foremost`` the name of the label with the highest confidence, the lowest in the tree of equals.
+``label``
+    a row a label that an answer lists: ``n``, ``node``, ``position``, ``confidence``, ``name``.
+``node``
+    a row a label of the tree: ``node``, ``level``, ``path`` (names joined by `PATH_SIGN`), ``parent``.
+``found``
+    a row for each image, label it has, and node above that label or its own: ``n``, ``node``, ``listed`` (the
+    label's node), the highest ``confidence``. So an L1 counts images whose answer lists an L3 alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from moderation.errors import NeedsAPersonError
+from moderation.query.published_views import open_published
+from moderation.reference import content
+from moderation.settings import Settings
+from moderation.storage.whole_file import whole_file
+from moderation.tables.published import read_loads, row_of
+from moderation.variables.machine import MachineSettings
+
+PATH_SIGN = " › "
+_LOAD_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
+_THREADS = 2
+
+_COLUMNS = (
+    "source_ref, bucket, key, etag, size_bytes, last_modified, status, error_code, error_message, "
+    "content_type, illustrated_confidence, animated_confidence, label_count, top_l1, max_confidence, "
+    "backend, model_version, adapter, job_id, moderated_at, min_confidence, manifest_id, line_number"
+)
+_LABELS = """
+    SELECT manifest_id, line_number, 1 AS level, name, confidence, COALESCE(l1, name) AS l1, NULL AS l2,
+        NULL AS l3 FROM labels_l1 WHERE load_id = $load
+    UNION ALL SELECT manifest_id, line_number, 2, name, confidence, l1, COALESCE(l2, name), NULL
+        FROM labels_l2 WHERE load_id = $load
+    UNION ALL SELECT manifest_id, line_number, 3, name, confidence, l1, l2, COALESCE(l3, name)
+        FROM labels_l3 WHERE load_id = $load
+"""
+_BUILD = f"""
+CREATE TABLE numbered AS
+    SELECT *, min(n) OVER (PARTITION BY COALESCE({content.SQL}, 'n' || n)) AS content
+    FROM (SELECT (row_number() OVER (ORDER BY source_ref, manifest_id, line_number) - 1)::INTEGER AS n, *
+        FROM given_images);
+CREATE TABLE placed AS
+    SELECT numbered.n, given_labels.* EXCLUDE (manifest_id, line_number),
+        concat_ws('{PATH_SIGN}', l1, l2, l3) AS path
+    FROM given_labels JOIN numbered USING (manifest_id, line_number);
+CREATE TABLE image AS
+    SELECT numbered.*, foremost FROM numbered LEFT JOIN (
+        SELECT n, arg_max(name, (confidence, level)) AS foremost FROM placed GROUP BY n
+    ) USING (n) ORDER BY n;
+CREATE TABLE node AS
+    SELECT (row_number() OVER (ORDER BY path) - 1)::INTEGER AS node, * FROM (
+        SELECT DISTINCT 3 AS level, path, concat_ws('{PATH_SIGN}', l1, l2) AS parent, l3 AS name
+            FROM placed WHERE l3 IS NOT NULL
+        UNION SELECT 2, concat_ws('{PATH_SIGN}', l1, l2), COALESCE(l1, ''), l2 FROM placed
+            WHERE l2 IS NOT NULL
+        UNION SELECT 1, l1, '', l1 FROM placed WHERE l1 IS NOT NULL);
+CREATE TABLE label AS
+    SELECT n, node.node, placed.name, confidence, placed.level
+    FROM placed JOIN node USING (path, level) ORDER BY n;
+CREATE TABLE found AS
+    SELECT n, node.node, listed.node AS listed, max(confidence) AS confidence FROM (
+        SELECT n, path AS own, level AS own_level, path, level, confidence FROM placed
+        UNION ALL SELECT n, path, level, concat_ws('{PATH_SIGN}', l1, l2), 2, confidence FROM placed
+            WHERE level = 3 AND l2 IS NOT NULL
+        UNION ALL SELECT n, path, level, l1, 1, confidence FROM placed WHERE level > 1 AND l1 IS NOT NULL
+    ) AS way JOIN node ON node.path = way.path AND node.level = way.level
+    JOIN node AS listed ON listed.path = way.own AND listed.level = way.own_level
+    GROUP BY ALL ORDER BY node.node, n;
+DROP TABLE placed; DROP TABLE numbered; DROP TABLE given_images; DROP TABLE given_labels;
+"""  # noqa: S608 - names and conditions of ours
+
+FORMAT = hashlib.sha256("".join((_COLUMNS, _LABELS, _BUILD)).encode()).hexdigest()[:8]
+"""Another one when an index is made in another way; part of its file's name."""
+
+
+class NoSuchLoadError(NeedsAPersonError, LookupError):
+    """There is no such load, or the name is none of a load."""
+
+
+class LoadIndex:
+    """One load's index, open for reading by several threads at once.
+
+    :param path: the file.
+    :param load: its row of `loads`.
+    """
+
+    def __init__(self, path: Path, load: dict[str, Any]) -> None:
+        self.load = load
+        memory = MachineSettings.from_env().duckdb_memory
+        config: dict[str, Any] = {"threads": _THREADS, "memory_limit": memory}
+        self._connection = duckdb.connect(str(path), read_only=True, config=config)
+        for setting in ("TimeZone = 'UTC'", "enable_progress_bar = false", "enable_external_access = false"):
+            self._connection.execute(f"SET {setting}")
+
+    def rows(self, sql: str, parameters: Any = ()) -> list[dict[str, Any]]:
+        """The rows of a query of ours, by column."""
+        with self._connection.cursor() as cursor:
+            answer = cursor.execute(sql, parameters)
+            names = [column[0] for column in answer.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+    def columns(self, sql: str, parameters: Any = ()) -> dict[str, Any]:
+        """The columns of a query of ours as NumPy arrays."""
+        with self._connection.cursor() as cursor:
+            found: dict[str, Any] = cursor.execute(sql, parameters).fetchnumpy()
+            return found
+
+    @contextmanager
+    def batches(self, sql: str, parameters: Any, rows: int) -> Iterator[pa.RecordBatchReader]:
+        """The rows of a query of ours, so many at a time."""
+        with self._connection.cursor() as cursor:
+            yield cursor.sql(sql, params=parameters).to_arrow_reader(rows)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._connection.close()
+
+
+class LoadIndexes:
+    """The indexes of this machine: made when first asked for, the last used stay open.
+
+    :param folder: where the files are.
+    :param max_bytes: of all files together; the least lately used are removed above it.
+    :param most_open: files open at once.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, *, max_bytes: int, most_open: int = 4) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._most_open = most_open
+        self._open: dict[str, LoadIndex] = {}
+        self._making: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def of(self, load_id: str) -> LoadIndex:
+        """The index of a load.
+
+        :raises NoSuchLoadError: it is not published.
+        :raises moderation.tables.faults.TablesError: the tables cannot be read.
+        """
+        if not _LOAD_ID.fullmatch(load_id):
+            raise NoSuchLoadError(f"{load_id!r} is no load's id")
+        with self._lock:
+            making = self._making.setdefault(load_id, threading.Lock())
+        with making:  # A large load takes long: who looks at another one need not wait for it.
+            with self._lock:
+                known = self._open.pop(load_id, None)
+            if known is None:
+                load = row_of(read_loads(self._settings), load_id)
+                if load is None:
+                    raise NoSuchLoadError(f"load {load_id} is not published")
+                known = self._opened(load)
+            with self._lock:
+                self._open[load_id] = known
+                while len(self._open) > self._most_open:
+                    self._open.pop(next(iter(self._open)))
+        return known
+
+    def _opened(self, load: dict[str, Any]) -> LoadIndex:
+        path = self._folder / f"{load['load_id']}-{FORMAT}.duckdb"
+        if path.exists():
+            try:
+                found = LoadIndex(path, load)
+                if found.rows("SELECT count(*) AS images FROM image")[0]["images"] == load["images"]:
+                    os.utime(path)
+                    return found
+                found.close()
+            except duckdb.Error:
+                pass  # Damaged: it is made again from the published files.
+            path.unlink(missing_ok=True)
+        self._make_room()
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with whole_file(path) as unfinished:
+            _build(self._settings, load, unfinished)
+        return LoadIndex(path, load)
+
+    def _make_room(self) -> None:
+        files = sorted(self._folder.glob("*.duckdb"), key=lambda file: file.stat().st_mtime, reverse=True)
+        total = 0
+        for file in files:
+            total += file.stat().st_size
+            if total > self._max_bytes:
+                file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._lock:
+            for index in self._open.values():
+                index.close()
+            self._open.clear()
+
+
+def _build(settings: Settings, load: dict[str, Any], path: Path) -> None:
+    parameters = {"load": load["load_id"]}
+    with (
+        open_published(settings, since=load["dt"], until=load["dt"]) as published,
+        _written(path) as writer,
+    ):
+        for name, sql in (
+            ("given_images", f"SELECT {_COLUMNS} FROM images WHERE load_id = $load"),  # noqa: S608 - names of ours
+            ("given_labels", _LABELS),
+        ):
+            reader = published.sql(sql, params=parameters).to_arrow_reader(100_000)
+            writer.register("incoming", reader)
+            writer.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")  # noqa: S608 - a name of ours
+            writer.unregister("incoming")
+        writer.execute(_BUILD)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    config: dict[str, Any] = {"threads": _THREADS, "memory_limit": MachineSettings.from_env().duckdb_memory}
+    path.unlink(missing_ok=True)  # DuckDB takes an empty file for a damaged one.
+    with duckdb.connect(str(path), config=config) as writer:
+        writer.execute("SET TimeZone = 'UTC'")
+        writer.execute("SET preserve_insertion_order = false")
+        yield writer
+        writer.execute("CHECKPOINT")

@@ -1,0 +1,148 @@
+"""The page *An image*, and the images themselves."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import JSONResponse, Response
+
+from moderation.console.gate import Right
+from moderation.console.index.found import Found
+from moderation.console.index.selection import Selection
+from moderation.console.pages.view import page
+from moderation.console.shared import Shared
+from moderation.console.tiles.kept import TILE, VIEW
+from moderation.policy.rules import decide
+from moderation.reference import definitions
+from moderation.sources.image_header import media_type
+
+AHEAD = 3
+"""Images that a page loads before they are asked for."""
+
+_FOR_GOOD = "private, max-age=86400"
+
+router = APIRouter(prefix="/jobs/{load_id}/images/{n}")
+
+
+@router.get("", name="image")
+def image(request: Request, load_id: str, n: int) -> Response:
+    """An image with its labels, large; ``part=panel`` gives what stands beside it."""
+    shared: Shared = request.app.state.shared
+    found = shared.found(load_id)
+    row = _row(found, n)
+    chosen = Selection.parse(request.query_params)
+    part = request.query_params.get("part") == "panel"
+    return page(
+        request,
+        "image_panel.html.j2" if part else "image.html.j2",
+        load_id=load_id,
+        load=found.load,
+        chosen=chosen,
+        image=row,
+        labels=[label | {"threshold": found.threshold(label["name"])} for label in row["labels"]],
+        defined=definitions.definition,
+        decided=_decided(shared, row),
+        may_original=request.state.person.may(Right.ORIGINAL),
+        way=_way(found, chosen, n),
+    )
+
+
+@router.get("/answers", name="answers")
+def answers(request: Request, load_id: str, n: int) -> Response:
+    """Every answer about the image in all loads, as a table."""
+    shared: Shared = request.app.state.shared
+    row = _row(shared.found(load_id), n)
+    told = shared.history.answers(row["source_ref"])
+    return page(request, "answers.html.j2", answers=told, etag=row["etag"])
+
+
+@router.get("/around", name="around")
+def around(request: Request, load_id: str, n: int) -> Response:
+    """Where the image stands in the selection, and its neighbours there."""
+    found = request.app.state.shared.found(load_id)
+    _row(found, n)
+    return JSONResponse(_way(found, Selection.parse(request.query_params), n))
+
+
+@router.get("/tile", name="tile")
+def tile(request: Request, load_id: str, n: int) -> Response:
+    """The image, at most 320 pixels a side; a drawing that says why where there is none."""
+    return _shown(request, load_id, n, TILE)
+
+
+@router.get("/view", name="view")
+def view(request: Request, load_id: str, n: int) -> Response:
+    """The image, at most 1,600 pixels a side; a drawing that says why where there is none."""
+    return _shown(request, load_id, n, VIEW)
+
+
+@router.get("/original", name="original")
+def original(request: Request, load_id: str, n: int) -> Response:
+    """The bytes that were moderated, as a file to save."""
+    if not request.state.person.may(Right.ORIGINAL):
+        raise HTTPException(403, "Originals are for operators only.")
+    shared: Shared = request.app.state.shared
+    data = shared.tiles.original(_row(shared.found(load_id), n))
+    headers = {
+        "Content-Disposition": f'attachment; filename="{load_id}-{n}"',
+        "Content-Security-Policy": "sandbox",
+    }
+    return Response(data, media_type=media_type(data[:64]), headers=headers)
+
+
+def _shown(request: Request, load_id: str, n: int, longest: int) -> Response:
+    shared: Shared = request.app.state.shared
+    made = shared.tiles.shown(_row(shared.found(load_id), n), longest)
+    headers = {"Cache-Control": _FOR_GOOD if made.lasting else "private, no-cache"}
+    if made.body:
+        return Response(made.body, media_type="image/jpeg", headers=headers)
+    headers["Cache-Control"] = "private, max-age=60"
+    return Response(_said(made.why), media_type="image/svg+xml", headers=headers)
+
+
+def _said(why: str) -> bytes:
+    """A drawing that says why there is no image."""
+    lines = textwrap.wrap(f"Not shown: {why}", 34)[:6]
+    text = "".join(
+        f'<tspan x="160" dy="{0 if number == 0 else 22}">{html.escape(line)}</tspan>'
+        for number, line in enumerate(lines)
+    )
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240" width="320" height="240">'
+        '<rect width="320" height="240" fill="#8b929a" fill-opacity="0.18"/>'
+        f'<text x="160" y="{124 - 11 * (len(lines) - 1)}" text-anchor="middle" fill="#7b838c" '
+        f'font-family="system-ui, sans-serif" font-size="16">{text}</text></svg>'
+    ).encode()
+
+
+def _row(found: Found, n: int) -> dict[str, Any]:
+    row = found.image(n) if 0 <= n < 2**31 else None
+    if row is None:
+        raise HTTPException(404, "There is no such image in this load.")
+    return row
+
+
+def _way(found: Found, chosen: Selection, n: int) -> dict[str, Any]:
+    """Place and neighbours: ``before`` the nearest first, ``after`` likewise."""
+    images = found.listed(chosen).images
+    place = found.place(chosen, n)
+    if place is None:
+        return {"place": None, "total": len(images), "before": [], "after": []}
+    return {
+        "place": place + 1,
+        "total": len(images),
+        "before": images[max(0, place - AHEAD) : place][::-1].tolist(),
+        "after": images[place + 1 : place + 1 + AHEAD].tolist(),
+    }
+
+
+def _decided(shared: Shared, row: dict[str, Any]) -> dict[str, Any] | None:
+    """What the policy makes of the image; None without a policy or an answer."""
+    policy = shared.policy()
+    if policy is None or row["content_type"] is None:
+        return None
+    decision, number = decide(policy, row["labels"], content_type=row["content_type"])
+    return {"decision": decision, "rule": number, "policy": policy.name}

@@ -1,0 +1,126 @@
+"""The pages *Jobs* and *A job*, and what their scripts ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+
+from moderation.console.gate import Right
+from moderation.console.index.found import Found
+from moderation.console.index.selection import Selection
+from moderation.console.pages.view import confidence, page
+from moderation.console.shared import Shared
+from moderation.plan.plan import run_key
+from moderation.report.page import wording
+from moderation.storage.s3_objects import S3Error
+
+MOST_TILES = 240
+FIRST_TILES = 24
+MOST_JOBS = 100
+
+router = APIRouter()
+
+
+@router.get("/", name="jobs")
+def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
+    """Every load and every run under way; so many loads a page.
+
+    :param since: loads to leave out, the newest first.
+    """
+    shared: Shared = request.app.state.shared
+    every = shared.history.loads()
+    loads = every[since : since + MOST_JOBS]
+    trouble = ""
+    try:
+        under_way = shared.history.open_runs()
+    except S3Error as error:
+        under_way, trouble = [], f"Runs under way cannot be listed now: {error}"
+    return page(
+        request,
+        "jobs.html.j2",
+        loads=loads,
+        since=since,
+        older=since + MOST_JOBS if since + MOST_JOBS < len(every) else None,
+        newer=max(0, since - MOST_JOBS) if since else None,
+        under_way=under_way,
+        trouble=trouble,
+        command=shared.settings.command,
+        may_start=request.state.person.may(Right.START),
+    )
+
+
+@router.get("/flagged", name="flagged")
+def flagged(request: Request, load: list[str] = Query(max_length=MOST_JOBS)) -> Response:  # noqa: B008 - FastAPI's way
+    """Images of each load that are flagged at the thresholds in use, each copy counted."""
+    shared: Shared = request.app.state.shared
+    return JSONResponse(shared.history.flagged(load, shared.thresholds()))
+
+
+@router.get("/runs/{dag_id}/{run_id:path}", name="run")
+def run(request: Request, dag_id: str, run_id: str) -> Response:
+    """To the job that a run of Airflow published."""
+    shared: Shared = request.app.state.shared
+    key = run_key(dag_id, run_id)
+    found = next((load for load in shared.history.loads() if load["run_key"] == key), None)
+    if found is None:
+        raise HTTPException(404, "This run has published nothing yet; when it has, its images are here.")
+    address = request.app.url_path_for("job", load_id=found["load_id"])
+    return RedirectResponse(request.scope.get("root_path", "").rstrip("/") + str(address), status_code=303)
+
+
+@router.get("/jobs/{load_id}", name="job")
+def job(request: Request, load_id: str) -> Response:
+    """A load: what was found in it, as counts and as images."""
+    shared: Shared = request.app.state.shared
+    found = shared.found(load_id)
+    chosen = Selection.parse(request.query_params)
+    part = request.query_params.get("part")
+    values = _side(found, chosen) | {"load_id": load_id, "load": found.load, "chosen": chosen}
+    if part == "side":
+        return page(request, "job_side.html.j2", **values)
+    return page(
+        request,
+        "job.html.j2",
+        **values,
+        tiles=_tiles(found.tiles(chosen, 0, FIRST_TILES)),
+        total=values["contents"],
+    )
+
+
+@router.get("/jobs/{load_id}/tiles", name="tiles")
+def tiles(
+    request: Request,
+    load_id: str,
+    offset: int = Query(ge=0),
+    limit: int = Query(ge=1, le=MOST_TILES),
+) -> Response:
+    """A page of the selection: how many contents it has, and the rows from ``offset`` on."""
+    shared: Shared = request.app.state.shared
+    found = shared.found(load_id)
+    chosen = Selection.parse(request.query_params)
+    rows = _tiles(found.tiles(chosen, offset, limit))
+    return JSONResponse({"total": len(found.listed(chosen).images), "tiles": rows})
+
+
+def _side(found: Found, chosen: Selection) -> dict[str, Any]:
+    """What stands beside the images of a selection."""
+    return vars(found.side(chosen)) | {"asked": found.asked, "thresholds": found.thresholds}
+
+
+def _tiles(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a tile says, as text that is safe to look at."""
+    return [
+        {
+            "n": row["n"],
+            "name": wording.foreign(row["key"] or row["source_ref"]),
+            "short": wording.foreign((row["key"] or row["source_ref"]).rstrip("/").rpartition("/")[2]),
+            "copies": row["copies"],
+            "label": wording.foreign(row["foremost"]) if row["foremost"] else None,
+            "confidence": None if row["max_confidence"] is None else confidence(row["max_confidence"]),
+            "code": row["error_code"],
+            "status": row["status"],
+        }
+        for row in rows
+    ]

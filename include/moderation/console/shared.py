@@ -1,0 +1,88 @@
+"""What all requests share: indexes, thresholds, history and small images."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import IO
+from weakref import WeakKeyDictionary
+
+from moderation.console.index.found import Found
+from moderation.console.index.history import History
+from moderation.console.index.load_index import LoadIndex, LoadIndexes
+from moderation.console.tiles.decoders import Decoders
+from moderation.console.tiles.kept import Tiles
+from moderation.policy.rules import Policy, read_policy
+from moderation.policy.thresholds import Thresholds, read_thresholds
+from moderation.settings import ConsoleSettings, Settings
+from moderation.storage import s3_objects
+from moderation.variables.machine import MachineSettings
+
+
+class Shared:
+    """Made once an application.
+
+    :param cache: where indexes and small images are kept; ``MODERATION_CONSOLE_CACHE`` when None.
+    """
+
+    def __init__(self, settings: Settings, cache: Path | None) -> None:
+        own = ConsoleSettings.from_env()
+        folder = cache or own.cache_dir or _usual_cache()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        share = own.cache_bytes // 2
+        self.settings = settings
+        self.history = History(settings)
+        self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)
+        self.decoders = Decoders()
+        self.tiles = Tiles(settings, folder / "images", self.decoders, max_bytes=share)
+        self.default_asked = 50.0
+        self._thresholds_file = own.thresholds
+        self._policy_file = own.policy
+        self._found: WeakKeyDictionary[LoadIndex, Found] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def thresholds(self) -> Thresholds:
+        """Those in use, as their file says now.
+
+        :raises moderation.policy.thresholds.ThresholdsError: the file cannot be used.
+        """
+        return read_thresholds(self._thresholds_file)
+
+    def policy(self) -> Policy | None:
+        """The policy, as its file says now; None without one.
+
+        :raises moderation.policy.rules.PolicyError: the file cannot be used.
+        """
+        return None if self._policy_file is None else read_policy(self._policy_file)
+
+    def found(self, load_id: str) -> Found:
+        """What is in a load.
+
+        :raises moderation.console.index.load_index.NoSuchLoadError: there is no such load.
+        """
+        index = self.indexes.of(load_id)
+        thresholds = self.thresholds()
+        with self._lock:
+            known = self._found.get(index)
+            if known is None or known.thresholds != thresholds:
+                known = self._found[index] = Found(index, thresholds)
+            return known
+
+    def store(self, uri: str, body: IO[bytes]) -> None:
+        """Put an uploaded file in its place.
+
+        :raises moderation.storage.s3_objects.S3Error: S3 does not take it.
+        """
+        with s3_objects.open_client(self.settings) as s3:
+            s3_objects.put(s3, uri, body)
+
+    def close(self) -> None:
+        """End the processes and close the files."""
+        self.decoders.close()
+        self.indexes.close()
+        self.tiles.close()
+
+
+def _usual_cache() -> Path:
+    base = MachineSettings.from_env().cache_dir or Path("~/.cache").expanduser()
+    return base / "rekognition-bulk-moderation" / "console"

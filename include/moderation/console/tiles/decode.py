@@ -1,0 +1,144 @@
+"""Makes one image after another small: the program of a decoder's process.
+
+What is decoded came from anybody, so this happens in a process of its own with bounded memory: it gets bytes
+on stdin and answers bytes on stdout. A frame is a length of four bytes, most significant first, and so many
+bytes; a request is the frame ``<longest side>`` in decimal and the frame of the file; the answer is the frame
+``ok`` or a reason, and the frame of a JPEG, empty without one.
+"""
+
+from __future__ import annotations
+
+import io
+import resource
+import struct
+import sys
+import warnings
+from typing import IO
+
+from PIL import Image, ImageFile, ImageOps
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+MAX_SIDE = 16_000
+MAX_PIXELS = 101_000_000
+"""Rekognition takes 10,000 pixels a side; a scan in another format may be a little longer."""
+
+MEMORY_BYTES = 1_400_000_000
+"""Address space of the process: enough for a progressive JPEG of 100 megapixels, not for a bomb."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf"}
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_JPEG, _END = b"\xff\xd8", b"\xff\xd9"
+_QUALITY = 82
+_BACKGROUND = (255, 255, 255)
+
+
+class CannotShowError(Exception):
+    """Why there is nothing to show, as a person reads it."""
+
+
+def shrink(data: bytes, longest: int) -> bytes:
+    """The first frame as a JPEG, upright, transparency on white, at most ``longest`` pixels a side.
+
+    :raises CannotShowError: it is no image, is damaged, or too large.
+    """
+    if not data:
+        raise CannotShowError("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _shrink(data, longest)
+    except CannotShowError:
+        raise
+    except MemoryError as error:
+        raise CannotShowError("it takes more memory than one image may") from error
+    except Exception as error:  # Pillow raises a dozen types on damaged bytes; all mean the same here
+        raise CannotShowError("the file is damaged, or no image") from error
+
+
+def _shrink(data: bytes, longest: int) -> bytes:
+    # A bound of the whole process, below which Rekognition's largest images lie; ours stand below.
+    Image.MAX_IMAGE_PIXELS = None
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    if data.startswith(_PNG):
+        data = _pixels_of_png(data)
+    try:
+        return _made(data, longest)
+    except OSError:
+        if not data.startswith(_JPEG):
+            raise
+    # An end mark may be all that is missing: then no pixel depends on what stands in its place.
+    first, second = (_made(data + filling + _END, longest) for filling in (b"", b"\x55" * 64))
+    if first != second:
+        raise CannotShowError("the file is cut off")
+    return first
+
+
+def _made(data: bytes, longest: int) -> bytes:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        width, height = image.size
+        if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+            raise CannotShowError(f"it has {width:,} × {height:,} pixels, too many to show")
+        image.draft("RGB", (longest, longest))
+        image.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=1.5)
+        upright = ImageOps.exif_transpose(image) or image
+        made = io.BytesIO()
+        _flat(upright).save(made, "JPEG", quality=_QUALITY, optimize=False)
+    return made.getvalue()
+
+
+def _pixels_of_png(data: bytes) -> bytes:
+    """The file without texts and profiles, which may be bombs; its first frame alone."""
+    kept, place = [_PNG], len(_PNG)
+    while place + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, place)
+        if data[place + 4 : place + 8] in _PNG_CHUNKS:
+            kept.append(data[place : place + 12 + length])
+        place += 12 + length
+    return b"".join([*kept, _PNG_END])
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        clear = image.convert("RGBA")
+        flat = Image.new("RGB", clear.size, _BACKGROUND)
+        flat.paste(clear, mask=clear.getchannel("A"))
+        return flat
+    if image.mode.startswith("I") or image.mode == "F":
+        # Sixteen bits a sample, which a plain conversion would cut off at 255.
+        return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
+    return image.convert("RGB")
+
+
+def read_frame(stream: IO[bytes]) -> bytes | None:
+    """The next frame; None at the end of the stream."""
+    head = stream.read(4)
+    if len(head) < 4:
+        return None
+    (length,) = struct.unpack(">I", head)
+    body = stream.read(length)
+    return body if len(body) == length else None
+
+
+def write_frame(stream: IO[bytes], body: bytes) -> None:
+    """Write a frame."""
+    stream.write(struct.pack(">I", len(body)))
+    stream.write(body)
+
+
+def serve(given: IO[bytes], answered: IO[bytes]) -> None:
+    """Answer requests until the stream ends."""
+    while (side := read_frame(given)) is not None and (data := read_frame(given)) is not None:
+        try:
+            made, said = shrink(data, int(side)), b"ok"
+        except CannotShowError as error:
+            made, said = b"", str(error).encode()
+        write_frame(answered, said)
+        write_frame(answered, made)
+        answered.flush()
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -1,0 +1,112 @@
+"""A few processes that make images small, ended and replaced when one takes too long or dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from moderation.console.tiles.decode import CannotShowError, read_frame, write_frame
+
+SECONDS = 20.0
+"""What one image may take: a progressive JPEG of 100 megapixels took 6 s."""
+
+_PROGRAM = Path(__file__).with_name("decode.py")
+
+
+class Decoders:
+    """Processes running :mod:`moderation.console.tiles.decode`, started when first needed.
+
+    :param number: how many; as many images are worked on at once.
+    """
+
+    def __init__(self, number: int = 2) -> None:
+        self._idle: queue.LifoQueue[_Decoder] = queue.LifoQueue()
+        for _ in range(number):
+            self._idle.put(_Decoder())
+
+    def shrink(self, data: bytes, longest: int) -> bytes:
+        """See :func:`moderation.console.tiles.decode.shrink`; waits for its turn.
+
+        :raises CannotShowError: there is nothing to show, the process died of it, or it took too long.
+        """
+        decoder = self._idle.get()
+        try:
+            return decoder.shrink(data, longest)
+        finally:
+            self._idle.put(decoder)
+
+    def close(self) -> None:
+        """End the processes that are idle."""
+        while True:
+            try:
+                self._idle.get_nowait().end()
+            except queue.Empty:
+                return
+
+
+class _Decoder:
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def shrink(self, data: bytes, longest: int) -> bytes:
+        process = self._started()
+        late = threading.Timer(SECONDS, process.kill)
+        late.start()
+        try:
+            said, made = self._ask(process, data, longest)
+        finally:
+            late.cancel()
+        if said is None or made is None:
+            self.end()
+            raise CannotShowError("it takes more time or memory than one image may")
+        if said != b"ok":
+            raise CannotShowError(said.decode())
+        return made
+
+    @staticmethod
+    def _ask(
+        process: subprocess.Popen[bytes], data: bytes, longest: int
+    ) -> tuple[bytes | None, bytes | None]:
+        given, answered = process.stdin, process.stdout
+        if given is None or answered is None:
+            return None, None
+        try:
+            write_frame(given, str(longest).encode())
+            write_frame(given, data)
+            given.flush()
+        except OSError:  # It died before it had read all.
+            return None, None
+        said = read_frame(answered)
+        return said, None if said is None else read_frame(answered)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is not None:
+            self.end()
+        if self._process is None:
+            self._process = subprocess.Popen(
+                # Isolated: neither the working directory nor the environment says what is imported.
+                [sys.executable, "-I", str(_PROGRAM)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "2"},
+                cwd=os.sep,
+                start_new_session=True,
+            )
+        return self._process
+
+    def end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()

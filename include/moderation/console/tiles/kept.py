@@ -1,0 +1,144 @@
+"""Images as a browser gets them: made small once, kept by content; where there is nothing to show, why."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moderation.console.tiles.decode import CannotShowError
+from moderation.console.tiles.decoders import Decoders
+from moderation.reference.content import content_id
+from moderation.settings import Settings
+from moderation.storage import s3_objects
+from moderation.storage.whole_file import write_whole
+
+TILE, VIEW = 320, 1600
+"""Longest side in pixels of an image in a grid, and of one that is looked at."""
+
+MAX_SOURCE_BYTES = 64_000_000
+_SWEEP_EVERY = 500
+_CONNECTIONS = 8
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A JPEG, or why there is none.
+
+    :param body: empty without one.
+    :param why: a sentence for a person; empty with an image.
+    :param lasting: whether the answer is the same tomorrow.
+    """
+
+    body: bytes = b""
+    why: str = ""
+    lasting: bool = True
+
+
+class Tiles:
+    """Images of published rows, read from S3 once and kept as JPEGs of two sizes.
+
+    :param folder: where they are kept, private to the user.
+    :param max_bytes: of all that is kept; the least lately seen give way.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, decoders: Decoders, *, max_bytes: int) -> None:
+        self._s3 = s3_objects.client(settings, connections=_CONNECTIONS)
+        self._folder = folder
+        self._decoders = decoders
+        self._max_bytes = max_bytes
+        self._made = 0
+        self._lock = threading.Lock()
+
+    def shown(self, row: Mapping[str, Any], longest: int) -> Shown:
+        """The image of a row of `images`.
+
+        :param longest: `TILE` or `VIEW`.
+        :raises moderation.storage.s3_objects.S3Unavailable: S3 cannot be reached now.
+        """
+        path = self._path(row, longest)
+        if path is not None and path.is_file():
+            try:
+                body = path.read_bytes()
+                os.utime(path)
+                return Shown(body)
+            except OSError:
+                pass  # It gave way meanwhile.
+        try:
+            body = self._decoders.shrink(self.original(row), longest)
+        except CannotShowError as error:
+            return Shown(why=str(error), lasting=path is not None)
+        if path is not None:
+            self._keep(path, body)
+        return Shown(body)
+
+    def original(self, row: Mapping[str, Any]) -> bytes:
+        """The bytes that were moderated.
+
+        :raises CannotShowError: they are nowhere to be had: gone, changed since, forbidden, too many.
+        :raises moderation.storage.s3_objects.S3Unavailable: S3 cannot be reached now.
+        """
+        bucket, key = row["bucket"], row["key"]
+        if not bucket or not key or not str(row["source_ref"]).startswith("s3://"):
+            raise CannotShowError("the file was refused where it lay and never reached S3")
+        if (row["size_bytes"] or 0) > MAX_SOURCE_BYTES:
+            raise CannotShowError(f"the file has {row['size_bytes']:,} bytes, too many to show")
+        try:
+            with s3_objects.named_errors("read", bucket, key):
+                answer = self._s3.get_object(Bucket=bucket, Key=key)
+                with answer["Body"] as body:
+                    data: bytes = body.read(MAX_SOURCE_BYTES + 1)
+        except s3_objects.S3Unavailable:
+            raise
+        except s3_objects.S3Error as error:
+            gone = "it is no longer in its bucket" if error.is_missing else f"S3 refuses it ({error.code})"
+            raise CannotShowError(gone) from error
+        if row["etag"] and s3_objects.etag_of(answer) != row["etag"]:
+            raise CannotShowError("it was replaced by another since it was moderated")
+        if len(data) > MAX_SOURCE_BYTES:
+            raise CannotShowError("the file has too many bytes to show")
+        return data
+
+    def _path(self, row: Mapping[str, Any], longest: int) -> Path | None:
+        known = content_id(row["etag"], row["size_bytes"])
+        if known is None and row["etag"]:
+            known = f"{row['source_ref']}\0{row['etag']}\0{row['size_bytes']}"
+        if known is None:
+            return None
+        name = hashlib.blake2b(known.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return self._folder / name[:2] / f"{name}-{longest}.jpg"
+
+    def _keep(self, path: Path, body: bytes) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(path, body, mode=0o600)
+        except OSError:
+            return  # A full disk makes the console slower, nothing else.
+        with self._lock:
+            self._made += 1
+            due = self._made % _SWEEP_EVERY == 0
+        if due:
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Remove the least lately seen above the bound."""
+        found = []
+        for file in self._folder.glob("??/*.jpg"):
+            try:
+                told = file.stat()
+            except OSError:
+                continue
+            found.append((told.st_mtime, told.st_size, file))
+        total = 0
+        for _, size, file in sorted(found, reverse=True):
+            total += size
+            if total > self._max_bytes:
+                file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of S3."""
+        self._s3.close()

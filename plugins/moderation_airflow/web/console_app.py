@@ -1,0 +1,81 @@
+"""The console in Airflow's web server: Airflow says who asks, what they may do, and starts the runs.
+
+==========  =====================================================  =======================
+right       asked of the auth manager                              simple auth manager
+==========  =====================================================  =======================
+look        may read runs of `moderate_images`                     viewer, user, op, admin
+start       may create runs of `moderate_images`                   user, op, admin
+original    may change pools, as who looks after the system does   op, admin
+==========  =====================================================  =======================
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import httpx
+from airflow.api_fastapi.app import cached_app, get_auth_manager
+from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails, PoolDetails
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.configuration import conf
+from fastapi import HTTPException, Request
+from starlette.concurrency import run_in_threadpool
+
+from moderation.console.application import application
+from moderation.console.gate import Person, Right
+from moderation.console.pages.start import Started
+from moderation.settings import Settings
+
+DAG_ID = "moderate_images"
+_TIMEOUT = 60.0
+_CREATED = 200
+
+_log = logging.getLogger(__name__)
+
+
+async def who(request: Request, user: GetUserDep) -> Person:
+    """The person that Airflow's login names; Airflow itself answers 401 to nobody."""
+    rights = await run_in_threadpool(_rights, user)
+    return Person(name=user.get_name(), rights=rights)
+
+
+def _rights(user: Any) -> frozenset[Right]:
+    manager: Any = get_auth_manager()
+    run = {"access_entity": DagAccessEntity.RUN, "details": DagDetails(id=DAG_ID), "user": user}
+    asked = {
+        Right.LOOK: manager.is_authorized_dag(method="GET", **run),
+        Right.START: manager.is_authorized_dag(method="POST", **run),
+        Right.ORIGINAL: manager.is_authorized_pool(method="PUT", details=PoolDetails(), user=user),
+    }
+    return frozenset(right for right, may in asked.items() if may)
+
+
+async def start(request: Request, params: dict[str, Any]) -> Started:
+    """Start a run by Airflow's public API with the person's own login, so rights and audit log are theirs."""
+    login = request.headers.get("authorization") or f"Bearer {request.cookies.get(COOKIE_NAME_JWT_TOKEN, '')}"
+    transport = httpx.ASGITransport(app=cached_app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://airflow", timeout=_TIMEOUT) as api:
+        answer = await api.post(
+            f"/api/v2/dags/{DAG_ID}/dagRuns",
+            json={"logical_date": None, "conf": params},
+            headers={"Authorization": login},
+        )
+    if answer.status_code != _CREATED:
+        raise HTTPException(answer.status_code, _why(answer))
+    run_id = answer.json()["dag_run_id"]
+    _log.info("the run %s was started from the console", run_id)
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    return Started(address=f"{base}/dags/{DAG_ID}/runs/{run_id}", name=run_id)
+
+
+def _why(answer: httpx.Response) -> str:
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = answer.text[:300]
+    return f"Airflow did not start the run: {detail}"
+
+
+app = application(Settings.from_env, gate=who, starter=start)

@@ -1,0 +1,101 @@
+"""Who is let in, and what every answer carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from moderation.console.alone import alone
+from support.console_load import TOKEN, TestClient, served
+
+
+@pytest.fixture
+def stranger(console_world, aws_env) -> Iterator[TestClient]:
+    settings, _, folder = console_world
+    with served(settings, folder / "cache", login=False) as client:
+        yield client
+
+
+def routes(app: Any) -> Iterator[tuple[str, str]]:
+    for route in app.routes:
+        assert isinstance(route, APIRoute), f"{route} stands outside of the gate"
+        for method in sorted(route.methods):
+            yield method, route.path
+
+
+def test_every_route_refuses_who_has_no_token(stranger):
+    asked = list(routes(stranger.app))
+    assert len(asked) > 15
+    for method, path in asked:
+        address = path
+        for name, value in {"load_id": "x", "n": "0", "kind": "csv", "dag_id": "d", "name": "a"}.items():
+            address = address.replace(f"{{{name}}}", value)
+        address = address.replace("{path:path}", "b").replace("{run_id:path}", "r")
+        assert stranger.request(method, address).status_code == 401, (method, path)
+
+
+@pytest.mark.parametrize("given", ["", "x", TOKEN + "x", "ü"])
+def test_a_wrong_token_logs_nobody_in(stranger, given):
+    answer = stranger.get("/", params={"token": given})
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+
+
+def test_the_link_logs_in_and_the_token_leaves_the_address(stranger):
+    answer = stranger.get(f"/jobs/x?show=all&token={TOKEN}")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/jobs/x?show=all")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert stranger.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["//evil.example/", "/%2F%2Fevil.example/"])
+def test_a_login_leads_nowhere_else(stranger, path):
+    answer = stranger.get(f"http://127.0.0.1:8585{path}?token={TOKEN}")
+    assert not answer.headers.get("location", "/").startswith("//")
+    assert "://" not in answer.headers.get("location", "/")
+
+
+def test_a_name_that_points_here_is_not_answered(console):
+    assert console.get("/", headers={"Host": "evil.example"}).status_code == 400
+
+
+def test_a_write_needs_more_than_the_cookie(console):
+    del console.headers["X-Moderation-Console"]
+    for method, path in (("PUT", "/uploads/a/b.jpg"), ("POST", "/start")):
+        answer = console.request(method, path, content=b"{}")
+        assert answer.status_code == 403, path
+        assert "X-Moderation-Console" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/", "/static/console.css", "/jobs/x"])
+def test_every_answer_is_closed_to_other_sites(console, path):
+    headers = console.get(path).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'self'" in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "private" in headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/docs", "/redoc", "/openapi.json", "/static/..%2Fview.py", "/static/none.js"]
+)
+def test_nothing_else_is_served(console, path):
+    assert console.get(path).status_code == 404
+
+
+def test_settings_that_are_wrong_are_said_on_the_page(console_world, aws_env, tmp_path):
+    settings, load_id, _ = console_world
+    aws_env.setenv("MODERATION_THRESHOLDS", str(tmp_path / "none.toml"))
+    app = alone(settings, token=TOKEN, cache=tmp_path / "cache")
+    with TestClient(app, base_url="http://127.0.0.1:8585") as client:
+        client.get(f"/?token={TOKEN}")
+        answer = client.get(f"/jobs/{load_id}", headers={"Accept": "text/html"})
+    assert answer.status_code == 500
+    assert "none.toml: cannot be read" in answer.text

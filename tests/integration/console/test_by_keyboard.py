@@ -1,0 +1,223 @@
+"""The console in a real browser: by keyboard alone, in the frame that Airflow puts it in, for everybody."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from moderation.console.alone import alone
+from support import browser
+from support.console_load import FLAGGED, TOKEN
+
+pytestmark = [pytest.mark.slow, browser.needed]
+
+
+@pytest.fixture(scope="module")
+def address(console_world, s3_server, credentials) -> Iterator[str]:
+    """Where a real server answers with the console."""
+    settings, _, folder = console_world
+    with pytest.MonkeyPatch.context() as patch, socket.socket() as listening:
+        patch.setenv("AWS_ACCESS_KEY_ID", credentials.access_key)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", credentials.secret_key)
+        patch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint_url)
+        patch.setenv("AWS_REGION", "us-east-1")
+        listening.bind(("127.0.0.1", 0))
+        app = alone(settings, token=TOKEN, cache=folder / "browser")
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser.chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(chromium, address, request) -> Iterator[Any]:
+    """A page that is logged in; an error in a script fails the test."""
+    look = getattr(request, "param", {})
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, **look)
+    made = context.new_page()
+    errors: list[str] = []
+    made.on("pageerror", lambda error: errors.append(str(error)))
+    made.goto(f"{address}/?token={TOKEN}")
+    yield made
+    context.close()
+    assert not errors
+
+
+def focused(page) -> str:
+    return page.evaluate("document.activeElement?.closest('.tile')?.title ?? ''")
+
+
+def wait_for(page, condition: str) -> None:
+    # Playwright's own way evaluates a text inside the page, which the page's policy forbids, as it should.
+    deadline = time.monotonic() + 60
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, f"{condition} did not come true"
+        time.sleep(0.02)
+
+
+def test_a_person_finds_and_looks_at_flagged_images_by_keyboard_alone(page, load_id):
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/jobs/{load_id}")
+    wait_for(page, f"document.querySelectorAll('.tile').length === {FLAGGED}")
+    page.keyboard.press("g")
+    wait_for(page, "document.activeElement.matches('.tile')")
+    assert focused(page) == "a/gun.jpg"
+    page.keyboard.press("ArrowRight")
+    second = focused(page)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#large")
+    assert page.inner_text("h1") == second
+    page.keyboard.press("ArrowLeft")
+    wait_for(page, "document.querySelector('h1').textContent === 'a/gun.jpg'")
+    page.keyboard.press("r")
+    assert "rotate(90deg)" in page.evaluate("document.getElementById('large').style.transform")
+    page.go_back()
+    wait_for(page, f"document.querySelector('h1').textContent === {second!r}")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#grid")
+    assert page.evaluate("history.length") > 2
+
+
+def test_the_slider_counts_at_once_and_the_grid_follows(page, address, load_id):
+    page.goto(f"{address}/jobs/{load_id}")
+    wait_for(page, f"document.querySelectorAll('.tile').length === {FLAGGED}")
+    for _ in range(5):
+        page.keyboard.press("}")
+    assert page.inner_text("#count-flagged") == "1"
+    wait_for(page, "document.querySelectorAll('.tile').length === 1 && location.search.includes('at=75')")
+    page.keyboard.press("u")
+    wait_for(page, "location.search.includes('show=unflagged')")
+    wait_for(page, "document.querySelectorAll('.tile').length === 6")
+    page.go_back()
+    wait_for(page, "document.querySelectorAll('.tile').length === 1")
+
+
+def test_below_what_was_asked_the_page_says_why_it_knows_no_more(page, address, load_id):
+    page.goto(f"{address}/jobs/{load_id}")
+    page.wait_for_selector("#at")
+    assert page.is_hidden("#below")
+    page.keyboard.press("[")
+    assert page.is_visible("#below")
+    assert "never answered" in page.inner_text("#below")
+
+
+def test_a_search_is_typed_and_keys_are_letters_there(page, address, load_id):
+    page.goto(f"{address}/jobs/{load_id}?show=all")
+    page.wait_for_selector("#q")
+    page.keyboard.press("/")
+    page.keyboard.type("faint")
+    wait_for(page, "document.querySelectorAll('.tile').length === 1")
+    page.keyboard.press("Escape")
+    wait_for(page, "document.activeElement.matches('.tile')")
+    assert focused(page) == "a/faint.jpg"
+
+
+def test_images_are_blurred_at_first_if_the_person_wishes_and_a_key_reveals(page, address, load_id):
+    page.goto(f"{address}/jobs/{load_id}")
+    page.click("#look")
+    page.check("#look-blur")
+    page.keyboard.press("Escape")
+    page.reload()
+    page.wait_for_selector(".tile img")
+    filters = "getComputedStyle(document.querySelector('.tile img')).filter"
+    assert "blur" in page.evaluate(filters)
+    page.keyboard.press("g")
+    wait_for(page, "document.activeElement.matches('.tile')")
+    page.keyboard.down("v")
+    focused_filter = "getComputedStyle(document.activeElement.querySelector('img')).filter"
+    assert page.evaluate(focused_filter) == "none"
+    page.keyboard.up("v")
+    assert "blur" in page.evaluate(focused_filter)
+
+
+def test_the_list_of_keys_opens_and_closes_by_key(page, address, load_id):
+    page.goto(f"{address}/jobs/{load_id}")
+    page.wait_for_selector("#grid.placed")
+    page.keyboard.press("?")
+    assert page.is_visible("#keys-dialog")
+    page.keyboard.press("Escape")
+    assert page.is_hidden("#keys-dialog")
+
+
+def test_images_of_this_computer_are_sent_and_the_command_is_told(page, address, tmp_path):
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number} ü.jpg").write_bytes(b"image %d" % number)
+    page.goto(f"{address}/start")
+    page.set_input_files("#folder", str(folder))
+    page.wait_for_selector("#go:not([disabled])", timeout=60_000)
+    assert "$0.0030 for 3 images" in page.inner_text("#price")
+    page.focus("#go")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#done pre")
+    assert page.inner_text("#done pre").startswith("airflow dags trigger moderate_images")
+
+
+FRAME = "allow-scripts allow-same-origin allow-forms allow-downloads"
+
+
+def test_it_works_in_the_frame_that_airflow_gives_it(page, address, load_id):
+    page.route(
+        "**/framed",
+        lambda route: route.fulfill(
+            content_type="text/html",
+            body=f'<iframe sandbox="{FRAME}" src="/jobs/{load_id}" width="1200" height="700"></iframe>',
+        ),
+    )
+    page.goto(f"{address}/framed")
+    frame = page.frames[1]
+    frame.wait_for_selector(".tile")
+    page.keyboard.press("g")
+    wait_for(frame, "document.activeElement.matches('.tile')")
+    page.keyboard.press("?")
+    assert frame.is_visible("#keys-dialog")
+
+
+LOOKS = [
+    pytest.param(
+        {"color_scheme": scheme, "viewport": {"width": width, "height": height}},
+        id=f"{scheme}-{name}",
+        marks=[] if (scheme, name) in {("light", "desktop"), ("dark", "phone")} else pytest.mark.long,
+    )
+    for scheme in ("light", "dark")
+    for name, width, height in (("desktop", 1280, 800), ("phone", 390, 844))
+]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_nothing_serious_stands_in_anybodys_way(chromium, address, load_id, look):
+    context = chromium.new_context(**look)
+    page = context.new_page()
+    page.goto(f"{address}/?token={TOKEN}")
+    for path in (
+        "/",
+        f"/jobs/{load_id}?show=all",
+        f"/jobs/{load_id}/images/0?show=all",
+        "/start",
+        "/jobs/none",
+    ):
+        page.goto(address + path)
+        page.wait_for_load_state("networkidle")
+        assert browser.findings(page) == [], path
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{path} is {wide} pixels wider than the screen"
+    context.close()

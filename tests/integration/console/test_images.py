@@ -1,0 +1,138 @@
+"""Images in the browser: made small, upright and safe, and said where there is none."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from PIL import Image
+
+from support.console_load import ODD, PICTURES, Picture, publish_pictures, served
+from support.pictures import jpeg
+from support.planned_runs import make_settings
+
+
+def number_of(console, load_id, key):
+    for show in ("all", "failed"):
+        for tile in console.get(f"/jobs/{load_id}/tiles?offset=0&limit=100&show={show}").json()["tiles"]:
+            if tile["name"] == key:
+                return tile["n"]
+    raise AssertionError(f"{key} has no tile")
+
+
+@pytest.mark.parametrize(("size", "longest"), [("tile", 320), ("view", 1600)])
+@pytest.mark.parametrize("key", ["a/gun.jpg", "b/turned.jpg", "b/clear.png", ODD])
+def test_an_image_of_any_name_is_shown(console, load_id, key, size, longest):
+    answer = console.get(f"/jobs/{load_id}/images/{number_of(console, load_id, key)}/{size}")
+    assert answer.headers["content-type"] == "image/jpeg"
+    with Image.open(io.BytesIO(answer.content)) as made:
+        assert max(made.size) <= longest
+
+
+@pytest.mark.parametrize(
+    ("key", "why"), [("c/broken.jpg", "cut off|damaged"), ("c/too-long-a-key.jpg", "longer|no longer")]
+)
+def test_a_tile_says_why_there_is_no_image(console, load_id, key, why):
+    answer = console.get(f"/jobs/{load_id}/images/{number_of(console, load_id, key)}/tile")
+    assert answer.headers["content-type"] == "image/svg+xml"
+    told = " ".join(re.findall(r">([^<]+)</tspan>", answer.text))
+    assert re.search(why, told), told
+
+
+def test_the_page_of_an_image_tells_its_labels_and_what_they_mean(console, load_id):
+    page = console.get(f"/jobs/{load_id}/images/{number_of(console, load_id, 'a/gun.jpg')}").text
+    assert "Weapon Violence" in page
+    assert "A weapon is used against somebody or something." in page
+    assert "in use from 50 % on" in page
+
+
+def test_copies_of_the_content_are_named(console, load_id):
+    page = console.get(f"/jobs/{load_id}/images/{number_of(console, load_id, 'a/plain.jpg')}").text
+    assert "b/plain-again.jpg" in page
+
+
+def test_neighbours_are_those_of_the_selection(console, load_id):
+    n = number_of(console, load_id, "a/gun.jpg")
+    way = console.get(f"/jobs/{load_id}/images/{n}/around?label=Violence").json()
+    assert (way["place"], way["total"], way["before"]) == (1, 2, [])
+    assert way["after"] == [number_of(console, load_id, "a/faint.jpg")]
+    outside = console.get(f"/jobs/{load_id}/images/{n}/around?show=unflagged").json()
+    assert outside["place"] is None
+
+
+@pytest.mark.parametrize("n", ["99999", "-1", "4294967296"])
+def test_a_number_that_no_image_has_is_said(console, load_id, n):
+    assert console.get(f"/jobs/{load_id}/images/{n}/tile").status_code == 404
+
+
+def test_every_answer_about_an_image_is_told_by_its_load(console, load_id):
+    n = number_of(console, load_id, "a/gun.jpg")
+    page = console.get(f"/jobs/{load_id}/images/{n}/answers").text
+    assert load_id in page
+    assert "Violence 94.5" in page
+
+
+def test_the_original_is_what_was_moderated_and_cannot_run_in_the_page(console, load_id):
+    answer = console.get(f"/jobs/{load_id}/images/{number_of(console, load_id, 'a/gun.jpg')}/original")
+    assert answer.content == PICTURES["a/gun.jpg"].body
+    assert answer.headers["content-security-policy"] == "sandbox"
+    assert answer.headers["content-disposition"].startswith("attachment")
+
+
+@pytest.fixture
+def own(tmp_path, bucket, s3_client, aws_env):
+    """A load of its own, whose images may be changed: settings, bucket, load id."""
+    settings = make_settings(tmp_path, bucket, tables="local")
+    pictures = {f"{name}.jpg": Picture(jpeg(200, 150, seed=number)) for number, name in enumerate("abc")}
+    return settings, publish_pictures(settings, s3_client, bucket, pictures)
+
+
+def test_an_image_that_was_replaced_or_deleted_is_not_shown_as_what_was_moderated(
+    own, tmp_path, s3_client, bucket
+):
+    settings, load_id = own
+    s3_client.put_object(Bucket=bucket, Key="a.jpg", Body=jpeg(200, 150, seed=99))
+    s3_client.delete_object(Bucket=bucket, Key="b.jpg")
+    with served(settings, tmp_path / "cache") as console:
+        said = {
+            key: console.get(f"/jobs/{load_id}/images/{number_of(console, load_id, key)}/tile")
+            for key in ("a.jpg", "b.jpg", "c.jpg")
+        }
+    assert "replaced" in said["a.jpg"].text
+    assert "no longer" in said["b.jpg"].text
+    assert said["c.jpg"].headers["content-type"] == "image/jpeg"
+
+
+def test_what_was_seen_once_is_shown_without_s3_and_the_rest_says_so_until_it_is_back(
+    own, tmp_path, aws_env, s3_server
+):
+    settings, load_id = own
+    aws_env.setenv("AWS_MAX_ATTEMPTS", "1")
+    with served(settings, tmp_path / "cache") as console:
+        first, second = (number_of(console, load_id, key) for key in ("a.jpg", "b.jpg"))
+        assert console.get(f"/jobs/{load_id}/images/{first}/tile").status_code == 200
+    aws_env.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    with served(settings, tmp_path / "cache") as console:
+        assert console.get(f"/jobs/{load_id}/images/{first}/tile").status_code == 200
+        gone = console.get(f"/jobs/{load_id}/images/{second}/tile")
+        assert gone.status_code == 503
+        assert "passes by itself" in gone.json()["error"]
+        assert "cannot be listed now" in console.get("/").text
+    aws_env.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint_url)
+    with served(settings, tmp_path / "cache") as console:
+        assert console.get(f"/jobs/{load_id}/images/{second}/tile").status_code == 200
+
+
+def test_small_images_are_private_and_give_way_above_their_share(own, tmp_path, aws_env):
+    settings, load_id = own
+    with served(settings, tmp_path / "cache") as console:
+        for n in range(3):
+            console.get(f"/jobs/{load_id}/images/{n}/tile")
+        tiles = console.app.state.shared.tiles
+        kept = sorted((tmp_path / "cache" / "images").glob("??/*.jpg"))
+        assert len(kept) == 3
+        assert {file.stat().st_mode & 0o077 for file in kept} == {0}
+        tiles._max_bytes = kept[0].stat().st_size
+        tiles.sweep()
+        assert len(list((tmp_path / "cache" / "images").glob("??/*.jpg"))) <= 1

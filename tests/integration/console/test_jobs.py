@@ -1,0 +1,167 @@
+"""Counts, tiles and exports of a job are what SQL says of the published tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pyarrow.parquet as pq
+import pytest
+
+from moderation.console.index.load_index import FORMAT
+from moderation.query.published_views import open_published
+from support.console_load import FLAGGED, ODD, PICTURES
+
+MODERATED = sum(picture.labels is not None for picture in PICTURES.values())
+
+
+def counts_of(page: str) -> dict[str, int]:
+    found = re.findall(r'id="count-(\w+)">([\d,]+)<', page)
+    return {name: int(number.replace(",", "")) for name, number in found}
+
+
+def tiles(console, load_id, **query):
+    answer = console.get(f"/jobs/{load_id}/tiles", params={"offset": 0, "limit": 100, **query})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize("at", [None, 0, 52.25, 52.26, 60, 71, 94.5, 94.6, 100])
+def test_counts_are_those_of_sql_at_every_threshold(console, console_world, load_id, at):
+    settings = console_world[0]
+    with open_published(settings) as published:
+        sql = "SELECT count(DISTINCT source_ref) FROM labels WHERE confidence >= ?"
+        ((flagged,),) = published.execute(sql, [50 if at is None else at]).fetchall()
+    page = console.get(f"/jobs/{load_id}", params={} if at is None else {"at": at}).text
+    found = counts_of(page)
+    assert found == {
+        "flagged": flagged,
+        "unflagged": MODERATED - flagged,
+        "all": MODERATED,
+        "failed": len(PICTURES) - MODERATED + 1,
+    }
+
+
+def test_the_tree_counts_images_under_every_label_above(console, load_id):
+    page = console.get(f"/jobs/{load_id}").text
+    tree = re.findall(r'<li class="l(\d)"><a [^>]*>([^<]+)</a> <span class="n">(\d+)', page)
+    found = {name: (int(level), int(images)) for level, name, images in tree}
+    assert found["Violence"] == (1, 2)
+    assert found["Graphic Violence"] == (2, 2)
+    assert found["Weapon Violence"] == (3, 2)
+    assert found["Gambling"] == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "keys"),
+    [
+        ({"label": "Violence"}, ["a/gun.jpg", "a/faint.jpg"]),
+        ({"label": "Violence", "at": 60}, ["a/gun.jpg"]),
+        ({"label": "Violence › Graphic Violence", "order": "doubtful"}, ["a/faint.jpg", "a/gun.jpg"]),
+        ({"show": "unflagged"}, ["a/plain.jpg", "b/clear.png"]),
+        ({"show": "all", "type": "animated"}, ["b/clear.png"]),
+        ({"show": "all", "q": "B/PLAIN"}, ["b/plain-again.jpg"]),
+        ({"show": "all", "q": "%"}, []),
+        ({"show": "failed", "order": "name"}, ["c/broken.jpg", "c/too-long-a-key.jpg"]),
+        ({"show": "failed", "code": "KeyTooLong"}, ["c/too-long-a-key.jpg"]),
+        ({"show": "all", "q": "'; DROP TABLE image; --"}, []),
+    ],
+)
+def test_a_filter_shows_just_those_images(console, load_id, query, keys):
+    found = tiles(console, load_id, **query)
+    assert [tile["name"] for tile in found["tiles"]] == keys
+    assert found["total"] == len(keys)
+
+
+def test_identical_content_is_one_tile_with_its_copies(console, load_id):
+    found = tiles(console, load_id, show="unflagged")["tiles"]
+    assert {tile["name"]: tile["copies"] for tile in found} == {"a/plain.jpg": 2, "b/clear.png": 1}
+
+
+def test_pages_of_tiles_are_the_whole_in_its_order(console, load_id):
+    whole = tiles(console, load_id, show="all")
+    parts = [
+        console.get(f"/jobs/{load_id}/tiles", params={"show": "all", "offset": place, "limit": 3}).json()
+        for place in range(0, whole["total"], 3)
+    ]
+    assert [tile for part in parts for tile in part["tiles"]] == whole["tiles"]
+
+
+def test_names_and_labels_are_text_whatever_they_hold(console, load_id):
+    page = console.get(f"/jobs/{load_id}?show=all").text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<i>c</i>" not in page
+    assert ODD in {tile["name"] for tile in tiles(console, load_id, show="all")["tiles"]}
+
+
+def test_the_ladder_tells_the_flagged_images_at_each_step(console, load_id):
+    page = console.get(f"/jobs/{load_id}").text
+    ladder = [int(number) for number in re.search(r'data-ladder="\[([^"]*)\]"', page)[1].split(",")]
+    assert len(ladder) == 101
+    for step in (0, 50, 53, 61, 72, 95, 100):
+        assert ladder[step] == counts_of(console.get(f"/jobs/{load_id}?at={step}").text)["flagged"]
+
+
+def test_the_jobs_page_counts_what_is_flagged(console, load_id):
+    assert load_id in console.get("/").text
+    answer = console.get("/flagged", params={"load": [load_id, "20260101T000000Z-000000000000"]})
+    assert answer.json() == {load_id: FLAGGED}
+
+
+def test_thresholds_in_use_decide_what_is_flagged_everywhere(
+    console, load_id, tmp_path, aws_env, console_world
+):
+    from support.console_load import served  # noqa: PLC0415 - another console than the fixture's
+
+    file = tmp_path / "thresholds.toml"
+    file.write_text('version = "v2"\ndefault = 58\n[labels]\n"Gambling" = 90\n')
+    aws_env.setenv("MODERATION_THRESHOLDS", str(file))
+    with served(console_world[0], tmp_path / "cache") as other:
+        page = other.get(f"/jobs/{load_id}").text
+        assert counts_of(page)["flagged"] == 2  # the gun and the odd one; Gambling has 71
+        assert "As in use (v2)" in page
+        assert other.get("/flagged", params={"load": load_id}).json() == {load_id: 2}
+        names = {tile["name"] for tile in tiles(other, load_id)["tiles"]}
+    assert names == {"a/gun.jpg", ODD}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_an_export_holds_every_image_of_the_selection(console, load_id, kind, console_world):
+    answer = console.get(f"/jobs/{load_id}/export.{kind}", params={"show": "all"})
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"].startswith("attachment")
+    if kind == "csv":
+        refs = [row["source_ref"] for row in csv.DictReader(io.StringIO(answer.content.decode()))]
+    elif kind == "parquet":
+        refs = pq.read_table(io.BytesIO(answer.content)).column("source_ref").to_pylist()
+    else:
+        refs = re.findall(r'"source-ref": "(s3://[^\n]*)"}', answer.text)
+        assert len(refs) == answer.text.count("\n")
+    assert len(refs) == MODERATED
+
+
+def test_a_spreadsheet_takes_no_cell_of_an_export_for_a_formula(console, load_id):
+    rows = csv.DictReader(io.StringIO(console.get(f"/jobs/{load_id}/export.csv").content.decode()))
+    assert "'=2+2.jpg" in {row["key"] for row in rows}
+
+
+def test_an_index_that_is_damaged_is_made_anew(console, console_world, load_id, tmp_path):
+    from support.console_load import served  # noqa: PLC0415
+
+    settings = console_world[0]
+    before = counts_of(console.get(f"/jobs/{load_id}").text)
+    for damage in (b"", b"no database", b"\0" * 20_000):
+        cache = tmp_path / f"cache-{len(damage)}"
+        (cache / "loads").mkdir(parents=True)
+        (cache / "loads" / f"{load_id}-{FORMAT}.duckdb").write_bytes(damage)
+        with served(settings, cache) as other:
+            assert counts_of(other.get(f"/jobs/{load_id}").text) == before
+
+
+@pytest.mark.parametrize("name", ["none", "20260101T000000Z-000000000000", "..%2F..%2Fetc", "%00"])
+def test_a_load_that_is_not_there_is_said(console, name):
+    answer = console.get(f"/jobs/{name}", headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+    assert "All jobs" in answer.text

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image
+
+from moderation.console.tiles.decode import CannotShowError, shrink
+from support import pictures
+
+MADE_WITH_MEMORY = {"bomb_600mp", "hundred_megapixels"}
+SHOWN = {name: maker for name, maker in pictures.GOOD.items() if name != "longest"}
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN))
+def test_every_image_that_rekognition_takes_can_be_looked_at(name):
+    with Image.open(io.BytesIO(shrink(SHOWN[name](), 320))) as made:
+        assert made.format == "JPEG"
+        assert made.mode == "RGB"
+        assert max(made.size) <= 320
+
+
+@pytest.mark.parametrize(
+    "maker", [pictures.webp, pictures.gif, pictures.bmp], ids=lambda maker: maker.__name__
+)
+def test_images_that_rekognition_refuses_for_their_format_can_be_looked_at_too(maker):
+    assert shrink(maker(), 320).startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize(
+    "maker",
+    [
+        pictures.zero_byte,
+        pictures.text_named_jpg,
+        pictures.bomb_600mp,
+        pictures.header_only_jpeg,
+        pictures.corrupt_png,
+    ],
+    ids=lambda maker: maker.__name__,
+)
+def test_what_is_no_image_or_too_large_is_told_in_words(maker):
+    with pytest.raises(CannotShowError, match=r"image|empty|pixels"):
+        shrink(maker(), 320)
+
+
+def test_an_image_is_shown_upright():
+    with Image.open(io.BytesIO(pictures.rotated_jpeg())) as lying:
+        lying_wide = lying.width > lying.height
+    with Image.open(io.BytesIO(shrink(pictures.rotated_jpeg(), 320))) as made:
+        assert (made.width > made.height) is not lying_wide
+
+
+def test_transparency_is_shown_on_white():
+    image = Image.new("RGBA", (100, 100), (255, 0, 0, 0))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    with Image.open(io.BytesIO(shrink(file.getvalue(), 320))) as made:
+        assert min(made.getpixel((50, 50))) > 250

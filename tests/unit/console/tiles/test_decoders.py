@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from PIL import Image
+
+from moderation.console.tiles import decoders as module
+from moderation.console.tiles.decode import CannotShowError
+from moderation.console.tiles.decoders import Decoders
+from support import pictures
+
+
+@pytest.fixture
+def decoders() -> Iterator[Decoders]:
+    made = Decoders(number=1)
+    yield made
+    made.close()
+
+
+def process_of(decoders: Decoders) -> psutil.Process:
+    (child,) = [child for child in psutil.Process().children() if "decode.py" in " ".join(child.cmdline())]
+    return child
+
+
+def test_images_are_made_small_by_another_process(decoders):
+    with Image.open(io.BytesIO(decoders.shrink(pictures.jpeg(), 100))) as made:
+        assert max(made.size) == 100
+    assert process_of(decoders).is_running()
+
+
+def test_a_reason_comes_back_and_the_process_goes_on(decoders):
+    with pytest.raises(CannotShowError, match="no image"):
+        decoders.shrink(b"text", 100)
+    process = process_of(decoders)
+    assert decoders.shrink(pictures.png(), 100)
+    assert process_of(decoders) == process
+
+
+def test_a_process_that_dies_is_replaced(decoders):
+    decoders.shrink(pictures.jpeg(), 100)
+    process = process_of(decoders)
+    process.kill()
+    process.wait()
+    assert decoders.shrink(pictures.jpeg(), 100)
+
+
+def test_an_image_that_takes_too_long_is_given_up_and_the_next_one_is_made(decoders, monkeypatch):
+    decoders.shrink(pictures.jpeg(), 100)
+    process = process_of(decoders)
+    process.suspend()
+    monkeypatch.setattr(module, "SECONDS", 0.2)
+    with pytest.raises(CannotShowError, match="more time or memory"):
+        decoders.shrink(pictures.jpeg(), 100)
+    monkeypatch.undo()
+    assert decoders.shrink(pictures.jpeg(), 100)
+
+
+def test_the_process_reaches_neither_credentials_nor_the_working_directory(decoders, monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "PIL.py").write_text("raise SystemExit(3)")
+    assert decoders.shrink(pictures.jpeg(), 100)
+    process = process_of(decoders)
+    assert "AWS_SECRET_ACCESS_KEY" not in process.environ()
+    assert process.cwd() == "/"
