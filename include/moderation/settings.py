@@ -45,7 +45,7 @@ class Settings(Table):
         read_by=ALL,
     )
     work_uri: str = setting(
-        "MODERATIONWORK_URI",
+        "MODERATION_WORK_URI",
         value=values.S3_URI,
         default="s3://moderation-work",
         meaning="Where plans, manifests, raw answers, locks and report pages are.",
@@ -100,7 +100,7 @@ class Settings(Table):
     report_dir: Path | None = setting(
         "MODERATION_REPORT_DIR",
         value=values.PATH,
-        told="in `MODERATIONWORK_URI` only",
+        told="in `MODERATION_WORK_URI` only",
         meaning="Folder of this machine that gets the report pages too.",
         read_by=WORK,
     )
