@@ -177,6 +177,10 @@ class Plan:
         del content["uri"]
         if self.totals.refused_before is None:  # as an earlier release wrote it: its digest is known
             del content["totals"]["refused_before"]
+        for name in ("left_out", "left_out_uri"):
+            # What a publish builds is named after these bytes: an earlier release's plan keeps its own.
+            if not content[name]:
+                del content[name]
         return seal(content)
 
     @classmethod
