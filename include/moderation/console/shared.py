@@ -29,7 +29,7 @@ class Shared:
         own = ConsoleSettings.from_env()
         folder = cache or own.cache_dir or _usual_cache()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        share = own.cache_bytes // 2
+        share = int(own.cache_gb * 1e9) // 2
         self.settings = settings
         self.history = History(settings)
         self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)

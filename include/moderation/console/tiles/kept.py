@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moderation.console.tiles.decode import CannotShowError
-from moderation.console.tiles.decoders import Decoders
+from moderation.console.tiles.decoders import CannotShowError, Decoders
 from moderation.reference.content import content_id
 from moderation.settings import Settings
 from moderation.storage import s3_objects
