@@ -30,6 +30,7 @@ from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, 
 DEFAULT_ROWS = 40
 _STDOUT = Path("-")
 _EXPLAINED = ["explain_key", "explain_value"]
+_LOOKS_EVERY = 1.0
 _INTERRUPTS_EVERY = 0.05
 
 T = TypeVar("T")
@@ -178,6 +179,9 @@ def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], T])
     with ThreadPoolExecutor(max_workers=1) as pool:
         running = pool.submit(work)
         try:
+            # Python does not hear a signal that comes just before it begins to wait, until the wait ends.
+            while not wait([running], timeout=_LOOKS_EVERY).done:
+                pass
             return running.result()
         except KeyboardInterrupt:
             while not running.cancel() and not running.done():

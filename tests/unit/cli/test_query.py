@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import io
 import signal
 import subprocess
@@ -10,7 +11,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -318,7 +318,7 @@ def press_ctrl_c(sigint: None) -> Callable[[threading.Event], None]:
 
     def press(happened: threading.Event) -> None:
         happened.wait()
-        waits = Future.result.__code__
+        waits = concurrent.futures.wait.__code__
         while all(
             frame.f_code is not waits for frame, _ in traceback.walk_stack(sys._current_frames()[main])
         ):
