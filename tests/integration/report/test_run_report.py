@@ -101,7 +101,7 @@ def test_the_text_fits_a_terminal_and_tells_everything(report, settings):
 
 
 def test_the_queries_work_when_pasted(report, settings):
-    text = to_text(report, query_command="RUN")
+    text = to_text(report, command="RUN")
     pasted = text.partition("Ask further\n")[2].replace("\\\n", " ").strip().splitlines()
     assert len(pasted) == 4
     for row in pasted:
