@@ -19,8 +19,7 @@ unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filte
 export CALLED_FROM := $(value PWD)
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install doctor query console run up down services status test test-long chaos bench lint format docs lock \
-	lock-image
+.PHONY: help install doctor query console run up down services status test test-long chaos bench lint format docs lock lock-image
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \

@@ -290,11 +290,11 @@ class ConsoleSettings(Table):
         meaning="Where the console keeps small images and what it looks up often.",
         read_by=(Reader.WEB, Reader.CLI),
     )
-    cache_bytes: int = setting(
-        "MODERATION_CONSOLE_CACHE_BYTES",
-        value=values.BYTES,
-        default=2_000_000_000,
-        told="2GB",
+    cache_gb: float = setting(
+        "MODERATION_CONSOLE_CACHE_GB",
+        value=values.number(at_most=100_000),
+        default=2.0,
+        unit="GB",
         meaning="What it keeps there at most.",
         read_by=(Reader.WEB, Reader.CLI),
     )

@@ -19,6 +19,7 @@ from local_aws.rekognition.launch import Rekognition  # noqa: E402
 from local_aws.seaweedfs import Credentials, SeaweedFS  # noqa: E402
 from support import moderation_runs  # noqa: E402
 from support import rekognition_server as offline  # noqa: E402
+from support.airflow_web import application  # noqa: E402, F401 - a fixture
 from support.fake_rekognition import fake_rekognition  # noqa: E402, F401 - a fixture
 
 

@@ -14,23 +14,11 @@ from sqlalchemy import select
 
 from moderation.settings import Settings
 from moderation_console import URL_PREFIX
-from support import airflow_runs, moderation_runs
+from support import airflow_runs, airflow_web, moderation_runs
 from support.planned_runs import make_settings
 
 ROLES = ("VIEWER", "USER", "OP", "ADMIN")
 WRITE = {"X-Moderation-Console": "1"}
-
-
-@pytest.fixture(scope="module")
-def application(airflow_db: None) -> Iterator[Any]:
-    # Imported late, here and below: Airflow warns while it imports, which a test may and collection may not.
-    from airflow.api_fastapi.app import create_app, purge_cached_app  # noqa: PLC0415
-
-    purge_cached_app()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a-secret-of-no-value-" * 4)
-        yield create_app(apps="core")
-    purge_cached_app()
 
 
 @pytest.fixture
@@ -52,15 +40,7 @@ def settings(aws_env: pytest.MonkeyPatch, tmp_path: Any, bucket: str, applicatio
 
 
 def client(application: Any, role: str | None) -> Any:
-    from airflow.api_fastapi.app import get_auth_manager  # noqa: PLC0415
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser  # noqa: PLC0415
-    from fastapi.testclient import TestClient  # noqa: PLC0415
-
-    made = TestClient(application, follow_redirects=False)
-    if role is not None:
-        user = SimpleAuthManagerUser(username="anna", role=role or None)
-        made.headers["Authorization"] = f"Bearer {get_auth_manager().generate_jwt(user)}"
-    return made
+    return airflow_web.client(application, role, name="anna")
 
 
 def test_every_route_refuses_who_is_not_logged_in(application, settings):

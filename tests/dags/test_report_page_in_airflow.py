@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -24,6 +23,7 @@ from moderation.storage import s3_objects
 from moderation_airflow.report import URL_PREFIX, CompletionReportLink, ModerationReportLink
 from moderation_console import URL_PREFIX as CONSOLE_PREFIX
 from support import airflow_runs, small_warehouse
+from support.airflow_web import client
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD
 
 NO_RUN = 2**40  # further than any run that the database numbered
@@ -37,18 +37,6 @@ PAGES = (
     "/runs.html",
     f"/completion/{SECOND_LOAD}/report.html",
 )
-
-
-@pytest.fixture(scope="module")
-def application(airflow_db: None) -> Iterator[Any]:
-    # Imported late, here and below: Airflow warns while it imports, which a test may and collection may not.
-    from airflow.api_fastapi.app import create_app, purge_cached_app  # noqa: PLC0415
-
-    purge_cached_app()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a-secret-of-no-value-" * 4)
-        yield create_app(apps="core")
-    purge_cached_app()
 
 
 @pytest.fixture(scope="module")
@@ -89,18 +77,6 @@ def settings(
     aws_env.setenv("MODERATION_WORK_URI", f"s3://{bucket}/work")
     aws_env.setenv("MODERATION_WAREHOUSE", str(warehouse))
     return Settings.from_env()
-
-
-def client(application: Any, role: str | None) -> Any:
-    from airflow.api_fastapi.app import get_auth_manager  # noqa: PLC0415
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser  # noqa: PLC0415
-    from fastapi.testclient import TestClient  # noqa: PLC0415
-
-    made = TestClient(application, follow_redirects=False)
-    if role is not None:
-        user = SimpleAuthManagerUser(username="somebody", role=role or None)
-        made.headers["Authorization"] = f"Bearer {get_auth_manager().generate_jwt(user)}"
-    return made
 
 
 @pytest.mark.parametrize("page", PAGES)

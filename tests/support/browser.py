@@ -29,7 +29,7 @@ def executable() -> str | None:
 
 
 needed = pytest.mark.skipif(
-    executable() is None and os.environ.get("MODERATION_TEST_BROWSER") != "must", reason=HOW
+    executable() is None and os.environ.get("PYTEST_BROWSER") != "must", reason=HOW
 )
 """Leaves a test out where there is no Chromium; the suite's last line says how many, and how to get one."""
 

@@ -69,6 +69,10 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "AWS_MAX_ATTEMPTS": ("3", 3),
     "AWS_RETRY_MODE": ("adaptive", "adaptive"),
     "COLUMNS": ("120", 120),
+    "MODERATION_CONSOLE_CACHE": ("/data/console", Path("/data/console")),
+    "MODERATION_CONSOLE_CACHE_GB": ("1.5", 1.5),
+    "MODERATION_THRESHOLDS": ("/etc/thresholds.toml", Path("/etc/thresholds.toml")),
+    "MODERATION_POLICY": ("/etc/policy.toml", Path("/etc/policy.toml")),
     "CXX": ("clang++-18", "clang++-18"),
     "XDG_CACHE_HOME": ("/data/cache", Path("/data/cache")),
 }
@@ -237,7 +241,7 @@ def test_what_may_hold_a_password_is_neither_in_the_representation_nor_in_an_err
     [
         ("MODERATION_WORKURI", "did you mean MODERATION_WORK_URI?"),
         ("MODERATION_deadline_hour", "did you mean MODERATION_DEADLINE_HOURS?"),
-        ("MODERATION_XYZ", "docs/settings.md lists them."),
+        ("MODERATION_QQQQQQQQQQQQ", "docs/settings.md lists them."),
     ],
 )
 def test_a_misspelt_variable_is_told_once_with_the_name_that_is_meant(name, hint, caplog):

@@ -23,7 +23,7 @@ from moderation.console.pages import export, image, jobs, start
 from moderation.console.pages.start import Starter
 from moderation.console.pages.view import page
 from moderation.console.shared import Shared
-from moderation.console.tiles.decode import CannotShowError
+from moderation.console.tiles.decoders import CannotShowError
 from moderation.errors import DefectError, ModerationError, TransientError, WarehouseMissingError
 from moderation.reference.library_errors import named
 from moderation.settings import Settings

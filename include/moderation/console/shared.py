@@ -18,6 +18,8 @@ from moderation.settings import ConsoleSettings, Settings
 from moderation.storage import s3_objects
 from moderation.variables.machine import MachineSettings
 
+_CONNECTIONS = 16
+
 
 class Shared:
     """Made once an application.
@@ -29,12 +31,14 @@ class Shared:
         own = ConsoleSettings.from_env()
         folder = cache or own.cache_dir or _usual_cache()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        share = own.cache_bytes // 2
+        share = int(own.cache_gb * 1e9) // 2
         self.settings = settings
-        self.history = History(settings)
+        # One for all: to make a client takes longer than most calls, and it serves many threads.
+        self.s3 = s3_objects.client(settings, connections=_CONNECTIONS)
+        self.history = History(settings, self.s3)
         self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)
         self.decoders = Decoders()
-        self.tiles = Tiles(settings, folder / "images", self.decoders, max_bytes=share)
+        self.tiles = Tiles(self.s3, folder / "images", self.decoders, max_bytes=share)
         self.default_asked = 50.0
         self._thresholds_file = own.thresholds
         self._policy_file = own.policy
@@ -73,14 +77,13 @@ class Shared:
 
         :raises moderation.storage.s3_objects.S3Error: S3 does not take it.
         """
-        with s3_objects.open_client(self.settings) as s3:
-            s3_objects.put(s3, uri, body)
+        s3_objects.put(self.s3, uri, body)
 
     def close(self) -> None:
         """End the processes and close the files."""
         self.decoders.close()
         self.indexes.close()
-        self.tiles.close()
+        self.s3.close()
 
 
 def _usual_cache() -> Path:

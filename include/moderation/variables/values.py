@@ -160,11 +160,6 @@ def _memory(text: str) -> str:
     return text
 
 
-def _bytes(text: str) -> int:
-    found = _MEMORY.fullmatch(_memory(text))
-    return int(float(found[1]) * _MEMORY_UNITS[found[2].upper()]) if found else 0
-
-
 def _columns(text: str) -> int | None:
     """Shells set it, so what is no width is nobody's mistake to mend."""
     return int(text) if text.isascii() and text.isdigit() and 0 < int(text[:_MAX_DIGITS]) < 10**6 else None
@@ -199,5 +194,4 @@ NAMES = _checked(
     "patterns such as `*.txt`, by commas or blanks; `default` for the built-in ones, `none` for none",
     names.parse,
 )
-BYTES = _checked("a number of bytes such as 512MB or 2GB, 32MB to 100TB", _bytes)
 COLUMNS = _checked("a whole number; anything else counts as unset", _columns)

@@ -14,7 +14,7 @@ from botocore.config import Config
 
 from local_aws.seaweedfs import Credentials, SeaweedFS
 from moderation.settings import Settings
-from support.console_load import TestClient, publish_pictures, served
+from support.console_load import publish_pictures, served
 from support.planned_runs import make_settings
 
 
@@ -49,7 +49,7 @@ def load_id(console_world: tuple[Settings, str, Path]) -> str:
 
 
 @pytest.fixture
-def console(console_world: tuple[Settings, str, Path], aws_env: Any) -> Iterator[TestClient]:
+def console(console_world: tuple[Settings, str, Path], aws_env: Any) -> Iterator[Any]:
     """The console over that load, logged in."""
     settings, _, folder = console_world
     with served(settings, folder / "cache") as client:

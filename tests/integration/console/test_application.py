@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from moderation.console.alone import alone
-from support.console_load import TOKEN, TestClient, served
+from support.console_load import TOKEN, served
 
 
 @pytest.fixture
-def stranger(console_world, aws_env) -> Iterator[TestClient]:
+def stranger(console_world, aws_env) -> Iterator[Any]:
     settings, _, folder = console_world
     with served(settings, folder / "cache", login=False) as client:
         yield client
@@ -93,9 +92,7 @@ def test_nothing_else_is_served(console, path):
 def test_settings_that_are_wrong_are_said_on_the_page(console_world, aws_env, tmp_path):
     settings, load_id, _ = console_world
     aws_env.setenv("MODERATION_THRESHOLDS", str(tmp_path / "none.toml"))
-    app = alone(settings, token=TOKEN, cache=tmp_path / "cache")
-    with TestClient(app, base_url="http://127.0.0.1:8585") as client:
-        client.get(f"/?token={TOKEN}")
+    with served(settings, tmp_path / "cache") as client:
         answer = client.get(f"/jobs/{load_id}", headers={"Accept": "text/html"})
     assert answer.status_code == 500
     assert "none.toml: cannot be read" in answer.text

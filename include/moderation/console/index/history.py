@@ -35,8 +35,9 @@ class OpenRun:
 class History:
     """All loads, oldest first, looked up at most every two seconds."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, s3: Any) -> None:
         self._settings = settings
+        self._s3 = s3
         self._loads: list[dict[str, Any]] = []
         self._read_at: float | None = None
         self._flagged: dict[str, int] = {}
@@ -90,13 +91,12 @@ class History:
         """
         published = {load["load_id"] for load in self.loads()}
         found = []
-        with s3_objects.open_client(self._settings) as s3:
-            for claim in claims.held(s3, self._settings):
-                if claim.load_id in published:
-                    continue
-                plan = store.load_plan(claim.plan_uri, s3=s3)
-                records = s3_objects.list_objects(s3, f"{plan.folder_uri}/jobs/")
-                found.append(OpenRun(plan, sum(1 for _ in records)))
+        for claim in claims.held(self._s3, self._settings):
+            if claim.load_id in published:
+                continue
+            plan = store.load_plan(claim.plan_uri, s3=self._s3)
+            records = s3_objects.list_objects(self._s3, f"{plan.folder_uri}/jobs/")
+            found.append(OpenRun(plan, sum(1 for _ in records)))
         return sorted(found, key=lambda run: run.plan.created_at, reverse=True)
 
     def answers(self, source_ref: str) -> list[dict[str, Any]]:

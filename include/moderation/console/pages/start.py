@@ -98,12 +98,11 @@ def look(request: Request, source: str = Query(max_length=1000)) -> Response:
     shared: Shared = request.app.state.shared
     place = _s3_place(source)
     objects = size = 0
-    with s3_objects.open_client(shared.settings) as s3:
-        for entry in s3_objects.list_objects(s3, place):
-            objects += 1
-            size += entry["Size"]
-            if objects >= _MOST_LOOKED_AT:
-                break
+    for entry in s3_objects.list_objects(shared.s3, place):
+        objects += 1
+        size += entry["Size"]
+        if objects >= _MOST_LOOKED_AT:
+            break
     return JSONResponse({"objects": objects, "bytes": size, "more": objects >= _MOST_LOOKED_AT})
 
 
@@ -113,10 +112,8 @@ def uploaded(request: Request, name: str) -> Response:
     shared: Shared = request.app.state.shared
     place = _upload_uri(shared.settings, request.state.person.name, name)
     prefix = s3_objects.split_uri(place).key
-    with s3_objects.open_client(shared.settings) as s3:
-        found = {
-            entry["Key"].removeprefix(prefix): entry["Size"] for entry in s3_objects.list_objects(s3, place)
-        }
+    there = s3_objects.list_objects(shared.s3, place)
+    found = {entry["Key"].removeprefix(prefix): entry["Size"] for entry in there}
     return JSONResponse({"files": found})
 
 

@@ -33,30 +33,27 @@ _QUALITY = 82
 _BACKGROUND = (255, 255, 255)
 
 
-class CannotShowError(Exception):
-    """Why there is nothing to show, as a person reads it."""
+OK = "ok"
+
+Answer = tuple[str, bytes]
+"""`OK` and a JPEG, or why there is none, as a person reads it, and nothing."""
 
 
-def shrink(data: bytes, longest: int) -> bytes:
-    """The first frame as a JPEG, upright, transparency on white, at most ``longest`` pixels a side.
-
-    :raises CannotShowError: it is no image, is damaged, or too large.
-    """
+def shrink(data: bytes, longest: int) -> Answer:
+    """The first frame as a JPEG, upright, transparency on white, at most ``longest`` pixels a side."""
     if not data:
-        raise CannotShowError("the file is empty")
+        return "the file is empty", b""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _shrink(data, longest)
-    except CannotShowError:
-        raise
-    except MemoryError as error:
-        raise CannotShowError("it takes more memory than one image may") from error
-    except Exception as error:  # Pillow raises a dozen types on damaged bytes; all mean the same here
-        raise CannotShowError("the file is damaged, or no image") from error
+    except MemoryError:
+        return "it takes more memory than one image may", b""
+    except Exception:  # Pillow raises a dozen types on damaged bytes; all mean the same here
+        return "the file is damaged, or no image", b""
 
 
-def _shrink(data: bytes, longest: int) -> bytes:
+def _shrink(data: bytes, longest: int) -> Answer:
     # A bound of the whole process, below which Rekognition's largest images lie; ours stand below.
     Image.MAX_IMAGE_PIXELS = None
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -69,22 +66,20 @@ def _shrink(data: bytes, longest: int) -> bytes:
             raise
     # An end mark may be all that is missing: then no pixel depends on what stands in its place.
     first, second = (_made(data + filling + _END, longest) for filling in (b"", b"\x55" * 64))
-    if first != second:
-        raise CannotShowError("the file is cut off")
-    return first
+    return first if first == second else ("the file is cut off", b"")
 
 
-def _made(data: bytes, longest: int) -> bytes:
+def _made(data: bytes, longest: int) -> Answer:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         width, height = image.size
         if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-            raise CannotShowError(f"it has {width:,} × {height:,} pixels, too many to show")
+            return f"it has {width:,} × {height:,} pixels, too many to show", b""
         image.draft("RGB", (longest, longest))
         image.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=1.5)
         upright = ImageOps.exif_transpose(image) or image
         made = io.BytesIO()
         _flat(upright).save(made, "JPEG", quality=_QUALITY, optimize=False)
-    return made.getvalue()
+    return OK, made.getvalue()
 
 
 def _pixels_of_png(data: bytes) -> bytes:
@@ -129,11 +124,8 @@ def write_frame(stream: IO[bytes], body: bytes) -> None:
 def serve(given: IO[bytes], answered: IO[bytes]) -> None:
     """Answer requests until the stream ends."""
     while (side := read_frame(given)) is not None and (data := read_frame(given)) is not None:
-        try:
-            made, said = shrink(data, int(side)), b"ok"
-        except CannotShowError as error:
-            made, said = b"", str(error).encode()
-        write_frame(answered, said)
+        said, made = shrink(data, int(side))
+        write_frame(answered, said.encode())
         write_frame(answered, made)
         answered.flush()
 

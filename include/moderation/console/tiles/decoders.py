@@ -10,12 +10,17 @@ import sys
 import threading
 from pathlib import Path
 
-from moderation.console.tiles.decode import CannotShowError, read_frame, write_frame
+from moderation.console.tiles.decode import OK, read_frame, write_frame
+from moderation.errors import NeedsAPersonError
 
 SECONDS = 20.0
 """What one image may take: a progressive JPEG of 100 megapixels took 6 s."""
 
 _PROGRAM = Path(__file__).with_name("decode.py")
+
+
+class CannotShowError(NeedsAPersonError):
+    """There is no image to show; the message says why, as a person reads it."""
 
 
 class Decoders:
@@ -64,7 +69,7 @@ class _Decoder:
         if said is None or made is None:
             self.end()
             raise CannotShowError("it takes more time or memory than one image may")
-        if said != b"ok":
+        if said != OK.encode():
             raise CannotShowError(said.decode())
         return made
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moderation.console.tiles.decode import CannotShowError
-from moderation.console.tiles.decoders import Decoders
+from moderation.console.tiles.decoders import CannotShowError, Decoders
 from moderation.reference.content import content_id
-from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.whole_file import write_whole
 
@@ -22,7 +20,6 @@ TILE, VIEW = 320, 1600
 
 MAX_SOURCE_BYTES = 64_000_000
 _SWEEP_EVERY = 500
-_CONNECTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,8 @@ class Tiles:
     :param max_bytes: of all that is kept; the least lately seen give way.
     """
 
-    def __init__(self, settings: Settings, folder: Path, decoders: Decoders, *, max_bytes: int) -> None:
-        self._s3 = s3_objects.client(settings, connections=_CONNECTIONS)
+    def __init__(self, s3: Any, folder: Path, decoders: Decoders, *, max_bytes: int) -> None:
+        self._s3 = s3
         self._folder = folder
         self._decoders = decoders
         self._max_bytes = max_bytes
@@ -138,7 +135,3 @@ class Tiles:
             total += size
             if total > self._max_bytes:
                 file.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Let go of S3."""
-        self._s3.close()

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from moderation.console.tiles import decoders as module
-from moderation.console.tiles.decode import CannotShowError
-from moderation.console.tiles.decoders import Decoders
+from moderation.console.tiles.decoders import CannotShowError, Decoders
 from support import pictures
 
 
