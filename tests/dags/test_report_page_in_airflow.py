@@ -230,7 +230,9 @@ def test_a_run_leaves_its_page_and_its_task_links_it(application, world, aws_env
     page = made.get(address).text
     assert load_id in page
     labels = re.findall(
-        r'<a href="([^"]+label=[^"]+)"><bdi [^>]*>[^<]*</bdi></a>.*?<span class="n">([\d,]+)<', page, re.DOTALL
+        r'<a href="([^"]+label=[^"]+)"><bdi [^>]*>[^<]*</bdi></a>.*?<span class="n">([\d,]+)<',
+        page,
+        re.DOTALL,
     )
     assert labels
     for label, images in labels:
