@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -69,6 +71,37 @@ def publish_pictures(
             run.manifest([ref], line(ref, body), etag=etag)
     run.reject([f"s3://{bucket}/c/too-long-a-key.jpg"], "KeyTooLong")
     return publish(settings, run.store(), run.records).load_id
+
+
+def addresses(page: str) -> set[str]:
+    """Every address on a page, also those that its scripts go by."""
+    found = re.findall(r'(?:href|src|action|data-[a-z-]+)="([^"#]+)"', page)
+    return {html.unescape(one) for one in found if one.startswith(("/", "http", "."))}
+
+
+def walk_below(client: TestClient, prefix: str, start: str) -> set[str]:
+    """Follow all addresses from a page, and redirects: none leads out of the prefix, and none is dead.
+
+    :returns: what was looked at.
+    """
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        address = waiting.pop()
+        if address in seen or "NAME" in address:
+            continue
+        seen.add(address)
+        assert address.startswith(f"{prefix}/"), address
+        answer = client.get(address, headers={"Accept": "text/html"})
+        if answer.is_redirect:
+            waiting.append(answer.headers["location"])
+            continue
+        # A form's address lacks what is asked for; what was never there has no original.
+        fine = {200, 400} | ({404} if address.endswith("/original") else set())
+        assert answer.status_code in fine, (address, answer.status_code)
+        if answer.headers["content-type"].startswith("text/html"):
+            waiting += addresses(answer.text)
+    return seen
 
 
 @contextmanager
