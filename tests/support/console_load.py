@@ -105,10 +105,14 @@ def walk_below(client: TestClient, prefix: str, start: str) -> set[str]:
 
 
 @contextmanager
-def served(settings: Settings, cache: Path, *, login: bool = True) -> Iterator[TestClient]:
+def served(
+    settings: Settings, cache: Path, *, login: bool = True, root_path: str = ""
+) -> Iterator[TestClient]:
     """The console of one person as a client asks it, logged in or not."""
     app: FastAPI = alone(settings, token=TOKEN, cache=cache)
-    with TestClient(app, base_url="http://127.0.0.1:8585", follow_redirects=False) as client:
+    with TestClient(
+        app, base_url="http://127.0.0.1:8585", follow_redirects=False, root_path=root_path
+    ) as client:
         if login:
             client.get(f"/?token={TOKEN}")
             client.headers[WRITE_HEADER] = "1"

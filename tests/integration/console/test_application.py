@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from moderation.console.alone import alone
-from support.console_load import TOKEN, TestClient, served, walk_below
+from support.console_load import TOKEN, served, walk_below
 
 
 @pytest.fixture
@@ -92,12 +91,7 @@ def test_nothing_else_is_served(console, path):
 
 def test_below_a_path_prefix_all_stays_there_the_login_too(console_world, load_id, aws_env):
     settings, _, folder = console_world
-    with TestClient(
-        alone(settings, token=TOKEN, cache=folder / "cache"),
-        base_url="http://127.0.0.1:8585",
-        root_path="/below",
-        follow_redirects=False,
-    ) as client:
+    with served(settings, folder / "cache", login=False, root_path="/below") as client:
         answer = client.get(f"/below/jobs/{load_id}?token={TOKEN}")
         assert answer.headers["location"] == f"/below/jobs/{load_id}"
         assert f"/below/jobs/{load_id}" in walk_below(client, "/below", "/below/")

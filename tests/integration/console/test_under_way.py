@@ -23,7 +23,7 @@ from moderation.plan.store import load_plan
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from support import browser
-from support.console_load import TOKEN, TestClient, publish_pictures, served
+from support.console_load import TOKEN, publish_pictures, served
 from support.planned_runs import Run, make_settings
 
 HOSTILE = "<b>bold</b> \x1b[2J'=cmd"
@@ -75,12 +75,12 @@ def world(aws_env: Any, bucket: str, s3_client: Any, tmp_path: Any, monkeypatch:
 
 
 @pytest.fixture
-def console(world: World, tmp_path: Any) -> Iterator[TestClient]:
+def console(world: World, tmp_path: Any) -> Iterator[Any]:
     with served(world.settings, tmp_path / "cache") as client:
         yield client
 
 
-def told(console: TestClient) -> tuple[str, int, int]:
+def told(console: Any) -> tuple[str, int, int]:
     answer = console.get("/under-way")
     assert answer.status_code == 200
     assert answer.json()["trouble"] == ""
