@@ -19,7 +19,7 @@ unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filte
 export CALLED_FROM := $(value PWD)
 export SQL IMAGES MIN_CONFIDENCE BACKEND REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install doctor query console run up down services status test test-long chaos bench lint format docs lock lock-image
+.PHONY: help install doctor query console run up down services status test test-long chaos bench lint lint-scripts format docs lock lock-image
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -119,6 +119,17 @@ bench: $(VENV)/.installed-dev .tools/bench/.installed ## measure flattening besi
 lint: $(VENV)/.installed-dev ## ruff, mypy and the directions of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy include plugins dags
 	@PYTHONPATH=include:plugins:dags $(BIN)/lint-imports --no-logo
+
+# The one thing that needs Node and npm, and only where somebody changes the console's scripts.
+SCRIPTS := .tools/scripts
+$(SCRIPTS)/.installed: tests/scripts/package-lock.json
+	@command -v npm >/dev/null || { echo "make lint-scripts needs Node and npm; nothing else here does" >&2; exit 2; }
+	@mkdir -p $(SCRIPTS) && cp tests/scripts/package.json tests/scripts/package-lock.json $(SCRIPTS)
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(SCRIPTS)
+	@touch $@
+
+lint-scripts: $(SCRIPTS)/.installed ## the types of the console's scripts (needs npm)
+	@$(SCRIPTS)/node_modules/.bin/tsc -p tests/scripts
 
 format: $(VENV)/.installed-dev ## let ruff put the code in order
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from moderation.settings import Settings
 from moderation_console import URL_PREFIX
 from support import airflow_runs, airflow_web, moderation_runs
+from support.console_load import PICTURES, publish_pictures, walk_below
 from support.planned_runs import make_settings
 
 ROLES = ("VIEWER", "USER", "OP", "ADMIN")
@@ -112,6 +113,23 @@ def test_links_stay_below_the_prefix(application, settings):
     page = client(application, "ADMIN").get(f"{URL_PREFIX}/", headers={"Accept": "text/html"}).text
     assert f'href="{URL_PREFIX}/static/console.css"' in page
     assert 'href="/static' not in page
+
+
+def test_behind_a_proxy_all_stays_below_its_prefix(application, settings, s3_client, bucket, monkeypatch):
+    prefix = f"/below/airflow{URL_PREFIX}"
+    load_id = publish_pictures(settings, s3_client, bucket, dict(list(PICTURES.items())[:2]))
+    # What Airflow makes of the path in [api] base_url, which the proxy sends on.
+    monkeypatch.setattr(application, "root_path", "/below/airflow")
+    seen = walk_below(client(application, "ADMIN"), prefix, f"{prefix}/")
+    assert seen > {
+        f"{prefix}/start",
+        f"{prefix}/flagged",
+        f"{prefix}/under-way",
+        f"{prefix}/static/job.js",
+        f"{prefix}/jobs/{load_id}",
+        f"{prefix}/jobs/{load_id}/images/0/tile",
+        f"{prefix}/jobs/{load_id}/images/0/view",
+    }
 
 
 def test_a_run_that_published_nothing_says_so(application, settings):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -20,6 +22,7 @@ from moderation.report.page.write import load_file
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation_airflow.report import URL_PREFIX, CompletionReportLink, ModerationReportLink
+from moderation_console import URL_PREFIX as CONSOLE_PREFIX
 from support import airflow_runs, small_warehouse
 from support.airflow_web import client
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD
@@ -209,7 +212,7 @@ def test_pages_that_another_worker_wrote_stay_linked(settings, s3_client, bucket
     assert index.count('href="loads/') == 2
 
 
-def test_a_run_leaves_its_page_and_its_task_links_it(application, world, aws_env):
+def test_a_run_leaves_its_page_and_its_task_links_it(application, world, aws_env, console):
     world.upload(["a.jpg"])
     dag_run = world.run(backend="detect")
     assert dag_run.state == "success", world.states(dag_run)
@@ -225,7 +228,16 @@ def test_a_run_leaves_its_page_and_its_task_links_it(application, world, aws_env
     made = client(application, "VIEWER")
     address = made.get(f"{URL_PREFIX}/dags/moderate_images/runs/{dag_run.run_id}").headers["location"]
     assert link.endswith(address)
-    assert load_id in made.get(address).text
+    page = made.get(address).text
+    assert load_id in page
+    labels = re.findall(
+        r'<a href="([^"]+label=[^"]+)"><bdi [^>]*>[^<]*</bdi></a>.*?<span class="n">([\d,]+)<',
+        page,
+        re.DOTALL,
+    )
+    assert labels
+    for label, images in labels:
+        assert f'id="count-flagged">{images}<' in made.get(unescape(label)).text, label
     assert walk(made, address) >= {
         f"{URL_PREFIX}/{page}"
         for page in (
@@ -235,7 +247,20 @@ def test_a_run_leaves_its_page_and_its_task_links_it(application, world, aws_env
             f"completion/{load_id}/report.html",
             f"completion/{load_id}/report.json",
         )
-    }
+    } | {f"{CONSOLE_PREFIX}/jobs/{load_id}"}
+
+
+@pytest.fixture
+def console(aws_env: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The console of the same web server, which reads its settings anew."""
+    from moderation_airflow.web.console_app import app  # noqa: PLC0415
+
+    aws_env.setenv("MODERATION_CONSOLE_CACHE", str(tmp_path / "console"))
+    app.state.shared = None
+    yield
+    if app.state.shared is not None:
+        app.state.shared.close()
+    app.state.shared = None
 
 
 def walk(made: Any, start: str) -> set[str]:
@@ -249,7 +274,7 @@ def walk(made: Any, start: str) -> set[str]:
         page = made.get(address)
         assert page.status_code == 200, address
         links = re.findall(r'href="([^"]+)"', page.text) if address.endswith(".html") else []
-        waiting += [urljoin(address, link) for link in links if not link.startswith("data:")]
+        waiting += [urljoin(address, unescape(link)) for link in links if not link.startswith("data:")]
     return seen
 
 

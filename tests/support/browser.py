@@ -28,9 +28,7 @@ def executable() -> str | None:
     return "" if any(downloads.glob("chromium*")) else None
 
 
-needed = pytest.mark.skipif(
-    executable() is None and os.environ.get("PYTEST_BROWSER") != "must", reason=HOW
-)
+needed = pytest.mark.skipif(executable() is None and os.environ.get("PYTEST_BROWSER") != "must", reason=HOW)
 """Leaves a test out where there is no Chromium; the suite's last line says how many, and how to get one."""
 
 

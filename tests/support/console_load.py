@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,11 +73,48 @@ def publish_pictures(
     return publish(settings, run.store(), run.records).load_id
 
 
+def addresses(page: str) -> set[str]:
+    """Every address on a page, also those that its scripts go by."""
+    found = re.findall(r'(?:href|src|action|data-[a-z-]+)="([^"#]+)"', page)
+    return {html.unescape(one) for one in found if one.startswith(("/", "http", "."))}
+
+
+def walk_below(client: TestClient, prefix: str, start: str) -> set[str]:
+    """Follow all addresses from a page, and redirects: none leads out of the prefix, and none is dead.
+
+    :returns: the paths that were looked at.
+    """
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        address = waiting.pop()
+        assert address.startswith(f"{prefix}/"), address
+        path = address.partition("?")[0]
+        # Another selection of the same page has the same kinds of links.
+        if path in seen or "NAME" in path:
+            continue
+        seen.add(path)
+        answer = client.get(address, headers={"Accept": "text/html"})
+        if answer.is_redirect:
+            waiting.append(answer.headers["location"])
+            continue
+        # A form's address lacks what is asked for; what was never there has no original.
+        fine = {200, 400} | ({404} if path.endswith("/original") else set())
+        assert answer.status_code in fine, (address, answer.status_code)
+        if answer.headers["content-type"].startswith("text/html"):
+            waiting += addresses(answer.text)
+    return seen
+
+
 @contextmanager
-def served(settings: Settings, cache: Path, *, login: bool = True) -> Iterator[TestClient]:
+def served(
+    settings: Settings, cache: Path, *, login: bool = True, root_path: str = ""
+) -> Iterator[TestClient]:
     """The console of one person as a client asks it, logged in or not."""
     app: FastAPI = alone(settings, token=TOKEN, cache=cache)
-    with TestClient(app, base_url="http://127.0.0.1:8585", follow_redirects=False) as client:
+    with TestClient(
+        app, base_url="http://127.0.0.1:8585", follow_redirects=False, root_path=root_path
+    ) as client:
         if login:
             client.get(f"/?token={TOKEN}")
             client.headers[WRITE_HEADER] = "1"

@@ -45,9 +45,9 @@ def alone(settings: Settings, *, token: str, cache: Path | None = None) -> FastA
             return await answer(request)
         rest = [(name, value) for name, value in parse_qsl(request.url.query) if name != "token"]
         # The path alone: a host in the address is whatever the request says.
-        target = (
-            request.scope.get("root_path", "") + request.url.path + (f"?{urlencode(rest)}" if rest else "")
-        )
+        prefix, path = request.scope.get("root_path", "").rstrip("/"), request.url.path
+        path = path if path.startswith(f"{prefix}/") else prefix + path
+        target = path + (f"?{urlencode(rest)}" if rest else "")
         response = RedirectResponse("/" + target.lstrip("/"), status_code=303)
         response.set_cookie(
             _cookie_of(request), token, max_age=_WEEK, httponly=True, samesite="strict", path="/"

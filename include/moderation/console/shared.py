@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from moderation.console.index.found import Found
 from moderation.console.index.history import History
 from moderation.console.index.load_index import LoadIndex, LoadIndexes
+from moderation.console.index.under_way import UnderWay
 from moderation.console.tiles.decoders import Decoders
 from moderation.console.tiles.kept import Tiles
 from moderation.policy.rules import Policy, read_policy
@@ -35,7 +36,8 @@ class Shared:
         self.settings = settings
         # One for all: to make a client takes longer than most calls, and it serves many threads.
         self.s3 = s3_objects.client(settings, connections=_CONNECTIONS)
-        self.history = History(settings, self.s3)
+        self.history = History(settings)
+        self.under_way = UnderWay(settings, self.s3)
         self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)
         self.decoders = Decoders()
         self.tiles = Tiles(self.s3, folder / "images", self.decoders, max_bytes=share)

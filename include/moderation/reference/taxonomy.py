@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 
 VERSION = "7.0"
+PATH_SIGN = " › "
+"""Between the names of a label's path, where the path is one text."""
 
 
 @dataclass(frozen=True)

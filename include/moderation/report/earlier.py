@@ -25,5 +25,6 @@ def _lines(settings: Settings, load: dict[str, object]) -> Iterator[str]:
     yield f"              {load['images']:,} images, {load['moderated']:,} moderated"
     if page := place_of_load(settings, str(load["load_id"])):
         yield f"Report page   {page}"
+    yield f"Images        {settings.command} console --job {load['load_id']}"
     yield f"DuckDB        {settings.warehouse_path}"
     yield f"Ask           {settings.command} query images_by_label"

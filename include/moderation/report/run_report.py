@@ -163,7 +163,7 @@ def _report_load(
             + "; clear the task load with everything after it"
         )
     found["outcome"] = str(problem) if problem else "published"
-    text = to_text(replace(counted, page=page), query_command=f"{settings.command} query")
+    text = to_text(replace(counted, page=page), command=settings.command)
     text += "\n" + completion.to_text(found, uri=_page_place(settings, plan), redo_command=redo)
     uri = _write(settings, plan, text, found, has_page=pages is not None)
     if problem:

@@ -53,10 +53,10 @@ def queries(report: Report) -> tuple[str, ...]:
     return tuple(found)
 
 
-def to_text(report: Report, *, query_command: str = "moderation query") -> str:
+def to_text(report: Report, *, command: str = "moderation") -> str:
     """The report as text.
 
-    :param query_command: what runs a query given as its last argument, after ``--load``.
+    :param command: how a person calls the command line.
     """
     sections = [
         _head(report),
@@ -66,8 +66,8 @@ def to_text(report: Report, *, query_command: str = "moderation query") -> str:
         _failures(report),
         _anomalies(report),
         _cost(report),
-        _places(report),
-        _queries(report, query_command),
+        _places(report, command),
+        _queries(report, command),
     ]
     return "\n\n".join("\n".join(section) for lines in sections if (section := list(lines))) + "\n"
 
@@ -154,7 +154,7 @@ def _cost(report: Report) -> Iterator[str]:
             yield _row(f"  by {'an unnamed model' if model is None else f'model {model}'}", images)
 
 
-def _places(report: Report) -> Iterator[str]:
+def _places(report: Report, command: str) -> Iterator[str]:
     """Paths stand alone, so that a long one can still be copied whole."""
     load = report.load
     yield f"Parquet       {load['files']:,} files of this load, {load['bytes'] / 1e6:,.2f} MB, below"
@@ -164,6 +164,8 @@ def _places(report: Report) -> Iterator[str]:
     yield f"DuckDB        {report.warehouse}"
     if report.page:
         yield f"Report page   {report.page}"
+    if load["images"]:
+        yield f"Images        {command} console --job {load['load_id']}"
 
 
 def _queries(report: Report, command: str) -> Iterator[str]:
@@ -171,7 +173,7 @@ def _queries(report: Report, command: str) -> Iterator[str]:
     if asked:
         yield "Ask further"
     for query in asked:
-        yield f"  {command} --load {report.load['load_id']} \\"
+        yield f"  {command} query --load {report.load['load_id']} \\"
         yield f'    "{query}"'
 
 

@@ -18,11 +18,14 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from moderation.errors import ModerationError
 from moderation.plan.store import load_plan
+from moderation.report.page import images
 from moderation.report.page.store import NoSuchPageError, read_completion, read_page
 from moderation.report.page.write import load_file
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.variables.table import SettingsError
+from moderation_airflow.report import URL_PREFIX
+from moderation_console import URL_PREFIX as CONSOLE_PREFIX
 
 # Pages are files written by tasks: whatever may once stand in one, it runs no script. It keeps its origin,
 # for a browser sends the login of the same site alone when a link of the page is followed. Airflow shows
@@ -63,21 +66,21 @@ def overview(request: Request) -> Response:
 
 
 @app.get("/index.html")
-def page_over_all() -> Response:
+def page_over_all(request: Request) -> Response:
     """The page over all loads."""
-    return _page("index.html")
+    return _page(request, "index.html")
 
 
 @app.get("/runs.html")
-def page_of_runs() -> Response:
+def page_of_runs(request: Request) -> Response:
     """The list of runs, also of those that published nothing."""
-    return _page("runs.html")
+    return _page(request, "runs.html")
 
 
 @app.get("/loads/{name}")
-def page_of_load(name: str) -> Response:
+def page_of_load(request: Request, name: str) -> Response:
     """A load's page."""
-    return _page(f"loads/{name}")
+    return _page(request, f"loads/{name}")
 
 
 @app.get(
@@ -99,10 +102,10 @@ def page_of_run(request: Request, dag_id: str, run_id: str) -> Response:
     "/completion/{load_id}/{name}",
     dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM, param_dag_id=DAG_ID))],
 )
-def completion_of_load(load_id: str, name: str) -> Response:
+def completion_of_load(request: Request, load_id: str, name: str) -> Response:
     """What the run did whose plan has this load's id: as a page, or as the JSON that it links to."""
     media_type = "application/json" if name.endswith(".json") else "text/html"
-    return _page(f"completion/{load_id}/{name}", media_type=media_type)
+    return _page(request, f"completion/{load_id}/{name}", media_type=media_type)
 
 
 @app.get(
@@ -116,6 +119,7 @@ def completion_of_run(request: Request, dag_id: str, run_id: str, name: str) -> 
         return RedirectResponse(str(request.url_for("completion_of_load", load_id=load_id, name=name).path))
     media_type = "application/json" if name.endswith(".json") else "text/html"
     return _answer(
+        request,
         lambda: read_completion(Settings.from_env(), plan_uri if isinstance(plan_uri, str) else "", name),
         media_type=media_type,
     )
@@ -146,13 +150,17 @@ def _kept(plan_uri: str, name: str) -> str | None:
     return load_id
 
 
-def _page(name: str, *, media_type: str = "text/html") -> Response:
-    return _answer(lambda: read_page(Settings.from_env(), name), media_type=media_type)
+def _page(request: Request, name: str, *, media_type: str = "text/html") -> Response:
+    return _answer(request, lambda: read_page(Settings.from_env(), name), media_type=media_type)
 
 
-def _answer(read: Callable[[], bytes], *, media_type: str) -> Response:
+def _answer(request: Request, read: Callable[[], bytes], *, media_type: str) -> Response:
     try:
-        return Response(read(), media_type=media_type)
+        body = read()
+        if media_type == "text/html":
+            root = request.scope.get("root_path", "").removesuffix(URL_PREFIX)
+            body = images.with_links(body, root + CONSOLE_PREFIX)
+        return Response(body, media_type=media_type)
     except NoSuchPageError:
         return _say(404, "There is no such report page. Pages are written by the task report of each run.")
     except SettingsError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from support.console_load import TOKEN, served
+from support.console_load import TOKEN, served, walk_below
 
 
 @pytest.fixture
@@ -87,6 +87,14 @@ def test_every_answer_is_closed_to_other_sites(console, path):
 )
 def test_nothing_else_is_served(console, path):
     assert console.get(path).status_code == 404
+
+
+def test_below_a_path_prefix_all_stays_there_the_login_too(console_world, load_id, aws_env):
+    settings, _, folder = console_world
+    with served(settings, folder / "cache", login=False, root_path="/below") as client:
+        answer = client.get(f"/below/jobs/{load_id}?token={TOKEN}")
+        assert answer.headers["location"] == f"/below/jobs/{load_id}"
+        assert f"/below/jobs/{load_id}" in walk_below(client, "/below", "/below/")
 
 
 def test_settings_that_are_wrong_are_said_on_the_page(console_world, aws_env, tmp_path):

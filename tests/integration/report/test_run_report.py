@@ -11,6 +11,7 @@ import pytest
 from moderation.errors import WarehouseError
 from moderation.publish.commit import publish
 from moderation.report.counts import LabelCount, Report, build_report
+from moderation.report.earlier import earlier
 from moderation.report.text import WIDTH, queries, to_text
 from moderation.settings import Settings
 from moderation.warehouses.duckdb import DuckDBWarehouse
@@ -101,14 +102,20 @@ def test_the_text_fits_a_terminal_and_tells_everything(report, settings):
 
 
 def test_the_queries_work_when_pasted(report, settings):
-    text = to_text(report, query_command="RUN")
+    text = to_text(report, command="RUN")
     pasted = text.partition("Ask further\n")[2].replace("\\\n", " ").strip().splitlines()
     assert len(pasted) == 4
     for row in pasted:
-        run, flag, load_id, query = shlex.split(row)
-        assert (run, flag) == ("RUN", "--load")
+        run, asked, flag, load_id, query = shlex.split(row)
+        assert (run, asked, flag) == ("RUN", "query", "--load")
         with open_warehouse(settings.warehouse_path, load_id=load_id) as connection:
             assert connection.execute(query).fetchall()
+
+
+def test_the_way_to_the_images_is_named_for_a_load_that_has_some(report, settings, s3_client):
+    load_id = report.load["load_id"]
+    assert f"Images        RUN console --job {load_id}\n" in to_text(report, command="RUN")
+    assert f"Images        {settings.command} console --job {load_id}\n" in earlier(settings)
 
 
 def test_an_empty_load_says_that_nothing_is_new(settings, s3_client):

@@ -1,43 +1,27 @@
-"""What was published and what is under way, and what was ever answered about one image."""
+"""What was published, and what was ever answered about one image."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from moderation.errors import WarehouseMissingError
-from moderation.plan import claims, store
-from moderation.plan.plan import Plan
+from moderation.errors import TransientError, WarehouseMissingError
 from moderation.policy.thresholds import Thresholds
 from moderation.query.published_views import open_published
 from moderation.settings import Settings
-from moderation.storage import s3_objects
 from moderation.tables.published import read_loads
 
 _FRESH_SECONDS = 2.0
 _MOST_ANSWERS = 50
 
 
-@dataclass(frozen=True)
-class OpenRun:
-    """A plan whose images are not published yet.
-
-    :param ended: manifests of which the answers are there.
-    """
-
-    plan: Plan
-    ended: int
-
-
 class History:
     """All loads, oldest first, looked up at most every two seconds."""
 
-    def __init__(self, settings: Settings, s3: Any) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._s3 = s3
         self._loads: list[dict[str, Any]] = []
         self._read_at: float | None = None
         self._flagged: dict[str, int] = {}
@@ -84,20 +68,12 @@ class History:
             ).fetchall()
         return dict.fromkeys(asked, 0) | dict(rows)
 
-    def open_runs(self) -> list[OpenRun]:
-        """Plans that hold images, the newest first, with how far they are.
-
-        :raises moderation.storage.s3_objects.S3Error: the plans cannot be read.
-        """
-        published = {load["load_id"] for load in self.loads()}
-        found = []
-        for claim in claims.held(self._s3, self._settings):
-            if claim.load_id in published:
-                continue
-            plan = store.load_plan(claim.plan_uri, s3=self._s3)
-            records = s3_objects.list_objects(self._s3, f"{plan.folder_uri}/jobs/")
-            found.append(OpenRun(plan, sum(1 for _ in records)))
-        return sorted(found, key=lambda run: run.plan.created_at, reverse=True)
+    def known_loads(self) -> tuple[list[dict[str, Any]], str]:
+        """Rows of `loads`, newest first, and ""; while they cannot be read those known last, and why."""
+        try:
+            return self.loads(), ""
+        except TransientError as error:
+            return self._loads, str(error)
 
     def answers(self, source_ref: str) -> list[dict[str, Any]]:
         """Every row of `images` about one image, the newest first, each with its ``labels`` as text."""

@@ -35,12 +35,12 @@ import pyarrow as pa
 from moderation.errors import NeedsAPersonError
 from moderation.query.published_views import open_published
 from moderation.reference import content
+from moderation.reference.taxonomy import PATH_SIGN
 from moderation.settings import Settings
 from moderation.storage.whole_file import whole_file
 from moderation.tables.published import read_loads, row_of
 from moderation.variables.machine import MachineSettings
 
-PATH_SIGN = " › "
 _LOAD_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
 _THREADS = 2
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from moderation.console.gate import Right
 from moderation.console.index.found import Found
 from moderation.console.index.selection import Selection
+from moderation.console.index.under_way import OpenRun
 from moderation.console.pages.view import confidence, page
 from moderation.console.shared import Shared
 from moderation.plan.plan import run_key
@@ -30,13 +31,9 @@ def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
     :param since: loads to leave out, the newest first.
     """
     shared: Shared = request.app.state.shared
-    every = shared.history.loads()
+    every, trouble = shared.history.known_loads()
     loads = every[since : since + MOST_JOBS]
-    trouble = ""
-    try:
-        under_way = shared.history.open_runs()
-    except S3Error as error:
-        under_way, trouble = [], f"Runs under way cannot be listed now: {error}"
+    running, no_runs = _running(shared, every)
     return page(
         request,
         "jobs.html.j2",
@@ -44,11 +41,33 @@ def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
         since=since,
         older=since + MOST_JOBS if since + MOST_JOBS < len(every) else None,
         newer=max(0, since - MOST_JOBS) if since else None,
-        under_way=under_way,
-        trouble=trouble,
+        running=running,
+        trouble=trouble or no_runs,
         command=shared.settings.command,
         may_start=request.state.person.may(Right.START),
     )
+
+
+@router.get("/under-way", name="under_way")
+def under_way(request: Request) -> Response:
+    """How far each run under way is; ``trouble`` says why that cannot be told now, else it is empty."""
+    shared: Shared = request.app.state.shared
+    every, trouble = shared.history.known_loads()
+    running, no_runs = _running(shared, every)
+    told = [
+        run.as_data()
+        | {"name": wording.foreign(run.plan.run_key), "source": wording.foreign(run.plan.source)}
+        for run in running
+    ]
+    return JSONResponse({"runs": told, "trouble": trouble or no_runs})
+
+
+def _running(shared: Shared, loads: list[dict[str, Any]]) -> tuple[list[OpenRun], str]:
+    """Runs under way, and ""; or none, and why they cannot be looked up now."""
+    try:
+        return shared.under_way.runs(load["load_id"] for load in loads), ""
+    except S3Error as error:
+        return [], f"Runs under way cannot be looked up now: {error}"
 
 
 @router.get("/flagged", name="flagged")

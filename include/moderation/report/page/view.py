@@ -16,7 +16,7 @@ from markupsafe import Markup
 from moderation.plan.ledger import Model
 from moderation.reference import error_codes
 from moderation.report.offline import notice
-from moderation.report.page import charts, wording
+from moderation.report.page import charts, images, wording
 from moderation.report.page.data import Branch, Period, Report
 
 MOST_CATEGORIES = 24
@@ -42,6 +42,7 @@ def render(
     links: Mapping[str, str],
     beside: str | None,
     written: datetime,
+    command: str = "moderation",
 ) -> str:
     """The whole page as text.
 
@@ -50,6 +51,7 @@ def render(
     :param links: address of each load's page, where there is one.
     :param beside: address of the load's completion report, or of the list of runs; None where there is none.
     :param written: when the page was made.
+    :param command: how a person calls the command line.
     """
     css = resources.files(__package__).joinpath("templates", "page.css").read_text(encoding="utf-8")
     values: dict[str, Any] = {
@@ -67,6 +69,9 @@ def render(
         "most_failures": MOST_FAILURES,
         "beside": beside,
         "written": written,
+        "command": command,
+        # The console has the names as they were answered; those of model 6.1 are others than these.
+        "labels_known": not (load and str(load["model_version"]).startswith("6")),
     }
     if load:
         values |= {"inputs": _inputs(load), "facts": _facts(load), "digits": _digits(load["listed"])}
@@ -86,6 +91,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    made.globals["ways"] = images
     made.filters.update(
         count=wording.count,
         percent=wording.percent,

@@ -72,7 +72,10 @@ def write_report(
         load_page = folder / "loads" / load_file(load_id)
         completion = f"completion/{load_id}/report.html"
         beside = f"../{completion}" if in_a_run or (folder / completion).is_file() else None
-        _write(load_page, render(of_load, load=of_load.loads[0], links={}, beside=beside, written=written))
+        text = render(
+            of_load, load=of_load.loads[0], links={}, beside=beside, written=written, command=command
+        )
+        _write(load_page, text)
     links = {
         load["load_id"]: f"loads/{load_file(load['load_id'])}"
         for load in report.loads

@@ -134,6 +134,11 @@ def test_nothing_is_loaded_from_elsewhere_and_no_script_runs(which: str, pages: 
     assert any(value and value.startswith("default-src 'none'; style-src 'sha256-") for value in policies)
 
 
+def test_from_a_disk_a_loads_page_names_the_command_that_shows_its_images(pages: dict[str, str]) -> None:
+    assert f"moderation console --job {SECOND_LOAD}" in Page(pages["load"]).words
+    assert "console" not in Page(pages["index"]).words
+
+
 def test_the_policy_names_the_style_sheet_that_is_in_the_page(pages: dict[str, str]) -> None:
     import base64  # noqa: PLC0415 - this test alone
     import hashlib  # noqa: PLC0415

@@ -42,7 +42,8 @@ function load(n) {
 function loadAhead() {
   const { after, before } = way();
   for (const n of after) void load(n).image.decode?.().catch(() => undefined);
-  if (before.length) load(before[0]);
+  const [nearest] = before;
+  if (nearest !== undefined) load(nearest);
 }
 
 let turn = 0;

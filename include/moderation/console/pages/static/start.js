@@ -29,7 +29,7 @@ async function told(answer) {
 /** The same choice has the same name, so that a page that was closed goes on. */
 async function nameOf() {
   const first = [...files.keys()].sort()[0] ?? "";
-  const top = first.includes("/") ? first.split("/")[0] : "files";
+  const top = (first.includes("/") && first.split("/")[0]) || "files";
   const plain = (field("name").value || top).replace(/[^A-Za-z0-9_.-]+/g, "-").replace(/^\.+/, "").slice(0, 48);
   return plain || "files";
 }
