@@ -10,7 +10,7 @@ import pytest
 from airflow.models.dagrun import DagRun
 from airflow.utils.session import create_session
 from fastapi.routing import APIRoute
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from moderation.settings import Settings
 from moderation_console import URL_PREFIX
@@ -99,7 +99,7 @@ def test_a_run_is_started_in_the_name_of_who_asked(application, settings, bucket
         run = session.scalar(select(DagRun).where(DagRun.run_id == answer.json()["name"]))
         assert run.conf["source"] == f"s3://{bucket}/p/"
         assert run.triggering_user_name == "anna"
-        session.delete(run)
+        session.execute(delete(DagRun).where(DagRun.id == run.id))
 
 
 def test_the_menu_and_each_run_lead_to_the_console(application, settings):

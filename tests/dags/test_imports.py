@@ -75,6 +75,6 @@ def test_a_bad_value_is_an_import_error_that_ends_with_the_variable_and_what_it_
 ) -> None:
     monkeypatch.setenv(variable, value)
     (error,) = DagBag(str(REPOSITORY / "dags" / "moderate_images.py")).import_errors.values()
-    told = f"moderation.settings.SettingsError: {variable}='{value}': expected "
+    told = f"moderation.variables.table.SettingsError: {variable}='{value}': expected "
     assert error.strip().splitlines()[-1].startswith(told)
     assert error.count("Traceback") == 1

@@ -216,7 +216,8 @@ def test_once_published_the_run_plans_anew_and_only_what_is_new(put, make, setti
     assert second.load_id != first.load_id
     assert second.load_id.startswith("20260504T123000Z-")
     assert [ref.rpartition("/")[2] for ref in refs(second, settings)] == ["b.jpg"]
-    assert second.totals.already_moderated == 2
+    assert second.totals.already_moderated == 1
+    assert second.totals.refused_before == {"InvalidImageFormat": 1}
     tables.publish(second, settings)
     third = make()
     assert third.is_empty

@@ -209,7 +209,7 @@ def test_a_tree_deeper_than_the_interpreters_stack_is_no_problem(folder, monkeyp
     fill(folder, "top.jpg", "/".join("d" * 120) + "/bottom.jpg")
     deep = len(inspect.stack(0))
     limit = sys.getrecursionlimit()
-    walk = _Walk(None, "bucket", Tally())
+    walk = _Walk(None, "bucket", Tally(), None)
     monkeypatch.setattr(walk, "_stored", lambda prefix: {})
     sys.setrecursionlimit(deep + 60)
     try:
