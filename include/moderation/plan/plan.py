@@ -194,7 +194,10 @@ class Plan:
             known = {field.name: content[field.name] for field in fields(cls) if field.name in content}
             known["totals"] = Totals(**known["totals"])
             known["manifests"] = tuple(ManifestRef(**entry) for entry in known["manifests"])
-            return cls(uri=uri, **known)
+            plan = cls(uri=uri, **known)
+            if plan.inputs_uri and not plan.inputs_uri.startswith(f"{plan.folder_uri}/"):
+                raise ValueError(f"it is the plan of another place, with its inputs in {plan.inputs_uri}")
+            return plan
 
         return parse_state(body, uri, parse=parse, error=PlanError, remedy="delete it and plan the run again")
 

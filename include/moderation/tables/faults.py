@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
@@ -113,10 +115,13 @@ def planned_files(
 
 
 @contextmanager
-def open_parquet(table: Table, uri: str, *, pre_buffer: bool = False) -> Iterator[pq.ParquetFile]:
+def open_parquet(
+    table: Table, uri: str, *, pre_buffer: bool = False, as_of: DataFile | None = None
+) -> Iterator[pq.ParquetFile]:
     """A published file, to be read inside the block.
 
     :param pre_buffer: see :class:`pyarrow.parquet.ParquetFile`.
+    :param as_of: what the catalog says of it: a file of another install may lie in its place.
     :raises TablesError: it is missing, damaged, or cannot be reached.
     """
     try:
@@ -124,11 +129,20 @@ def open_parquet(table: Table, uri: str, *, pre_buffer: bool = False) -> Iterato
             table.io.new_input(uri).open() as stream,
             parquet.open_file(stream, pre_buffer=pre_buffer) as file,
         ):
+            if as_of is not None:
+                _check_identity(cast(pa.NativeFile, stream).size(), file.metadata.num_rows, as_of)
             yield file
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         if is_disk_full(error):  # of what is written meanwhile
             raise
         raise file_fault(table, uri, error) from error
+
+
+def _check_identity(size: int, rows: int, said: DataFile) -> None:
+    if size != said.file_size_in_bytes:
+        raise OSError(f"it has {size:,} bytes and the catalog says {said.file_size_in_bytes:,}")
+    if rows != said.record_count:
+        raise OSError(f"it has {rows:,} rows and the catalog says {said.record_count:,}")
 
 
 def file_fault(table: Table, uri: str, error: Exception) -> TablesError:

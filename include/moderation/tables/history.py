@@ -13,9 +13,10 @@ from moderation.errors import NeedsAPersonError
 from moderation.schema import IMAGES
 from moderation.settings import Settings
 from moderation.storage import s3_objects
+from moderation.storage.files import absolute
 from moderation.storage.state import SealBroken, unseal
 from moderation.tables import register
-from moderation.tables.catalog import open_catalog
+from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import known_load_ids, lost_rows
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def prove_history(settings: Settings, *, s3: Any, remember: bool = True) -> None
     """
     published = register.load_ids(s3, settings)
     with open_catalog(settings) as catalog:
+        _prove_place(settings, catalog)
         known = known_load_ids(catalog)
         if published is None:
             published = known | set(_marked(s3, settings))
@@ -45,6 +47,18 @@ def prove_history(settings: Settings, *, s3: Any, remember: bool = True) -> None
         if missing := published - known:
             raise HistoryLostError(_unknown(settings, missing, published))
         _prove_rows(settings, catalog)
+
+
+def _prove_place(settings: Settings, catalog: Catalog) -> None:
+    """Another install's catalog may know loads of the same ids: runs of the same name and time have them."""
+    table = load_table(catalog, IMAGES)
+    root = absolute(settings.tables_uri)
+    if table is not None and not table.location().startswith(f"{root}/"):
+        raise HistoryLostError(
+            f"the catalog is of the tables at {table.location()}, and MODERATION_TABLES_URI is {root}: "
+            "images that it does not know would be paid for again. Correct MODERATION_CATALOG_URI or "
+            "MODERATION_TABLES_URI"
+        )
 
 
 def _unknown(settings: Settings, missing: set[str], published: set[str]) -> str:

@@ -182,7 +182,7 @@ def _batches(
             reader = ArrowScan(table.metadata, table.io, scan.projection(), scan.row_filter)
             yield from reader.to_record_batches([task])
             return
-        with open_parquet(table, task.file.file_path, pre_buffer=True) as file:
+        with open_parquet(table, task.file.file_path, pre_buffer=True, as_of=task.file) as file:
             there = [name for name in asked if name in file.schema_arrow.names]
             yield from batches_between(file, there, between)
 

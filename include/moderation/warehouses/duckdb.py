@@ -88,11 +88,11 @@ class DuckDBWarehouse:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # Before the file is opened: somebody may hold it, or it may be damaged.
         missing.note_published(self._path, [load["load_id"] for load in loads])
-        held: set[str] = set()
+        held: dict[str, str] = {}
         if self._path.exists():
             with self._connect() as connection:
-                held = missing.held(connection)
-        return [load["load_id"] for load in loads if load["load_id"] not in held]
+                held = missing.held_digests(connection)
+        return [load["load_id"] for load in loads if held.get(load["load_id"]) != load["digest"]]
 
     def _copy(
         self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, load: dict[str, Any]

@@ -76,7 +76,7 @@ class FolderMirror:
         return lacking
 
     def _is_readable(self) -> bool:
-        return all((self._folder / name / SCHEMA_FILE).is_file() for name in TABLES)
+        return all(parquet.rows_in(self._folder / name / SCHEMA_FILE) == 0 for name in TABLES)
 
     def _has(self, load: dict[str, Any]) -> bool:
         return all(
@@ -92,7 +92,7 @@ class FolderMirror:
         wanted = rows_of(load, table)
         self._widen(table)
         empty = target.with_name(SCHEMA_FILE)
-        if not empty.is_file():
+        if parquet.rows_in(empty) != 0:
             _write(table, empty, iter(()))
         if not _is_whole(target, wanted):
             written = _write(table, target, read_load(catalog, table, load)) if wanted else 0

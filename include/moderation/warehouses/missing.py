@@ -25,6 +25,14 @@ def note_published(warehouse: Path, load_ids: Iterable[str]) -> None:
     write_whole(_beside(warehouse), seal({"load_ids": sorted(load_ids)}), mode=0o600)
 
 
+def held_digests(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Digests of the loads that the file holds, by id: loads of two installs can have the same id."""
+    if not held(connection):
+        return {}
+    loads = connection.table(f"main.{LOADS.name}")
+    return dict(loads.select("load_id", "digest").fetchall()) if "digest" in loads.columns else {}
+
+
 def held(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """Ids of the loads that the file holds."""
     known = connection.execute(

@@ -58,7 +58,10 @@ def open_warehouse(
         quiet(connection)
         show_only(connection, path, load_id=load_id, since=since, until=until)
         yield connection
-    except _OF_THE_FILE as error:
+    except duckdb.Error as error:
+        # A block whose checksum does not fit is an Error of no class of its own.
+        if not isinstance(error, _OF_THE_FILE) and type(error) is not duckdb.Error:
+            raise
         raise WarehouseUnusableError(f"{path}: cannot be read: {_first_line(error)}; {_ANEW}") from error
     finally:
         connection.close()

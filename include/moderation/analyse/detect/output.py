@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any
@@ -87,6 +87,46 @@ def read_outcome(s3: Any, place: Place) -> DetectOutcome | None:
                 f"{place.folder} to analyse, and pay for, the manifest again"
             )
     return outcome
+
+
+def written_before(s3: Any, place: Place, manifest: ManifestFile) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and records (``answer`` or ``error``) that files of a run without its marker hold.
+
+    The marker may be lost: what stands in the files was paid for, whatever is left of the checkpoint.
+
+    :raises ResultsConflict: the results are not those of this manifest.
+    """
+    stored = s3_objects.find(s3, place.results)
+    if stored is None:
+        return
+    errors = _errors_before(s3, place, manifest)
+    lines = (line for line in manifest.images if line.number not in errors)
+    try:
+        for raw in stored.body.splitlines():
+            entry = orjson.loads(raw)
+            line = next(line for line in lines if line.source_ref == entry["source-ref"])
+            yield line.number, {"answer": entry["detect-moderation-labels"]}
+    except (ValueError, KeyError, TypeError, StopIteration) as error:
+        raise ResultsConflict(
+            f"{place.results} holds no results of {manifest.uri}. Restore it, or delete {place.folder} to "
+            "analyse, and pay for, the manifest again"
+        ) from error
+    yield from ((number, {"error": error}) for number, error in errors.items())
+
+
+def _errors_before(s3: Any, place: Place, manifest: ManifestFile) -> dict[int, dict[str, str]]:
+    """Errors of images by line number; none where the summary is lost: these are asked again."""
+    stored = s3_objects.find(s3, place.summary)
+    images = {line.number for line in manifest.images}
+    try:
+        entries = orjson.loads(stored.body)["errors"] if stored else []
+        return {
+            entry["line-numer"]: {name: entry[name] for name in ("code", "message")}
+            for entry in entries
+            if entry["line-numer"] in images
+        }
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def write_files(s3: Any, place: Place, manifest: ManifestFile, spool: Spool, adapter: str | None) -> Tally:

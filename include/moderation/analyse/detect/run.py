@@ -195,6 +195,9 @@ class _Run:
         images = self.spool.images
         for number, record in checkpoint.load_parts(self.s3, self.place.checkpoint, job_id, images):
             self.spool.merge(number, record)
+        for number, known in output.written_before(self.s3, self.place, self.manifest):
+            if number not in self.spool:
+                self.spool.add(number, **known)
         self.resumed = len(self.spool)
         if self.resumed:
             _log.info("going on: %d of %d images are answered already", self.resumed, len(images))

@@ -61,8 +61,9 @@ class Tiles:
         if path is not None and path.is_file():
             try:
                 body = path.read_bytes()
-                os.utime(path)
-                return Shown(body)
+                if body.startswith(b"\xff\xd8") and body.endswith(b"\xff\xd9"):
+                    os.utime(path)
+                    return Shown(body)
             except OSError:
                 pass  # It gave way meanwhile.
         try:

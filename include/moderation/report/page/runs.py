@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -25,6 +26,8 @@ from moderation.report.page.write import load_file
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.whole_file import write_whole
+
+_log = logging.getLogger(__name__)
 
 MOST_RUNS = 200
 _THREADS = 8
@@ -110,8 +113,25 @@ def _listed(s3: Any, root: str) -> list[RunSummary]:
     latest = sorted((name for name in names if _FOLDER.fullmatch(name)), reverse=True)[:MOST_RUNS]
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="runs") as pool:
         bodies = list(pool.map(lambda name: s3_objects.find(s3, f"{root}/{name}"), latest))
-    found = [RunSummary(**orjson.loads(stored.body)) for stored in bodies if stored is not None]
-    return sorted(found, key=lambda run: run.written_at, reverse=True)
+    found = (
+        _told(stored.body, f"{root}/{name}") for name, stored in zip(latest, bodies, strict=True) if stored
+    )
+    return sorted((run for run in found if run), key=lambda run: run.written_at, reverse=True)
+
+
+def _told(body: bytes, uri: str) -> RunSummary | None:
+    """A run's summary, of a later release too; None for one that is damaged: the list goes without."""
+    try:
+        content = orjson.loads(body)
+        told = RunSummary(**{entry.name: content[entry.name] for entry in fields(RunSummary)})
+        if any(
+            type(getattr(told, name)) is not str for name in ("load_id", "outcome", "source", "written_at")
+        ):
+            raise TypeError("a text is none")
+    except (ValueError, KeyError, TypeError) as error:
+        _log.warning("%s is damaged (%s); its run is left out of the list", uri, error)
+        return None
+    return told
 
 
 def render(runs: Sequence[RunSummary], *, pages_in: Path | None = None) -> str:

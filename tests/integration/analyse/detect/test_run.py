@@ -114,9 +114,23 @@ def test_foreign_results_in_the_place_are_never_overwritten(bench: Workbench) ->
     outcome = bench.run(request)
     s3_objects.delete(bench.s3, outcome.results_uri.replace("results.jsonl", "outcome.ckpt"))
     s3_objects.put(bench.s3, outcome.results_uri, b"somebody else's")
-    with pytest.raises(ResultsConflict, match="something else"):
+    paid = bench.paid()
+    with pytest.raises(ResultsConflict, match="holds no results of"):
         bench.run(request)
+    assert bench.paid() == paid, "what cannot be stored is not asked"
     assert s3_objects.read(bench.s3, outcome.results_uri).body == b"somebody else's"
+
+
+def test_a_lost_marker_is_made_again_from_the_files_without_a_call(bench: Workbench) -> None:
+    request = bench.request(hostile_lines(bench))
+    outcome = bench.run(request)
+    before = s3_objects.read(bench.s3, outcome.results_uri), s3_objects.read(bench.s3, outcome.summary_uri)
+    s3_objects.delete(bench.s3, outcome.results_uri.replace("results.jsonl", "outcome.ckpt"))
+    again = bench.run(request)
+    assert again.calls == 0
+    assert (again.billed, again.failed) == (outcome.billed, outcome.failed)
+    assert s3_objects.read(bench.s3, outcome.results_uri).etag == before[0].etag
+    assert s3_objects.read(bench.s3, outcome.summary_uri).etag == before[1].etag
 
 
 @pytest.mark.parametrize(

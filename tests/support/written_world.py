@@ -1,0 +1,319 @@
+"""A whole run in one process, kept at three moments, and brought back as it was for each damage."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from botocore.client import BaseClient
+
+from local_aws.rekognition.launch import Rekognition
+from moderation import stages
+from moderation.analyse.detect.budget import FixedBudget
+from moderation.analyse.detect.errors import DetectError
+from moderation.analyse.detect.records import request_of
+from moderation.analyse.detect.request import DetectOptions
+from moderation.analyse.detect.run import run_manifest
+from moderation.maintenance import compaction
+from moderation.maintenance.rebuild import rebuild
+from moderation.maintenance.verify import verify
+from moderation.plan.store import load_plan
+from moderation.query.published_views import open_published
+from moderation.report import run_report
+from moderation.settings import Settings
+from moderation.stages import Run
+from moderation.storage import s3_objects
+from moderation.tables.faults import TablesDamagedError
+from moderation.tables.published import read_loads
+from moderation.warehouses.reading import open_warehouse
+from support import pictures
+from support import rekognition_server as offline
+from support.console_load import served
+
+LOGICAL_TIME = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
+DAG = "moderate_images"
+
+_IMAGES = (
+    "SELECT source_ref, status, error_code, label_count, top_l1, max_confidence, content_type "
+    "FROM images ORDER BY ALL"
+)
+_LABELS = "SELECT level, source_ref, name, confidence FROM labels ORDER BY ALL"
+_LOADS = "SELECT images, moderated, failed, billed FROM loads ORDER BY ALL"
+QUESTIONS = (_IMAGES, _LABELS, _LOADS)
+
+Answers = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What lay in the bucket and in the folder.
+
+    :ivar run: the run that a person goes on with.
+    :ivar owed: images whose answers are kept nowhere.
+    """
+
+    run: str
+    files: Mapping[str, bytes]
+    owed: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class World:
+    """One install: a bucket, a folder, and pictures of its own."""
+
+    settings: Settings
+    s3: Any
+    bucket: str
+    folder: Path
+    server: Rekognition
+    moments: dict[str, Moment] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
+    known: Counter[str] = field(default_factory=Counter)
+    answered: dict[str, Any] = field(default_factory=dict)
+    looked: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        return f"s3://{self.bucket}/photos/"
+
+    def upload(self, names: Iterable[str]) -> None:
+        """Pictures that all differ, from those of other installs too."""
+        for name in names:
+            body = pictures.jpeg(80, 80) + f"{self.bucket}/{name}".encode()
+            self.s3.put_object(Bucket=self.bucket, Key=f"photos/{name}.jpg", Body=body)
+
+    # -- what lies there
+
+    def names(self) -> dict[str, str]:
+        """Every key and file by its name in the table, ``s3:work/…`` or ``disk:…``, with its MD5."""
+        found = {
+            f"s3:{entry['Key']}": entry["ETag"].strip('"')
+            for page in s3_objects.list_pages(self.s3, self.bucket, "")
+            for entry in page.get("Contents", [])
+        }
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file():
+                found[f"disk:{path.relative_to(self.folder)}"] = _md5(path.read_bytes())
+        return found
+
+    def read(self, name: str) -> bytes | None:
+        """None where there is none."""
+        if name.startswith("s3:"):
+            stored = s3_objects.find(self.s3, f"s3://{self.bucket}/{name[3:]}")
+            return stored.body if stored else None
+        path = self.folder / name.removeprefix("disk:")
+        return path.read_bytes() if path.is_file() else None
+
+    def write(self, name: str, body: bytes | None) -> None:
+        """None deletes."""
+        if name.startswith("s3:"):
+            if body is None:
+                self.s3.delete_object(Bucket=self.bucket, Key=name[3:])
+            else:
+                self.s3.put_object(Bucket=self.bucket, Key=name[3:], Body=body)
+            return
+        path = self.folder / name.removeprefix("disk:")
+        if body is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+
+    def keep(self, moment: str, run: str) -> None:
+        """Remember how everything lies now."""
+        names = self.names()
+        files = {name: self.read(name) or b"" for name in names}
+        spooled = b"".join(body for name, body in files.items() if name.startswith("disk:spool/"))
+        images = (name[3:] for name in names if name.startswith("s3:photos/") and name.endswith(".jpg"))
+        refs = [f"s3://{self.bucket}/{key}" for key in images]
+        owed = Counter(ref for ref in refs if spooled and not self.known[ref] and ref.encode() not in spooled)
+        self.moments[moment] = Moment(run, files, owed)
+        self.written |= set(names)
+
+    def restore(self, moment: str) -> None:
+        """Bring everything back as it lay then."""
+        wanted = self.moments[moment].files
+        now = self.names()
+        for name in now.keys() - wanted.keys():
+            self.write(name, None)
+        for name, body in wanted.items():
+            if now.get(name) != _md5(body):
+                self.write(name, body)
+
+    def paid(self) -> Counter[str]:
+        """How often each picture was billed."""
+        return Counter(
+            entry["source_ref"]
+            for entry in offline.ledger(self.server)
+            if entry["event"] == "detect_billed" and entry["source_ref"].startswith(self.source)
+        )
+
+    # -- what a run does
+
+    def plan(self, run: str) -> str:
+        """Discover, and choose the backend."""
+        uri = stages.discover(
+            Run(DAG, run, LOGICAL_TIME), source=self.source, backend="detect", settings=self.settings
+        )
+        stages.job_arguments(uri, settings=self.settings)
+        return uri
+
+    def detect(self, uri: str, *, stopped: Callable[[], bool] | None = None, shared: bool = False) -> None:
+        """Ask about every picture of a plan; slowly if it is to be stopped."""
+        plan = load_plan(uri, s3=self.s3)
+        for manifest in plan.manifests:
+            run_manifest(
+                request_of(plan, manifest),
+                settings=self.settings,
+                s3=self.s3,
+                budget=None if shared or stopped else FixedBudget(1000),
+                quota=2.0 if stopped else 1000.0,
+                options=DetectOptions(
+                    max_in_flight=1,
+                    part_seconds=0.05,
+                    owner_seconds=1.0,
+                    image_seconds=60.0,
+                    outage_seconds=60.0,
+                    spool_dir=self.folder / "spool",
+                    stopped=stopped or (lambda: False),
+                ),
+            )
+
+    def finish(self, uri: str) -> str:
+        """Publish, load, report: returns the report's text."""
+        load = stages.publish(uri, [], describe_job=_no_job, list_jobs=_no_jobs, settings=self.settings)
+        stages.load(load.load_id if load else None, settings=self.settings)
+        return run_report.report(uri, load.load_id if load else None, settings=self.settings)
+
+    def run_through(self, run: str) -> None:
+        """A run as the Dag does it."""
+        uri = self.plan(run)
+        self.detect(uri)
+        self.finish(uri)
+
+    # -- what a person sees
+
+    def go_on(self, run: str, then: str) -> dict[str, Answers]:
+        """What a person does next, up to the answers: a run, and what the row of the table says."""
+        if then == "rebuild":
+            rebuild(self.settings)
+        if then == "verify" and (damage := verify(self.settings).damaged):
+            raise TablesDamagedError(damage[0])
+        uri = self.plan(run)
+        self.detect(uri, shared=then == "share the rate")
+        self.finish(uri)
+        found = self.answers()
+        if then == "look":
+            found["console"] = self.look()
+        return found
+
+    def answers(self) -> dict[str, Answers]:
+        """What each reader answers."""
+        found: dict[str, Answers] = {}
+        with open_published(self.settings) as connection:
+            found["published"] = _ask(connection)
+        with open_warehouse(self.settings.warehouse_path, wait_seconds=0) as connection:
+            found["warehouse"] = _ask(connection)
+        mirror = self.settings.parquet_mirror
+        assert mirror
+        with duckdb.connect() as connection:
+            rows = connection.sql(
+                f"SELECT source_ref, status, label_count FROM '{mirror}/images/*.parquet' ORDER BY ALL"
+            )
+            found["mirror"] = {"images": rows.fetchall()}
+        return found
+
+    def look(self) -> dict[str, Any]:
+        """What the console shows of the last load: tiles and one picture."""
+        with served(self.settings, self.folder / "cache") as client:
+            load_id = max(row["load_id"] for row in read_loads(self.settings).to_pylist())
+            tiles = client.get(f"/jobs/{load_id}/tiles?offset=0&limit=100&show=all")
+            assert tiles.status_code == 200, tiles.text
+            tile = client.get(f"/jobs/{load_id}/images/0/tile")
+            assert tile.status_code == 200, tile.text
+            shown = [{key: entry[key] for key in ("n", "name")} for entry in tiles.json()["tiles"]]
+            return {"tiles": shown, "tile": tile.content}
+
+
+def _md5(body: bytes) -> str:
+    """As S3 tells it of an object that was put in one part."""
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def _ask(connection: duckdb.DuckDBPyConnection) -> Answers:
+    return {sql: connection.execute(sql).fetchall() for sql in QUESTIONS}
+
+
+def _no_job(job_id: str) -> dict[str, Any]:
+    raise AssertionError(job_id)
+
+
+def _no_jobs() -> Iterator[dict[str, Any]]:
+    return iter(())
+
+
+def make_world(world: World, images: Iterable[str]) -> World:
+    """A first night published, a second one kept at three moments, the tables compacted in between."""
+    settings, s3, bucket = world.settings, world.s3, world.bucket
+    first, second = ["a", "b", "c"], list(images)
+    world.upload(first)
+    s3.put_object(Bucket=bucket, Key="photos/README.md", Body=b"no image")
+    s3.put_object(Bucket=bucket, Key="photos/broken.png", Body=pictures.png(90, 80)[:-60])
+    with _recorded(world.written, bucket):
+        world.run_through("night-1")
+        world.known = world.paid()
+        world.upload(second)
+        uri = world.plan("night-2")
+        _stop_half_way(world, uri)
+        world.detect(uri, shared=True)
+        world.keep("answered", "night-2")
+        world.finish(uri)
+        compaction.compact(settings, keep=timedelta(0))
+        world.looked = world.look()
+        world.answered = world.answers()
+        world.keep("published", "night-3")
+    return world
+
+
+def _stop_half_way(world: World, uri: str) -> None:
+    """Keep the state of a process in the middle, as a kill leaves it; then let it end."""
+    before = sum(world.paid().values())
+
+    def stopped() -> bool:
+        if sum(world.paid().values()) - before < 2:
+            return False
+        parts = [name for name in world.names() if "/checkpoint/part-" in name]
+        if not parts:
+            return False
+        world.keep("half answered", "night-2")
+        return True
+
+    try:
+        world.detect(uri, stopped=stopped)
+    except DetectError:
+        assert "half answered" in world.moments
+    else:
+        raise AssertionError("it was to be stopped half way")
+
+
+@contextmanager
+def _recorded(written: set[str], bucket: str) -> Iterator[None]:
+    """Every key that boto3 writes meanwhile, also those that are gone at the end."""
+    call = BaseClient._make_api_call
+
+    def recording(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation in {"PutObject", "CreateMultipartUpload"} and arguments["Bucket"] == bucket:
+            written.add(f"s3:{arguments['Key']}")
+        return call(self, operation, arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", recording)
+        yield
