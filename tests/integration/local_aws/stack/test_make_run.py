@@ -88,7 +88,7 @@ def test_a_folder_becomes_tables_once_beside_a_refused_second_run_and_nothing_is
 
     assert second.returncode == 0, second.stderr
     assert "Nothing new" in second.stdout
-    assert "3 already moderated" in second.stdout
+    assert "2 already moderated, 1 refused before, unchanged (InvalidImageFormat 1)" in second.stdout
     (page,) = (checkout.root / "var/report/loads").glob("*.html")
     for named in (page, checkout.root / "var/warehouse.duckdb"):
         assert f" {named}\n" in second.stdout
