@@ -136,15 +136,18 @@ class Publishes:
     def _plan_of(self, number: int) -> str:
         """The prepared plan under the name of another load."""
         digest = hashlib.sha256(b"%d" % number).hexdigest()[:12]
-        uri = f"{self._run.settings.work_uri}/runs/copy-{number}/plan-001/plan.json"
+        folder = f"{self._run.settings.work_uri}/runs/copy-{number}/plan-001"
+        uri, inputs_uri = f"{folder}/plan.json", f"{folder}/{self._plan.inputs_uri.rpartition('/')[2]}"
         plan = replace(
             self._plan,
             uri=uri,
+            inputs_uri=inputs_uri,
             run_key=f"copy-{number}",
             load_id=f"{self._plan.load_id.partition('-')[0]}-{digest}",
             force=True,
         )
         client = self._nemesis.servers.client()
+        s3_objects.put(client, inputs_uri, s3_objects.read(client, self._plan.inputs_uri).body)
         s3_objects.put(client, uri, plan.to_json())
         client.close()
         return uri

@@ -425,8 +425,8 @@ PLACES = (
         name="console's index of a load",
         pattern=rf"disk:cache/loads/{_LOAD}-[0-9a-f]+\.duckdb",
         kind="duckdb",
-        fates="HHOHN",
-        why="made again when it does not fit",
+        fates="HHEHN",
+        why="made again when it does not fit, or when damage is met",
         then="look",
     ),
     Place(

@@ -160,6 +160,29 @@ def test_an_index_that_is_damaged_is_made_anew(console, console_world, load_id, 
             assert counts_of(other.get(f"/jobs/{load_id}").text) == before
 
 
+def test_damage_that_is_met_while_reading_is_said_and_the_index_made_anew(
+    console, console_world, load_id, tmp_path
+):
+    from support.console_load import served  # noqa: PLC0415
+
+    before = counts_of(console.get(f"/jobs/{load_id}").text)
+    with served(console_world[0], tmp_path / "cache") as other:
+        other.get(f"/jobs/{load_id}")
+    (file,) = (tmp_path / "cache" / "loads").glob("*.duckdb")
+    whole = file.read_bytes()
+    answers = set()
+    for place in range(12_288 + 100, len(whole), 262_144):  # a bit of each block of data, past the headers
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with served(console_world[0], tmp_path / "cache") as other:
+            answer = other.get(f"/jobs/{load_id}")
+            answers.add(answer.status_code)
+            if answer.status_code == 503:
+                assert "made anew" in answer.json()["error"]
+                answer = other.get(f"/jobs/{load_id}")
+            assert counts_of(answer.text) == before
+    assert answers <= {200, 503}
+
+
 @pytest.mark.parametrize("name", ["none", "20260101T000000Z-000000000000", "..%2F..%2Fetc", "%00"])
 def test_a_load_that_is_not_there_is_said(console, name):
     answer = console.get(f"/jobs/{name}", headers={"Accept": "text/html"})

@@ -32,7 +32,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from moderation.errors import NeedsAPersonError
+from moderation.errors import NeedsAPersonError, TransientError
 from moderation.query.published_views import open_published
 from moderation.reference import content
 from moderation.reference.taxonomy import PATH_SIGN
@@ -43,6 +43,7 @@ from moderation.variables.machine import MachineSettings
 
 _LOAD_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
 _THREADS = 2
+_DAMAGE = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
 
 _COLUMNS = (
     "source_ref, bucket, key, etag, size_bytes, last_modified, status, error_code, error_message, "
@@ -100,6 +101,10 @@ class NoSuchLoadError(NeedsAPersonError, LookupError):
     """There is no such load, or the name is none of a load."""
 
 
+class IndexDamagedError(TransientError):
+    """An index cannot be read; the next look makes it anew."""
+
+
 class LoadIndex:
     """One load's index, open for reading by several threads at once.
 
@@ -109,6 +114,8 @@ class LoadIndex:
 
     def __init__(self, path: Path, load: dict[str, Any]) -> None:
         self.load = load
+        self.is_damaged = False
+        self._path = path
         memory = MachineSettings.from_env().duckdb_memory
         config: dict[str, Any] = {"threads": _THREADS, "memory_limit": memory}
         self._connection = duckdb.connect(str(path), read_only=True, config=config)
@@ -117,22 +124,38 @@ class LoadIndex:
 
     def rows(self, sql: str, parameters: Any = ()) -> list[dict[str, Any]]:
         """The rows of a query of ours, by column."""
-        with self._connection.cursor() as cursor:
+        with self._noticed(), self._connection.cursor() as cursor:
             answer = cursor.execute(sql, parameters)
             names = [column[0] for column in answer.description or ()]
             return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
     def columns(self, sql: str, parameters: Any = ()) -> dict[str, Any]:
         """The columns of a query of ours as NumPy arrays."""
-        with self._connection.cursor() as cursor:
+        with self._noticed(), self._connection.cursor() as cursor:
             found: dict[str, Any] = cursor.execute(sql, parameters).fetchnumpy()
             return found
 
     @contextmanager
     def batches(self, sql: str, parameters: Any, rows: int) -> Iterator[pa.RecordBatchReader]:
         """The rows of a query of ours, so many at a time."""
-        with self._connection.cursor() as cursor:
+        with self._noticed(), self._connection.cursor() as cursor:
             yield cursor.sql(sql, params=parameters).to_arrow_reader(rows)
+
+    @contextmanager
+    def _noticed(self) -> Iterator[None]:
+        """Damage is met where a block is read: the file is given up, to be made anew."""
+        try:
+            yield
+        except duckdb.Error as error:
+            # DuckDB has no class of its own for a checksum that does not fit.
+            if not (type(error) is duckdb.Error or isinstance(error, _DAMAGE)):
+                raise
+            self.is_damaged = True
+            self._path.unlink(missing_ok=True)
+            raise IndexDamagedError(
+                f"what the console knew of load {self.load['load_id']} was damaged on this machine's disk, "
+                "and is made anew"
+            ) from error
 
     def close(self) -> None:
         """Let the file go."""
@@ -169,6 +192,9 @@ class LoadIndexes:
         with making:  # A large load takes long: who looks at another one need not wait for it.
             with self._lock:
                 known = self._open.pop(load_id, None)
+            if known is not None and known.is_damaged:
+                known.close()  # DuckDB would give the same open file again.
+                known = None
             if known is None:
                 load = row_of(read_loads(self._settings), load_id)
                 if load is None:
