@@ -307,7 +307,7 @@ PLACES = (
         pattern=rf"(s3:work/report|disk:report)/loads/{_LOAD}\.html",
         kind="text",
         fates="NNNNN",
-        why="for people alone; `moderation report` draws it again",
+        why="for people alone; `moderation report-page` draws it again",
     ),
     Place(
         name="completion report among the pages",
