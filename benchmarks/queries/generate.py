@@ -167,7 +167,8 @@ def make(connection: duckdb.DuckDBPyConnection, ids: str, days: int) -> None:
             50.0::DOUBLE AS min_confidence, (20000 + fate * 70)::BIGINT AS size_bytes,
             moderated_at - INTERVAL 3 DAY AS last_modified, manifest_id, line_number,
             if(status = 'moderated', true, NULL) AS content_types_answered,
-            if(status = 'moderated', 0, NULL)::INTEGER AS other_content_types, 0::INTEGER AS unknown_labels
+            if(status = 'moderated', 0, NULL)::INTEGER AS other_content_types, 0::INTEGER AS unknown_labels,
+            NULL::VARCHAR AS origin
         FROM seen
         """
     )

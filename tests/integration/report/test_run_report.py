@@ -116,6 +116,8 @@ def test_the_way_to_the_images_is_named_for_a_load_that_has_some(report, setting
     load_id = report.load["load_id"]
     assert f"Images        RUN console --job {load_id}\n" in to_text(report, command="RUN")
     assert f"Images        {settings.command} console --job {load_id}\n" in earlier(settings)
+    told = to_text(report, command="moderation --local")
+    assert f"Images        make services && moderation --local console --job {load_id}\n" in told
 
 
 def test_an_empty_load_says_that_nothing_is_new(settings, s3_client):
