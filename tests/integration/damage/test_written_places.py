@@ -18,6 +18,7 @@ from local_aws.rekognition.launch import Rekognition
 from local_aws.seaweedfs import Credentials, SeaweedFS
 from moderation.errors import NeedsAPersonError
 from moderation.report.page import charts
+from moderation.schema import TABLES
 from moderation.settings import Settings
 from moderation.storage import lease
 from support.damages import OF_ANOTHER, damaged
@@ -152,8 +153,11 @@ def _what_comes_of_it(world: World, place: Place, name: str, body: bytes | None)
 def _names(name: str) -> list[Any]:
     """What a text may call a file: by its path or name, or by its manifest, load or table."""
     path = name.partition(":")[2]
+    # One catalog file leads to the next: the text names the table at which the damage was met.
+    met_at = [f"of {table} " for table in TABLES] + [f"table {table} " for table in TABLES]
     return [
         path,
         "load 2026",
+        *(met_at if "/metadata/" in path else []),
         *(part for part in re.split(r"[/.]", path) if re.search(r"\d{3}|images|catalog|warehouse", part)),
     ]
