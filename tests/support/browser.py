@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -44,6 +45,15 @@ def chromium() -> Iterator[Any]:
         )
         yield started
         started.close()
+
+
+def wait_for(page: Any, condition: str) -> None:
+    """Wait until a condition of the page's own script is true; one that never is fails the test."""
+    # Playwright's own way evaluates a text inside the page, which the page's policy forbids, as it should.
+    deadline = time.monotonic() + 60
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, f"{condition} did not come true"
+        time.sleep(0.02)
 
 
 def findings(page: Any) -> list[str]:

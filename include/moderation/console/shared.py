@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from pathlib import Path
 from typing import IO
-from weakref import WeakKeyDictionary
 
 from moderation.console.index.found import Found
 from moderation.console.index.history import History
-from moderation.console.index.load_index import LoadIndex, LoadIndexes
+from moderation.console.index.load_index import MOST_OPEN, LoadIndexes
 from moderation.console.index.under_way import UnderWay
 from moderation.console.tiles.decoders import Decoders
 from moderation.console.tiles.kept import Tiles
@@ -41,10 +41,9 @@ class Shared:
         self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)
         self.decoders = Decoders()
         self.tiles = Tiles(self.s3, folder / "images", self.decoders, max_bytes=share)
-        self.default_asked = 50.0
         self._thresholds_file = own.thresholds
         self._policy_file = own.policy
-        self._found: WeakKeyDictionary[LoadIndex, Found] = WeakKeyDictionary()
+        self._found: OrderedDict[str, Found] = OrderedDict()
         self._lock = threading.Lock()
 
     def thresholds(self) -> Thresholds:
@@ -69,9 +68,12 @@ class Shared:
         index = self.indexes.of(load_id)
         thresholds = self.thresholds()
         with self._lock:
-            known = self._found.get(index)
-            if known is None or known.thresholds != thresholds:
-                known = self._found[index] = Found(index, thresholds)
+            known = self._found.pop(load_id, None)
+            if known is None or known.index is not index or known.thresholds != thresholds:
+                known = Found(index, thresholds)
+            self._found[load_id] = known
+            while len(self._found) > MOST_OPEN:  # Each keeps its index open.
+                self._found.popitem(last=False)
             return known
 
     def store(self, uri: str, body: IO[bytes]) -> None:

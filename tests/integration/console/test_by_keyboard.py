@@ -13,6 +13,7 @@ import uvicorn
 
 from moderation.console.alone import alone
 from support import browser
+from support.browser import wait_for
 from support.console_load import FLAGGED, TOKEN
 
 pytestmark = [pytest.mark.slow, browser.needed]
@@ -62,14 +63,6 @@ def page(chromium, address, request) -> Iterator[Any]:
 
 def focused(page) -> str:
     return page.evaluate("document.activeElement?.closest('.tile')?.title ?? ''")
-
-
-def wait_for(page, condition: str) -> None:
-    # Playwright's own way evaluates a text inside the page, which the page's policy forbids, as it should.
-    deadline = time.monotonic() + 60
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, f"{condition} did not come true"
-        time.sleep(0.02)
 
 
 def test_a_person_finds_and_looks_at_flagged_images_by_keyboard_alone(page, load_id):

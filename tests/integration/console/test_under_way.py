@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +22,7 @@ from moderation.plan.store import load_plan
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from support import browser
+from support.browser import wait_for
 from support.console_load import TOKEN, publish_pictures, served
 from support.planned_runs import Run, make_settings
 
@@ -177,10 +177,3 @@ def test_progress_and_the_end_of_a_run_come_without_a_reload(world, tmp_path):
         server.should_exit = True
         thread.join()
     assert not errors
-
-
-def wait_for(page: Any, condition: str) -> None:
-    deadline = time.monotonic() + 60
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, f"{condition} did not come true"
-        time.sleep(0.05)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -74,32 +73,22 @@ class Found:
         self.load = index.load
         self.asked = float(index.load["min_confidence"] or 0.0)
         self.thresholds = thresholds
-        self._lists: OrderedDict[Selection, Listed] = OrderedDict()
-        self._sides: OrderedDict[Selection, Side] = OrderedDict()
-        self._lock = threading.Lock()
+        # A published load never changes, so neither does an answer about it.
+        self.listed = lru_cache(maxsize=_KEPT_LISTS)(self._list)
+        self.side = lru_cache(maxsize=_KEPT_SIDES)(self._beside)
 
     def threshold(self, name: str) -> float:
         """The threshold in use of a label, percent."""
         return self.thresholds.of(name, asked=self.asked)
 
-    def listed(self, chosen: Selection) -> Listed:
-        """The selection's contents in their order; the last few selections are remembered."""
-        with self._lock:
-            known = self._lists.get(chosen)
-            if known is not None:
-                self._lists.move_to_end(chosen)
-                return known
+    def _list(self, chosen: Selection) -> Listed:
+        """The selection's contents in their order."""
         rows = self.index.columns(
             f"SELECT min(n) AS image, count(*)::INTEGER AS copies FROM ({self._images(chosen)}) "  # noqa: S608 - SQL of ours
             f"GROUP BY content ORDER BY {_ORDER[chosen.order]}, image",
             self._parameters(chosen),
         )
-        made = Listed(np.asarray(rows["image"]), np.asarray(rows["copies"]))
-        with self._lock:
-            self._lists[chosen] = made
-            while len(self._lists) > _KEPT_LISTS:
-                self._lists.popitem(last=False)
-        return made
+        return Listed(np.asarray(rows["image"]), np.asarray(rows["copies"]))
 
     def tiles(self, chosen: Selection, offset: int, limit: int) -> list[dict[str, Any]]:
         """A page of the selection: each content's first image, its copies and its foremost label."""
@@ -190,10 +179,16 @@ class Found:
         )
 
     def image(self, n: int) -> dict[str, Any] | None:
-        """All columns of an image, with its ``labels`` as answered; None when there is none of the number."""
+        """All columns of an image; None when there is none of the number."""
         rows = self.index.rows("SELECT * FROM image WHERE n = ?", [n])
-        if not rows:
-            return None
+        return rows[0] if rows else None
+
+    def about(self, image: Mapping[str, Any]) -> dict[str, Any]:
+        """The ``labels`` of an image as answered, and others with the same content as ``copies_of``.
+
+        :param image: as :meth:`image` gives it.
+        """
+        n = image["n"]
         labels = self.index.rows(
             "SELECT label.name, label.confidence, node.level, node.path FROM label JOIN node USING (node) "
             "WHERE n = ? ORDER BY node.path, label.confidence DESC",
@@ -201,9 +196,9 @@ class Found:
         )
         copies = self.index.rows(
             "SELECT n, source_ref, key FROM image WHERE content = ? AND n <> ? ORDER BY n LIMIT 100",
-            [rows[0]["content"], n],
+            [image["content"], n],
         )
-        return rows[0] | {"labels": labels, "copies_of": copies}
+        return {"labels": labels, "copies_of": copies}
 
     def export_sql(self, chosen: Selection) -> tuple[str, dict[str, Any]]:
         """SQL and parameters of all images of the selection with their highest confidence."""
@@ -214,29 +209,21 @@ class Found:
         )
         return sql, self._parameters(chosen)
 
-    def side(self, chosen: Selection) -> Side:
-        """All that stands beside the images of a selection; the last few dozen are remembered."""
-        with self._lock:
-            known = self._sides.get(chosen)
-        if known is None:
-            listed = self.listed(chosen)
-            ladder = self.ladder(chosen)
-            kinds = self.flagged_by_kind(chosen)
-            known = Side(
-                counts=self.counts(chosen, kinds),
-                contents=len(listed.images),
-                images=listed.total,
-                ladder=ladder,
-                tree=self.tree(chosen),
-                kinds=_shown_by_kind(chosen, kinds),
-                histogram=histogram(ladder),
-                failures=self.failures(),
-            )
-            with self._lock:
-                self._sides[chosen] = known
-                while len(self._sides) > _KEPT_SIDES:
-                    self._sides.popitem(last=False)
-        return known
+    def _beside(self, chosen: Selection) -> Side:
+        """All that stands beside the images of a selection."""
+        listed = self.listed(chosen)
+        ladder = self.ladder(chosen)
+        kinds = self.flagged_by_kind(chosen)
+        return Side(
+            counts=self.counts(chosen, kinds),
+            contents=len(listed.images),
+            images=listed.total,
+            ladder=ladder,
+            tree=self.tree(chosen),
+            kinds=_shown_by_kind(chosen, kinds),
+            histogram=histogram(ladder),
+            failures=self.failures(),
+        )
 
     def _rows_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         if not numbers:

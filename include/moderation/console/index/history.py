@@ -18,7 +18,7 @@ _MOST_ANSWERS = 50
 
 
 class History:
-    """All loads, oldest first, looked up at most every two seconds."""
+    """All loads, newest first, looked up at most every two seconds."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -76,7 +76,7 @@ class History:
             return self._loads, str(error)
 
     def answers(self, source_ref: str) -> list[dict[str, Any]]:
-        """Every row of `images` about one image, the newest first, each with its ``labels`` as text."""
+        """Every row of `images` about one image, the newest first."""
         try:
             with open_published(self._settings) as connection:
                 rows = connection.execute(_ANSWERS, [source_ref])

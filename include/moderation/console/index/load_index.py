@@ -10,7 +10,7 @@ Tables of an index
     a row an image, ``n`` numbered from 0 by ``source_ref``; ``content`` is the least ``n`` of the same
     content, ``foremost`` the name of the label with the highest confidence, the lowest in the tree of equals.
 ``label``
-    a row a label that an answer lists: ``n``, ``node``, ``position``, ``confidence``, ``name``.
+    a row a label that an answer lists: ``n``, ``node``, ``name``, ``confidence``, ``level``.
 ``node``
     a row a label of the tree: ``node``, ``level``, ``path`` (names joined by `PATH_SIGN`), ``parent``.
 ``found``
@@ -43,6 +43,8 @@ from moderation.variables.machine import MachineSettings
 
 _LOAD_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
 _THREADS = 2
+MOST_OPEN = 4
+"""Indexes that one process keeps open; each may take the memory that DuckDB is given."""
 _DAMAGE = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
 
 _COLUMNS = (
@@ -167,14 +169,12 @@ class LoadIndexes:
 
     :param folder: where the files are.
     :param max_bytes: of all files together; the least lately used are removed above it.
-    :param most_open: files open at once.
     """
 
-    def __init__(self, settings: Settings, folder: Path, *, max_bytes: int, most_open: int = 4) -> None:
+    def __init__(self, settings: Settings, folder: Path, *, max_bytes: int) -> None:
         self._settings = settings
         self._folder = folder
         self._max_bytes = max_bytes
-        self._most_open = most_open
         self._open: dict[str, LoadIndex] = {}
         self._making: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -202,7 +202,7 @@ class LoadIndexes:
                 known = self._opened(load)
             with self._lock:
                 self._open[load_id] = known
-                while len(self._open) > self._most_open:
+                while len(self._open) > MOST_OPEN:
                     self._open.pop(next(iter(self._open)))
         return known
 

@@ -33,6 +33,7 @@ def image(request: Request, load_id: str, n: int) -> Response:
     shared: Shared = request.app.state.shared
     found = shared.found(load_id)
     row = _row(found, n)
+    row |= found.about(row)
     chosen = Selection.parse(request.query_params)
     part = request.query_params.get("part") == "panel"
     return page(

@@ -27,6 +27,9 @@ from moderation.storage import s3_objects
 MAX_FILE_BYTES = 64_000_000
 """Of one uploaded file; Rekognition takes 15 MB, and what is larger becomes a row that says so."""
 
+ASKED = 50.0
+"""MinConfidence where a person chooses none: the Dag's own."""
+
 MAX_KEY_BYTES = 900
 _IN_MEMORY = 1 << 20
 _MOST_LOOKED_AT = 20_000
@@ -59,7 +62,7 @@ class Wanted(BaseModel):
     source: str = Field(default="", max_length=1000)
     upload: str = Field(default="", max_length=64)
     name: str = Field(default="", max_length=64)
-    min_confidence: float = Field(default=50.0, ge=0, le=100)
+    min_confidence: float = Field(default=ASKED, ge=0, le=100)
     adapter: str | None = Field(default=None, max_length=2048)
 
 
@@ -76,10 +79,7 @@ router = APIRouter(dependencies=[Depends(_may_start)])
 @router.get("/start", name="start")
 def start_page(request: Request) -> Response:
     """The form."""
-    shared: Shared = request.app.state.shared
-    return page(
-        request, "start.html.j2", runs_here=request.app.state.starter is not None, asked=shared.default_asked
-    )
+    return page(request, "start.html.j2", runs_here=request.app.state.starter is not None, asked=ASKED)
 
 
 @router.get("/start/price", name="price")

@@ -16,13 +16,6 @@ from moderation.report.page import wording
 LOOK_COOKIE = "moderation_look"
 _LOOKS = {"blur", "grey"}
 
-CONTENT_TYPES = {
-    "none": "Photo or other",
-    "illustrated": "Illustrated",
-    "animated": "Animated",
-    "illustrated_animated": "Illustrated and animated",
-}
-
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
     """A page of the console, or a part of one.
@@ -36,6 +29,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         "looks": looks,
         "status": status,
         "remedy_of": _remedy,
+        "content_types": wording.CONTENT_TYPES,
         **values,
     }
     return HTMLResponse(_environment().get_template(template).render(told), status_code=status)
@@ -67,7 +61,7 @@ def _environment() -> jinja2.Environment:
         foreign=wording.foreign,
         moment=_moment,
         confidence=confidence,
-        content_type=lambda kind: CONTENT_TYPES.get(kind, str(kind)),
+        content_type=wording.content_type,
     )
     return made
 

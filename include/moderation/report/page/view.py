@@ -25,13 +25,6 @@ MOST_FAILURES = 20
 MOST_LOADS = 20
 _LONGEST_TEXT = 300
 _WIDE, _HALF, _NARROW, _SMALL = 1070, 505, 330, 200
-_CONTENT_TYPES = {
-    "none": "Photo or other",
-    "illustrated": "Illustrated",
-    "animated": "Animated",
-    "illustrated_animated": "Illustrated and animated",
-}
-
 Drawings = dict[str, Markup]
 
 
@@ -102,7 +95,7 @@ def environment() -> jinja2.Environment:
         remedy=error_codes.remedy,
         is_offline=lambda model: Model.parse(model).is_offline,
         short=lambda text: text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…",
-        content_type=lambda kind: _CONTENT_TYPES.get(kind, str(kind)),
+        content_type=wording.content_type,
     )
     return made
 

@@ -60,6 +60,20 @@ def size(bytes_: int) -> str:
     return f"{number:.3g} TB"
 
 
+CONTENT_TYPES = {
+    "none": "Photo or other",
+    "illustrated": "Illustrated",
+    "animated": "Animated",
+    "illustrated_animated": "Illustrated and animated",
+}
+"""Content types as people read them, by their name in the tables."""
+
+
+def content_type(kind: str) -> str:
+    """A content type as people read it; one that is unknown as it is."""
+    return CONTENT_TYPES.get(kind, str(kind))
+
+
 def foreign(text: object) -> str:
     """Text from outside, safe to look at: control and direction characters become visible escapes.
 

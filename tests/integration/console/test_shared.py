@@ -1,0 +1,28 @@
+"""What all requests share stays within its bounds however many jobs are looked at."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from moderation.console.index.load_index import MOST_OPEN
+from support.console_load import Picture, publish_pictures, served
+from support.pictures import jpeg
+from support.planned_runs import make_settings
+
+
+def test_a_job_that_was_looked_at_long_ago_takes_no_memory(tmp_path, bucket, s3_client, aws_env):
+    settings = make_settings(tmp_path, bucket, tables="local")
+    one = {"a.jpg": Picture(jpeg(200, 150))}
+    loads = [
+        publish_pictures(settings, s3_client, bucket, one, name=f"run-{number}")
+        for number in range(MOST_OPEN + 1)
+    ]
+    with served(settings, tmp_path / "cache") as console:
+        assert console.get(f"/jobs/{loads[0]}").status_code == 200
+        first = weakref.ref(console.app.state.shared.found(loads[0]).index)
+        for load_id in loads:
+            assert console.get(f"/jobs/{load_id}").status_code == 200
+        gc.collect()
+        assert first() is None
+        assert console.get(f"/jobs/{loads[0]}").status_code == 200
