@@ -12,6 +12,7 @@ from moderation import stages
 from moderation.analyse.detect.eligibility import Memory, Verdict
 from moderation.plan.request import PlanRequest
 from moderation.settings import Settings
+from moderation_airflow.retry_policy import moderation_retry_policy
 from support import airflow_runs, moderation_runs, pictures, smtp_server
 from support import rekognition_server as offline
 from support.moderation_runs import World
@@ -109,7 +110,7 @@ def test_a_try_that_dies_after_the_answer_does_not_ask_again_but_a_clear_does(
 ) -> None:
     world.upload(f"{n}.jpg" for n in range(3))
     approve = world.dag.task_dict["approve"]
-    approve.retries, approve.retry_delay = 1, timedelta(0)
+    approve.retries, approve.retry_policy = 1, moderation_retry_policy(delay=timedelta(0))
     carried_out = "approve" if option == "Approve" else "refuse"
     real = getattr(stages, carried_out)
 
