@@ -19,6 +19,7 @@ from moderation.reference import limits
 from moderation.settings import Settings
 from moderation.sources import image_header
 from moderation.storage import s3_objects
+from moderation.variables.machine import MachineSettings
 
 _FINAL = {"SUCCEEDED", "FAILED"}
 _POLL_SECONDS = 5.0
@@ -208,7 +209,8 @@ class _Rekognition:
     """
 
     def __init__(self, settings: Settings) -> None:
-        config = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60)
+        retries = MachineSettings.from_env().aws_retries()
+        config = Config(retries=retries, connect_timeout=10, read_timeout=60)
         try:
             self._client = boto3.Session().client("rekognition", region_name=settings.region, config=config)
         except ValueError as error:  # botocore has no class of its own for it

@@ -184,15 +184,13 @@ def client(settings: Settings, *, connections: int = 10) -> Any:
     :raises S3Refused: the environment or AWS's own configuration cannot be used.
     """
     machine = MachineSettings.from_env()
-    chosen = machine.aws_max_attempts or machine.aws_retry_mode
-    retries = None if chosen else {"max_attempts": 5, "mode": "standard"}
     with named_errors("reach"):
         try:
             return session().client(
                 "s3",
                 region_name=settings.region,
                 config=Config(
-                    retries=retries,
+                    retries=machine.aws_retries(),
                     connect_timeout=10,
                     read_timeout=60,
                     max_pool_connections=connections,

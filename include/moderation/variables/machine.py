@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from moderation.variables import values
 from moderation.variables.row import ALL, WORK, Reader, setting
@@ -56,14 +57,14 @@ class MachineSettings(Table):
         value=values.whole(at_most=1_000),
         told="`5`",
         unit="tries",
-        meaning="How often boto3, which reads it, tries a call to S3.",
+        meaning="How often boto3, which reads it, tries a call to S3, and the command line one to Rekognition.",
         read_by=ALL,
     )
     aws_retry_mode: str | None = setting(
         "AWS_RETRY_MODE",
         value=values.one_of("legacy", "standard", "adaptive"),
         told="`standard`",
-        meaning="How boto3, which reads it, repeats a call to S3.",
+        meaning="How boto3, which reads it, repeats these calls.",
         read_by=ALL,
     )
     columns: int | None = setting(
@@ -88,3 +89,8 @@ class MachineSettings(Table):
         meaning="Where the fast parser is kept when the installation is read-only.",
         read_by=WORK,
     )
+
+    def aws_retries(self) -> dict[str, Any] | None:
+        """How botocore's ``Config`` has a call repeated: as AWS's own variables say, else five tries."""
+        chosen = self.aws_max_attempts or self.aws_retry_mode
+        return None if chosen else {"max_attempts": 5, "mode": "standard"}

@@ -170,7 +170,8 @@ def test_s3_that_is_away(name: str, place: Place, ends: Callable[..., None]) -> 
 
 
 @pytest.mark.parametrize("name", OF_REKOGNITION)
-def test_rekognition_that_is_away(name: str, ends: Callable[..., None]) -> None:
+def test_rekognition_that_is_away(name: str, place: Place, ends: Callable[..., None]) -> None:
+    place.env.setenv("AWS_MAX_ATTEMPTS", "1")
     ends(name, 75, "Could not connect", "run again")
 
 
