@@ -42,8 +42,25 @@ print(json.dumps({"seconds": seconds, "opened": opened, "heavy": heavy, "errors"
 """
 
 
-@pytest.mark.parametrize("name", DAGS)
-@pytest.mark.parametrize("source", ["", "s3://archive/nightly/"], ids=["unscheduled", "nightly"])
+NIGHTLY = "moderate_images.py"
+"""The one file that MODERATION_SOURCE changes."""
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        *(pytest.param(name, "", id=f"{name}-unscheduled") for name in DAGS),
+        *(
+            pytest.param(
+                name,
+                "s3://archive/nightly/",
+                id=f"{name}-nightly",
+                marks=() if name == NIGHTLY else pytest.mark.long,
+            )
+            for name in DAGS
+        ),
+    ],
+)
 def test_a_dag_file_is_read_without_connections_and_without_the_pipeline(name: str, source: str) -> None:
     folders = [str(REPOSITORY / folder) for folder in ("dags", "plugins", "include")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "MODERATION_SOURCE": source}

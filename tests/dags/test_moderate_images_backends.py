@@ -56,7 +56,10 @@ def upload_all_kinds(world: World) -> list[str]:
     return refs
 
 
-@pytest.mark.parametrize("adapter", [None, ADAPTER], ids=["base model", "adapter"])
+@pytest.mark.parametrize(
+    "adapter",
+    [pytest.param(None, id="base model"), pytest.param(ADAPTER, id="adapter", marks=pytest.mark.long)],
+)
 def test_both_backends_leave_the_same_tables_and_force_pays_again(world: World, adapter: str | None) -> None:
     refs = upload_all_kinds(world)
     loads = []
@@ -85,8 +88,17 @@ def test_both_backends_leave_the_same_tables_and_force_pays_again(world: World, 
     assert world.paid() == dict.fromkeys(refs, 2)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("state", [None, "EXPIRED", "DELETING"])
+@pytest.mark.parametrize(
+    ("backend", "state"),
+    [
+        ("bulk", None),
+        ("detect", "EXPIRED"),
+        *(
+            pytest.param(*other, marks=pytest.mark.long)  # the plan looks before a backend is chosen
+            for other in (("detect", None), ("bulk", "EXPIRED"), ("bulk", "DELETING"), ("detect", "DELETING"))
+        ),
+    ],
+)
 def test_an_adapter_that_cannot_answer_is_refused_before_the_start(
     world: World, backend: str, state: str | None
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from airflow.sdk.execution_time.context import TaskStateStoreAccessor
 
@@ -18,16 +20,30 @@ pytestmark = pytest.mark.usefixtures("airflow_db")
 DEATHS: list[tuple[type, str, int, bool]] = [
     *((TaskStateStoreAccessor, "set", call, after) for call in (1, 2, 3, 4) for after in (False, True)),
 ]
+WAYS = [("sync", True), ("sync", False), ("deferrable", False), ("no_wait", False)]
 
 
-@pytest.mark.parametrize(
-    ("mode", "remembers_tokens"), [("sync", True), ("sync", False), ("deferrable", False), ("no_wait", False)]
-)
-@pytest.mark.parametrize(
-    "death",
-    DEATHS,
-    ids=[f"{'after' if after else 'before'}-{method}-{call}" for _, method, call, after in DEATHS],
-)
+def each_death_in_each_way() -> list[Any]:
+    """Each death where only its name finds the job; elsewhere those around the start, the rest if long."""
+    made = []
+    for mode, remembers_tokens in WAYS:
+        for death in DEATHS:
+            _, method, call, after = death
+            is_short = (mode, remembers_tokens) == ("sync", False) or (call in (1, 2) and after)
+            when = f"{'after' if after else 'before'}-{method}-{call}"
+            made.append(
+                pytest.param(
+                    mode,
+                    remembers_tokens,
+                    death,
+                    id=f"{when}-{mode}-{remembers_tokens}",
+                    marks=() if is_short else pytest.mark.long,
+                )
+            )
+    return made
+
+
+@pytest.mark.parametrize(("mode", "remembers_tokens", "death"), each_death_in_each_way())
 def test_a_killed_worker_never_leaves_a_second_job(
     monkeypatch: pytest.MonkeyPatch,
     fake_rekognition: FakeRekognition,
