@@ -18,6 +18,12 @@ from moderation.flatten.native.compiler import find_compiler
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 
+@pytest.fixture(scope="module")
+def built() -> Path:
+    """The library as this machine's compiler makes it."""
+    return library.build()
+
+
 class TestChoice:
     @pytest.fixture(autouse=True)
     def _decides_anew(self) -> Iterator[None]:
@@ -37,6 +43,21 @@ class TestChoice:
         monkeypatch.setattr(library, "_FLAGS", quickly)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         return folder
+
+    @pytest.fixture
+    def copying(self, elsewhere: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Stands for the compiler, which takes seconds: gives what that gave once so many ask as told."""
+        compiler = tmp_path / "c++"
+        compiler.write_text(
+            "#!/bin/sh\n"
+            f"touch {tmp_path}/asking-$$\n"
+            f"while [ $(ls {tmp_path}/asking-* | wc -l) -lt ${{ASKING:-1}} ]; do sleep 0.05; done\n"
+            'while [ "$1" != -o ]; do shift; done\n'
+            f'exec cp {built} "$2"\n'
+        )
+        compiler.chmod(0o755)
+        monkeypatch.setenv("CXX", str(compiler))
+        return elsewhere
 
     def test_python_when_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MODERATION_NATIVE", "0")
@@ -72,16 +93,17 @@ class TestChoice:
         assert "in Python" in caplog.text
 
     @needs_compiler
-    def test_built_by_two_processes_at_once(self, elsewhere: Path) -> None:
+    def test_built_by_two_processes_at_once(self, copying: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ASKING", "2")  # each compiles while the other does
         with ThreadPoolExecutor(2) as pool:
             paths = list(pool.map(lambda _: library.build(), range(2)))
         assert paths[0] == paths[1]
         assert [path.name for path in paths[0].parent.iterdir()] == [paths[0].name]
-        assert elsewhere in paths[0].parents
+        assert copying in paths[0].parents
 
     @needs_compiler
-    def test_a_read_only_installation_uses_the_cache(self, elsewhere: Path, tmp_path: Path) -> None:
-        (elsewhere / "build").write_text("in the way: nobody can make a folder here")
+    def test_a_read_only_installation_uses_the_cache(self, copying: Path, tmp_path: Path) -> None:
+        (copying / "build").write_text("in the way: nobody can make a folder here")
         path = library.build()
         assert tmp_path / "cache" in path.parents
         assert library.build() == path
