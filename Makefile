@@ -94,8 +94,8 @@ console: $(VENV)/.installed ## look at the images and labels of what was moderat
 	@$(BIN)/moderation $(if $(wildcard var/local.json),--local) console
 
 # A file is one worker's, since its tests share servers. A sixth of the time is spent waiting, and each worker
-# costs 12 s of processor time before its first test: three suit two cores.
-IN_PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+# costs 12 s of processor time before its first test: three suit two cores; on four, WORKERS=5.
+IN_PARALLEL := -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run the test suite
 	@$(BIN)/python -m pytest -q $(IN_PARALLEL) --durations=10

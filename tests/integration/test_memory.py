@@ -26,10 +26,7 @@ def peak_megabytes(stage, lines, folder):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-@pytest.mark.parametrize(
-    ("stage", "lines"),
-    [("listing", 100_000), ("tables", 100_000), pytest.param("tables", 400_000, marks=pytest.mark.long)],
-)
+@pytest.mark.parametrize(("stage", "lines"), [("listing", 100_000), ("tables", 400_000)])
 def test_ten_times_the_lines_take_at_most_a_fifth_more_memory(tmp_path, stage, lines):
     peaks = []
     for count in (lines, 10 * lines):

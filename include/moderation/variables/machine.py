@@ -57,7 +57,7 @@ class MachineSettings(Table):
         value=values.whole(at_most=1_000),
         told="`5`",
         unit="tries",
-        meaning="How often boto3, which reads it, tries a call to S3, and the command line one to Rekognition.",
+        meaning="How often boto3, which reads it, tries a call to S3 or, of a command, to Rekognition.",
         read_by=ALL,
     )
     aws_retry_mode: str | None = setting(
