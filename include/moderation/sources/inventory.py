@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
-import io
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import IO, Any
-from urllib.parse import unquote_plus
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from moderation.settings import Settings
+from moderation.sources import inventory_files
 from moderation.sources.base import SourceError
-from moderation.sources.listing import BATCH_ROWS, ListingBuilder, Tally
+from moderation.sources.listing import OBJECTS, Tally, object_rows
 from moderation.storage import s3_objects
+
+_MISSING = "has no column {}; add Size, LastModifiedDate, ETag to the inventory"
 
 
 @dataclass(frozen=True)
 class Inventory:
     """The objects in an S3 Inventory report, which costs no listing however large the bucket is.
 
-    Format: S3 user guide, "Locating your inventory list". Of a versioned bucket only the latest versions
-    count. The report shows the bucket as it was: whoever checks headers sees what changed since.
+    Format: S3 user guide, "Locating your inventory list"; CSV, ORC or Parquet. Of a versioned bucket only the
+    latest versions count. The report shows the bucket as it was: whoever checks headers sees what changed since.
     """
 
     uri: str
@@ -44,18 +42,14 @@ class Inventory:
         """
         manifest = self._manifest(s3)
         bucket = str(manifest["destinationBucket"]).removeprefix("arn:aws:s3:::").rpartition(":")[2]
-        builder = ListingBuilder()
+        read = inventory_files.READERS[manifest["fileFormat"]]
         for entry in manifest["files"]:
             uri = f"s3://{bucket}/{entry['key']}"
             with tempfile.TemporaryFile() as file:
                 s3_objects.download(s3, uri, file)
                 _verify(file, uri, entry.get("MD5checksum"))
-                for row in self._rows(file, uri, manifest):
-                    self._add(builder, tally, row, uri)
-                    if len(builder) >= BATCH_ROWS:
-                        yield builder.take()
-        if len(builder):
-            yield builder.take()
+                for batch in read(file, uri, manifest["fileSchema"]):
+                    yield object_rows(tally, _objects(batch, uri))
 
     def _manifest(self, s3: Any) -> dict[str, Any]:
         try:
@@ -68,81 +62,65 @@ class Inventory:
                 raise TypeError
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise SourceError(f"{self.uri} is no manifest.json of S3 Inventory; name that file") from error
-        if kind not in {"CSV", "Parquet"}:
-            raise SourceError(
-                f"{self.uri}: format {kind} is not read; choose CSV or Parquet in the inventory"
-            )
+        if kind not in inventory_files.READERS:
+            known = ", ".join(inventory_files.READERS)
+            raise SourceError(f"{self.uri}: format {kind} is not read; choose one of {known} in the inventory")
         return dict(manifest)
-
-    def _rows(self, file: IO[bytes], uri: str, manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        if manifest["fileFormat"] == "Parquet":
-            yield from _parquet_rows(file, uri)
-            return
-        names = [_snake(name) for name in manifest["fileSchema"].split(",")]
-        try:
-            with gzip.open(file) as unpacked, io.TextIOWrapper(unpacked, "utf-8-sig", newline="") as lines:
-                for number, values in enumerate(csv.reader(lines), start=1):
-                    if not values:  # a blank line says nothing
-                        continue
-                    if len(values) != len(names):
-                        raise SourceError(
-                            f"{uri} line {number}: {len(values)} columns, {len(names)} expected"
-                        )
-                    row: dict[str, Any] = dict(zip(names, values, strict=True))
-                    row["key"] = unquote_plus(row.get("key", ""))  # keys are URL-encoded in CSV reports only
-                    yield row
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-            raise SourceError(f"{uri} cannot be unpacked: {error}; run the inventory again") from error
-
-    def _add(self, builder: ListingBuilder, tally: Tally, row: dict[str, Any], uri: str) -> None:
-        if str(row.get("is_latest", "true")).lower() == "false":
-            return
-        if str(row.get("is_delete_marker", "false")).lower() == "true":
-            return
-        try:
-            builder.add_object(
-                tally,
-                bucket=row["bucket"],
-                key=row["key"],
-                etag=str(row.get("e_tag") or "").strip('"'),
-                size=int(row["size"]),
-                at=_timestamp(row["last_modified_date"]),
-            )
-        except KeyError as error:
-            raise SourceError(
-                f"{uri} has no column {error}; add Size, LastModifiedDate, ETag to it"
-            ) from error
-        except (TypeError, ValueError) as error:
-            raise SourceError(f"{uri}: the row of {row['key']!r} cannot be read: {error}") from error
 
 
 def _verify(file: IO[bytes], uri: str, expected: str | None) -> None:
     file.seek(0)
-    md5 = hashlib.md5(usedforsecurity=False)
-    while chunk := file.read(1024 * 1024):
-        md5.update(chunk)
-    found = md5.hexdigest()
+    found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()  # type: ignore[arg-type]
     file.seek(0)
     if expected and found != expected.lower():
         raise SourceError(f"{uri} is damaged: MD5 {found}, the inventory says {expected}; run it again")
 
 
-def _parquet_rows(file: IO[bytes], uri: str) -> Iterator[dict[str, Any]]:
+def _objects(batch: pa.RecordBatch, uri: str) -> pa.RecordBatch:
+    """The latest versions that are no delete markers, as rows of `OBJECTS`."""
+    for name, passing in (("is_latest", "true"), ("is_delete_marker", "false")):
+        if name in batch.schema.names:
+            told = pc.utf8_lower(pc.cast(batch.column(name), pa.string()))
+            told = pc.fill_null(pc.if_else(pc.equal(told, ""), passing, told), passing)
+            batch = batch.filter(pc.equal(told, passing))
+    missing = {"bucket", "key", "size", "e_tag", "last_modified_date"} - {*batch.schema.names}
+    if missing:
+        raise SourceError(f"{uri} {_MISSING.format(min(missing))}")
+    etags = pc.utf8_trim(pc.cast(batch.column("e_tag"), pa.string()), '"')
+    columns = [
+        pc.cast(batch.column("bucket"), pa.string()),
+        pc.cast(batch.column("key"), pa.string()),
+        pc.if_else(pc.equal(etags, ""), pa.scalar(None, pa.string()), etags),
+        _cast(batch, "size", uri),
+        _cast(batch, "last_modified_date", uri),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=OBJECTS)
+
+
+def _cast(batch: pa.RecordBatch, name: str, uri: str) -> pa.Array:
+    """A column of numbers or times; what is no such value names its row."""
+    kind = OBJECTS.field({"size": "size", "last_modified_date": "last_modified"}[name]).type
+    column = batch.column(name)
     try:
-        parquet = pq.ParquetFile(file, page_checksum_verification=True)
-        wanted = {"bucket", "key", "size", "last_modified_date", "e_tag", "is_latest", "is_delete_marker"}
-        columns = [name for name in parquet.schema_arrow.names if name in wanted]
-        for batch in parquet.iter_batches(BATCH_ROWS, columns=columns):
-            yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{uri} is no readable Parquet file: {error}; run the inventory again") from error
+        cast = _as_time(column, kind) if pa.types.is_timestamp(kind) else pc.cast(column, kind)
+        if not cast.null_count:
+            return cast
+        number = pc.index(pc.is_null(cast), value=True).as_py()
+    except pa.ArrowInvalid:
+        number = next(index for index in range(len(column)) if not _can_be(column.slice(index, 1), kind))
+    key, value = batch.column("key")[number].as_py(), column[number].as_py()
+    raise SourceError(f"{uri}: the row of {key!r} cannot be read: {name} is {value!r}")
 
 
-def _snake(name: str) -> str:
-    """``LastModifiedDate`` of a CSV report is ``last_modified_date`` in a Parquet report."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name.strip()).strip("_")
+def _as_time(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_timestamp(column.type) and column.type.tz is None:
+        return pc.assume_timezone(pc.cast(column, pa.timestamp("us")), "UTC")
+    return pc.cast(column, kind)
 
 
-def _timestamp(value: Any) -> datetime:
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _can_be(value: pa.Array, kind: pa.DataType) -> bool:
+    try:
+        pc.cast(value, kind)
+    except pa.ArrowInvalid:
+        return False
+    return True

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from moderation.settings import Settings
-from moderation.sources.listing import BATCH_ROWS, ListingBuilder, Tally
+from moderation.sources.listing import BATCH_ROWS, OBJECTS, Tally, chunked, object_rows
 from moderation.storage import s3_objects
 
 
@@ -28,22 +28,17 @@ class S3Prefix:
 
         :raises s3.S3Error: the bucket cannot be listed.
         """
-        builder = ListingBuilder()
         bucket, _ = s3_objects.split_uri(self.uri)
-        for page in self._pages(s3):
-            for entry in page.get("Contents", []):
-                builder.add_object(
-                    tally,
-                    bucket=bucket,
-                    key=entry["Key"],
-                    etag=s3_objects.etag_of(entry),
-                    size=entry["Size"],
-                    at=entry["LastModified"],
-                )
-            if len(builder) >= BATCH_ROWS:
-                yield builder.take()
-        if len(builder):
-            yield builder.take()
+        for entries in chunked(_entries(self._pages(s3)), BATCH_ROWS):
+            columns: list[list[Any]] = [
+                [bucket] * len(entries),
+                [entry["Key"] for entry in entries],
+                [s3_objects.etag_of(entry) or None for entry in entries],
+                [entry["Size"] for entry in entries],
+                [entry["LastModified"] for entry in entries],
+            ]
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, OBJECTS, strict=True)]
+            yield object_rows(tally, pa.RecordBatch.from_arrays(arrays, schema=OBJECTS))
 
     def _pages(self, s3: Any) -> Iterator[dict[str, Any]]:
         bucket, prefix = s3_objects.split_uri(self.uri)
@@ -59,3 +54,8 @@ class S3Prefix:
             yield {"Contents": entries}
             prefix += "/"
         yield from s3_objects.list_pages(s3, bucket, prefix)
+
+
+def _entries(pages: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for page in pages:
+        yield from page.get("Contents", [])
