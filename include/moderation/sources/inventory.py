@@ -26,7 +26,7 @@ class Inventory:
     """The objects in an S3 Inventory report, which costs no listing however large the bucket is.
 
     Format: S3 user guide, "Locating your inventory list"; CSV, ORC or Parquet. Of a versioned bucket only the
-    latest versions count. The report shows the bucket as it was: whoever checks headers sees what changed since.
+    latest versions count. The report shows the bucket as it was: reading the headers shows what changed.
     """
 
     uri: str
@@ -64,7 +64,9 @@ class Inventory:
             raise SourceError(f"{self.uri} is no manifest.json of S3 Inventory; name that file") from error
         if kind not in inventory_files.READERS:
             known = ", ".join(inventory_files.READERS)
-            raise SourceError(f"{self.uri}: format {kind} is not read; choose one of {known} in the inventory")
+            raise SourceError(
+                f"{self.uri}: format {kind} is not read; choose one of {known} in the inventory"
+            )
         return dict(manifest)
 
 

@@ -158,8 +158,8 @@ class ListingBuilder:
 def object_rows(tally: Tally, objects: pa.RecordBatch) -> pa.RecordBatch:
     """Count S3 objects, and make rows of those that are not plainly no images.
 
-    A name speaks against an object only where its bytes are not read or where it has none. Of a file too large
-    and named like another kind the bytes decide whether it is an image at all.
+    A name speaks against an object only where its bytes are not read or where it has none. Of a file too
+    large and named like another kind the bytes decide whether it is an image at all.
 
     :param objects: rows of `OBJECTS`.
     :returns: rows of `SCHEMA`.

@@ -197,9 +197,7 @@ def orc_file(rows):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("kind", "write"), [("CSV", csv_file), ("Parquet", parquet_file), ("ORC", orc_file)]
-)
+@pytest.mark.parametrize(("kind", "write"), [("CSV", csv_file), ("Parquet", parquet_file), ("ORC", orc_file)])
 def test_an_inventory_report_lists_the_latest_versions_under_their_true_keys(report, scan, kind, write):
     uri = report(kind, write(ROWS[:5]), write(ROWS[5:]))
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from moderation.sources import listing
-from moderation.sources.listing import LEFT_OUT, SCHEMA, ListingBuilder, Tally, chunked, object_rows
+from moderation.sources.listing import LEFT_OUT, SCHEMA, Tally, chunked, object_rows
 
 
 def test_a_batch_holds_columns_of_the_documented_types_and_rejects_by_size():
