@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from moderation.sources import failed_of_load, filters, key_list
+from moderation.sources import failed_of_load, filters, key_list, metadata_table
 from moderation.sources.base import Source, SourceError
 from moderation.sources.failed_of_load import FailedOfLoad
 from moderation.sources.filters import Filtered
 from moderation.sources.inventory import Inventory
 from moderation.sources.key_list import KeyList
 from moderation.sources.local_folder import LocalFolder
+from moderation.sources.metadata_table import MetadataTable
 from moderation.sources.s3_prefix import S3Prefix
 from moderation.storage import s3_objects
 
@@ -30,6 +31,7 @@ class Kind(NamedTuple):
 KINDS = (
     Kind(lambda text: text.startswith(failed_of_load.PREFIX), FailedOfLoad.parse),
     Kind(lambda text: text.startswith(key_list.PREFIX), KeyList),
+    Kind(lambda text: text.startswith(metadata_table.PREFIX), MetadataTable.parse),
     Kind(lambda text: text.startswith("s3://") and text.endswith("/manifest.json"), Inventory),
     Kind(lambda text: text.startswith("s3://"), S3Prefix),
     Kind(lambda text: text != "" and "://" not in text, LocalFolder),
@@ -43,6 +45,7 @@ def open_source(text: str) -> Source:
     - ``s3://bucket/start*``: all objects whose key begins with ``start``;
     - ``s3://bucket/…/manifest.json``: the objects in an S3 Inventory report (CSV, ORC or Parquet);
     - ``list:s3://bucket/keys.csv`` or ``list:/path/keys.txt``: what a file names (:class:`KeyList`);
+    - ``table:<catalog>/<namespace>.<table>``: a table of S3 Metadata (:class:`MetadataTable`);
     - ``load:<load_id>``: what a published load could not moderate (:class:`FailedOfLoad`);
     - anything else: a local folder, uploaded first.
 
