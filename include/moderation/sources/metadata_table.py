@@ -56,8 +56,8 @@ class MetadataTable:
 
     Of a versioned bucket only the current versions count; what a journal says was deleted is left out.
     ``sequence_number`` orders the records of one key, and is used for nothing else. A journal tells of what
-    changed since it was begun, an inventory of everything. Schemas: S3 user guide, "S3 Metadata live inventory
-    tables schema" and "S3 Metadata journal tables schema".
+    changed since it was begun, an inventory of everything. Schemas: S3 user guide, "S3 Metadata live
+    inventory tables schema" and "S3 Metadata journal tables schema".
 
     :param uri: ``table:<catalog>/<namespace>.<table>``; the catalog is the ARN of a table bucket (that of
         AWS is ``aws-s3``), or the name of one in pyiceberg's configuration.
@@ -96,7 +96,10 @@ class MetadataTable:
                 else "false",
                 made="record_type = 'CREATE' OR is_delete_marker" if journal else "true",
             )
-            limits: dict[str, Any] = {"temp_directory": folder, "memory_limit": MachineSettings.from_env().duckdb_memory}
+            limits: dict[str, Any] = {
+                "temp_directory": folder,
+                "memory_limit": MachineSettings.from_env().duckdb_memory,
+            }
             wanted = (*_COLUMNS, *({"record_type"} & names))
             try:
                 records = table.scan(selected_fields=wanted).to_arrow_batch_reader()

@@ -1,0 +1,1 @@
+"""``moderation archive``: what stands before a great number of images."""
