@@ -23,10 +23,10 @@ from typing import Any
 
 from local_aws import seaweedfs
 from moderation.settings import Settings
-from moderation.sources.inventory import Inventory
 from moderation.sources.listing import Tally
 from moderation.sources.parallel_listing import list_in_parallel
 from moderation.sources.s3_prefix import S3Prefix
+from moderation.sources.told.inventory import Inventory
 from moderation.storage import s3_objects
 
 BUCKET, ROUNDS, THREADS = "photos", 3, 16

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from moderation.sources import failed_of_load, filters, key_list, metadata_table
+from moderation.sources import failed_of_load, filters
 from moderation.sources.base import Source, SourceError
 from moderation.sources.failed_of_load import FailedOfLoad
 from moderation.sources.filters import Filtered
-from moderation.sources.inventory import Inventory
-from moderation.sources.key_list import KeyList
 from moderation.sources.local_folder import LocalFolder
-from moderation.sources.metadata_table import MetadataTable
 from moderation.sources.s3_prefix import S3Prefix
+from moderation.sources.told import key_list, metadata_table
+from moderation.sources.told.inventory import Inventory
+from moderation.sources.told.key_list import KeyList
+from moderation.sources.told.metadata_table import MetadataTable
 from moderation.storage import s3_objects
 
 

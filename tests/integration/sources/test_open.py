@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from moderation.sources.base import SourceError
-from moderation.sources.inventory import Inventory
 from moderation.sources.open import open_source
 from moderation.sources.s3_prefix import S3Prefix
+from moderation.sources.told.inventory import Inventory
 from moderation.storage.s3_objects import S3Error
 
 ODD = [

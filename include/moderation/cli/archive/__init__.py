@@ -1,1 +1,1 @@
-"""``moderation archive``: what stands before a great number of images."""
+"""``archive``: what stands before a great number of images."""

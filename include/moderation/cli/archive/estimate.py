@@ -1,4 +1,4 @@
-"""``moderation archive estimate``: what an archive holds, costs and takes, before anything is paid."""
+"""``archive estimate``: what an archive holds, costs and takes, before anything is paid."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog import load_catalog
 
-from moderation.sources import metadata_table
 from moderation.sources.base import SourceError
 from moderation.sources.open import open_source
+from moderation.sources.told import metadata_table
 
 AT = datetime(2026, 1, 2, 3, 4, 5)  # noqa: DTZ001 - the tables have no zone, and mean UTC
 INVENTORY = pa.schema(

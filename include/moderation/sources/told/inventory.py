@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from moderation.settings import Settings
-from moderation.sources import inventory_files
 from moderation.sources.base import SourceError
 from moderation.sources.listing import OBJECTS, Tally, object_rows
+from moderation.sources.told import inventory_files
 from moderation.storage import s3_objects
 
 _MISSING = "has no column {}; add Size, LastModifiedDate, ETag to the inventory"
