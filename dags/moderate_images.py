@@ -56,7 +56,8 @@ PARAMS = {
         SETTINGS.source,
         type="string",
         title="Source",
-        description="s3://bucket/prefix, the manifest.json of an S3 Inventory, or a folder; {ds}: the date.",
+        description="s3://bucket/prefix, the manifest.json of an S3 Inventory, list: and a file, or a "
+        "folder; a filter may follow, as in s3://bucket/prefix | *.jpg, age<7d. {ds}: the date.",
     ),
     "min_confidence": Param(
         50.0,

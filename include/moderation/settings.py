@@ -156,7 +156,7 @@ class Settings(Table):
         value=values.whole(at_most=256),
         default=16,
         unit="threads",
-        meaning="Image headers read at once while planning.",
+        meaning="Image headers read, and folders listed, at once while planning.",
         read_by=WORK,
     )
     no_image_names: names.NamePatterns = setting(

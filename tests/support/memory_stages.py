@@ -19,7 +19,7 @@ from moderation.flatten.flatten import flatten_unplanned
 from moderation.flatten.rows import LoadContext
 from moderation.plan.deduplicate import distinct
 from moderation.schema import IMAGES, LABELS
-from moderation.sources.listing import ListingBuilder, Tally
+from moderation.sources.listing import OBJECTS, Tally, object_rows
 from moderation.storage.memory import give_back_freed_memory
 from moderation.tables.writer import LoadWriter
 from support.planned_runs import answer, weapon_violence
@@ -71,15 +71,19 @@ def _results(start: int) -> bytes:
 
 
 def _objects(lines: int) -> Iterator[pa.RecordBatch]:
-
-    builder, tally = ListingBuilder(), Tally()
-    at = datetime(2026, 1, 1, tzinfo=UTC)
+    tally, at = Tally(), datetime(2026, 1, 1, tzinfo=UTC)
     for start in range(0, lines, MANIFEST_LINES):
-        for place in range(start, start + MANIFEST_LINES):
-            number = place * 7919 % lines  # each number once, for a prime divides no power of ten
-            key = f"archive/2026/{number // 2:09d}.jpg"
-            builder.add_object(tally, bucket="photos", key=key, etag=f"{number:032x}", size=9000, at=at)
-        yield builder.take()
+        numbers = range(start, min(start + MANIFEST_LINES, lines))
+        places = [place * 7919 % lines for place in numbers]  # each once, for a prime divides no power of ten
+        columns: list[list[object]] = [
+            ["photos"] * len(places),
+            [f"archive/2026/{number // 2:09d}.jpg" for number in places],
+            [f"{number:032x}" for number in places],
+            [9000] * len(places),
+            [at] * len(places),
+        ]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, OBJECTS, strict=True)]
+        yield object_rows(tally, pa.RecordBatch.from_arrays(arrays, schema=OBJECTS))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from itertools import islice
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from moderation.reference import limits
 from moderation.sources import image_header
 from moderation.sources.image_header import Rejection
 from moderation.variables.names import OTHER_FILES, NamePatterns
@@ -36,6 +38,17 @@ SCHEMA = pa.schema(
 key are null then). ``etag`` has no quotes and is null when unknown; ``size`` is in bytes. ``error_code`` is
 set when the object cannot be analysed. ``origin`` is the path or key as the person knows it; null where
 ``source_ref`` says it."""
+
+OBJECTS = pa.schema(
+    [
+        ("bucket", pa.string()),
+        ("key", pa.string()),
+        ("etag", pa.string()),
+        ("size", pa.int64()),
+        ("last_modified", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""What a listing of S3 says of an object; `size` and `etag` are null where it does not."""
 
 LEFT_OUT = pa.schema(
     [
@@ -134,36 +147,69 @@ class ListingBuilder:
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
 
-    def add_object(self, tally: Tally, *, bucket: str, key: str, etag: str, size: int, at: datetime) -> None:
-        """Count an S3 object, and add its row unless it is plainly no image.
-
-        A name speaks against an object only where its bytes are not read or where it has none.
-        """
-        tally.listed += 1
-        source_ref = f"s3://{bucket}/{key}"
-        pattern = tally.names.matching(key)
-        if is_folder_marker(key, size):
-            tally.leave_out(source_ref, size=size, rule=FOLDER_MARKER, content=NOTHING)
-        elif pattern and (tally.unread or size == 0):
-            tally.leave_out(source_ref, size=size, rule=pattern, content=None if size else NOTHING)
-        else:
-            # Of a file too large and named like another kind the bytes decide whether it is an image at all.
-            self.add(
-                source_ref=source_ref,
-                bucket=bucket,
-                key=key,
-                etag=etag,
-                size=size,
-                last_modified=at,
-                judge_size=pattern is None,
-            )
-
     def take(self) -> pa.RecordBatch:
         """The rows so far as a batch; the builder is empty again."""
         arrays = [pa.array(column, field.type) for column, field in zip(self._columns, SCHEMA, strict=True)]
         for column in self._columns:
             column.clear()
         return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+def object_rows(tally: Tally, objects: pa.RecordBatch) -> pa.RecordBatch:
+    """Count S3 objects, and make rows of those that are not plainly no images.
+
+    A name speaks against an object only where its bytes are not read or where it has none. Of a file too
+    large and named like another kind the bytes decide whether it is an image at all.
+
+    :param objects: rows of `OBJECTS`.
+    :returns: rows of `SCHEMA`.
+    """
+    tally.listed += objects.num_rows
+    keys, sizes = objects.column("key"), objects.column("size")
+    empty = pc.fill_null(pc.equal(sizes, 0), fill_value=False)
+    odd = pc.or_(empty, pc.fill_null(pc.greater(sizes, limits.IMAGE_MAX_BYTES), fill_value=False))
+    asked = range(objects.num_rows) if tally.unread else pc.indices_nonzero(odd).to_pylist()
+    codes: list[str | None] = [None] * objects.num_rows
+    messages = list(codes)
+    dropped = []
+    for index in asked:  # The few of which more than the columns must be seen.
+        key, size = keys[index].as_py(), sizes[index].as_py()
+        pattern = tally.names.matching(key)
+        if is_folder_marker(key, size):
+            rule = FOLDER_MARKER
+        elif pattern and (tally.unread or size == 0):
+            rule = pattern
+        else:
+            if pattern is None and size is not None and (refused := image_header.check_size(size)):
+                codes[index], messages[index] = refused
+            continue
+        content = NOTHING if size == 0 else None
+        ref = f"s3://{objects.column('bucket')[index].as_py()}/{key}"
+        tally.leave_out(ref, size=size, rule=rule, content=content)
+        dropped.append(index)
+    text = pa.string()
+    folders = pc.binary_join_element_wise("s3:/", objects.column("bucket"), "/")
+    refs = pc.binary_join_element_wise(folders, keys, "/")
+    rows = pa.RecordBatch.from_arrays(
+        [
+            refs,
+            objects.column("bucket"),
+            keys,
+            objects.column("etag"),
+            sizes,
+            objects.column("last_modified"),
+            pa.array(codes, text),
+            pa.array(messages, text),
+            pa.nulls(objects.num_rows, text),
+        ],
+        schema=SCHEMA,
+    )
+    if not dropped:
+        return rows
+    kept = [True] * objects.num_rows
+    for index in dropped:
+        kept[index] = False
+    return rows.filter(pa.array(kept, pa.bool_()))
 
 
 def chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:

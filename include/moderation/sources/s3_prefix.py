@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
 from moderation.settings import Settings
-from moderation.sources.listing import BATCH_ROWS, ListingBuilder, Tally
+from moderation.sources.listing import BATCH_ROWS, OBJECTS, Tally, chunked, object_rows
+from moderation.sources.parallel_listing import list_in_parallel
 from moderation.storage import s3_objects
 
 
@@ -28,34 +30,25 @@ class S3Prefix:
 
         :raises s3.S3Error: the bucket cannot be listed.
         """
-        builder = ListingBuilder()
         bucket, _ = s3_objects.split_uri(self.uri)
-        for page in self._pages(s3):
-            for entry in page.get("Contents", []):
-                builder.add_object(
-                    tally,
-                    bucket=bucket,
-                    key=entry["Key"],
-                    etag=s3_objects.etag_of(entry),
-                    size=entry["Size"],
-                    at=entry["LastModified"],
-                )
-            if len(builder) >= BATCH_ROWS:
-                yield builder.take()
-        if len(builder):
-            yield builder.take()
+        for entries in chunked(chain.from_iterable(self._pages(s3, settings.inspect_threads)), BATCH_ROWS):
+            columns: list[list[Any]] = [
+                [bucket] * len(entries),
+                [entry["Key"] for entry in entries],
+                [s3_objects.etag_of(entry) or None for entry in entries],
+                [entry["Size"] for entry in entries],
+                [entry["LastModified"] for entry in entries],
+            ]
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, OBJECTS, strict=True)]
+            yield object_rows(tally, pa.RecordBatch.from_arrays(arrays, schema=OBJECTS))
 
-    def _pages(self, s3: Any) -> Iterator[dict[str, Any]]:
+    def _pages(self, s3: Any, threads: int) -> Iterator[list[dict[str, Any]]]:
         bucket, prefix = s3_objects.split_uri(self.uri)
         if prefix.endswith("*"):
-            yield from s3_objects.list_pages(s3, bucket, prefix[:-1])
-            return
-        if prefix and not prefix.endswith("/"):
+            prefix = prefix[:-1]
+        elif prefix and not prefix.endswith("/"):
             # "photos" means the folder photos/, not photos-of-last-year/ too; or the object of that very key.
             single = s3_objects.list_pages(s3, bucket, prefix, delimiter="/")
-            entries = [
-                entry for page in single for entry in page.get("Contents", []) if entry["Key"] == prefix
-            ]
-            yield {"Contents": entries}
+            yield [entry for page in single for entry in page.get("Contents", []) if entry["Key"] == prefix]
             prefix += "/"
-        yield from s3_objects.list_pages(s3, bucket, prefix)
+        yield from list_in_parallel(s3, bucket, prefix, threads=threads)

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from urllib.parse import quote_plus
 
 import pyarrow as pa
+import pyarrow.orc
 import pyarrow.parquet as pq
 import pytest
 
 from moderation.sources.base import SourceError
-from moderation.sources.inventory import Inventory
 from moderation.sources.open import open_source
 from moderation.sources.s3_prefix import S3Prefix
+from moderation.sources.told.inventory import Inventory
 from moderation.storage.s3_objects import S3Error
 
 ODD = [
@@ -189,7 +190,14 @@ def report(s3_client, bucket):
     return report
 
 
-@pytest.mark.parametrize(("kind", "write"), [("CSV", csv_file), ("Parquet", parquet_file)])
+def orc_file(rows):
+    table = pq.read_table(io.BytesIO(parquet_file(rows))).drop_columns("storage_class")
+    buffer = io.BytesIO()
+    pa.orc.write_table(table, buffer, stripe_size=1)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("kind", "write"), [("CSV", csv_file), ("Parquet", parquet_file), ("ORC", orc_file)])
 def test_an_inventory_report_lists_the_latest_versions_under_their_true_keys(report, scan, kind, write):
     uri = report(kind, write(ROWS[:5]), write(ROWS[5:]))
 
@@ -231,7 +239,7 @@ def test_an_unreadable_inventory_row_is_named(report, scan, content, says):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"fileFormat": "ORC"}, "format ORC"),
+        ({"fileFormat": "Avro"}, "format Avro"),
         ({"files": "none"}, r"no manifest\.json"),
         ({"fileSchema": None}, r"no manifest\.json"),
         ({"fileSchema": SCHEMA.replace("Size", "Length")}, "Size"),
@@ -247,9 +255,10 @@ def test_an_inventory_without_manifest_is_an_error(scan, bucket):
         scan(Inventory(f"s3://{bucket}/inv/manifest.json"))
 
 
-def test_a_broken_parquet_report_is_named(report, scan):
-    with pytest.raises(SourceError, match="no readable Parquet"):
-        scan(Inventory(report("Parquet", b"PAR1 not really")))
+@pytest.mark.parametrize("kind", ["Parquet", "ORC"])
+def test_a_broken_columnar_report_is_named(report, scan, kind):
+    with pytest.raises(SourceError, match=f"no readable {kind}"):
+        scan(Inventory(report(kind, b"PAR1 not really")))
 
 
 @pytest.mark.parametrize(

@@ -2,26 +2,33 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 
-from moderation.sources.listing import LEFT_OUT, SCHEMA, ListingBuilder, Tally, chunked
+from moderation.sources import listing
+from moderation.sources.listing import LEFT_OUT, SCHEMA, Tally, chunked, object_rows
 
 
 def test_a_batch_holds_columns_of_the_documented_types_and_rejects_by_size():
-    builder, tally = ListingBuilder(), Tally()
-    at = datetime(2026, 1, 2, tzinfo=UTC)
-    builder.add_object(tally, bucket="b", key="a #1.jpg", etag="e", size=5, at=at)
-    builder.add_object(tally, bucket="b", key="empty.jpg", etag="e", size=0, at=at)
-    builder.add_object(tally, bucket="b", key="big.jpg", etag="", size=16 * 2**20, at=at)
+    tally = Tally()
 
-    batch = builder.take()
+    batch = object_rows(
+        tally, objects({"a #1.jpg": 5, "empty.jpg": 0, "big.jpg": 16 * 2**20}, etags=["e", "e", None])
+    )
 
     assert batch.schema == SCHEMA
     assert batch["source_ref"].to_pylist() == ["s3://b/a #1.jpg", "s3://b/empty.jpg", "s3://b/big.jpg"]
     assert batch["error_code"].to_pylist() == [None, "EmptyFile", "ImageTooLarge"]
     assert batch["etag"].to_pylist() == ["e", "e", None]
     assert (tally.listed, tally.ignored) == (3, 0)
-    assert len(builder) == 0
+
+
+def objects(sizes, etags=None):
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    count = len(sizes)
+    columns = [["b"] * count, [*sizes], etags or ["e"] * count, [*sizes.values()], [at] * count]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, listing.OBJECTS, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=listing.OBJECTS)
 
 
 OBJECTS = {
@@ -64,13 +71,10 @@ OBJECTS = {
 )
 def test_a_name_alone_leaves_out_only_what_is_not_read(unread, left_out):
     kept = []
-    builder, tally = ListingBuilder(), Tally(unread=unread, keep=kept.append)
-    at = datetime(2026, 1, 2, tzinfo=UTC)
-    for key, size in OBJECTS.items():
-        builder.add_object(tally, bucket="b", key=key, etag="e", size=size, at=at)
-    tally.flush()
+    tally = Tally(unread=unread, keep=kept.append)
 
-    rows = builder.take()
+    rows = object_rows(tally, objects(OBJECTS))
+    tally.flush()
 
     assert [(row["source_ref"], row["size"], row["rule"], row["content"]) for row in kept[0].to_pylist()] == (
         left_out

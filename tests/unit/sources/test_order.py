@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from moderation.plan.discovery import discover
 from moderation.plan.ledger import Question
@@ -15,23 +13,6 @@ from moderation.settings import Settings
 from moderation.sources.s3_prefix import S3Prefix
 
 KEYS = ["a/z.jpg", "a-b.jpg", "a.jpg", "a/b/c.jpg", "B.jpg", "\u00e9.jpg", "\U0001f600.jpg", "\ufb01.jpg"]
-
-
-@pytest.fixture
-def aws(monkeypatch):
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "k",
-        "AWS_SECRET_ACCESS_KEY": "s",
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    with mock_aws():
-        client = boto3.Session().client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket="photos")
-        yield client
-        client.close()
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -42,9 +23,9 @@ def test_the_order_of_a_plan_is_that_of_the_keys_bytes_whatever_order_they_are_l
         aws.put_object(Bucket="photos", Key=key, Body=b"x" * 100)
     pages = S3Prefix._pages
 
-    def reordered(self, s3):
-        for page in pages(self, s3):
-            yield {"Contents": page["Contents"][::order]}
+    def reordered(self, s3, threads):
+        for page in pages(self, s3, threads):
+            yield page[::order]
 
     monkeypatch.setattr(S3Prefix, "_pages", reordered)
 

@@ -1,0 +1,109 @@
+"""What an archive holds, counted from its listing alone: nothing is uploaded, read or asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from moderation.plan.discovery import discover, leave_out
+from moderation.plan.ledger import PublishedReader, Question
+from moderation.reference import content
+from moderation.settings import Settings
+from moderation.sources.base import Source
+from moderation.storage import scratch
+from moderation.variables.machine import MachineSettings
+
+_IDENTITY = f"coalesce({content.SQL}, source_ref)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """Counts of images; ``listed`` is the sum of the next five.
+
+    :param no_images: by the rule that left them out.
+    :param already_moderated: published with an answer to this question.
+    :param refused_before: refused for good before and unchanged, by code.
+    :param cannot_be_sent: by code, as far as the size tells; formats are known when they are read.
+    :param to_analyse: the rest.
+    :param contents: of these, how many differ by content; an image whose ETag is no digest counts by itself.
+    :param size_bytes: of what is to be analysed; None where the source tells no sizes.
+    """
+
+    source: str
+    listed: int
+    no_images: dict[str, int]
+    already_moderated: int
+    refused_before: dict[str, int]
+    cannot_be_sent: dict[str, int]
+    to_analyse: int
+    contents: int
+    size_bytes: int | None
+
+
+def survey(
+    settings: Settings, s3: Any, source: Source, *, question: Question, published: PublishedReader | None
+) -> Survey:
+    """List a source and count.
+
+    Memory holds a portion of the listing; the local disk holds it whole.
+
+    :param published: gives the rows of all published loads; None counts them again.
+    :raises SourceError: the source cannot be read; s3.S3Error: S3 cannot.
+    """
+    with scratch.folder(None, "plan") as folder:
+        found = discover(
+            settings,
+            s3,
+            source,
+            question=question,
+            published=None,
+            inspect=False,
+            dry_run=True,
+            folder=folder,
+        )
+        codes: Counter[str] = Counter()
+        images, size, sized = 0, 0, True
+        limits: dict[str, Any] = {
+            "memory_limit": MachineSettings.from_env().duckdb_memory,
+            "temp_directory": str(folder),
+        }
+        with closing(duckdb.connect(str(folder / "contents.duckdb"), config=limits)) as contents:
+            contents.execute("CREATE TABLE contents (content VARCHAR)")
+            for portion in found.rows.portions():
+                rows = portion
+                if published is not None:
+                    rows = found.without_published(rows, settings, published, question)
+                refused = pc.drop_null(rows["error_code"])
+                codes += Counter(
+                    {row["values"]: row["counts"] for row in pc.value_counts(refused).to_pylist()}
+                )
+                rows = leave_out(rows, pc.is_valid(rows["error_code"]))
+                images += rows.num_rows
+                size += pc.sum(rows["size"]).as_py() or 0
+                sized = sized and rows["size"].null_count == 0
+                _note(contents, rows)
+            (distinct,) = contents.execute("SELECT count(DISTINCT content) FROM contents").fetchone() or (0,)
+        return Survey(
+            source=source.uri,
+            listed=found.listed,
+            no_images=dict(found.by_rule.most_common()),
+            already_moderated=found.already_moderated,
+            refused_before=dict(found.refused_before.most_common()),
+            cannot_be_sent=dict(codes.most_common()),
+            to_analyse=images,
+            contents=distinct,
+            size_bytes=size if sized else None,
+        )
+
+
+def _note(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
+    named = rows.select(["source_ref", "etag", "size"]).rename_columns(["source_ref", "etag", "size_bytes"])
+    connection.register("portion", named)
+    connection.execute(f"INSERT INTO contents SELECT {_IDENTITY} FROM portion")  # noqa: S608 - constants
+    connection.unregister("portion")

@@ -1,0 +1,1 @@
+"""``archive``: what stands before a great number of images."""

@@ -1,0 +1,158 @@
+"""The images that an S3 Metadata table tells of, which costs no listing and is at most an hour old."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from moderation.settings import Settings
+from moderation.sources.base import SourceError
+from moderation.sources.listing import BATCH_ROWS, OBJECTS, Tally, object_rows
+from moderation.variables.machine import MachineSettings
+
+PREFIX = "table:"
+
+_TABLE_BUCKET = re.compile(r"arn:[a-z\d-]+:s3tables:(?P<region>[a-z\d-]+):\d{12}:bucket/[a-z0-9-]+")
+_COLUMNS = (
+    "bucket",
+    "key",
+    "version_id",
+    "sequence_number",
+    "is_delete_marker",
+    "size",
+    "last_modified_date",
+    "e_tag",
+)
+_HELP = (
+    "expected table:<catalog>/<namespace>.<table>; the catalog is the ARN of a table bucket, or one of "
+    "pyiceberg's own configuration"
+)
+_CURRENT = """
+WITH versions AS (
+    SELECT bucket, key, version_id,
+        arg_max({{'size': size, 'etag': e_tag, 'at': last_modified_date, 'marker': is_delete_marker,
+                 'gone': {gone}}}, sequence_number) AS last,
+        coalesce(max(sequence_number) FILTER ({made}), '') AS made
+    FROM records GROUP BY bucket, key, version_id
+), current AS (
+    SELECT bucket, key, arg_max(last, made) AS last FROM versions WHERE NOT last.gone GROUP BY bucket, key
+)
+SELECT bucket, key, last.etag AS etag, last.size AS size, last.at AS last_modified
+FROM current WHERE NOT coalesce(last.marker, false)
+"""
+
+
+@dataclass(frozen=True)
+class MetadataTable:
+    """The objects in an inventory or journal table of S3 Metadata.
+
+    Of a versioned bucket only the current versions count; what a journal says was deleted is left out.
+    ``sequence_number`` orders the records of one key, and is used for nothing else. A journal tells of what
+    changed since it was begun, an inventory of everything. Schemas: S3 user guide, "S3 Metadata live
+    inventory tables schema" and "S3 Metadata journal tables schema".
+
+    :param uri: ``table:<catalog>/<namespace>.<table>``; the catalog is the ARN of a table bucket (that of
+        AWS is ``aws-s3``), or the name of one in pyiceberg's configuration.
+    """
+
+    uri: str
+    checks_headers: bool = False
+    retry_refused: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> MetadataTable:
+        """Check what a person wrote.
+
+        :raises SourceError: it names no catalog and table.
+        """
+        catalog, _, table = text.removeprefix(PREFIX).rpartition("/")
+        if not catalog or not re.fullmatch(r"[\w-]+(\.[\w-]+)+", table):
+            raise SourceError(f"source {text!r}: {_HELP}")
+        return cls(text)
+
+    def batches(
+        self, settings: Settings, s3: Any, tally: Tally, *, dry_run: bool
+    ) -> Iterator[pa.RecordBatch]:
+        """Read the table's newest snapshot.
+
+        :raises SourceError: there is no such catalog or table, or it cannot be read, or has other columns.
+        """
+        with self._opened() as table, tempfile.TemporaryDirectory(prefix="moderation-") as folder:
+            names = set(table.schema().column_names)
+            if missing := set(_COLUMNS) - names:
+                raise SourceError(f"{self.uri} has no column {min(missing)}: it is no table of S3 Metadata")
+            journal = "record_type" in names
+            query = _CURRENT.format(
+                gone="record_type = 'DELETE' AND NOT coalesce(is_delete_marker, false)"
+                if journal
+                else "false",
+                made="record_type = 'CREATE' OR is_delete_marker" if journal else "true",
+            )
+            limits: dict[str, Any] = {
+                "temp_directory": folder,
+                "memory_limit": MachineSettings.from_env().duckdb_memory,
+            }
+            wanted = (*_COLUMNS, *({"record_type"} & names))
+            try:
+                records = table.scan(selected_fields=wanted).to_arrow_batch_reader()
+                with closing(duckdb.connect(config=limits)) as connection:
+                    connection.register("records", records)
+                    for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS):
+                        yield object_rows(tally, _as_objects(batch))
+            except (OSError, pa.ArrowException, duckdb.Error) as error:
+                raise SourceError(f"{self.uri} cannot be read: {error}") from error
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        from pyiceberg.catalog import load_catalog  # noqa: PLC0415 - Iceberg is slow to import
+        from pyiceberg.utils.config import Config  # noqa: PLC0415
+
+        catalog_name, _, name = self.uri.removeprefix(PREFIX).rpartition("/")
+        properties = _properties(catalog_name) or Config().get_catalog_config(catalog_name)
+        if properties is None:
+            raise SourceError(
+                f"{self.uri}: pyiceberg's configuration has no catalog {catalog_name!r}; {_HELP}"
+            )
+        with ExitStack() as stack:
+            try:
+                catalog = stack.enter_context(closing(load_catalog(catalog_name, **properties)))
+                table = catalog.load_table(name)
+            except Exception as error:  # Every catalog has errors of its own.
+                told = f"{self.uri} cannot be read: {type(error).__name__}: {error}"
+                raise SourceError(told) from error
+            yield table
+
+
+def _properties(catalog: str) -> dict[str, str] | None:
+    """How the Iceberg endpoint of S3 Tables is reached; None for a catalog of another kind."""
+    found = _TABLE_BUCKET.fullmatch(catalog)
+    return found and {
+        "type": "rest",
+        "uri": f"https://s3tables.{found['region']}.amazonaws.com/iceberg",
+        "warehouse": catalog,
+        "rest.sigv4-enabled": "true",
+        "rest.signing-name": "s3tables",
+        "rest.signing-region": found["region"],
+    }
+
+
+def _as_objects(batch: pa.RecordBatch) -> pa.RecordBatch:
+    etags = pc.utf8_trim(batch.column("etag"), '"')
+    times = pc.cast(batch.column("last_modified"), pa.timestamp("us"))
+    columns = [
+        batch.column("bucket"),
+        batch.column("key"),
+        pc.if_else(pc.equal(etags, ""), pa.scalar(None, pa.string()), etags),
+        batch.column("size"),
+        pc.assume_timezone(times, "UTC"),
+    ]
+    columns = [pc.cast(column, field.type) for column, field in zip(columns, OBJECTS, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=OBJECTS)

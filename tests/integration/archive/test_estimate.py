@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from moderation.archive.survey import survey
+from moderation.cli.main import main
+from moderation.plan.ledger import Question
+from moderation.sources.open import open_source
+from support.input_fixtures import put, settings  # noqa: F401 - fixtures
+
+QUESTION = Question("7.0", None, 50.0)
+
+
+@pytest.fixture
+def archive(put, s3_client, bucket):  # noqa: F811 - fixtures
+    """Seven images, three of them copies of others, beside what is none."""
+    for key, body in {
+        "a": b"1",
+        "copy of a": b"1",
+        "c": b"22",
+        "d": b"333",
+        "copy of d": b"333",
+        "again": b"333",
+    }.items():
+        s3_client.put_object(Bucket=bucket, Key=f"archive/{key}.jpg", Body=body * 100)
+    put("archive/empty.jpg", body=b"")
+    put("archive/notes.txt", body=b"x")
+    return f"s3://{bucket}/archive"
+
+
+def test_an_archive_is_counted_from_its_listing_alone(archive, settings, s3_client):  # noqa: F811
+    found = survey(settings, s3_client, open_source(archive), question=QUESTION, published=None)
+
+    assert (found.listed, found.no_images) == (8, {"*.txt": 1})
+    assert found.cannot_be_sent == {"EmptyFile": 1}
+    assert (found.to_analyse, found.contents) == (6, 3)
+    assert found.size_bytes == 100 + 100 + 200 + 3 * 300
+
+
+def test_the_command_tells_images_price_and_end_for_people_and_programs(archive, settings, capsys):  # noqa: F811
+    known = replace(settings, catalog_uri=f"sqlite:///{settings.tables_uri}.db")
+
+    assert main(["archive", "estimate", archive, "--nightly", "10", "--json"], settings=known) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert main(["archive", "estimate", f"{archive} | c*, *c.jpg"], settings=known) == 0
+    text = capsys.readouterr().out
+
+    assert told["survey"]["to_analyse"] == 6
+    assert told["nightly_images_a_day"] == 10
+    assert told["fastest"]["cost_usd"] == pytest.approx(0.006)
+    assert {way["backend"] for way in told["ways"]} == {"bulk", "detect", "both"}
+    assert "to analyse:           1; 0 of them are copies of others" in text
+    assert "cheapest:             0.00 USD by" in text
+
+
+def test_a_source_that_is_none_is_refused_with_its_name(settings, capsys):  # noqa: F811
+    assert main(["archive", "estimate", "gs://bucket/x"], settings=settings) == 2
+    assert "gs://bucket/x" in capsys.readouterr().err

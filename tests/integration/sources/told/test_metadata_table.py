@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+from pyiceberg.catalog import load_catalog
+
+from moderation.sources.base import SourceError
+from moderation.sources.open import open_source
+from moderation.sources.told import metadata_table
+
+AT = datetime(2026, 1, 2, 3, 4, 5)  # noqa: DTZ001 - the tables have no zone, and mean UTC
+INVENTORY = pa.schema(
+    [
+        ("bucket", pa.string()),
+        ("key", pa.string()),
+        ("sequence_number", pa.string()),
+        ("version_id", pa.string()),
+        ("is_delete_marker", pa.bool_()),
+        ("size", pa.int64()),
+        ("last_modified_date", pa.timestamp("us")),
+        ("e_tag", pa.string()),
+        ("storage_class", pa.string()),
+        ("is_multipart", pa.bool_()),
+        ("encryption_status", pa.string()),
+        ("object_tags", pa.map_(pa.string(), pa.string())),
+    ]
+)
+"""As the S3 user guide tells them, with a column more that is not read."""
+JOURNAL = pa.schema([*INVENTORY, ("record_type", pa.string()), ("record_timestamp", pa.timestamp("us"))])
+
+
+def row(key, number, version=None, *, etag="e", marker=False, record="CREATE", size=10):
+    """One record; a permanent delete says nothing but which version."""
+    gone = record == "DELETE" and not marker
+    return {
+        "bucket": "photos",
+        "key": key,
+        "sequence_number": f"{number:06x}",
+        "version_id": version,
+        "is_delete_marker": None if gone else marker,
+        "size": None if gone or marker else size,
+        "last_modified_date": None if gone else AT,
+        "e_tag": None if gone or marker else etag,
+        "record_type": record,
+    }
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Make a table in a catalog that pyiceberg's configuration names; returns its address."""
+    properties = {
+        "type": "sql",
+        "uri": f"sqlite:///{tmp_path / 'catalog.db'}",
+        "warehouse": f"file://{tmp_path}",
+    }
+    for name, value in properties.items():
+        monkeypatch.setenv(f"PYICEBERG_CATALOG__ARCHIVE__{name.upper()}", value)
+
+    def table(schema, *appends):
+        with closing(load_catalog("archive", **properties)) as catalog:
+            catalog.create_namespace("b_photos")
+            made = catalog.create_table("b_photos.told", schema=schema)
+            for rows in appends:
+                made.append(pa.Table.from_pylist(rows, schema=schema))
+        return "table:archive/b_photos.told"
+
+    return table
+
+
+@pytest.mark.parametrize("schema", [INVENTORY, JOURNAL], ids=["inventory", "journal"])
+def test_the_current_version_of_each_object_is_listed(table, scan, schema):
+    source = table(
+        schema,
+        [row("a.jpg", 1, "v1", etag="old"), row("b 50%.jpg", 2, "v1"), row("gone.jpg", 3, "v1")],
+        [row("gone.jpg", 9, "v2", marker=True, record="DELETE"), row("a.jpg", 8, "v2", etag="new")],
+        [row("notes/", 1, "v1", size=0), row("plain.jpg", 5, None, etag="p-2")],
+    )
+
+    found, tally = scan(open_source(source))
+
+    rows = {line["key"]: line for line in found.to_pylist()}
+    assert {key: line["etag"] for key, line in rows.items()} == {
+        "a.jpg": "new",
+        "b 50%.jpg": "e",
+        "plain.jpg": "p-2",
+    }
+    assert rows["a.jpg"]["source_ref"] == "s3://photos/a.jpg"
+    assert rows["a.jpg"]["last_modified"] == AT.replace(tzinfo=UTC)
+    assert (tally.listed, tally.by_rule) == (4, {"folder marker": 1})
+
+
+def test_what_a_journal_says_was_deleted_is_left_out(table, scan):
+    source = table(
+        JOURNAL,
+        [
+            row("back.jpg", 1, "v1", etag="first"),
+            row("back.jpg", 2, "v2", etag="second"),
+            row(
+                "back.jpg", 3, "v2", record="DELETE"
+            ),  # the newest version, for good: the one before is current
+            row("old-gone.jpg", 1, "v1", etag="first"),
+            row("old-gone.jpg", 2, "v2", etag="second"),
+            row("old-gone.jpg", 3, "v1", record="DELETE"),  # an old version, for good
+            row("unmarked.jpg", 1, "v1", etag="first"),
+            row("unmarked.jpg", 2, "v2", marker=True, record="DELETE"),
+            row("unmarked.jpg", 3, "v2", record="DELETE"),  # the marker itself
+            row("tagged.jpg", 1, "v1", etag="first"),
+            row("tagged.jpg", 2, "v2", etag="second"),
+            row("tagged.jpg", 3, "v1", etag="first", record="UPDATE_METADATA"),
+            row("plain.jpg", 1, None),
+            row("plain.jpg", 2, None, record="DELETE"),
+            row("again.jpg", 1, None, etag="first"),
+            row("again.jpg", 2, None, record="DELETE"),
+            row("again.jpg", 3, None, etag="second"),
+        ],
+    )
+
+    found, _ = scan(open_source(source))
+
+    assert {line["key"]: line["etag"] for line in found.to_pylist()} == {
+        "back.jpg": "first",
+        "old-gone.jpg": "second",
+        "unmarked.jpg": "first",
+        "tagged.jpg": "second",
+        "again.jpg": "second",
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("table:archive/b_photos.other", "cannot be read: NoSuchTableError"),
+        ("table:elsewhere/b_photos.told", "no catalog 'elsewhere'"),
+    ],
+)
+def test_a_table_that_is_not_there_is_named(table, scan, address, says):
+    table(INVENTORY)
+    with pytest.raises(SourceError, match=says):
+        scan(open_source(address))
+
+
+def test_a_table_of_another_kind_is_refused(table, scan):
+    with pytest.raises(SourceError, match="no column bucket: it is no table of S3 Metadata"):
+        scan(open_source(table(pa.schema([("key", pa.string())]))))
+
+
+@pytest.mark.parametrize(
+    "text", ["table:", "table:archive", "table:archive/told", "table:/a.b", "table:archive/a.b c"]
+)
+def test_an_address_without_catalog_and_table_is_refused(text):
+    with pytest.raises(SourceError, match="expected table:"):
+        open_source(text)
+
+
+def test_a_table_bucket_is_reached_by_its_own_endpoint_with_signed_requests():
+    arn = "arn:aws:s3tables:eu-west-1:111122223333:bucket/aws-s3"
+    assert metadata_table._properties(arn) == {
+        "type": "rest",
+        "uri": "https://s3tables.eu-west-1.amazonaws.com/iceberg",
+        "warehouse": arn,
+        "rest.sigv4-enabled": "true",
+        "rest.signing-name": "s3tables",
+        "rest.signing-region": "eu-west-1",
+    }
