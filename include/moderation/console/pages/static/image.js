@@ -2,6 +2,7 @@
 // An image: the next ones are loaded ahead, so that a key shows them at once; zoom, pan and turn.
 import { localTimes, say, typing } from "./console.js";
 import { staged } from "./stage.js";
+import { judging } from "./verify/judge.js";
 
 const one = /** @type {HTMLElement} */ (document.getElementById("one"));
 const stage = /** @type {HTMLElement} */ (document.getElementById("stage"));
@@ -68,6 +69,7 @@ async function show(n, step) {
   if (step) history.pushState(null, "", address(n));
   document.title = `${panel.querySelector("h1")?.textContent ?? ""} · Moderation`;
   localTimes(panel);
+  judge.shown();
   loadAhead();
 }
 
@@ -79,8 +81,13 @@ async function copyLink() {
   try { await navigator.clipboard.writeText(link.href); say("The link is copied."); } catch { link.focus(); say("Copy the link from here."); }
 }
 
+const judge = judging(one, panel);
+
 /** @type {Record<string, () => void>} */
 const keys = {
+  y: judge.right,
+  x: judge.wrong,
+  z: judge.back,
   ArrowRight: () => void show(way().after[0], true),
   j: () => void show(way().after[0], true),
   ArrowLeft: () => void show(way().before[0], true),
