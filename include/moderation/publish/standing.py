@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
 
 from moderation.errors import NeedsAPersonError, TransientError
 from moderation.schema import TableSpec, physical_schema
@@ -223,7 +222,9 @@ class StandingTable:
                 except (OSError, s3_objects.S3Error) as error:
                     raise self._gone(uri, error) from error
                 if checksums.of_file(copy) != digest:
-                    raise StandingError(f"{uri} is not the file that was written; bring it back from a backup")
+                    raise StandingError(
+                        f"{uri} is not the file that was written; bring it back from a backup"
+                    )
                 self._put(copy, path, digest)
                 copy.unlink()
         self._write_list(mine, theirs)

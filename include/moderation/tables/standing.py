@@ -45,15 +45,24 @@ VERDICTS = TableSpec(
     partition_by=("dt",),
     dictionary=(
         *("dt", "reviewer", "subject", "label", "l1", "l2", "l3", "verdict", "load_id", "manifest_id"),
-        *("model_version", "adapter", "policy_decision", "queue_id", "design", "stratum", "purpose", "origin"),
+        *(
+            "model_version",
+            "adapter",
+            "policy_decision",
+            "queue_id",
+            "design",
+            "stratum",
+            "purpose",
+            "origin",
+        ),
     ),
     schema=pa.schema(
         [
-            _text(
-                "verdict_id", "Chosen by the sender; the same id twice is one.", "5f0c…", required=True
-            ),
+            _text("verdict_id", "Chosen by the sender; the same id twice is one.", "5f0c…", required=True),
             column("dt", pa.date32(), "UTC day of decided_at; partition.", "2026-11-22", "", True),
-            column("decided_at", _TIME, "When the person decided.", "2026-11-22 09:30:00.000000", "UTC", True),
+            column(
+                "decided_at", _TIME, "When the person decided.", "2026-11-22 09:30:00.000000", "UTC", True
+            ),
             _text("reviewer", "Who decided.", "ana", required=True),
             _text(
                 "content",
@@ -72,7 +81,11 @@ VERDICTS = TableSpec(
             _text("verdict", _WORD, "absent", required=True),
             _text("replaces", "The verdict_id that this row undoes or changes.", "77ab…"),
             column("blind", pa.bool_(), "The answer was not shown.", "false", "", True),
-            _text("load_id", "Load of the answer that was seen; null without one.", "20261122T020000Z-4f1c0a9b77de"),
+            _text(
+                "load_id",
+                "Load of the answer that was seen; null without one.",
+                "20261122T020000Z-4f1c0a9b77de",
+            ),
             _text("manifest_id", "Its manifest.", "m00012-9f86d081884c"),
             column("line_number", pa.int64(), "Its line there.", "4711", "1-based"),
             _text("model_version", "Model of that answer.", "7.0"),
@@ -83,7 +96,9 @@ VERDICTS = TableSpec(
             _text("policy_decision", "allow, review or block by the policy then.", "review"),
             _text("queue_id", "The queue it came from; null: met by browsing.", "q-3f"),
             _text("item_id", "Its item there.", "i-000042"),
-            _text("design", "How the item was drawn; null: not by chance, so it enters no rate.", "stratified"),
+            _text(
+                "design", "How the item was drawn; null: not by chance, so it enters no rate.", "stratified"
+            ),
             _text("stratum", "Its stratum.", "20-50"),
             column(
                 "inclusion_probability",
