@@ -128,11 +128,14 @@ def _effective(size: Floats, drawn: Floats, found: Floats, weight: Floats) -> _B
     """Cases and trials of the simple sample that would tell the share with the same variance."""
     population = np.maximum(size.sum(-1), 1)
     share = np.clip((weight * found).sum(-1) / population, 0, _NEARLY_ALL)
-    within = np.divide(found, drawn, out=np.zeros_like(found), where=drawn > 0)
     # All of a stratum's items being so says that most are, not that none is otherwise.
-    within = np.where((found >= drawn) & (drawn > 0), (drawn - 0.5) / np.maximum(drawn, 1), within)
+    found = np.where((found >= drawn) & (drawn > 1), drawn - 0.5, found)
+    # Unbiased within strata; a sample of one stratum stays the binomial that the exact interval is made of.
+    alone = (drawn > 0).sum(-1, keepdims=True) == 1
+    of = np.where(alone, drawn, drawn - 1)
+    spread = np.divide(found * (drawn - found), of, out=found.copy(), where=of > 0)
     unseen = 1 - np.divide(drawn, size, out=np.ones_like(size), where=size > 0)
-    variance = (weight**2 * unseen * drawn * within * (1 - within)).sum(-1)
+    variance = (weight**2 * unseen * spread).sum(-1)
     trials = np.divide(
         share * (1 - share) * population**2, variance, out=np.ones_like(variance), where=variance > 0
     )
