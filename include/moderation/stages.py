@@ -322,6 +322,8 @@ def load(
 ) -> list[str]:
     """Bring every published load that a warehouse lacks into it; return the ids of those brought in anywhere.
 
+    What people decided is brought in with them, as it is published now.
+
     :param load_id: one that was just published: it is brought in whether a warehouse has it or not.
     :param again: bring in every published load, also those that are there.
     :param connection_uri: gives the URI of a connection that the settings only name.
@@ -344,5 +346,6 @@ def load(
             if row["load_id"] in wanted:
                 counts = warehouse.load(row["load_id"])
                 log.info("%s: %s: %s", type(warehouse).__name__, row["load_id"], counts)
+        log.info("%s: %s", type(warehouse).__name__, warehouse.load_standing())
         brought |= wanted
     return sorted(brought)
