@@ -45,10 +45,13 @@ known AS (
 )
 SELECT {", ".join(f"coalesce(c.{name}, p.{name}) AS {name}" for name in (*KEYS, "label", "level", "content_type", "load_id", "week"))},
     coalesce(tp, 0) AS tp, coalesce(fp, 0) AS fp, coalesce(fn, 0) AS fn, coalesce(tn, 0) AS tn,
-    coalesce(unsure, 0) AS unsure, contents, flagged, p.first_week, p.last_week
+    coalesce(unsure, 0) AS unsure, coalesce(c.rolled, p.rolled) AS rolled, contents, flagged, p.first_week, p.last_week
 FROM counted AS c FULL JOIN known AS p ON
     {" AND ".join(f"c.{name} IS NOT DISTINCT FROM p.{name}" for name in (*KEYS, "label", "content_type", "load_id", "week"))}
     AND c.rolled = p.rolled
+-- What has no content type, as an erased image, is part of all and of no slice.
+WHERE coalesce(c.rolled, p.rolled) = {len(SLICES) - 1}
+    OR coalesce(c.content_type, c.load_id, c.week, p.content_type, p.load_id, p.week) IS NOT NULL
 ORDER BY ALL
 """  # noqa: S608 - names of ours
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from moderation.review.statistics.intervals import Estimates, share_of_rest, total
+from moderation.review.statistics.intervals import Estimates, share_of_rest
 from moderation.review.statistics.samples import Side
 
 EXACT = "exact at mid-P"
@@ -85,7 +85,7 @@ def _recall(
         return _none(measure, other.reason)
     if flagged.total is None and images_flagged != 0:
         return _none(measure, flagged.reason)
-    right = total([0], [0], [0]) if flagged.total is None else flagged.total
+    right = _NONE if flagged.total is None else flagged.total
     if flagged.total is not None and images_flagged and flagged.images:
         # The draws' part is known of the whole number flagged, where they cover nearly all of it.
         right = (
@@ -103,6 +103,7 @@ def _recall(
     return number | {"n": decided, "k": sum(flagged.found) + sum(other.found)}
 
 
+_NONE = Estimates(np.zeros(()), np.zeros(()), np.zeros(()))
 _ROUNDING = 0.02
 _MOSTLY = 0.98
 

@@ -90,6 +90,11 @@ class Side:
     total: Estimates | None = None
 
     @property
+    def strata(self) -> tuple[tuple[float, ...], ...]:
+        """All that the estimate depends on."""
+        return self.sizes, self.drawn, self.found
+
+    @property
     def images(self) -> float:
         """The side's size within the draws."""
         return sum(self.sizes)
@@ -97,18 +102,19 @@ class Side:
 
 def estimated(sides: Sequence[Side]) -> list[Side]:
     """The sides with their totals, all in one go: the functions behind it cost much a call and little a number."""
-    told = [side for side in sides if side.sizes]
-    if not told:
+    # Of most labels nothing was found in the same draws.
+    different = list({side.strata: side for side in sides if side.sizes}.values())
+    if not different:
         return list(sides)
-    most = max(len(side.sizes) for side in told)
+    most = max(len(side.sizes) for side in different)
 
     def padded(name: str) -> np.ndarray[Any, Any]:
-        return np.array([[*getattr(side, name), *[0] * (most - len(side.sizes))] for side in told], float)
+        return np.array([[*getattr(side, name), *[0] * (most - len(side.sizes))] for side in different], float)
 
     found = total(padded("sizes"), padded("drawn"), padded("found"))
-    each = zip(found.value, found.low, found.high, strict=True)
-    totals = iter([Estimates(*map(np.asarray, row)) for row in each])
-    return [replace(side, total=next(totals)) if side.sizes else side for side in sides]
+    each = zip(different, found.value, found.low, found.high, strict=True)
+    totals = {side.strata: Estimates(*map(np.asarray, ends)) for side, *ends in each}
+    return [replace(side, total=totals[side.strata]) if side.sizes else side for side in sides]
 
 
 @dataclass(frozen=True)

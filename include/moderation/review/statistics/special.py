@@ -31,6 +31,7 @@ _EXACT = 1e-13
 _MOST_TERMS = 20_000
 _BETWEEN_LOOKS = 4
 _CLOSE = 1e-12
+_NOTHING = 1e-17
 _MOST_STEPS = 120
 
 
@@ -118,7 +119,7 @@ def solve(cdf: Callable[[Floats], Floats], level: ArrayLike, shape: tuple[int, .
         c, fc = np.where(same, a, b), np.where(same, fa, fb)
         b, fb = np.where(same, b, a), np.where(same, fb, fa)
         a, fa = x, fx
-        if np.all((np.abs(b - a) <= _CLOSE * np.minimum(np.abs(a), np.abs(b))) | (fa == 0)):
+        if np.all((np.abs(b - a) <= _CLOSE * np.minimum(a, b) + _NOTHING) | (fa == 0)):
             break
         with np.errstate(all="ignore"):
             xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
