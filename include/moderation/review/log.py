@@ -165,6 +165,19 @@ class VerdictLog:
         with self._database.read() as connection:
             return {name: number for name, number in connection.execute(query.group_by(_T.c.reviewer))}
 
+    def verified_by_load(self, load_ids: Iterable[str]) -> dict[str, int]:
+        """How many different contents of each load people have said something of; a load without any is left out."""
+        wanted = list(load_ids)
+        of = sa.func.coalesce(_T.c.load_id, tables.items.c.load_id)
+        query = (
+            sa.select(of, sa.func.count(sa.distinct(_T.c.content)))
+            .select_from(_T.outerjoin(tables.items, tables.items.c.item_id == _T.c.item_id))
+            .where(of.in_(wanted), _T.c.verdict.not_in([Said.WITHDRAWN, Said.SKIPPED, Said.NOTE]))
+            .group_by(of)
+        )
+        with self._database.read() as connection:
+            return {load_id: number for load_id, number in connection.execute(query)}
+
     def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
         """Whether a person has seen as many today as the cap says; it suggests a break and forbids nothing."""
         day = (now or datetime.now(UTC)).astimezone(UTC).date()

@@ -104,10 +104,11 @@ def new_queue(request: Request, load_id: str = "", kind: str = "", label: str = 
         loads=loads[:_MOST_LOADS],
         labels=labels_of_taxonomy(),
         kinds_told=[(str(key), name, note) for key, (name, note) in KINDS.items()],
-        chosen_kind=kind or (Kind.FILTER if query else Kind.JOB if load_id else Kind.POLICY if shared.policy() else Kind.JOB),
+        chosen_kind=kind or (Kind.FILTER if load_id else Kind.POLICY if shared.policy() else Kind.JOB),
         chosen_load=load_id,
         chosen_label=label,
         query=query,
+        has_selection=bool(load_id),
         selection_told=making.in_words(chosen),
         may_decide=person.may(Right.DECIDE),
     )

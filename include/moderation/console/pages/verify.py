@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from moderation.console.gate import Person, Right
+from moderation.console.index.selection import Selection
 from moderation.console.pages.view import links, page
 from moderation.console.shared import Shared
 from moderation.console.verify import lately, said, seen
@@ -28,6 +29,7 @@ _MODES = ("focus", "grid")
 _ROWS_A_DECISION = 12
 _USUAL_ROWS = 2_000
 _MOST_ROWS = 20_000
+_TEN = 10
 
 router = APIRouter(prefix="/verify")
 
@@ -74,7 +76,7 @@ def work(request: Request, queue_id: str, mode: str = "focus") -> Response:
         progress=_progress(shared, queue_id, person),
         recent=_recent(shared, request, queue, person),
         taxonomy=seen.labels_of_taxonomy(),
-        usual=_usual(shared, person),
+        usual=_usual(shared, queue, person),
         kinds=wording.CONTENT_TYPES,
         now_ms=int(time.time() * 1000),
         renew=max(1, queue.spec.lease_seconds // 3),
@@ -188,7 +190,13 @@ def _rows(shared: Shared, person: Person, queue_id: str, most: int) -> list[Verd
     return [row for row in shared.review.log.by_reviewer(person.name, most) if row.queue_id == queue_id]
 
 
-def _usual(shared: Shared, person: Person) -> list[str]:
-    """Labels that the person says are there, the most often first."""
+def _usual(shared: Shared, queue: Queue, person: Person) -> list[str]:
+    """Labels that the person says are there, the most often first; then those of the queue's job."""
     rows = shared.review.log.by_reviewer(person.name, _USUAL_ROWS)
-    return [name for name, _ in Counter(row.label for row in rows if row.verdict == Said.PRESENT and row.label).most_common(10)]
+    said_so = Counter(row.label for row in rows if row.verdict == Said.PRESENT and row.label)
+    names = [name for name, _ in said_so.most_common(_TEN) if name]
+    if len(names) < _TEN and queue.spec.load_id:
+        tree = shared.found(queue.spec.load_id).side(Selection()).tree
+        most = sorted(tree, key=lambda node: (-node["level"], -node["images"]))
+        names += [node["name"] for node in most if node["name"] not in names]
+    return names[:_TEN]
