@@ -123,7 +123,54 @@ VERDICTS = TableSpec(
     ),
 )  # fmt: skip - one line a column
 
-STANDING = {table.name: table for table in (VERDICTS,)}
+_SLICE = "{}; null: the number is over all."
+
+REVIEW_NUMBERS = TableSpec(
+    name="review_numbers",
+    doc="One row a number about the model's answers, told from verdicts; each day's are replaced by a later "
+    "computation of that day. Shares are 0 to 1.",
+    partition_by=("dt",),
+    dictionary=(
+        *("dt", "label", "content_type", "model_version", "adapter", "population", "week", "measure", "method"),
+        *("reason", "load_id", "first_week", "last_week"),
+    ),
+    schema=pa.schema(
+        [
+            column(
+                "computed_at", _TIME, "When it was computed.", "2026-11-28 03:00:00.000000", "UTC", True
+            ),
+            column("dt", pa.date32(), "UTC day of computed_at; partition.", "2026-11-28", "", True),
+            _text("label", "Name in taxonomy 7.0; null: the image as a whole.", "Weapons"),
+            column("level", pa.int32(), "Level of the label, 1 to 3; 0 for the image as a whole.", "2"),
+            _text("content_type", _SLICE.format("Content type"), "none"),
+            _text("model_version", "Model of the answers; never pooled.", "7.0"),
+            _text("adapter", "Their adapter; null for the base model; never pooled.", "arn:aws:rekognition:…"),
+            _percent("threshold", "Confidence from which a label counts as flagged; never pooled.", "80.0"),
+            _text("population", "What the number is about, in words.", "30,000 images flagged"),
+            _text("week", _SLICE.format("Monday of the loads' week"), "2026-11-23"),
+            _text(
+                "measure",
+                "tp, fp, fn, tn, unsure, not_verified, precision, missed_share, missed, recall, precision_at, "
+                "recall_at, aws_false_positive_rate, aws_false_negative_rate or alpha; docs/review-numbers.md "
+                "defines each.",
+                "precision",
+                required=True,
+            ),
+            column("value", pa.float64(), "The number; null where reason says why.", "0.9", "count or share"),
+            column("low", pa.float64(), "Lower end of its 95 % interval.", "0.829", "as value"),
+            column("high", pa.float64(), "Upper end.", "0.948", "as value"),
+            column("n", pa.int64(), "Decided items that it comes from.", "100", "items"),
+            column("k", pa.int64(), "Of these that are so.", "90", "items"),
+            _text("method", "How the interval was made.", "exact at mid-P"),
+            _text("reason", "Why it is not measurable.", "nothing was flagged"),
+            _text("load_id", _SLICE.format("Load"), "20261122T020000Z-4f1c0a9b77de"),
+            _text("first_week", "Monday of the first week of the population.", "2026-11-02"),
+            _text("last_week", "Monday of the last one.", "2026-11-23"),
+        ]
+    ),
+)  # fmt: skip - one line a column
+
+STANDING = {table.name: table for table in (VERDICTS, REVIEW_NUMBERS)}
 """The tables of no load, by name."""
 
 ALL_TABLES = {**TABLES, **STANDING}
