@@ -1,7 +1,7 @@
 """The views over verdicts, the same in every warehouse: the one rule of `review.effective`, in SQL.
 
-``verdicts_current``: what is said of each content and label, one row each. ``labels_verified``: each label with
-what people say of it. ``images_decided``: what each image ends as, by policy or by a person.
+``verdicts_current``: what is said of each content and label, one row each. ``labels_verified``: each label
+with what people say of it. ``images_decided``: what each image ends as, by policy or by a person.
 
 Only what all dialects have is used: no FILTER, no QUALIFY, no NULL-safe comparison.
 """
@@ -118,7 +118,7 @@ def _said(place: _Place) -> str:
     ) AS "turn"
     FROM {place(VERDICTS.name)} AS "v" LEFT JOIN "undone" ON "undone"."verdict_id" = "v"."verdict_id"
     WHERE "undone"."verdict_id" IS NULL AND "v"."verdict" <> 'withdrawn' AND "v"."content" IS NOT NULL
-), "said" AS (SELECT * FROM "newest" WHERE "turn" = 1)"""
+), "said" AS (SELECT * FROM "newest" WHERE "turn" = 1)"""  # noqa: S608 - names of ours, quoted
 
 
 _NAMED = """
@@ -142,7 +142,8 @@ def _truth(pairs: str) -> str:
     """
     return f"""
 "pairs" AS (
-    SELECT "content", "label", MAX("level") AS "level", MAX("l1") AS "l1", MAX("l2") AS "l2", MAX("l3") AS "l3"
+    SELECT "content", "label", MAX("level") AS "level",
+        MAX("l1") AS "l1", MAX("l2") AS "l2", MAX("l3") AS "l3"
     FROM ({pairs}) AS "each" GROUP BY "content", "label"
 ), "votes" AS (
     SELECT "content", "label", CASE WHEN "purpose" = 'dispute' THEN 3 ELSE 2 END AS "weight", "verdict",
@@ -178,7 +179,7 @@ def _truth(pairs: str) -> str:
         COUNT(DISTINCT CASE WHEN "is_voting" AND "weight" = "top" THEN "reviewer" END) AS "opinions",
         MAX(CASE WHEN "weight" = "top" OR "top" < 0 THEN "decided_at" END) AS "decided_at"
     FROM "weighed" GROUP BY "content", "label"
-)"""
+)"""  # noqa: S608 - names of ours, quoted
 
 
 _VOTING = """"verdict" IN ('present', 'absent')"""
@@ -200,7 +201,7 @@ FROM "truth" AS "t" JOIN "pairs" AS "p" ON "p"."content" = "t"."content" AND "p"
 WHERE "t"."truth" IS NOT NULL
 UNION ALL
 SELECT "content", "subject", "label", NULL, NULL, NULL, NULL, "truth", "opinions", "decided_at" FROM "others"
-"""
+"""  # noqa: S608 - names of ours, quoted
 
 
 def _answered(dialect: Dialect, place: _Place) -> str:
@@ -215,14 +216,14 @@ def _answered(dialect: Dialect, place: _Place) -> str:
         "label_count", {dialect.content()} AS "content"
     FROM {place(IMAGES.name)} WHERE "status" = {text(MODERATED)}
 ), "listed" AS (
-    SELECT "i"."load_id", "i"."dt", "i"."content_type", "i"."source_ref", "i"."manifest_id", "i"."line_number",
-        "l"."level", {path},
+    SELECT "i"."load_id", "i"."dt", "i"."content_type", "i"."source_ref",
+        "i"."manifest_id", "i"."line_number", "l"."level", {path},
         CASE WHEN "l"."v7_l1" IS NULL THEN "l"."name" ELSE COALESCE("l"."v7_l3", "l"."v7_l2", "l"."v7_l1") END
             AS "label",
         "l"."confidence", "i"."model_version", "i"."content"
     FROM {place("labels")} AS "l" JOIN "seen" AS "i" ON "i"."load_id" = "l"."load_id"
         AND "i"."manifest_id" = "l"."manifest_id" AND "i"."line_number" = "l"."line_number"
-)"""
+)"""  # noqa: S608 - names of ours, quoted
 
 
 _LISTED = """
@@ -234,8 +235,8 @@ def _verified(dialect: Dialect, place: _Place) -> str:
     return f"""
 WITH {_said(place)}, {_answered(dialect, place)}, {_truth(f"{_NAMED} UNION ALL {_LISTED}")}
 SELECT "l"."load_id", "l"."dt", "l"."content_type", "l"."source_ref", "l"."manifest_id", "l"."line_number",
-    "l"."level", "l"."l1", "l"."l2", "l"."l3", "l"."label", "l"."confidence", "l"."model_version", "l"."content",
-    TRUE AS "is_listed", "t"."truth", "t"."opinions", "t"."decided_at"
+    "l"."level", "l"."l1", "l"."l2", "l"."l3", "l"."label", "l"."confidence", "l"."model_version",
+    "l"."content", TRUE AS "is_listed", "t"."truth", "t"."opinions", "t"."decided_at"
 FROM "listed" AS "l" LEFT JOIN "truth" AS "t"
     ON "t"."content" = "l"."content" AND "t"."label" = "l"."label"
 UNION ALL
@@ -247,7 +248,7 @@ FROM "truth" AS "t" JOIN "pairs" AS "p" ON "p"."content" = "t"."content" AND "p"
     LEFT JOIN "listed" AS "l" ON "l"."load_id" = "i"."load_id" AND "l"."manifest_id" = "i"."manifest_id"
         AND "l"."line_number" = "i"."line_number" AND "l"."label" = "t"."label"
 WHERE "l"."label" IS NULL AND "t"."truth" IS NOT NULL
-"""
+"""  # noqa: S608 - names of ours, quoted
 
 
 def _decided(dialect: Dialect, place: _Place) -> str:
@@ -264,7 +265,8 @@ WITH {_answered(dialect, place)}, "whole" AS (
         SUM(CASE WHEN "truth" IN ('present', 'absent') THEN 0 ELSE 1 END) AS "open"
     FROM {place(VERIFIED)} GROUP BY "load_id", "manifest_id", "line_number"
 ), "ended" AS (
-    SELECT "i".*, CAST(COALESCE("j"."present", 0) AS BIGINT) AS "labels_present", CAST(COALESCE("j"."absent", 0) AS BIGINT) AS "labels_absent",
+    SELECT "i".*, CAST(COALESCE("j"."present", 0) AS BIGINT) AS "labels_present",
+        CAST(COALESCE("j"."absent", 0) AS BIGINT) AS "labels_absent",
         CAST(COALESCE("j"."missed", 0) AS BIGINT) AS "labels_missed",
         CASE WHEN COALESCE("w"."is_severe", 0) = 1 THEN 'block'
             WHEN COALESCE("j"."present", 0) = 0 AND COALESCE("j"."open", 0) = 0
@@ -274,8 +276,8 @@ WITH {_answered(dialect, place)}, "whole" AS (
         LEFT JOIN "judged" AS "j" ON "j"."load_id" = "i"."load_id" AND "j"."manifest_id" = "i"."manifest_id"
             AND "j"."line_number" = "i"."line_number"
 )
-SELECT "load_id", "dt", "source_ref", "manifest_id", "line_number", "content", "label_count", "labels_present",
-    "labels_absent", "labels_missed",
+SELECT "load_id", "dt", "source_ref", "manifest_id", "line_number", "content", "label_count",
+    "labels_present", "labels_absent", "labels_missed",
     CASE WHEN "ends_as" = 'policy' THEN 'policy' ELSE 'person' END AS "decided_by", "ends_as"
 FROM "ended"
-"""
+"""  # noqa: S608 - names of ours, quoted
