@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -38,9 +39,11 @@ class PublishedVerdicts:
 
     :param rows: verdicts that readers did not have before.
     :param first, last: when the first and the last of them were decided, ISO; None without any.
+    :param rewritten: files that held rows which were erased since; older snapshots still name them.
     """
 
     rows: int
+    rewritten: int = 0
     first: str | None = None
     last: str | None = None
 
@@ -52,19 +55,20 @@ def publish_verdicts(settings: Settings, log: VerdictLog) -> PublishedVerdicts:
     :raises StandingBusyError, lease.LeaseBusy: another publish is under way.
     :raises TablesError: catalog or files cannot be read.
     """
-    waiting = log.unpublished(_AT_ONCE)
-    if not waiting:
+    if not log.waiting()[0]:
         return PublishedVerdicts(rows=0)
-    rows = 0
-    times = []
+    rows, erased, times = 0, 0, []
     with open_standing(settings, VERDICTS) as table:
-        while waiting:
+        while waiting := log.unpublished(_AT_ONCE):
+            forgotten = [said.verdict_id for said in waiting if said.erased]
+            if forgotten:
+                erased += table.rewrite(partial(_forgetting, forgotten))
             rows += table.append(as_table(waiting), key="verdict_id")
-            times += [waiting_one.decided_at for waiting_one in waiting]
-            log.mark_published([waiting_one.verdict_id for waiting_one in waiting])
-            waiting = log.unpublished(_AT_ONCE)
-    _log.info("%d verdicts published", rows)
-    return PublishedVerdicts(rows=rows, first=min(times).isoformat(), last=max(times).isoformat())
+            times += [said.decided_at for said in waiting]
+            log.mark_published(waiting)
+    _log.info("%d verdicts published, %d files with erased ones written anew", rows, erased)
+    first, last = min(times).isoformat(), max(times).isoformat()
+    return PublishedVerdicts(rows=rows, first=first, last=last, rewritten=erased)
 
 
 def published_verdicts(settings: Settings) -> Iterator[list[Verdict]]:
@@ -80,8 +84,7 @@ def restore(settings: Settings, log: VerdictLog) -> tuple[int, int]:
     with open_standing(settings, VERDICTS):
         pass  # a catalog that was lost has the table again
     for verdicts in published_verdicts(settings):
-        done = log.append(verdicts)
-        log.mark_published([verdict.verdict_id for verdict in verdicts])
+        done = log.restore(verdicts)
         new, known = new + done.new, known + done.known
     return new, known
 
@@ -99,36 +102,17 @@ def row_of(verdict: Verdict) -> dict[str, Any]:
     return row | dict.fromkeys(_ALSO_ERASED) if verdict.erased else row
 
 
-def without(contents: Sequence[str], source_refs: Sequence[str], rows: pa.Table) -> pa.Table | None:
-    """The rows with what tells these images taken away; None when no row is about them.
-
-    :param source_refs: keys; with one of them every verdict on its content is meant.
-    """
-    concerned = pc.or_(
-        _among(rows.column("content"), contents), _among(rows.column("source_ref"), source_refs)
-    )
+def _forgetting(verdict_ids: Sequence[str], rows: pa.Table) -> pa.Table | None:
+    """The rows with what tells the image taken away from these verdicts; None when none is left to change."""
+    named = pc.is_in(rows.column("verdict_id"), value_set=pa.array(sorted(verdict_ids), pa.string()))
+    concerned = pc.and_(named, pc.invert(rows.column("erased")))
     if not pc.any(concerned).as_py():
         return None
     for name in (*ERASED, *_ALSO_ERASED):
-        place = rows.schema.get_field_index(name)
         kept = pc.if_else(concerned, pa.scalar(None, rows.schema.field(name).type), rows.column(name))
-        rows = rows.set_column(place, rows.schema.field(name), kept)
-    place = rows.schema.get_field_index("erased")
-    return rows.set_column(place, rows.schema.field("erased"), pc.or_(rows.column("erased"), concerned))
+        rows = _with_column(rows, name, kept)
+    return _with_column(rows, "erased", pc.or_(rows.column("erased"), concerned))
 
 
-def _among(column: pa.ChunkedArray, values: Sequence[str]) -> pa.ChunkedArray:
-    return pc.fill_null(pc.is_in(column, value_set=pa.array(sorted(values), pa.string())), False)
-
-
-def contents_of(settings: Settings, source_refs: Sequence[str]) -> set[str]:
-    """The contents that published verdicts name beside these keys."""
-    wanted = set(source_refs)
-    with open_catalog(settings) as catalog:
-        batches = scan(load_table(catalog, VERDICTS), VERDICTS, ["content", "source_ref"])
-        return {
-            row["content"]
-            for batch in batches
-            for row in batch.to_pylist()
-            if row["source_ref"] in wanted and row["content"]
-        }
+def _with_column(rows: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
+    return rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), values)
