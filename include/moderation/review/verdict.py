@@ -6,7 +6,6 @@ Whether a model was right is derived from it, never stored: so verdicts outlive 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -136,8 +135,8 @@ class Verdict:
         return {name: getattr(self, name) for name in COLUMNS}
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """The verdict of a row of the log or of the table; columns it does not know are left aside."""
+    def from_row(cls, row: Any) -> Self:
+        """The verdict of a row (name to value) of the log or of the table; other columns are left aside."""
         return cls(**{name: row[name] for name in _FIELDS if name in row})
 
 

@@ -1,8 +1,8 @@
 """Tables that belong to no load: what people say, and what is worked out from it.
 
-`moderation.schema` has the tables of a load, whose rows come and go with it. These stand beside them: no rebuild
-from raw answers gives their rows, so a sealed list in the work place names their files (`publish.standing`),
-and a warehouse takes them whole. The same rules hold for their columns.
+`moderation.schema` has the tables of a load, whose rows come and go with it. These stand beside them: no
+rebuild from raw answers gives their rows, so a sealed list in the work place names their files
+(`publish.standing`), and a warehouse takes them whole. The same rules hold for their columns.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ VERDICTS = TableSpec(
         [
             _text("verdict_id", "Chosen by the sender; the same id twice is one.", "5f0c…", required=True),
             column("dt", pa.date32(), "UTC day of decided_at; partition.", "2026-11-22", "", True),
-            column(
-                "decided_at", _TIME, "When the person decided.", "2026-11-22 09:30:00.000000", "UTC", True
-            ),
+            column("decided_at", _TIME, "When it was decided.", "2026-11-22 09:30:00.000000", "UTC", True),
             _text("reviewer", "Who decided.", "ana", required=True),
             _text(
                 "content",
@@ -83,7 +81,7 @@ VERDICTS = TableSpec(
             column("blind", pa.bool_(), "The answer was not shown.", "false", "", True),
             _text(
                 "load_id",
-                "Load of the answer that was seen; null without one.",
+                "Load of the answer seen; null without.",
                 "20261122T020000Z-4f1c0a9b77de",
             ),
             _text("manifest_id", "Its manifest.", "m00012-9f86d081884c"),
@@ -96,9 +94,7 @@ VERDICTS = TableSpec(
             _text("policy_decision", "allow, review or block by the policy then.", "review"),
             _text("queue_id", "The queue it came from; null: met by browsing.", "q-3f"),
             _text("item_id", "Its item there.", "i-000042"),
-            _text(
-                "design", "How the item was drawn; null: not by chance, so it enters no rate.", "stratified"
-            ),
+            _text("design", "How it was drawn; null: not by chance, so it enters no rate.", "stratified"),
             _text("stratum", "Its stratum.", "20-50"),
             column(
                 "inclusion_probability",
