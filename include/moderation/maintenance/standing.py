@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-
-import pyarrow as pa
 
 from moderation.maintenance import cleaning
 from moderation.publish.standing import StandingTable, open_standing, read_list
@@ -44,21 +42,17 @@ def bring_back(settings: Settings, *, into: Settings | None = None) -> dict[str,
     return found
 
 
-def erase(settings: Settings, spec: TableSpec, change: Callable[[pa.Table], pa.Table | None]) -> int:
-    """Change rows so that nothing is left of what they were, older snapshots and their files included.
+def forget_what_was(settings: Settings, spec: TableSpec) -> int:
+    """Delete, now, all that tells what rows of the table were before they were changed.
 
     Ours is the only writer, so whatever no list names is rubbish at once. Who reads an older snapshot at this
     moment is told that a file is gone.
 
-    :param change: as for `StandingTable.rewrite`.
-    :returns: files that were written anew.
+    :returns: files that were deleted.
     """
     with open_standing(settings, spec) as table:
-        changed = table.rewrite(change)
-        # Also when nothing changed: an earlier try may have been killed before it came here.
         later = datetime.now(UTC) + timedelta(days=1)
-        _clean(table, before=later, files_before=later)
-        return changed
+        return _clean(table, before=later, files_before=later)[1]
 
 
 def missing(settings: Settings, spec: TableSpec, storage: Storage, shown: set[str]) -> list[str]:

@@ -91,7 +91,10 @@ def _unseen(settings: Settings, catalog: Catalog, storage: Storage) -> Iterator[
         table = load_table(catalog, spec)
         shown = {file.file_path for file in data_files(table)} if table is not None else set()
         for uri in standing.missing(settings, spec, storage, shown):
-            yield f"{uri} is on the list of {spec.name} and not in its table; run `moderation verdicts publish`"
+            yield (
+                f"{uri} is on the list of {spec.name} and not in its table; "
+                f"run `{settings.command} verdicts publish`"
+            )
 
 
 def _check(found: Verified, storage: Storage, table: Table, file: DataFile, wanted: str | None) -> None:

@@ -4,9 +4,9 @@ Their rows cannot be made again from raw answers. So the files that count are na
 
     {work_uri}/standing/tables-4f1c0a9b77de/verdicts.json
 
-Files are uploaded first, then the list is written, which is the commit, then one Iceberg snapshot shows them to
-readers. Whoever comes next brings the Iceberg table to what the list says: after a kill in between, and after
-a catalog that was lost or set back. One writer of a table at a time, by a lease.
+Files are uploaded first, then the list is written, which is the commit, then one Iceberg snapshot shows them
+to readers. Whoever comes next brings the Iceberg table to what the list says: after a kill in between, and
+after a catalog that was lost or set back. One writer of a table at a time, by a lease.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from moderation.tables.swap import data_files, giving_way, swap
 from moderation.tables.writer import LoadWriter
 
 _LOCK_SECONDS = 60.0
-"""How long a killed writer keeps others away. One that lives but was late finds the list changed and stops."""
+"""How long a killed writer keeps others away. One that lives but was late finds the list changed, and stops.
+"""
 
 _WAIT_SECONDS = 120.0
 
@@ -110,8 +111,8 @@ def read_list(settings: Settings, spec: TableSpec, storage: Storage) -> FileList
         uri,
         parse=lambda content: {str(path): str(digest) for path, digest in content["files"].items()},
         error=StandingError,
-        remedy=f"bring back the version before it; if the catalog still has the whole table {spec.name}, delete "
-        "the list and the next writer makes it anew from the table",
+        remedy=f"bring back the version before it; if the catalog still has the whole table {spec.name}, "
+        "delete the list and the next writer makes it anew from the table",
     )
     return FileList(files, stored.etag)
 
@@ -319,8 +320,8 @@ class StandingTable:
 
     def _gone(self, uri: str, error: Exception) -> StandingError:
         return StandingError(
-            f"{self.spec.name}: the list {_uri(self.settings, self.spec.name)} names a file that cannot be read: "
-            f"{uri}: {error}; bring it back from a backup or an older version of the object"
+            f"the list {_uri(self.settings, self.spec.name)} names a file that cannot be read: {uri}: {error}; "
+            "bring it back from a backup or an older version of the object"
         )
 
     def _digest(self, uri: str) -> str:

@@ -1,8 +1,8 @@
 """Tables that belong to no load: what people say, and what is worked out from it.
 
-`moderation.schema` has the tables of a load, whose rows come and go with it. These stand beside them: no rebuild
-from raw answers gives their rows, so a sealed list in the work place names their files (`publish.standing`),
-and a warehouse takes them whole. The same rules hold for their columns.
+`moderation.schema` has the tables of a load, whose rows come and go with it. These stand beside them: no
+rebuild from raw answers gives their rows, so a sealed list in the work place names their files
+(`publish.standing`), and a warehouse takes them whole. The same rules hold for their columns.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ VERDICTS = TableSpec(
         [
             _text("verdict_id", "Chosen by the sender; the same id twice is one.", "5f0c…", required=True),
             column("dt", pa.date32(), "UTC day of decided_at; partition.", "2026-11-22", "", True),
-            column(
-                "decided_at", _TIME, "When the person decided.", "2026-11-22 09:30:00.000000", "UTC", True
-            ),
+            column("decided_at", _TIME, "When it was decided.", "2026-11-22 09:30:00.000000", "UTC", True),
             _text("reviewer", "Who decided.", "ana", required=True),
             _text(
                 "content",
@@ -83,7 +81,7 @@ VERDICTS = TableSpec(
             column("blind", pa.bool_(), "The answer was not shown.", "false", "", True),
             _text(
                 "load_id",
-                "Load of the answer that was seen; null without one.",
+                "Load of the answer seen; null without.",
                 "20261122T020000Z-4f1c0a9b77de",
             ),
             _text("manifest_id", "Its manifest.", "m00012-9f86d081884c"),
@@ -96,9 +94,7 @@ VERDICTS = TableSpec(
             _text("policy_decision", "allow, review or block by the policy then.", "review"),
             _text("queue_id", "The queue it came from; null: met by browsing.", "q-3f"),
             _text("item_id", "Its item there.", "i-000042"),
-            _text(
-                "design", "How the item was drawn; null: not by chance, so it enters no rate.", "stratified"
-            ),
+            _text("design", "How it was drawn; null: not by chance, so it enters no rate.", "stratified"),
             _text("stratum", "Its stratum.", "20-50"),
             column(
                 "inclusion_probability",
@@ -123,7 +119,54 @@ VERDICTS = TableSpec(
     ),
 )  # fmt: skip - one line a column
 
-STANDING = {table.name: table for table in (VERDICTS,)}
+_SLICE = "{}; null: the number is over all."
+
+REVIEW_NUMBERS = TableSpec(
+    name="review_numbers",
+    doc="One row a number about the model's answers, told from verdicts; each day's are replaced by a later "
+    "computation of that day. Shares are 0 to 1.",
+    partition_by=("dt",),
+    dictionary=(
+        *("dt", "label", "content_type", "model_version", "adapter", "population", "week", "measure", "method"),
+        *("reason", "load_id", "first_week", "last_week"),
+    ),
+    schema=pa.schema(
+        [
+            column(
+                "computed_at", _TIME, "When it was computed.", "2026-11-28 03:00:00.000000", "UTC", True
+            ),
+            column("dt", pa.date32(), "UTC day of computed_at; partition.", "2026-11-28", "", True),
+            _text("label", "Name in taxonomy 7.0; null: the image as a whole.", "Weapons"),
+            column("level", pa.int32(), "Level of the label, 1 to 3; 0 for the image as a whole.", "2"),
+            _text("content_type", _SLICE.format("Content type"), "none"),
+            _text("model_version", "Model of the answers; never pooled.", "7.0"),
+            _text("adapter", "Their adapter; null for the base model; never pooled.", "arn:aws:rekognition:…"),
+            _percent("threshold", "Confidence from which a label counts as flagged; never pooled.", "80.0"),
+            _text("population", "What the number is about, in words.", "30,000 images flagged"),
+            _text("week", _SLICE.format("Monday of the loads' week"), "2026-11-23"),
+            _text(
+                "measure",
+                "tp, fp, fn, tn, unsure, not_verified, precision, missed_share, missed, recall, precision_at, "
+                "recall_at, aws_false_positive_rate, aws_false_negative_rate or alpha; docs/review-numbers.md "
+                "defines each.",
+                "precision",
+                required=True,
+            ),
+            column("value", pa.float64(), "The number; null where reason says why.", "0.9", "count or share"),
+            column("low", pa.float64(), "Lower end of its 95 % interval.", "0.829", "as value"),
+            column("high", pa.float64(), "Upper end.", "0.948", "as value"),
+            column("n", pa.int64(), "Decided items that it comes from.", "100", "items"),
+            column("k", pa.int64(), "Of these that are so.", "90", "items"),
+            _text("method", "How the interval was made.", "exact at mid-P"),
+            _text("reason", "Why it is not measurable.", "nothing was flagged"),
+            _text("load_id", _SLICE.format("Load"), "20261122T020000Z-4f1c0a9b77de"),
+            _text("first_week", "Monday of the first week of the population.", "2026-11-02"),
+            _text("last_week", "Monday of the last one.", "2026-11-23"),
+        ]
+    ),
+)  # fmt: skip - one line a column
+
+STANDING = {table.name: table for table in (VERDICTS, REVIEW_NUMBERS)}
 """The tables of no load, by name."""
 
 ALL_TABLES = {**TABLES, **STANDING}

@@ -9,43 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
 
+from moderation.policy.thresholds import read_thresholds
+from moderation.query.published_views import open_published
+from moderation.review.statistics.agreement import alpha, people, seconds_a_decision
 from moderation.review.statistics.counts import KEYS, SLICES, counts
 from moderation.review.statistics.frames import Frames
+from moderation.review.statistics.judged import frames_of
 from moderation.review.statistics.rates import aws_rates, rates
 from moderation.review.statistics.samples import EVERYTHING, Samples, Side, estimated, key_of
+from moderation.review.statistics.training import Needed, toward
+from moderation.schema import physical_schema
+from moderation.settings import Settings
+from moderation.tables.standing import REVIEW_NUMBERS
 
-NUMBERS = pa.schema(
-    [
-        ("computed_at", pa.timestamp("us", tz="UTC")),
-        ("dt", pa.date32()),
-        ("label", pa.string()),
-        ("level", pa.int32()),
-        ("content_type", pa.string()),
-        ("model_version", pa.string()),
-        ("adapter", pa.string()),
-        ("threshold", pa.float64()),
-        ("population", pa.string()),
-        ("week", pa.string()),
-        ("measure", pa.string()),
-        ("value", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("n", pa.int64()),
-        ("k", pa.int64()),
-        ("method", pa.string()),
-        ("reason", pa.string()),
-        ("load_id", pa.string()),
-        ("first_week", pa.string()),
-        ("last_week", pa.string()),
-    ]
-)
-"""Columns of a number. ``label`` null and ``level`` 0: the image as a whole. ``content_type``, ``week`` and
-``load_id`` are null where a number is over all of them. Shares are 0 to 1."""
+NUMBERS = physical_schema(REVIEW_NUMBERS)
+"""Columns of a number, those of the published table."""
 
 THRESHOLDS = (*range(5, 95, 5), *range(95, 100))
 """Confidences at which precision and recall are told, as far as they were asked for."""
@@ -81,11 +64,20 @@ class Numbers:
         ]
 
 
-def numbers(frames: Frames, *, now: datetime | None = None, by_copies: bool = False) -> Numbers:
+def numbers(
+    frames: Frames,
+    *,
+    now: datetime | None = None,
+    by_copies: bool = False,
+    pseudonyms: bool = False,
+    needed: Needed | None = None,
+) -> Numbers:
     """Every number that the frames tell.
 
     :param now: what ``computed_at`` says; the present by default.
     :param by_copies: weigh each content by the keys that hold it.
+    :param pseudonyms: instead of reviewers' names.
+    :param needed: of each label before it can be trained.
     """
     now = now or datetime.now(UTC)
     counted = counts(frames, by_copies=by_copies)
@@ -98,7 +90,39 @@ def numbers(frames: Frames, *, now: datetime | None = None, by_copies: bool = Fa
         for one in told
         for row in _rows(replace(one, flagged=next(sides), other=next(sides)))
     ]
-    return Numbers(pa.Table.from_pylist(rows, schema=NUMBERS))
+    seconds = None
+    if frames.verdicts is not None:
+        seconds = seconds_a_decision(frames.verdicts)
+        rows += [{"computed_at": now, "dt": now.date()} | row for row in alpha(frames.verdicts)]
+    whole = [one for one in counted if _slice(one) == EVERYTHING]
+    return Numbers(
+        pa.Table.from_pylist(rows, schema=NUMBERS),
+        people=[] if frames.verdicts is None else people(frames.verdicts, pseudonyms=pseudonyms),
+        training=toward(frames, whole, seconds=seconds, needed=needed),
+    )
+
+
+def numbers_of(
+    settings: Settings,
+    *,
+    draws: pa.Table | None = None,
+    load_id: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    **how: Any,
+) -> Numbers:
+    """`numbers` of what is published, as `judged.frames_of` reads it.
+
+    :param how: parameters of `numbers`.
+    :raises WarehouseMissingError: nothing was published yet.
+    :raises TablesError: the tables cannot be read.
+    """
+    thresholds = read_thresholds(settings.thresholds)
+    with open_published(settings) as connection:
+        frames = frames_of(
+            connection, thresholds=thresholds, draws=draws, load_id=load_id, since=since, until=until
+        )
+    return numbers(frames, **how)
 
 
 @dataclass(frozen=True)
