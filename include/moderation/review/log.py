@@ -163,7 +163,7 @@ class VerdictLog:
             sa.or_(_T.c.content.is_(None), _T.c.content.not_in(hidden)),
         )
         with self._database.read() as connection:
-            return {name: number for name, number in connection.execute(query.group_by(_T.c.reviewer))}
+            return dict(connection.execute(query.group_by(_T.c.reviewer)).tuples().all())
 
     def verified_by_load(self, load_ids: Iterable[str]) -> dict[str, int]:
         """How many different contents of each load people have said something of; a load without any is left out."""
@@ -179,7 +179,7 @@ class VerdictLog:
             return {load_id: number for load_id, number in connection.execute(query)}
 
     def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
-        """Whether a person has seen as many today as the cap says; it suggests a break and forbids nothing."""
+        """Whether a person has seen as many today as the cap says: a break is suggested, nothing forbidden."""
         day = (now or datetime.now(UTC)).astimezone(UTC).date()
         return cap is not None and self.exposures(day).get(reviewer, 0) >= cap
 
@@ -233,8 +233,8 @@ def _check_withdrawn(connection: Connection, verdicts: Sequence[Verdict]) -> Non
         known = by_id.get(said.replaces or "")
         if said.verdict == Said.WITHDRAWN and known is not None and known.reviewer != said.reviewer:
             raise VerdictError(
-                f"verdict {said.verdict_id} withdraws {known.verdict_id}, which is another person's; say what "
-                "is right instead"
+                f"verdict {said.verdict_id} withdraws {known.verdict_id} of another person; "
+                "say what is right instead"
             )
 
 

@@ -1,7 +1,7 @@
 """The state is brought up to this release's tables: by one process at a time, after a copy was put aside.
 
-SQLite: the whole file is copied to ``<file>.before-<revision>``. PostgreSQL: the tables are copied into a schema
-``moderation_before_<revision>`` in the same transaction, so that both are there or neither.
+SQLite: the whole file is copied to ``<file>.before-<revision>``. PostgreSQL: the tables are copied into a
+schema ``moderation_before_<revision>`` in the same transaction, so that both are there or neither.
 """
 
 from __future__ import annotations
