@@ -14,20 +14,24 @@ from typing import Any
 from moderation.adapters.status import AdapterUnusableError, check_adapter
 from moderation.analyse import backend, bulk
 from moderation.errors import WarehouseMissingError
+from moderation.maintenance.standing import forget_what_was
 from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan, mark_published, renew_claim
 from moderation.plan.price import OverBudgetError, Spending
 from moderation.plan.request import PlanRequest
 from moderation.plan.stop_note import forget_stop, note_stop
 from moderation.plan.store import check_manifests, dry_run_uri, load_plan
+from moderation.publish import verdicts
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
 from moderation.publish.commit import publish as publish_load
+from moderation.review.log import VerdictLog
 from moderation.settings import Settings
 from moderation.sources import failed_of_load
 from moderation.sources.base import SourceError
 from moderation.storage import s3_objects
 from moderation.tables.history import prove_history
 from moderation.tables.published import read_loads, stream_images
+from moderation.tables.standing import VERDICTS
 from moderation.warehouses import configured
 
 log = logging.getLogger(__name__)
@@ -322,6 +326,8 @@ def load(
 ) -> list[str]:
     """Bring every published load that a warehouse lacks into it; return the ids of those brought in anywhere.
 
+    What people decided is brought in with them, as it is published now.
+
     :param load_id: one that was just published: it is brought in whether a warehouse has it or not.
     :param again: bring in every published load, also those that are there.
     :param connection_uri: gives the URI of a connection that the settings only name.
@@ -344,5 +350,34 @@ def load(
             if row["load_id"] in wanted:
                 counts = warehouse.load(row["load_id"])
                 log.info("%s: %s: %s", type(warehouse).__name__, row["load_id"], counts)
+        log.info("%s: %s", type(warehouse).__name__, warehouse.load_standing())
         brought |= wanted
     return sorted(brought)
+
+
+def publish_verdicts(
+    log_of_verdicts: VerdictLog, *, settings: Settings | None = None
+) -> verdicts.PublishedVerdicts:
+    """Show readers what people decided and, of what was erased, take away what was shown before.
+
+    :raises moderation.publish.standing.StandingError: the table's own list is damaged, or a file is gone.
+    :raises moderation.storage.lease.LeaseBusy: another publish is under way; nothing is lost.
+    """
+    settings = settings or Settings.from_env()
+    done = verdicts.publish_verdicts(settings, log_of_verdicts)
+    if done.rewritten:
+        forget_what_was(settings, VERDICTS)
+    return done
+
+
+def load_verdicts(
+    *, settings: Settings | None = None, connection_uri: configured.ConnectionUri | None = None
+) -> dict[str, int]:
+    """Bring what people decided into every warehouse, as it is published now; returns rows by table.
+
+    :raises WarehouseError: a warehouse failed; the later ones were not tried, and loading again is safe.
+    """
+    rows: dict[str, int] = {}
+    for warehouse in configured.configured(settings or Settings.from_env(), connection_uri=connection_uri):
+        rows = warehouse.load_standing()
+    return rows

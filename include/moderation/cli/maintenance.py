@@ -11,8 +11,8 @@ from typing import Any
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.output import one_line, print_json
-from moderation.schema import TABLES
 from moderation.settings import Settings
+from moderation.tables.standing import ALL_TABLES
 
 _TARGET_MB = 256
 _KEEP_DAYS = 7.0
@@ -56,7 +56,7 @@ def add_parsers(commands: Any) -> None:
     verify.add_argument("--load", metavar="LOAD_ID", help="only files with rows of this load")
     verify.set_defaults(run=_verify)
     files = commands.add_parser("files", help="list the Parquet files that hold a table's published rows")
-    files.add_argument("table", choices=list(TABLES))
+    files.add_argument("table", choices=list(ALL_TABLES))
     files.add_argument(
         "--since", type=arguments.day, metavar="DAY", help="only days from this one on, 2026-11-22"
     )

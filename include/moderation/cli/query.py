@@ -20,11 +20,11 @@ from moderation.query import queries
 from moderation.query.answers import QueryError, ask, fence, resolve
 from moderation.query.formats import Format, export, write, write_for_terminal
 from moderation.query.text_table import visible
-from moderation.schema import TABLES
 from moderation.settings import Settings
 from moderation.storage import scratch
+from moderation.tables.standing import ALL_TABLES
 from moderation.variables.machine import MachineSettings
-from moderation.warehouses import missing
+from moderation.warehouses import missing, verdict_views
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
 
 DEFAULT_ROWS = 40
@@ -206,7 +206,7 @@ def _overview(connection: duckdb.DuckDBPyConnection) -> None:
 def _print_text(text: str | None, dialect: str) -> None:
     if text is None:
         raise QueryError("--sql needs the name of a query")
-    sql = resolve(sys.stdin.read() if text == "-" else text, ("labels", *TABLES))
+    sql = resolve(sys.stdin.read() if text == "-" else text, ("labels", *ALL_TABLES, *verdict_views.VIEWS))
     sys.stdout.write((sql if dialect == "duckdb" else queries.to_dialect(sql, dialect)) + "\n")
 
 

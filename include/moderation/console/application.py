@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -19,13 +20,15 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from moderation.console.gate import Gate, Person, Right
 from moderation.console.index.load_index import NoSuchLoadError
 from moderation.console.index.selection import SelectionError
-from moderation.console.pages import export, image, jobs, start
+from moderation.console.pages import export, image, jobs, queues, start, verify
 from moderation.console.pages.start import Starter
 from moderation.console.pages.view import page
 from moderation.console.shared import Shared
 from moderation.console.tiles.decoders import CannotShowError
 from moderation.errors import DefectError, ModerationError, TransientError, WarehouseMissingError
 from moderation.reference.library_errors import named
+from moderation.review.queue import QueueError
+from moderation.review.verdict import VerdictError
 from moderation.settings import Settings
 
 WRITE_HEADER = "X-Moderation-Console"
@@ -46,7 +49,7 @@ _HEADERS = {
 }
 
 _DEFECT = "This is a defect of the console; its log has the details."
-_STATUS = {NoSuchLoadError: 404, WarehouseMissingError: 404, SelectionError: 400}
+_STATUS = {NoSuchLoadError: 404, QueueError: 404, VerdictError: 400, WarehouseMissingError: 404, SelectionError: 400}
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +106,9 @@ def application(
     made.include_router(image.router)
     made.include_router(export.router)
     made.include_router(start.router)
-    made.get("/static/{name}", name="static")(_static)
+    made.include_router(queues.router)
+    made.include_router(verify.router)
+    made.get("/static/{name:path}", name="static")(_static)
     made.middleware("http")(_with_headers)
     made.add_exception_handler(ModerationError, _told)
     made.add_exception_handler(StarletteHTTPException, _told)
@@ -114,14 +119,23 @@ def application(
 
 def _static(name: str) -> Response:
     """A file of the pages."""
-    folder = resources.files("moderation.console.pages").joinpath("static")
-    known = {entry.name: entry for entry in folder.iterdir()}
+    known = _files()
     if name not in known:
         raise HTTPException(404, "There is no such file.")
     media_type = _MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
     return Response(
         known[name].read_bytes(), media_type=media_type, headers={"Cache-Control": "private, max-age=300"}
     )
+
+
+@lru_cache(maxsize=1)
+def _files() -> dict[str, Any]:
+    """What can be had, by its name: no part of an address ever becomes a path."""
+    folder = resources.files("moderation.console.pages").joinpath("static")
+    inner = [entry for entry in folder.iterdir() if entry.is_dir()]
+    return {entry.name: entry for entry in folder.iterdir() if entry.is_file()} | {
+        f"{below.name}/{entry.name}": entry for below in inner for entry in below.iterdir()
+    }
 
 
 async def _with_headers(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:

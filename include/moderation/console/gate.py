@@ -18,11 +18,14 @@ class Right(Enum):
     LOOK = "look"
     START = "start"
     ORIGINAL = "original"
+    VERIFY = "verify"
+    DECIDE = "decide"
 
 
 VIEWER = frozenset({Right.LOOK})
-USER = VIEWER | {Right.START}
-OP = USER | {Right.ORIGINAL}
+USER = VIEWER | {Right.START, Right.VERIFY}
+OP = USER | {Right.ORIGINAL, Right.DECIDE}
+"""Who decides where people disagree, sees what was marked severe, and says who works at which queue."""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from moderation.console.index.found import Found
 from moderation.console.index.history import History
@@ -15,11 +17,15 @@ from moderation.console.tiles.decoders import Decoders
 from moderation.console.tiles.kept import Tiles
 from moderation.policy.rules import Policy, read_policy
 from moderation.policy.thresholds import Thresholds, read_thresholds
+from moderation.reference.content import subject_id
+from moderation.review.state.open import State, open_state
 from moderation.settings import ConsoleSettings, Settings
 from moderation.storage import s3_objects
 from moderation.variables.machine import MachineSettings
 
 _CONNECTIONS = 16
+_SEVERE_SECONDS = 1.0
+"""How long another process's mark may go unnoticed; this one's counts at once."""
 
 
 class Shared:
@@ -45,6 +51,39 @@ class Shared:
         self._policy_file = own.policy
         self._found: OrderedDict[str, Found] = OrderedDict()
         self._lock = threading.Lock()
+        self._review: State | None = None
+        self._severe: tuple[float, frozenset[str]] = (-_SEVERE_SECONDS, frozenset())
+
+    @property
+    def review(self) -> State:
+        """Verdicts and queues, opened when first asked for.
+
+        :raises moderation.review.state.faults.StateError: they cannot be had; the message has the remedy.
+        """
+        with self._lock:
+            if self._review is None:
+                self._review = open_state()
+            return self._review
+
+    def severe(self) -> frozenset[str]:
+        """Contents that are hidden from all but operators.
+
+        :raises moderation.review.state.faults.StateError: nobody knows; then no image is shown.
+        """
+        read_at, known = self._severe
+        if time.monotonic() - read_at >= _SEVERE_SECONDS:
+            known = frozenset(self.review.log.severe())
+            self._severe = (time.monotonic(), known)
+        return known
+
+    def severe_changed(self) -> None:
+        """Somebody marked an image as severe, or took that back."""
+        self._severe = (-_SEVERE_SECONDS, frozenset())
+
+    def is_severe(self, row: Mapping[str, Any]) -> bool:
+        """Whether the content of a row of `images` is hidden from all but operators."""
+        severe = self.severe()
+        return bool(severe) and subject_id(row["source_ref"], row["etag"], row["size_bytes"]) in severe
 
     def thresholds(self) -> Thresholds:
         """Those in use, as their file says now.
@@ -88,6 +127,8 @@ class Shared:
         self.decoders.close()
         self.indexes.close()
         self.s3.close()
+        if self._review is not None:
+            self._review.close()
 
 
 def _usual_cache() -> Path:

@@ -27,7 +27,7 @@ from pyiceberg.table import Table
 
 from moderation import schema
 from moderation.errors import NeedsAPersonError
-from moderation.maintenance import cleaning
+from moderation.maintenance import cleaning, standing
 from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage import lease, s3_objects
@@ -97,9 +97,13 @@ def compact(
         Storage(settings) as storage,
         open_catalog(settings) as catalog,
     ):
-        return [
+        done = [
             _Compactor(settings, spec, catalog, storage, renew, target_bytes).run(keep, orphan_age)
             for spec in TABLES.values()
+        ]
+        renew()
+        return done + [
+            CompactedTable(**row) for row in standing.compact(settings, keep=keep, orphan_age=orphan_age)
         ]
 
 

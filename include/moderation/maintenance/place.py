@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import islice
 
 from moderation.errors import NeedsAPersonError
-from moderation.schema import TABLES
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.files import Storage, absolute, is_s3, local_path
+from moderation.tables.standing import ALL_TABLES
 
 _METADATA = "_iceberg"
-_OURS = frozenset({*TABLES, _METADATA, "_spool"})
+_OURS = frozenset({*ALL_TABLES, _METADATA, "_spool"})
 _MOST_NAMES = 10_000
 _TOLD_NAMES = 3
 

@@ -1,10 +1,10 @@
-"""Every table anew from what the runs left under ``work_uri``: plans, inputs, job records and raw answers.
+"""Every table of loads anew from what the runs left under ``work_uri``: plans, inputs, records, raw answers.
 
 Loads are built aside in the order of their publishes and compared with their row of ``loads``; only when all
 of them agree is anything switched, each table in one snapshot, `loads` last. Until then, and in between, a
 reader finds the rows it found before. Equal answers give equal files, name and bytes, as long as
 `schema.FORMAT_VERSION` and the Parquet library stay the same. What a manifest cost stays what it was: the
-table `jobs` tells, and the price list where that is lost.
+table `jobs` tells, and the price list where that is lost. What people decided comes from its own files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pyiceberg.manifest import DataFile
 from moderation import schema
 from moderation.analyse.record import AnalysisRecord, read_record
 from moderation.errors import NeedsAPersonError
-from moderation.maintenance import compaction
+from moderation.maintenance import compaction, standing
 from moderation.maintenance.place import prove_fit
 from moderation.plan import ledger, store
 from moderation.plan.plan import Plan
@@ -96,7 +96,9 @@ def rebuild(settings: Settings, *, into: Settings | None = None) -> list[Rebuilt
         open_catalog(settings) as source,
         open_catalog(target) as catalog,
     ):
-        return _Rebuild(settings, target, source, catalog, files, renew).run()
+        done = _Rebuild(settings, target, source, catalog, files, renew).run()
+    standing.bring_back(settings, into=into)  # no answer tells what people decided
+    return done
 
 
 def reached(step: str) -> None:

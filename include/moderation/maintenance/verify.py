@@ -13,6 +13,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from moderation.errors import TransientError
+from moderation.maintenance import standing
 from moderation.reference.library_errors import named
 from moderation.schema import TABLES
 from moderation.settings import Settings
@@ -23,6 +24,7 @@ from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.checksums import ChecksumsDamagedError
 from moderation.tables.faults import TablesDamagedError, open_parquet, remedy_of
 from moderation.tables.published import files_of_load, known_load_ids, load_named, published_load
+from moderation.tables.standing import ALL_TABLES, STANDING
 from moderation.tables.swap import data_files
 
 _CHUNK = 1 << 20
@@ -55,6 +57,8 @@ def verify(settings: Settings, *, load_id: str | None = None) -> Verified:
     """
     found = Verified()
     with Storage(settings) as storage, open_catalog(settings) as catalog:
+        if load_id is None:
+            found.damaged += _unseen(settings, catalog, storage)
         for table, files in _tables(catalog, load_id):
             by_record = sorted(files, key=lambda file: (checksums.record_of(file.file_path), file.file_path))
             for name, group in groupby(by_record, key=lambda file: checksums.record_of(file.file_path)):
@@ -73,12 +77,24 @@ def _tables(catalog: Catalog, load_id: str | None) -> Iterator[tuple[Table, list
     """Each table that is there, and its files of committed loads."""
     load = published_load(catalog, load_id) if load_id else None
     known = known_load_ids(catalog)
-    for spec in TABLES.values():
+    for spec in (TABLES if load else ALL_TABLES).values():
         table = load_table(catalog, spec)
         if table is None:
             continue
         files = files_of_load(table, load["load_id"], load["dt"].isoformat()) if load else data_files(table)
         yield table, [file for file in files if load_named(file.file_path) in {None, *known}]
+
+
+def _unseen(settings: Settings, catalog: Catalog, storage: Storage) -> Iterator[str]:
+    """Files with what people decided that are on record and that no reader finds."""
+    for spec in STANDING.values():
+        table = load_table(catalog, spec)
+        shown = {file.file_path for file in data_files(table)} if table is not None else set()
+        for uri in standing.missing(settings, spec, storage, shown):
+            yield (
+                f"{uri} is on the list of {spec.name} and not in its table; "
+                f"run `{settings.command} verdicts publish`"
+            )
 
 
 def _check(found: Verified, storage: Storage, table: Table, file: DataFile, wanted: str | None) -> None:

@@ -25,7 +25,9 @@ from moderation.storage.files import absolute
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import planned_files
 from moderation.tables.published import known_load_ids, load_named
-from moderation.warehouses.duckdb import TYPES, labels_view
+from moderation.tables.standing import ALL_TABLES, STANDING
+from moderation.tables.swap import data_files
+from moderation.warehouses.duckdb import TYPES, labels_view, verdicts_views
 from moderation.warehouses.reading import days_condition, quiet, show_only
 
 
@@ -37,7 +39,7 @@ def open_published(
     since: date | None = None,
     until: date | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with a view for each table and ``labels``, closed at the end of the block. Times are UTC.
+    """A connection with a view for each table, ``labels`` and those over verdicts. Times are UTC.
 
     It reaches the published files and nothing else, and no setting of it can be changed.
 
@@ -54,7 +56,8 @@ def open_published(
         connection.register_filesystem(files)
         with open_catalog(settings) as catalog:
             readable = _make_views(connection, catalog, settings, since, until, files=files)
-        connection.execute(labels_view())
+        for statement in (labels_view(), *verdicts_views()):
+            connection.execute(statement)
         if load_id is not None:
             show_only(connection, settings.tables_uri, load_id=load_id)
         fence(connection, readable=readable)
@@ -72,6 +75,8 @@ def published_files(
 ) -> dict[str, list[str]]:
     """The files that hold the published rows, by table: those of committed loads alone.
 
+    The days concern tables of loads; what belongs to no load comes whole.
+
     :raises WarehouseMissingError: nothing was published yet.
     """
     snapshots = _snapshots(catalog, since, until)
@@ -88,7 +93,11 @@ def _snapshots(
     if not known and not (where and known_load_ids(catalog)):
         raise WarehouseMissingError("nothing was published yet; run the pipeline once")
     tables = {name: load_table(catalog, spec) for name, spec in TABLES.items()}
-    return {name: (table, _files(table, known, where)) for name, table in tables.items()}
+    found = {name: (table, _files(table, known, where)) for name, table in tables.items()}
+    standing = {name: load_table(catalog, spec) for name, spec in STANDING.items()}
+    return found | {
+        name: (table, data_files(table) if table is not None else []) for name, table in standing.items()
+    }
 
 
 def _files(table: Table | None, known: set[str], where: str | None) -> list[DataFile]:
@@ -112,7 +121,8 @@ def _make_views(
     where = days_condition(since, until)
     readable: list[str] = []
     for name, (table, found) in _snapshots(catalog, since, until).items():
-        spec = TABLES[name]
+        spec = ALL_TABLES[name]
+        days = where if name in TABLES else ""
         # An earlier release's files lack columns, whether or not a publish of this one has widened the table.
         widened = table is not None and (
             len(table.schemas()) > 1 or not set(spec.schema.names) <= {*table.schema().column_names}
@@ -123,7 +133,7 @@ def _make_views(
         source = _source(spec, paths, columns_in_folders=told)
         connection.execute(
             f"CREATE VIEW {name} AS SELECT {', '.join(spec.schema.names)} FROM {source}"  # noqa: S608 - names of ours
-            + (f" WHERE {where}" if where else "")
+            + (f" WHERE {days}" if days else "")
         )
     return readable
 

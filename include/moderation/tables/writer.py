@@ -111,14 +111,14 @@ class LoadWriter:
             max((partition.waiting for partition in self._partitions.values()), key=_relief).spill()
 
     def finish(self) -> list[DataFile]:
-        """Close all files; they are listed in the order of `schema.TABLES` and their paths."""
+        """Close all files; they are listed in the order of `schema.TABLES`, others last, and their paths."""
         for partition in self._partitions.values():
             self._encoder.make_room()
             for group in partition.rest():
                 self._encoder.run(partition, group)
         files = self._encoder.finish(self._partitions.values())
         order = {name: index for index, name in enumerate(TABLES)}
-        return sorted(files, key=lambda file: (order[file.table], file.relative_path))
+        return sorted(files, key=lambda file: (order.get(file.table, len(order)), file.relative_path))
 
 
 class _Encoder:

@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from moderation.schema import LOADS, TABLES, TableSpec
 from moderation.tables.catalog import NAMESPACE
-from moderation.warehouses import sql
+from moderation.tables.standing import STANDING
+from moderation.warehouses import sql, verdict_views
 
 PUBLISHED = "moderation_published"
 
@@ -27,7 +28,7 @@ _TRINO_TYPES = {pa.string(): "VARCHAR"}
 
 
 def views_over_iceberg(*, source: str = NAMESPACE, database: str = PUBLISHED) -> list[str]:
-    """Statements for a view of each table and ``labels``, over the Glue tables.
+    """Statements for a view of each table, ``labels`` and those over verdicts, over the Glue tables.
 
     :param source: the Glue database that `moderation.tables.catalog` publishes into.
     :param database: where the views are made.
@@ -42,7 +43,18 @@ def views_over_iceberg(*, source: str = NAMESPACE, database: str = PUBLISHED) ->
         )
     places: Mapping[str, str] = {table: _place(source, table) for table in TABLES}
     union = sql.labels_select(places, _TRINO_TYPES, where=where)
-    return [*statements, f"CREATE OR REPLACE VIEW {_place(database, 'labels')} AS {union}"]
+    statements.append(f"CREATE OR REPLACE VIEW {_place(database, 'labels')} AS {union}")
+    for table in STANDING.values():
+        origin = f"FROM {_place(source, table.name)}"
+        statements.append(
+            f"CREATE OR REPLACE VIEW {_place(database, table.name)} AS SELECT {_columns(table)} {origin}"
+        )
+    # Over the views beside them: only these keep apart what is in no load.
+    selects = verdict_views.selects(verdict_views.TRINO, lambda table: _place(database, table))
+    statements += [
+        f"CREATE OR REPLACE VIEW {_place(database, view)} AS {select}" for view, select in selects.items()
+    ]
+    return statements
 
 
 def _columns(table: TableSpec) -> str:

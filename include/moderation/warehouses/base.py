@@ -23,6 +23,13 @@ class Warehouse(Protocol):
         :raises WarehouseError: there is no such published load, or the warehouse cannot take it.
         """
 
+    def load_standing(self) -> dict[str, int]:
+        """Make the tables that belong to no load what is published now, whole, and the views over them.
+
+        :returns: rows by table.
+        :raises WarehouseError: the warehouse cannot take them; it holds what it held.
+        """
+
     def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
         """Ids of those published loads that are not whole here, in the order given.
 

@@ -25,12 +25,14 @@ from moderation.policy import sql
 from moderation.reference.library_errors import is_disk_full
 from moderation.schema import IMAGES, LABELS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
-from moderation.tables.catalog import open_catalog
-from moderation.tables.published import published_load
-from moderation.warehouses import missing
+from moderation.tables.catalog import load_table, open_catalog
+from moderation.tables.published import published_load, scan
+from moderation.tables.standing import STANDING
+from moderation.warehouses import missing, verdict_views
 from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
 from moderation.warehouses.reading import bounded, quiet
+from moderation.warehouses.sql import name as quoted_name
 from moderation.warehouses.sql import with_origin
 
 DEFAULT_WAIT_SECONDS = 60.0
@@ -51,7 +53,8 @@ TYPES = {
 class DuckDBWarehouse:
     """The warehouse file of the settings.
 
-    Tables are those of `moderation.schema`; the view ``labels`` unites the label tables, with ``level``.
+    Tables are those of `moderation.schema` and `tables.standing`; the view ``labels`` unites the label
+    tables, with ``level``, and those of `verdict_views` say what people decided.
 
     :param wait_seconds: how long to wait for another process that has the file open.
     """
@@ -70,14 +73,43 @@ class DuckDBWarehouse:
         """
         with open_catalog(self._settings) as catalog:
             load = published_load(catalog, load_id)
-            with self._connect() as connection:
-                try:
-                    return self._copy(connection, catalog, load)
-                except (duckdb.Error, OSError) as error:
-                    raise _kind(error)(
-                        f"{self._path}: load {load_id} is not loaded, the file is as before: "
-                        f"{type(error).__name__}: {_first_line(error)}; run the load task again"
-                    ) from error
+            with self._connect() as connection, self._named_errors(f"load {load_id}"):
+                return self._copy(connection, catalog, load)
+
+    def load_standing(self) -> dict[str, int]:
+        """Replace the tables that belong to no load, all in one transaction.
+
+        :returns: rows by table.
+        :raises WarehouseBusyError: another process kept the file open for longer than the wait.
+        :raises WarehouseError: no DuckDB file, or a full disk.
+        """
+        with (
+            open_catalog(self._settings) as catalog,
+            self._connect() as connection,
+            self._named_errors("what people decided"),
+            _transaction(connection),
+        ):
+            for table in TABLES.values():
+                _prepare(connection, table)
+            rows = {}
+            for table in STANDING.values():
+                _prepare(connection, table)
+                connection.execute(f"DELETE FROM {table.name}")  # noqa: S608 - a name of ours
+                batches = scan(load_table(catalog, table), table, table.schema.names)
+                _insert(connection, table, batches)
+                ((rows[table.name],),) = connection.sql(f"SELECT count(*) FROM {table.name}").fetchall()  # noqa: S608 - a name of ours
+            _make_views(connection)
+        return rows
+
+    @contextmanager
+    def _named_errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.Error, OSError) as error:
+            raise _kind(error)(
+                f"{self._path}: {what} is not loaded, the file is as before: "
+                f"{type(error).__name__}: {_first_line(error)}; run the load task again"
+            ) from error
 
     def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
         """Ids of those published loads that the file does not hold, in the order given.
@@ -98,28 +130,20 @@ class DuckDBWarehouse:
         self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, load: dict[str, Any]
     ) -> dict[str, int]:
         rows = {}
-        connection.begin()
-        try:
+        with _transaction(connection):
             for table in TABLES.values():
                 _prepare(connection, table)
                 connection.execute(f"DELETE FROM {table.name} WHERE load_id = ?", [load["load_id"]])  # noqa: S608 - a name of ours
-                batches = read_load(catalog, table, load)
-                reader = pa.RecordBatchReader.from_batches(physical_schema(table), batches)
-                connection.register("incoming", reader)
-                connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming")  # noqa: S608 - a name of ours
-                connection.unregister("incoming")
+                _insert(connection, table, read_load(catalog, table, load))
                 (count,) = connection.execute(
                     f"SELECT count(*) FROM {table.name} WHERE load_id = ?",  # noqa: S608 - a name of ours
                     [load["load_id"]],
                 ).fetchone() or (0,)
                 check_rows(load, table, count)
                 rows[table.name] = count
-            for statement in (labels_view(), *sql.macros()):
-                connection.execute(statement)
-            connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
+            for table in STANDING.values():
+                _prepare(connection, table)
+            _make_views(connection)
         return rows
 
     @contextmanager
@@ -193,6 +217,36 @@ def _kind(error: duckdb.Error | OSError) -> type[WarehouseError]:
     """Most of what stops a load passes: DuckDB also words what the published files raise while it reads."""
     no_room = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
     return WarehouseUnusableError if no_room or is_disk_full(error) else WarehouseUnavailableError
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.begin()
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: TableSpec, batches: Iterator[pa.RecordBatch]
+) -> None:
+    connection.register("incoming", pa.RecordBatchReader.from_batches(physical_schema(table), batches))
+    connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming")  # noqa: S608 - a name of ours
+    connection.unregister("incoming")
+
+
+def _make_views(connection: duckdb.DuckDBPyConnection) -> None:
+    for statement in (labels_view(), *verdicts_views(), *sql.macros()):
+        connection.execute(statement)
+
+
+def verdicts_views() -> list[str]:
+    """SQL of the views over what people decided; they read ``verdicts``, ``labels`` and ``images``."""
+    selects = verdict_views.selects(verdict_views.DUCKDB, quoted_name)
+    return [f"CREATE OR REPLACE VIEW {view} AS {select}" for view, select in selects.items()]
 
 
 def labels_view() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,19 @@ from moderation.settings import Settings
 from moderation.storage import parquet
 from moderation.storage.s3_objects import S3Error
 from moderation.storage.whole_file import whole_file
-from moderation.tables.catalog import open_catalog
+from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import TablesError
-from moderation.tables.published import in_types, published_load, rows_of
+from moderation.tables.published import in_types, published_load, rows_of, scan
+from moderation.tables.standing import ALL_TABLES, STANDING
 from moderation.tables.writer import ROW_GROUP_ROWS
 from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
 
 SCHEMA_FILE = "schema.parquet"
 """The file of a table that has its columns and no row; no reader passes over such a name."""
+
+STANDING_FILE = "all.parquet"
+"""The one file with rows of a table that belongs to no load."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,17 +61,38 @@ class FolderMirror:
         """
         with open_catalog(self._settings) as catalog:
             load = published_load(catalog, load_id)
-            try:
+            with self._named_errors(f"load {load_id}"):
+                for table in STANDING.values():
+                    self._prepare(table)
                 return {table.name: self._copy(catalog, table, load) for table in TABLES.values()}
-            except (OSError, S3Error, TablesError) as error:
-                cause = named(error) or error
-                raise kin(WarehouseError, like=cause)(
-                    f"load {load_id} is not whole in {self._folder}: {cause}; run the load task again"
-                ) from error
-            except pa.ArrowException as error:
-                raise WarehouseUnusableError(
-                    f"load {load_id} is not whole in {self._folder}: {error}; run the load task again"
-                ) from error
+
+    def load_standing(self) -> dict[str, int]:
+        """Write one file for each table that belongs to no load, over the one before.
+
+        :returns: rows by table.
+        :raises WarehouseError: the copy failed.
+        """
+        rows = {}
+        with open_catalog(self._settings) as catalog, self._named_errors("what people decided"):
+            for table in STANDING.values():
+                batches = scan(load_table(catalog, table), table, table.schema.names)
+                self._prepare(table)
+                rows[table.name] = _write(table, self._folder / table.name / STANDING_FILE, batches)
+        return rows
+
+    @contextmanager
+    def _named_errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, S3Error, TablesError) as error:
+            cause = named(error) or error
+            raise kin(WarehouseError, like=cause)(
+                f"{what} is not whole in {self._folder}: {cause}; run the load task again"
+            ) from error
+        except pa.ArrowException as error:
+            raise WarehouseUnusableError(
+                f"{what} is not whole in {self._folder}: {error}; run the load task again"
+            ) from error
 
     def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
         """Ids of those published loads of which a file is missing or cut off, in the order given."""
@@ -76,7 +102,7 @@ class FolderMirror:
         return lacking
 
     def _is_readable(self) -> bool:
-        return all(parquet.rows_in(self._folder / name / SCHEMA_FILE) == 0 for name in TABLES)
+        return all(parquet.rows_in(self._folder / name / SCHEMA_FILE) == 0 for name in ALL_TABLES)
 
     def _has(self, load: dict[str, Any]) -> bool:
         return all(
@@ -90,10 +116,7 @@ class FolderMirror:
     def _copy(self, catalog: Catalog, table: TableSpec, load: dict[str, Any]) -> int:
         target = self._target(table, load)
         wanted = rows_of(load, table)
-        self._widen(table)
-        empty = target.with_name(SCHEMA_FILE)
-        if parquet.rows_in(empty) != 0:
-            _write(table, empty, iter(()))
+        self._prepare(table)
         if not _is_whole(target, wanted):
             written = _write(table, target, read_load(catalog, table, load)) if wanted else 0
             if written != wanted:
@@ -103,6 +126,12 @@ class FolderMirror:
             if path != target:
                 path.unlink()
         return 1 if wanted else 0
+
+    def _prepare(self, table: TableSpec) -> None:
+        self._widen(table)
+        empty = self._folder / table.name / SCHEMA_FILE
+        if parquet.rows_in(empty) != 0:
+            _write(table, empty, iter(()))
 
     def _widen(self, table: TableSpec) -> None:
         """Add missing columns: readers of a folder take the columns of whichever file they open first."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,9 +29,10 @@ from moderation.errors import (
 from moderation.reference.library_errors import named
 from moderation.schema import LOADS, TABLES, TableSpec
 from moderation.settings import Settings
-from moderation.tables.catalog import NAMESPACE, open_catalog
-from moderation.tables.published import published_load
-from moderation.warehouses import sql
+from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
+from moderation.tables.published import published_load, scan
+from moderation.tables.standing import ALL_TABLES, STANDING
+from moderation.warehouses import sql, verdict_views
 from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
 
@@ -105,21 +106,45 @@ class PostgresWarehouse:
         """
         with open_catalog(self._settings) as catalog:
             load = published_load(catalog, load_id)
-            try:
-                with self._transaction() as connection:
-                    return self._load(connection, catalog, load)
-            except psycopg.errors.LockNotAvailable as error:
-                raise WarehouseBusyError(
-                    f"PostgreSQL {self._name}: another load, or a lock on a table, was still in the way "
-                    f"after {self._wait_seconds:g} s; nothing of load {load_id} is loaded, "
-                    "run the load task again"
-                ) from error
-            except (psycopg.Error, OSError) as error:
-                raise _kind(error)(
-                    f"PostgreSQL {self._name}: load {load_id} is not loaded, the tables are as before: "
-                    f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}; "
-                    "run the load task again"
-                ) from error
+            with self._named_errors(f"load {load_id}"), self._transaction() as connection:
+                return self._load(connection, catalog, load)
+
+    def load_standing(self) -> dict[str, int]:
+        """Replace the tables that belong to no load, all in one transaction.
+
+        :returns: rows by table.
+        :raises WarehouseBusyError: another load or a lock on a table was in the way for longer than the wait.
+        :raises WarehouseError: the database refused or went away.
+        """
+        rows = {}
+        with (
+            open_catalog(self._settings) as catalog,
+            self._named_errors("what people decided"),
+            self._transaction() as connection,
+        ):
+            self._prepare(connection)
+            for table in STANDING.values():
+                _run(connection, create_staging(table))
+                batches = scan(load_table(catalog, table), table, table.schema.names)
+                rows[table.name] = _copy(connection, table, batches)
+            for table in STANDING.values():
+                _run(connection, *replacement(table, self._schema))
+        return rows
+
+    @contextmanager
+    def _named_errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.errors.LockNotAvailable as error:
+            raise WarehouseBusyError(
+                f"PostgreSQL {self._name}: another load, or a lock on a table, was still in the way "
+                f"after {self._wait_seconds:g} s; nothing of {what} is loaded, run the load task again"
+            ) from error
+        except (psycopg.Error, OSError) as error:
+            raise _kind(error)(
+                f"PostgreSQL {self._name}: {what} is not loaded, the tables are as before: "
+                f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}; run the load task again"
+            ) from error
 
     def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
         """Ids of those published loads that the schema does not hold, in the order given.
@@ -143,31 +168,35 @@ class PostgresWarehouse:
     def _load(
         self, connection: psycopg.Connection[Any], catalog: Catalog, load: dict[str, Any]
     ) -> dict[str, int]:
-        connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"moderation.{self._schema}"]
-        )
-        _run(connection, *self._missing(connection))
+        self._prepare(connection)
         rows = {}
         for table in TABLES.values():
             _run(connection, create_staging(table))
-            rows[table.name] = _copy(connection, catalog, table, load)
+            rows[table.name] = _copy(connection, table, read_load(catalog, table, load))
             check_rows(load, table, rows[table.name])
         for table in TABLES.values():
             delete, insert = merge(table, self._schema)
             _run(connection, (delete, [load["load_id"]]), insert)
         return rows
 
+    def _prepare(self, connection: psycopg.Connection[Any]) -> None:
+        """Wait for other loads to end, then make what is missing."""
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"moderation.{self._schema}"]
+        )
+        _run(connection, *self._missing(connection))
+
     def _missing(self, connection: psycopg.Connection[Any]) -> list[str]:
         """Statements for what the schema lacks; none, and so no lock on any table, when it is complete."""
         known = self._columns(connection)
         statements = [] if known else [f"CREATE SCHEMA IF NOT EXISTS {sql.name(self._schema)}"]
-        for table in TABLES.values():
+        for table in ALL_TABLES.values():
             if table.name not in known:
                 statements += create_table(table, self._schema)
             else:
                 statements += add_columns(table, self._schema, known[table.name])
-        if statements or "labels" not in known:
-            statements.append(create_view(self._schema))
+        if statements or not {"labels", *verdict_views.VIEWS} <= known.keys():
+            statements += [create_view(self._schema), *verdicts_views(self._schema)]
         return statements
 
     def _columns(self, connection: psycopg.Connection[Any]) -> dict[str, set[str]]:
@@ -240,6 +269,16 @@ def create_view(schema: str = NAMESPACE) -> str:
     return f"CREATE OR REPLACE VIEW {sql.name(schema)}.labels AS {sql.labels_select(places, _TYPES)}"
 
 
+def verdicts_views(schema: str = NAMESPACE) -> list[str]:
+    """The views over what people decided; a later release adds columns at their end, as in every table."""
+
+    def place(table: str) -> str:
+        return f"{sql.name(schema)}.{sql.name(table)}"
+
+    selects = verdict_views.selects(verdict_views.POSTGRES, place)
+    return [f"CREATE OR REPLACE VIEW {place(view)} AS {select}" for view, select in selects.items()]
+
+
 def create_staging(table: TableSpec) -> str:
     """The temporary table that takes a load's rows before they are merged; it goes with the connection."""
     body = ", ".join(f"{sql.name(entry.name)} {_TYPES[entry.type]}" for entry in table.schema)
@@ -261,6 +300,15 @@ def merge(table: TableSpec, schema: str = NAMESPACE) -> tuple[str, str]:
     )
 
 
+def replacement(table: TableSpec, schema: str = NAMESPACE) -> tuple[str, str]:
+    """DELETE of all rows, and INSERT from the temporary table."""
+    place, names = f"{sql.name(schema)}.{sql.name(table.name)}", sql.columns(table)
+    return (
+        f"DELETE FROM {place}",  # noqa: S608 - quoted names, here and below
+        f"INSERT INTO {place} ({names}) SELECT {names} FROM {_staging(table)}",  # noqa: S608
+    )
+
+
 def _staging(table: TableSpec) -> str:
     return f"pg_temp.{sql.name('moderation_staging_' + table.name)}"
 
@@ -276,12 +324,10 @@ def _run(connection: psycopg.Connection[Any], *statements: str | tuple[str, list
         connection.execute(query, parameters)
 
 
-def _copy(
-    connection: psycopg.Connection[Any], catalog: Catalog, table: TableSpec, load: dict[str, Any]
-) -> int:
+def _copy(connection: psycopg.Connection[Any], table: TableSpec, batches: Iterable[pa.RecordBatch]) -> int:
     rows = 0
     with connection.cursor() as cursor, cursor.copy(copy(table)) as target:
-        for batch in read_load(catalog, table, load):
+        for batch in batches:
             target.write(_csv(batch, table.name))
             rows += batch.num_rows
     return rows

@@ -18,7 +18,10 @@ from moderation.variables.machine import MachineSettings
 DEFAULT_WAIT_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _THREADS = 4
-_SCOPED = ("images", "labels_l1", "labels_l2", "labels_l3", "labels", "jobs", "anomalies", "loads")
+_SCOPED = (
+    *("images", "labels_l1", "labels_l2", "labels_l3", "labels", "jobs", "anomalies", "loads"),
+    *("labels_verified", "images_decided"),
+)
 
 # What reading a damaged file raises, wherever in it the damage is; none of it is the fault of the SQL.
 _OF_THE_FILE = (

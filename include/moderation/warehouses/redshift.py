@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
 
 from moderation.errors import WarehouseUnusableError
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec
@@ -28,7 +31,9 @@ from moderation.storage import s3_objects
 from moderation.storage.files import Storage, is_s3
 from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
 from moderation.tables.published import published_load
-from moderation.warehouses import sql
+from moderation.tables.standing import ALL_TABLES, STANDING
+from moderation.tables.swap import data_files
+from moderation.warehouses import sql, verdict_views
 from moderation.warehouses.load_files import files_holding
 from moderation.warehouses.redshift_fit import fitting
 
@@ -66,6 +71,7 @@ _WIDTHS = {
     "failure_message": 65535,
     "message": 65535,
     "raw": 65535,
+    "note": 65535,
 }
 
 _BIG = ("images", *(table.name for table in LABELS.values()))
@@ -100,10 +106,10 @@ class RedshiftSql:
         return [
             f"CREATE SCHEMA IF NOT EXISTS {sql.name(self.schema)}",
             lock,
-            *(self._create(table) for table in TABLES.values()),
+            *(self._create(table) for table in ALL_TABLES.values()),
             *(
                 f"COMMENT ON TABLE {self._place(table.name)} IS {sql.text(table.doc)}"
-                for table in TABLES.values()
+                for table in ALL_TABLES.values()
             ),
         ]
 
@@ -114,23 +120,30 @@ class RedshiftSql:
         """
         return [
             f"ALTER TABLE {self._place(table.name)} ADD COLUMN {sql.name(entry.name)} {column_type(entry)}"
-            for table in TABLES.values()
+            for table in ALL_TABLES.values()
             for entry in table.schema
             if table.name in known and entry.name not in known[table.name]
         ]
 
     def view(self, known: Mapping[str, Collection[str]]) -> list[str]:
-        """Statements for the view ``labels``, to be run after `add_columns`; none when it is as it should be.
+        """Statements for ``labels`` and the views over verdicts, to be run after `add_columns`.
 
-        CREATE OR REPLACE takes the same columns only: with others the view is dropped first, and whoever may
-        read it must be told again.
+        None when they are as they should be. CREATE OR REPLACE takes the same columns only: with others the
+        views are dropped first, and whoever may read them must be told again.
 
         :param known: as in `add_columns`, views included.
         """
-        if set(known.get("labels", ())) == set(sql.LABELS_COLUMNS):
+        wanted = {"labels": sql.LABELS_COLUMNS, **verdict_views.COLUMNS}
+        if all(set(known.get(view, ())) == set(columns) for view, columns in wanted.items()):
             return []
-        place = self._place("labels")
-        return [f"DROP VIEW IF EXISTS {place}", self._view()]
+        return [
+            *(f"DROP VIEW IF EXISTS {self._place(view)}" for view in reversed(wanted)),
+            self._view(),
+            *(
+                f"CREATE VIEW {self._place(view)} AS {select}"
+                for view, select in verdict_views.selects(verdict_views.REDSHIFT, self._place).items()
+            ),
+        ]
 
     def known_columns(self) -> str:
         """The query for `add_columns` and `view`: table and column names."""
@@ -163,6 +176,22 @@ class RedshiftSql:
                 statements.append(self._insert(table, mine))
         return statements
 
+    def load_standing(self, copies: Sequence[Copy]) -> list[str]:
+        """The body of one transaction that replaces the tables that belong to no load.
+
+        :param copies: one for each of them that has rows.
+        """
+        manifests = {copy.table: copy.manifest_uri for copy in copies}
+        statements = [f"LOCK {self._place(_LOCK)}"]
+        for table in STANDING.values():
+            if table.name in manifests:
+                statements += [_create_staging(table), self._copy(table, manifests[table.name])]
+        for table in STANDING.values():
+            statements.append(f"DELETE FROM {self._place(table.name)}")  # noqa: S608 - quoted
+            if table.name in manifests:
+                statements.append(self._insert(table))
+        return statements
+
     def _place(self, table: str) -> str:
         return f"{sql.name(self.schema)}.{sql.name(table)}"
 
@@ -186,7 +215,7 @@ class RedshiftSql:
             "FORMAT AS PARQUET MANIFEST FILLRECORD"
         )
 
-    def _insert(self, table: TableSpec, mine: str) -> str:
+    def _insert(self, table: TableSpec, mine: str = "") -> str:
         chosen = ", ".join(
             f"{sql.name(entry.name)} AT TIME ZONE 'UTC'"
             if pa.types.is_timestamp(entry.type)
@@ -195,7 +224,7 @@ class RedshiftSql:
         )
         return (
             f"INSERT INTO {self._place(table.name)} ({sql.columns(table)}) "  # noqa: S608 - quoted
-            f"SELECT {chosen} FROM {_staging(table)} WHERE {mine}"
+            f"SELECT {chosen} FROM {_staging(table)}" + (f" WHERE {mine}" if mine else "")
         )
 
     def _view(self) -> str:
@@ -233,40 +262,77 @@ def write_manifests(settings: Settings, load_id: str) -> tuple[date, list[Copy]]
 
     :raises WarehouseError: no such load, or the tables are not in S3.
     """
+    with _writing(settings, load_id) as (catalog, write):
+        load = published_load(catalog, load_id)
+        opened = {table: load_table(catalog, spec) for table, spec in TABLES.items()}
+        copies = [write(TABLES[name], table, files_holding(table, load)) for name, table in opened.items()]
+    return load["dt"], [copy for copy in copies if copy]
+
+
+def write_standing_manifests(settings: Settings) -> list[Copy]:
+    """Write the COPY manifests of the tables that belong to no load, as `write_manifests` does for a load.
+
+    :raises WarehouseError: the tables are not in S3.
+    """
+    with _writing(settings, "standing") as (catalog, write):
+        opened = {name: load_table(catalog, spec) for name, spec in STANDING.items()}
+        copies = [
+            write(STANDING[name], table, data_files(table))
+            for name, table in opened.items()
+            if table is not None
+        ]
+    return [copy for copy in copies if copy]
+
+
+_Write = Callable[[TableSpec, Table | None, Sequence[DataFile]], Copy | None]
+
+
+@contextmanager
+def _writing(settings: Settings, name: str) -> Iterator[tuple[Catalog, _Write]]:
+    """The catalog, and what writes the manifest of some files of a table.
+
+    :param name: of the folder that the manifests go into.
+    """
     if not is_s3(settings.tables_uri):
         raise WarehouseUnusableError(
             f"Redshift copies from S3 only and the tables are in {settings.tables_uri}; "
             "set MODERATION_TABLES_URI=s3://…"
         )
-    folder = f"{settings.work_uri}/redshift/{load_id}"
+    folder = f"{settings.work_uri}/redshift/{name}"
     with (
         open_catalog(settings) as catalog,
         Storage(settings) as storage,
         tempfile.TemporaryDirectory(prefix="redshift-") as spool,
     ):
-        load = published_load(catalog, load_id)
-        copies = []
-        for table in TABLES.values():
-            body = manifest(catalog, table, load, storage=storage, folder=folder, spool=Path(spool))
-            if body is not None:
-                digest = hashlib.sha256(body).hexdigest()[:12]
-                uri = f"{folder}/{table.name}-{digest}.manifest"
-                s3_objects.put(storage.s3_client, uri, body)
-                copies.append(Copy(table.name, uri))
-    return load["dt"], copies
+
+        def write(spec: TableSpec, table: Table | None, files: Sequence[DataFile]) -> Copy | None:
+            body = manifest(spec, table, files, storage=storage, folder=folder, spool=Path(spool))
+            if body is None:
+                return None
+            digest = hashlib.sha256(body).hexdigest()[:12]
+            uri = f"{folder}/{spec.name}-{digest}.manifest"
+            s3_objects.put(storage.s3_client, uri, body)
+            return Copy(spec.name, uri)
+
+        yield catalog, write
 
 
 def manifest(
-    catalog: Catalog, table: TableSpec, load: dict[str, Any], *, storage: Storage, folder: str, spool: Path
+    table: TableSpec,
+    opened: Table | None,
+    files: Sequence[DataFile],
+    *,
+    storage: Storage,
+    folder: str,
+    spool: Path,
 ) -> bytes | None:
-    """The COPY manifest of a load's files of one table; None when it has none there.
+    """The COPY manifest of files of one table; None for none.
 
     :param folder: URI below which copies of files go that do not fit.
     :param spool: local folder for these.
     """
-    opened = load_table(catalog, table)
     entries = []
-    for file in files_holding(opened, load):
+    for file in files:
         assert opened is not None  # noqa: S101 - without a table there are no files
         uri, size = fitting(
             table,

@@ -5,7 +5,9 @@ right       asked of the auth manager                              simple auth m
 ==========  =====================================================  =======================
 look        may read runs of `moderate_images`                     viewer, user, op, admin
 start       may create runs of `moderate_images`                   user, op, admin
+verify      as start                                               user, op, admin
 original    may change pools, as who looks after the system does   op, admin
+decide      as original                                            op, admin
 ==========  =====================================================  =======================
 """
 
@@ -44,10 +46,14 @@ async def who(request: Request, user: GetUserDep) -> Person:
 def _rights(user: Any) -> frozenset[Right]:
     manager: Any = get_auth_manager()
     run = {"access_entity": DagAccessEntity.RUN, "details": DagDetails(id=DAG_ID), "user": user}
+    starts = manager.is_authorized_dag(method="POST", **run)
+    looks_after = manager.is_authorized_pool(method="PUT", details=PoolDetails(), user=user)
     asked = {
         Right.LOOK: manager.is_authorized_dag(method="GET", **run),
-        Right.START: manager.is_authorized_dag(method="POST", **run),
-        Right.ORIGINAL: manager.is_authorized_pool(method="PUT", details=PoolDetails(), user=user),
+        Right.START: starts,
+        Right.VERIFY: starts,
+        Right.ORIGINAL: looks_after,
+        Right.DECIDE: looks_after,
     }
     return frozenset(right for right, may in asked.items() if may)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -12,13 +12,14 @@ import numpy as np
 from moderation.console.index.load_index import LoadIndex
 from moderation.console.index.selection import Selection
 from moderation.policy.thresholds import Thresholds
+from moderation.reference.content import SUBJECT_SQL
 from moderation.schema import FAILED, MODERATED, NOT_ATTEMPTED
 
 _KEPT_LISTS = 8
 _KEPT_SIDES = 48
 _STEPS = 101
 _BINS = 20
-_TILE = "n, key, source_ref, status, error_code, content_type, label_count, max_confidence, foremost"
+_TILE = "n, key, source_ref, etag, size_bytes, status, error_code, content_type, label_count, max_confidence, foremost"
 
 
 @dataclass(frozen=True)
@@ -200,14 +201,18 @@ class Found:
         )
         return {"labels": labels, "copies_of": copies}
 
-    def export_sql(self, chosen: Selection) -> tuple[str, dict[str, Any]]:
-        """SQL and parameters of all images of the selection with their highest confidence."""
+    def export_sql(self, chosen: Selection, *, without: Collection[str] = ()) -> tuple[str, dict[str, Any]]:
+        """SQL and parameters of all images of the selection with their highest confidence.
+
+        :param without: contents that are left out, as :func:`moderation.reference.content.subject_id` names them.
+        """
+        left = f"WHERE {SUBJECT_SQL} NOT IN (SELECT unnest($without::VARCHAR[])) " if without else ""
         sql = (
             "SELECT source_ref, bucket, key, status, error_code, content_type, confidence, model_version, "  # noqa: S608 - SQL of ours
-            f"adapter FROM ({self._images(chosen, every_column=True)}) "
+            f"adapter FROM ({self._images(chosen, every_column=True)}) {left}"
             f"ORDER BY {_EXPORT_ORDER[chosen.order]}, n"
         )
-        return sql, self._parameters(chosen)
+        return sql, self._parameters(chosen) | ({"without": sorted(without)} if without else {})
 
     def _beside(self, chosen: Selection) -> Side:
         """All that stands beside the images of a selection."""

@@ -28,13 +28,13 @@ def export(request: Request, load_id: str, kind: str) -> Response:
     """All images of the selection, each copy a row.
 
     ``csv`` has an apostrophe before cells that a spreadsheet would take for a formula; ``jsonl`` is a
-    manifest for a bulk job, of what lies in S3.
+    manifest for a bulk job, of what lies in S3. Images that are marked as severe are left out.
     """
     if kind not in _WRITERS:
         raise HTTPException(404, f"A selection can be had as {', '.join(_WRITERS)}.")
     shared: Shared = request.app.state.shared
     found = shared.found(load_id)
-    sql, parameters = found.export_sql(Selection.parse(request.query_params))
+    sql, parameters = found.export_sql(Selection.parse(request.query_params), without=shared.severe())
     write, media_type = _WRITERS[kind]
     file = tempfile.SpooledTemporaryFile(max_size=8 * _BLOCK)  # noqa: SIM115 - closed when it is sent
     with found.index.batches(sql, parameters, _ROWS) as reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import textwrap
 from typing import Any
@@ -9,19 +10,23 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
-from moderation.console.gate import Right
+from moderation.console.gate import Person, Right
 from moderation.console.index.found import Found
 from moderation.console.index.selection import Selection
 from moderation.console.pages.view import page
 from moderation.console.shared import Shared
 from moderation.console.tiles.kept import TILE, VIEW
+from moderation.console.verify import lately
 from moderation.policy.rules import decide
 from moderation.reference import definitions
+from moderation.reference.content import subject_id
+from moderation.review.verdict import Said, Verdict
 from moderation.sources.image_header import media_type
 
 AHEAD = 3
 """Images that a page loads before they are asked for."""
 
+_SILENT = {Said.SKIPPED, Said.NOTE, Said.COMPLETE}
 _FOR_GOOD = "private, max-age=86400"
 
 router = APIRouter(prefix="/jobs/{load_id}/images/{n}")
@@ -46,6 +51,9 @@ def image(request: Request, load_id: str, n: int) -> Response:
         labels=[label | {"threshold": found.threshold(label["name"])} for label in row["labels"]],
         defined=definitions.definition,
         decided=_decided(shared, row),
+        hidden=shared.is_severe(row) and not request.state.person.may(Right.DECIDE),
+        may_verify=request.state.person.may(Right.VERIFY),
+        said=_said_of(shared, row, request.state.person),
         may_original=request.state.person.may(Right.ORIGINAL),
         way=_way(found, chosen, n),
     )
@@ -86,7 +94,10 @@ def original(request: Request, load_id: str, n: int) -> Response:
     if not request.state.person.may(Right.ORIGINAL):
         raise HTTPException(403, "Originals are for operators only.")
     shared: Shared = request.app.state.shared
-    data = shared.tiles.original(_row(shared.found(load_id), n))
+    row = _row(shared.found(load_id), n)
+    if shared.is_severe(row) and not request.state.person.may(Right.DECIDE):
+        raise HTTPException(403, "This image is marked as severe.")
+    data = shared.tiles.original(row)
     headers = {
         "Content-Disposition": f'attachment; filename="{load_id}-{n}"',
         "Content-Security-Policy": "sandbox",
@@ -96,8 +107,17 @@ def original(request: Request, load_id: str, n: int) -> Response:
 
 def _shown(request: Request, load_id: str, n: int, longest: int) -> Response:
     shared: Shared = request.app.state.shared
-    made = shared.tiles.shown(_row(shared.found(load_id), n), longest)
-    headers = {"Cache-Control": _FOR_GOOD if made.lasting else "private, no-cache"}
+    row = _row(shared.found(load_id), n)
+    if shared.is_severe(row) and (longest == TILE or not request.state.person.may(Right.DECIDE)):
+        headers = {"Cache-Control": "private, no-store"}
+        return Response(_said("marked as severe"), media_type="image/svg+xml", headers=headers)
+    made = shared.tiles.shown(row, longest)
+    headers = {"Cache-Control": _FOR_GOOD if made.lasting and longest == TILE else "private, no-cache"}
+    if made.body and longest == VIEW:
+        # Asked for again each time: it may have been marked as severe since.
+        headers["ETag"] = f'"{hashlib.blake2b(made.body, digest_size=16).hexdigest()}"'
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
     if made.body:
         return Response(made.body, media_type="image/jpeg", headers=headers)
     headers["Cache-Control"] = "private, max-age=60"
@@ -138,6 +158,22 @@ def _way(found: Found, chosen: Selection, n: int) -> dict[str, Any]:
         "before": images[max(0, place - AHEAD) : place][::-1].tolist(),
         "after": images[place + 1 : place + 1 + AHEAD].tolist(),
     }
+
+
+def _said_of(shared: Shared, row: dict[str, Any], person: Person) -> dict[str, Any]:
+    """What people say of the image: ``mine`` as rows that can be changed, ``others`` in words."""
+    content = subject_id(row["source_ref"], row["etag"], row["size_bytes"])
+    by_person: dict[str, list[Verdict]] = {}
+    for verdict in reversed(shared.review.log.of_contents([content])):
+        by_person.setdefault(verdict.reviewer, []).append(verdict)
+    standing = {name: lately.standing(rows) for name, rows in by_person.items()}
+    others = [
+        {"name": name, "label": one["label"] or one["subject"], "verdict": one["verdict"]}
+        for name, rows in sorted(standing.items())
+        for one in rows
+        if name != person.name and one["verdict"] not in _SILENT
+    ]
+    return {"mine": standing.get(person.name, []), "others": others}
 
 
 def _decided(shared: Shared, row: dict[str, Any]) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from moderation.console.index.selection import Selection
 from moderation.console.index.under_way import OpenRun
 from moderation.console.pages.view import confidence, page
 from moderation.console.shared import Shared
+from moderation.console.verify import share
 from moderation.plan.plan import run_key
 from moderation.report.page import wording
 from moderation.storage.s3_objects import S3Error
@@ -38,6 +39,7 @@ def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
         request,
         "jobs.html.j2",
         loads=loads,
+        verified=shared.review.log.verified_by_load([load["load_id"] for load in loads]),
         since=since,
         older=since + MOST_JOBS if since + MOST_JOBS < len(every) else None,
         newer=max(0, since - MOST_JOBS) if since else None,
@@ -96,14 +98,22 @@ def job(request: Request, load_id: str) -> Response:
     found = shared.found(load_id)
     chosen = Selection.parse(request.query_params)
     part = request.query_params.get("part")
-    values = _side(found, chosen) | {"load_id": load_id, "load": found.load, "chosen": chosen}
+    verified, different = share.verified(shared, found)
+    values = _side(found, chosen) | {
+        "load_id": load_id,
+        "load": found.load,
+        "chosen": chosen,
+        "verified": verified,
+        "different": different,
+        "may_verify": request.state.person.may(Right.VERIFY),
+    }
     if part == "side":
         return page(request, "job_side.html.j2", **values)
     return page(
         request,
         "job.html.j2",
         **values,
-        tiles=_tiles(found.tiles(chosen, 0, FIRST_TILES)),
+        tiles=_tiles(shared, found.tiles(chosen, 0, FIRST_TILES)),
         total=values["contents"],
     )
 
@@ -119,7 +129,7 @@ def tiles(
     shared: Shared = request.app.state.shared
     found = shared.found(load_id)
     chosen = Selection.parse(request.query_params)
-    rows = _tiles(found.tiles(chosen, offset, limit))
+    rows = _tiles(shared, found.tiles(chosen, offset, limit))
     return JSONResponse({"total": len(found.listed(chosen).images), "tiles": rows})
 
 
@@ -128,7 +138,7 @@ def _side(found: Found, chosen: Selection) -> dict[str, Any]:
     return vars(found.side(chosen)) | {"asked": found.asked, "thresholds": found.thresholds}
 
 
-def _tiles(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _tiles(shared: Shared, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What a tile says, as text that is safe to look at."""
     return [
         {
@@ -139,6 +149,8 @@ def _tiles(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "label": wording.foreign(row["foremost"]) if row["foremost"] else None,
             "confidence": None if row["max_confidence"] is None else confidence(row["max_confidence"]),
             "code": row["error_code"],
+            # Another address, so that a browser does not show what it kept.
+            "hidden": "?severe" if shared.is_severe(row) else "",
             "status": row["status"],
         }
         for row in rows

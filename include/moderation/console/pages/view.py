@@ -15,6 +15,7 @@ from moderation.report.page import wording
 
 LOOK_COOKIE = "moderation_look"
 _LOOKS = {"blur", "grey"}
+_PLACES = {"verify": "verify", "queues": "verify", "numbers": "numbers"}
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
@@ -24,18 +25,20 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     """
     looks = [look for look in request.cookies.get(LOOK_COOKIE, "").split(".") if look in _LOOKS]
     told = {
-        "link": _links(request),
+        "link": links(request),
         "person": getattr(request.state, "person", None),
         "looks": looks,
         "status": status,
         "remedy_of": _remedy,
+        "place": _PLACES.get(getattr(request.scope.get("endpoint"), "__module__", "").rpartition(".")[2], "jobs"),
         "content_types": wording.CONTENT_TYPES,
         **values,
     }
     return HTMLResponse(_environment().get_template(template).render(told), status_code=status)
 
 
-def _links(request: Request) -> Any:
+def links(request: Request) -> Any:
+    """What makes addresses: ``link(route, **parameters)``."""
     prefix = request.scope.get("root_path", "").rstrip("/")
 
     def link(name: str, /, **parts: Any) -> str:
@@ -60,6 +63,7 @@ def _environment() -> jinja2.Environment:
         size=wording.size,
         foreign=wording.foreign,
         moment=_moment,
+        plain_moment=wording.moment,
         confidence=confidence,
         content_type=wording.content_type,
     )

@@ -74,6 +74,13 @@ class Tiles:
             self._keep(path, body)
         return Shown(body)
 
+    def forget(self, row: Mapping[str, Any]) -> None:
+        """Remove what is kept of the image of a row of `images`."""
+        for longest in (TILE, VIEW):
+            path = self._path(row, longest)
+            if path is not None:
+                path.unlink(missing_ok=True)
+
     def original(self, row: Mapping[str, Any]) -> bytes:
         """The bytes that were moderated.
 

@@ -1,6 +1,8 @@
 // @ts-check
 // An image: the next ones are loaded ahead, so that a key shows them at once; zoom, pan and turn.
 import { localTimes, say, typing } from "./console.js";
+import { staged } from "./stage.js";
+import { judging } from "./verify/judge.js";
 
 const one = /** @type {HTMLElement} */ (document.getElementById("one"));
 const stage = /** @type {HTMLElement} */ (document.getElementById("stage"));
@@ -67,23 +69,11 @@ async function show(n, step) {
   if (step) history.pushState(null, "", address(n));
   document.title = `${panel.querySelector("h1")?.textContent ?? ""} · Moderation`;
   localTimes(panel);
+  judge.shown();
   loadAhead();
 }
 
-let scale = 1, x = 0, y = 0, quarter = 0;
-function place() {
-  const image = document.getElementById("large");
-  if (image) image.style.transform = `translate(${x}px, ${y}px) scale(${scale}) rotate(${quarter * 90}deg)`;
-}
-function whole() { scale = 1; x = 0; y = 0; quarter = 0; place(); }
-/** @param {number} by */
-function zoom(by) { scale = Math.min(12, Math.max(1, scale * by)); if (scale === 1) { x = 0; y = 0; } place(); }
-/** @param {number} dx @param {number} dy */
-function pan(dx, dy) { x += dx; y += dy; place(); }
-
-stage.addEventListener("wheel", (event) => { event.preventDefault(); zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2); }, { passive: false });
-stage.addEventListener("pointerdown", (event) => { stage.setPointerCapture(event.pointerId); });
-stage.addEventListener("pointermove", (event) => { if (event.buttons === 1) pan(event.movementX, event.movementY); });
+const { whole, zoom, pan, turn: quarter } = staged(stage);
 
 async function copyLink() {
   const link = /** @type {HTMLAnchorElement|null} */ (document.getElementById("copy"));
@@ -91,8 +81,13 @@ async function copyLink() {
   try { await navigator.clipboard.writeText(link.href); say("The link is copied."); } catch { link.focus(); say("Copy the link from here."); }
 }
 
+const judge = judging(one, panel);
+
 /** @type {Record<string, () => void>} */
 const keys = {
+  y: judge.right,
+  x: judge.wrong,
+  z: judge.back,
   ArrowRight: () => void show(way().after[0], true),
   j: () => void show(way().after[0], true),
   ArrowLeft: () => void show(way().before[0], true),
@@ -105,7 +100,7 @@ const keys = {
   s: () => pan(0, -60),
   a: () => pan(60, 0),
   d: () => pan(-60, 0),
-  r: () => { quarter = (quarter + 1) % 4; place(); },
+  r: quarter,
   c: () => void copyLink(),
   Escape: () => { location.href = /** @type {HTMLAnchorElement} */ (document.getElementById("up")).href; },
 };

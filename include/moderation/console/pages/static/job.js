@@ -2,7 +2,7 @@
 // A job: filters without a reload, and a grid of any length of which only what is in sight exists.
 import { localTimes, say, typing } from "./console.js";
 
-/** @typedef {{n: number, name: string, short: string, copies: number, label: string|null, confidence: string|null, code: string|null, status: string}} Tile */
+/** @typedef {{n: number, name: string, short: string, copies: number, label: string|null, confidence: string|null, code: string|null, status: string, hidden: string}} Tile */
 
 const PAGE = 120;
 const GAP = 10;
@@ -75,7 +75,7 @@ function fill(entry, tile, place) {
   const image = document.createElement("img");
   image.alt = "";
   image.decoding = "async";
-  image.src = address(`/images/${tile.n}/tile`, "");
+  image.src = address(`/images/${tile.n}/tile`, "") + tile.hidden;
   link.append(image);
   if (tile.copies > 1) link.append(span("copies", `×${tile.copies}`));
   const told = document.createElement("b");

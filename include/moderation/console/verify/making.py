@@ -1,0 +1,101 @@
+"""A new queue with its items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from moderation.console.index.found import Found
+from moderation.console.index.selection import Selection
+from moderation.console.shared import Shared
+from moderation.console.verify.told import KINDS
+from moderation.reference.content import subject_id
+from moderation.report.page import wording
+from moderation.review.queue import Item, Kind, Queue, QueueError, QueueSpec
+from moderation.review.verdict import Purpose
+
+_SHOWN = {
+    "flagged": "Flagged images",
+    "unflagged": "Unflagged images",
+    "all": "All images",
+    "failed": "Failures",
+}
+_AT_ONCE = 5_000
+
+
+def make(shared: Shared, wanted: Mapping[str, Any], *, query: str) -> tuple[Queue, int]:
+    """Make a queue and fill it.
+
+    :param wanted: fields of :class:`QueueSpec`; an empty name is made up.
+    :param query: of the job's page, where the queue is a selection of it.
+    :returns: the queue, and how many items it has. A queue that found nothing is paused.
+    :raises moderation.errors.ModerationError: it cannot be as it is asked for.
+    """
+    kind = Kind(wanted["kind"])
+    chosen = Selection.parse(dict(parse_qsl(query)))
+    about = {"query": query} if kind == Kind.FILTER else None
+    spec = QueueSpec(**{**wanted, "name": wanted["name"] or _name(kind, wanted, chosen), "filter": about})
+    if kind == Kind.FILTER and not spec.load_id:
+        raise QueueError("a selection needs the job that it is of")
+    queue = shared.review.queues.create(spec)
+    if kind == Kind.FILTER and spec.load_id:
+        made = shared.review.queues.add_items(queue.queue_id, _selected(shared.found(spec.load_id), chosen))
+    else:
+        made = fill(shared, queue)
+    if not made:
+        shared.review.queues.pause(queue.queue_id)
+    return queue, made
+
+
+def in_words(chosen: Selection) -> str:
+    """A selection as a person reads it."""
+    parts = [_SHOWN[chosen.shown]]
+    if chosen.at is not None:
+        parts.append(f"from {chosen.at:g} %")
+    if chosen.node:
+        parts.append(chosen.node)
+    if chosen.kind:
+        parts.append(wording.content_type(chosen.kind))
+    if chosen.text:
+        parts.append(f"“{wording.foreign(chosen.text)}”")
+    return ", ".join(parts)
+
+
+def _name(kind: Kind, wanted: Mapping[str, Any], chosen: Selection) -> str:
+    if kind == Kind.FILTER:
+        return in_words(chosen)[:120]
+    if kind == Kind.BAND:
+        return f"{wanted['label']}, {wanted['low'] or 0:g} to {wanted['high'] or 100:g} %"
+    return KINDS[kind][0]
+
+
+def _selected(found: Found, chosen: Selection) -> Iterator[Item]:
+    """The contents of a selection in its order. None of them enters a rate: nobody drew them."""
+    listed = found.listed(chosen)
+    for first in range(0, len(listed.images), _AT_ONCE):
+        numbers = listed.images[first : first + _AT_ONCE].tolist()
+        copies = dict(zip(numbers, listed.copies[first : first + _AT_ONCE].tolist(), strict=True))
+        rows = found.index.rows(
+            "SELECT n, source_ref, etag, size_bytes, manifest_id, line_number FROM image "
+            "WHERE n IN (SELECT unnest($1::INTEGER[]))",
+            [numbers],
+        )
+        by_number = {row["n"]: row for row in rows}
+        for n in numbers:
+            row = by_number[n]
+            yield Item(
+                content=subject_id(row["source_ref"], row["etag"], row["size_bytes"]),
+                source_ref=row["source_ref"],
+                etag=row["etag"],
+                size_bytes=row["size_bytes"],
+                copies=copies[n],
+                load_id=found.load["load_id"],
+                manifest_id=row["manifest_id"],
+                line_number=row["line_number"],
+                purpose=Purpose.TRAINING,
+            )
+
+
+def fill(shared: Shared, queue: Queue) -> int:
+    raise NotImplementedError

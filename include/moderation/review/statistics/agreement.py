@@ -1,0 +1,138 @@
+"""How far people agree with each other and with golden items, how fast they decide, and what they are exposed to."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import krippendorff
+import numpy as np
+import pyarrow as pa
+
+from moderation.review.statistics.frames import ABSENT, PRESENT
+
+BREAK_SECONDS = 300.0
+"""A longer pause between two decisions is no work."""
+
+_COLUMNS = (
+    *("verdict_id", "decided_at", "reviewer", "content", "subject", "label", "verdict", "replaces", "purpose"),
+    "load_id",
+)
+_NO_DECISION = {"withdrawn", "note", "skipped"}
+Row = dict[str, Any]
+
+
+def alpha(verdicts: pa.Table) -> Iterator[dict[str, Any]]:
+    """Krippendorff's alpha of each label, nominal, over contents that at least two people decided.
+
+    :param verdicts: the log.
+    :returns: a number each: measure, label, value, n (contents), k (those on which all agree), method, reason.
+    """
+    said: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
+    for row in _standing(_rows(verdicts)):
+        if row["subject"] == "label" and row["verdict"] in {PRESENT, ABSENT} and row["purpose"] != "dispute":
+            said[row["label"]][row["content"]][row["reviewer"]] = row["verdict"]
+    for label, contents in sorted(said.items()):
+        several = [votes for votes in contents.values() if len(votes) > 1]
+        agreed = sum(len(set(votes.values())) == 1 for votes in several)
+        number = {"measure": "alpha", "label": label, "n": len(several), "k": agreed}
+        number["population"] = f"{len(several):,} images that two or more people decided"
+        yield number | _alpha(several)
+
+
+def _alpha(several: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    if not several:
+        return {"reason": "no image was decided by two people; give a queue second opinions"}
+    if len({vote for votes in several for vote in votes.values()}) == 1:
+        return {"reason": f"all said {next(iter(several[0].values()))}: agreement by chance cannot be told from skill"}
+    people = sorted({name for votes in several for name in votes})
+    table = np.array(
+        [[{PRESENT: 1.0, ABSENT: 0.0}.get(votes.get(name, ""), np.nan) for votes in several] for name in people]
+    )
+    value = krippendorff.alpha(reliability_data=table, level_of_measurement="nominal")
+    return {"value": float(value), "method": "Krippendorff's alpha, nominal"}
+
+
+def people(verdicts: pa.Table, *, pseudonyms: bool = False) -> list[dict[str, Any]]:
+    """A dict for each reviewer.
+
+    ``reviewer``; ``decisions``, ``contents`` (distinct), ``days``; ``an_hour``: decisions an hour of work, pauses
+    above five minutes left out, null before the second decision; ``seconds``: the median between two;
+    ``golden`` and ``golden_right``: golden items and those on which it was as known; ``exposures_a_day`` and
+    ``most_exposures``: distinct contents a day, mean and most.
+
+    :param pseudonyms: "reviewer 1", in the order of their first decision, instead of names.
+    """
+    rows = _rows(verdicts)
+    standing = _standing(rows)
+    known = _golden(standing)
+    each: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row["decided_at"]):
+        if row["verdict"] not in _NO_DECISION:
+            each[row["reviewer"]].append(row)
+    right: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
+    for row in standing:
+        truth = known.get((row["content"], row["label"])) if row["purpose"] == "golden" else None
+        if truth is not None:
+            asked[row["reviewer"]] += 1
+            right[row["reviewer"]] += row["verdict"] == truth
+    return [
+        {"reviewer": f"reviewer {number}" if pseudonyms else name}
+        | _pace(mine)
+        | {"golden": asked[name], "golden_right": right[name]}
+        for number, (name, mine) in enumerate(each.items(), start=1)
+    ]
+
+
+def seconds_a_decision(verdicts: pa.Table | None) -> float | None:
+    """The median over everybody's decisions; None before anybody's second."""
+    paces = [] if verdicts is None else [one["seconds"] for one in people(verdicts) if one["seconds"]]
+    return float(np.median(paces)) if paces else None
+
+
+def _pace(rows: Sequence[Row]) -> dict[str, Any]:
+    times: list[datetime] = [row["decided_at"] for row in rows]
+    gaps = [(after - before).total_seconds() for before, after in zip(times, times[1:], strict=False)]
+    work = [gap for gap in gaps if gap <= BREAK_SECONDS]
+    seen: dict[date, set[str]] = defaultdict(set)
+    for row in rows:
+        # An erased image was one exposure more; which it was is not known any more.
+        seen[row["decided_at"].date()].add(row["content"] or row["verdict_id"])
+    a_day = [len(contents) for contents in seen.values()]
+    return {
+        "decisions": len(rows),
+        "contents": len({row["content"] or row["verdict_id"] for row in rows}),
+        "days": len(seen),
+        "an_hour": 3600 * len(work) / sum(work) if sum(work) else None,
+        "seconds": float(np.median(work)) if work else None,
+        "exposures_a_day": float(np.mean(a_day)),
+        "most_exposures": max(a_day),
+    }
+
+
+def _golden(rows: Iterable[Row]) -> dict[tuple[str, str | None], str]:
+    """What is known of golden items: what a dispute decided, else what was said where it was no test."""
+    known: dict[tuple[str, str | None], str] = {}
+    for row in sorted(rows, key=lambda row: (row["purpose"] == "dispute", row["decided_at"])):
+        if row["subject"] == "label" and row["purpose"] != "golden" and row["verdict"] in {PRESENT, ABSENT}:
+            known[row["content"], row["label"]] = row["verdict"]
+    return known
+
+
+def _standing(rows: Iterable[Row]) -> list[Row]:
+    """The newest of each reviewer about each thing that was not taken back, as the rule of verdicts says."""
+    rows = list(rows)
+    undone = {row["replaces"] for row in rows if row["verdict"] == "withdrawn"}
+    newest: dict[tuple[Any, ...], Row] = {}
+    for row in sorted(rows, key=lambda row: (row["decided_at"], row["verdict_id"])):
+        if row["verdict_id"] not in undone and row["verdict"] != "withdrawn" and row["content"] is not None:
+            newest[row["content"], row["subject"], row["label"], row["reviewer"]] = row
+    return list(newest.values())
+
+
+def _rows(verdicts: pa.Table) -> list[Row]:
+    rows: list[Row] = verdicts.select(_COLUMNS).to_pylist()
+    return rows

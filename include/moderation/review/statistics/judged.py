@@ -1,0 +1,237 @@
+"""The frames that numbers are told from, made of the published tables: `images`, `labels`, `verdicts` and its views.
+
+An answer is judged by what counts about its content (the view `labels_verified`), whoever was asked and whichever
+model answered. A draw is used for the answers that it was drawn from, and for no other model's: their flagged
+images are others. Erased verdicts still count: each as a content of its own, for nothing tells more of it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import duckdb
+import pyarrow as pa
+
+from moderation.policy.thresholds import Thresholds
+from moderation.reference.taxonomy import taxonomy
+from moderation.review.statistics.frames import DRAWS, JUDGED, POPULATIONS, Frames
+
+_ANSWER = "load_id, model_version, adapter, min_confidence, week"
+_DRAWN = "draw, design, stratum, inclusion_probability"
+
+# One row a content and kind of answer: the latest, with how many keys hold it.
+_ANSWERED = """
+CREATE TEMP TABLE answered AS
+WITH content_of AS (
+    SELECT DISTINCT load_id, manifest_id, line_number, content FROM images_decided
+)
+SELECT c.content, i.load_id, i.manifest_id, i.line_number, i.model_version, i.adapter,
+    coalesce(i.min_confidence, 0) AS min_confidence, i.content_type,
+    strftime(date_trunc('week', i.dt), '%Y-%m-%d') AS week,
+    count(DISTINCT i.source_ref) OVER (
+        PARTITION BY c.content, i.model_version, i.adapter, i.min_confidence
+    ) AS copies
+FROM images AS i JOIN content_of AS c USING (load_id, manifest_id, line_number)
+WHERE i.status = 'moderated' AND ($since IS NULL OR i.dt >= $since) AND ($until IS NULL OR i.dt <= $until)
+    AND ($load IS NULL OR i.load_id = $load)
+QUALIFY row_number() OVER (
+    PARTITION BY c.content, i.model_version, i.adapter, i.min_confidence
+    ORDER BY i.moderated_at DESC NULLS LAST, i.load_id DESC, i.manifest_id, i.line_number
+) = 1
+"""
+
+_TRUTHS = f"""
+CREATE TEMP TABLE listed AS
+SELECT a.content, {", ".join(f"a.{name}" for name in _ANSWER.split(", "))}, a.content_type, a.copies,
+    l.label, l.confidence, n.threshold_wanted
+FROM answered AS a
+JOIN (
+    SELECT load_id, manifest_id, line_number, label, max(confidence) AS confidence
+    FROM labels_verified WHERE is_listed GROUP BY ALL
+) AS l USING (load_id, manifest_id, line_number)
+LEFT JOIN nodes AS n ON n.label = l.label;
+
+CREATE TEMP TABLE standing_truths AS
+SELECT content, label, any_value(truth) AS truth
+FROM (
+    SELECT content, label, truth FROM labels_verified WHERE truth IS NOT NULL
+    UNION ALL SELECT content, label, truth FROM verdicts_current WHERE subject = 'label'
+) GROUP BY ALL;
+
+CREATE TEMP TABLE whole AS
+SELECT DISTINCT content FROM verdicts_current WHERE subject = 'image' AND truth IN ('nothing', 'complete');
+
+CREATE TEMP TABLE spoken AS SELECT DISTINCT content FROM verdicts WHERE content IS NOT NULL;
+
+CREATE TEMP TABLE drawn AS
+SELECT DISTINCT content, load_id, queue_id || ':' || coalesce(seed, 0) AS draw, design, stratum,
+    inclusion_probability
+FROM verdicts WHERE content IS NOT NULL AND design IS NOT NULL AND queue_id IS NOT NULL
+    AND inclusion_probability IS NOT NULL AND verdict NOT IN ('withdrawn', 'skipped', 'note');
+
+CREATE TEMP TABLE flagged AS
+SELECT content, {_ANSWER} FROM listed
+WHERE confidence >= greatest(min_confidence, coalesce(threshold_wanted, 0)) GROUP BY ALL;
+"""
+
+# Nobody spoke of a label below one that is absent, or of any label of an image with nothing to flag: absent too.
+_PAIRS = f"""
+CREATE TEMP TABLE pairs AS
+SELECT a.content, a.copies, n.label, n.level, n.l1, n.l2, n.l3, a.content_type, l.confidence,
+    greatest(a.min_confidence, coalesce(n.threshold_wanted, 0)) AS threshold,
+    coalesce(l.confidence >= greatest(a.min_confidence, coalesce(n.threshold_wanted, 0)), false) AS predicted,
+    coalesce(t.truth, CASE WHEN w.content IS NOT NULL OR t1.truth = 'absent' OR t2.truth = 'absent'
+        THEN 'absent' END) AS truth,
+    {", ".join(f"a.{name}" for name in _ANSWER.split(", "))}, f.content IS NOT NULL AS flagged
+FROM answered AS a JOIN spoken AS s ON s.content = a.content CROSS JOIN nodes AS n
+LEFT JOIN listed AS l ON l.content = a.content AND l.label = n.label AND l.load_id = a.load_id
+    AND l.model_version IS NOT DISTINCT FROM a.model_version AND l.adapter IS NOT DISTINCT FROM a.adapter
+    AND l.min_confidence = a.min_confidence
+LEFT JOIN flagged AS f ON f.content = a.content AND f.load_id = a.load_id
+    AND f.model_version IS NOT DISTINCT FROM a.model_version AND f.adapter IS NOT DISTINCT FROM a.adapter
+    AND f.min_confidence = a.min_confidence
+LEFT JOIN standing_truths AS t ON t.content = a.content AND t.label = n.label
+LEFT JOIN standing_truths AS t1 ON t1.content = a.content AND t1.label = n.l1 AND n.level > 1
+LEFT JOIN standing_truths AS t2 ON t2.content = a.content AND t2.label = n.l2 AND n.level > 2
+LEFT JOIN whole AS w ON w.content = a.content;
+
+CREATE TEMP TABLE all_pairs AS
+SELECT * FROM pairs WHERE truth IS NOT NULL OR predicted
+UNION ALL BY NAME
+-- The image as a whole: present when any label is; absent when nothing is left that could be.
+SELECT content, any_value(copies) AS copies, 0 AS level, any_value(content_type) AS content_type,
+    max(confidence) AS confidence, min(greatest(min_confidence, coalesce($default, 0))) AS threshold,
+    bool_or(predicted) AS predicted,
+    CASE WHEN bool_or(truth = 'present') THEN 'present'
+        WHEN bool_or(truth = 'disputed') THEN 'disputed'
+        WHEN bool_or(truth = 'unsure') THEN 'unsure'
+        WHEN count(*) FILTER (level = 1 AND truth = 'absent') = count(*) FILTER (level = 1)
+            OR bool_or(predicted) AND bool_and(truth = 'absent') FILTER (predicted) THEN 'absent' END AS truth,
+    {_ANSWER}, bool_or(predicted) AS flagged
+FROM pairs GROUP BY content, {_ANSWER};
+"""
+
+_ERASED = f"""
+SELECT 'erased ' || v.verdict_id AS content, 1::BIGINT AS copies, n.label, n.level, n.l1, n.l2, n.l3,
+    NULL::VARCHAR AS content_type, CASE WHEN v.subject = 'label' THEN v.confidence END AS confidence,
+    greatest(coalesce(v.min_confidence, 0), coalesce(n.threshold_wanted, 0)) AS threshold,
+    coalesce(v.subject = 'label' AND v.confidence >= greatest(coalesce(v.min_confidence, 0),
+        coalesce(n.threshold_wanted, 0)), false) AS predicted,
+    CASE v.verdict WHEN 'nothing' THEN 'absent' ELSE v.verdict END AS truth, v.load_id, v.model_version, v.adapter,
+    coalesce(v.min_confidence, 0) AS min_confidence,
+    strftime(date_trunc('week', v.dt), '%Y-%m-%d') AS week,
+    coalesce(v.subject = 'label' AND v.confidence IS NOT NULL, false) AS flagged,
+    CASE WHEN v.design IS NOT NULL THEN v.queue_id || ':' || coalesce(v.seed, 0) END AS draw, v.design, v.stratum,
+    v.inclusion_probability
+FROM verdicts AS v JOIN nodes AS n ON v.subject = 'label' AND n.label = v.label OR v.verdict = 'nothing'
+WHERE v.erased AND v.verdict IN ('present', 'absent', 'unsure', 'nothing') AND v.load_id IS NOT NULL
+    AND ($load IS NULL OR v.load_id = $load) AND ($since IS NULL OR v.dt >= $since)
+    AND ($until IS NULL OR v.dt <= $until)
+    AND v.verdict_id NOT IN (SELECT replaces FROM verdicts WHERE replaces IS NOT NULL)
+"""  # noqa: S608 - names of ours
+
+_JUDGED = f"""
+CREATE TEMP TABLE judged AS
+SELECT p.*, {", ".join(f"d.{name}" for name in _DRAWN.split(", "))}
+FROM all_pairs AS p LEFT JOIN drawn AS d ON d.content = p.content AND d.load_id = p.load_id
+UNION ALL BY NAME {_ERASED}
+"""  # noqa: S608 - names of ours
+
+_POPULATIONS = f"""
+WITH groups AS (
+    SELECT {_ANSWER}, content_type, count(*) AS contents, sum(copies)::BIGINT AS copies
+    FROM answered GROUP BY ALL
+),
+found AS (
+    SELECT {_ANSWER}, content_type, label, count(*) AS flagged, sum(copies)::BIGINT AS flagged_copies
+    FROM listed WHERE confidence >= greatest(min_confidence, coalesce(threshold_wanted, 0)) GROUP BY ALL
+    UNION ALL
+    SELECT {_ANSWER}, content_type, NULL, count(*), sum(copies)::BIGINT FROM (
+        SELECT DISTINCT {_ANSWER}, content_type, content, copies FROM listed
+        WHERE confidence >= greatest(min_confidence, coalesce(threshold_wanted, 0))
+    ) GROUP BY ALL
+),
+named AS (SELECT label, level, threshold_wanted FROM nodes UNION ALL SELECT NULL, 0, $default)
+SELECT n.label, n.level, g.content_type, g.load_id, g.model_version, g.adapter,
+    greatest(g.min_confidence, coalesce(n.threshold_wanted, 0)) AS threshold, g.week, g.contents, g.copies,
+    coalesce(f.flagged, 0) AS flagged, coalesce(f.flagged_copies, 0) AS flagged_copies
+FROM groups AS g CROSS JOIN named AS n
+LEFT JOIN found AS f ON f.label IS NOT DISTINCT FROM n.label AND f.load_id = g.load_id
+    AND f.model_version IS NOT DISTINCT FROM g.model_version AND f.adapter IS NOT DISTINCT FROM g.adapter
+    AND f.min_confidence = g.min_confidence AND f.content_type IS NOT DISTINCT FROM g.content_type
+    AND f.week = g.week
+"""
+
+# Without the queues' own list, what was decided is taken for all that was drawn.
+_DRAWS = """
+SELECT draw, any_value(design) AS design, stratum,
+    round(count(DISTINCT content) / any_value(inclusion_probability))::BIGINT AS stratum_size,
+    count(DISTINCT content) AS stratum_drawn, unnest(list(DISTINCT load_id)) AS load_id
+FROM judged WHERE draw IS NOT NULL AND truth IS NOT NULL GROUP BY draw, stratum
+"""
+
+
+def frames_of(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    thresholds: Thresholds | None = None,
+    draws: pa.Table | None = None,
+    load_id: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+) -> Frames:
+    """The frames, of all that is published or of a part.
+
+    :param connection: with the tables and views of a warehouse or of `query.published_views.open_published`;
+        temporary tables are made in it.
+    :param thresholds: those in use; what each job was asked by default.
+    :param draws: as `frames.DRAWS`, from the queues. Without them what was decided is taken for all that was drawn:
+        right once a queue is done.
+    :param load_id: answers of this load only.
+    :param since: answers of days (``dt`` of the load) from this one on.
+    :param until: answers of days up to this one.
+    """
+    thresholds = thresholds or Thresholds()
+    connection.register("nodes", _nodes(thresholds))
+    slice_of = {"load": load_id, "since": since, "until": until}
+    connection.execute(_ANSWERED, slice_of)
+    connection.execute(_TRUTHS)
+    connection.execute(_PAIRS, {"default": thresholds.default})
+    connection.execute(_JUDGED, slice_of)
+    judged = connection.sql(
+        "SELECT *, NULL AS reviewer, NULL AS stratum_size, NULL AS stratum_drawn FROM judged"
+    ).to_arrow_table()
+    populations = connection.sql(_POPULATIONS, params={"default": thresholds.default}).to_arrow_table()
+    known = connection.sql(_DRAWS).to_arrow_table() if draws is None else draws
+    return Frames(
+        judged=_in_form(judged, JUDGED),
+        draws=_in_form(known, DRAWS),
+        populations=_in_form(populations, POPULATIONS),
+        verdicts=connection.sql("SELECT * FROM verdicts").to_arrow_table(),
+    )
+
+
+def _nodes(thresholds: Thresholds) -> pa.Table:
+    return pa.Table.from_pylist(
+        [
+            {
+                "label": node.name,
+                "level": node.level,
+                **{f"l{level}": node.path[level - 1] if level <= node.level else None for level in (1, 2, 3)},
+                "threshold_wanted": thresholds.labels.get(node.name, thresholds.default),
+            }
+            for node in taxonomy()
+        ],
+        schema=pa.schema(
+            [
+                ("label", pa.string()),
+                ("level", pa.int32()),
+                *((f"l{level}", pa.string()) for level in (1, 2, 3)),
+                ("threshold_wanted", pa.float64()),
+            ]
+        ),
+    )
+
+
+def _in_form(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    return table.select(schema.names).cast(schema)
