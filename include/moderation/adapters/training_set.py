@@ -33,6 +33,7 @@ class Picture:
     :param names: the labels of its ground truth; none for an image without.
     :param hash: of the picture, hexadecimal.
     :param verdicts: the ids of the verdicts that it comes from.
+    :param outcomes: of a test image, whether each label that people decided about is there, trained or not.
     """
 
     content: str
@@ -42,6 +43,7 @@ class Picture:
     cluster: str
     hash: str
     verdicts: tuple[str, ...]
+    outcomes: dict[str, bool] = field(default_factory=dict)
 
     def line(self, source_ref: str) -> bytes:
         """Its line of a manifest (developer guide, "Custom Moderation", manifest files)."""
@@ -196,6 +198,7 @@ def build(
             cluster=cluster_of[content],
             hash=f"{hashes[content]:032x}",
             verdicts=tuple(sorted(complete[content].verdicts)),
+            outcomes=_outcomes(complete[content]) if part == TESTING else {},
         )
         for content, part in sorted(parts.items())
     )
@@ -209,6 +212,10 @@ def build(
         needs_decision={label: tuple(contents) for label, contents in sorted(needs.items())},
         tests=tuple(count_tests([complete[content] for content in done.testing], question)),
     )
+
+
+def _outcomes(entry: Decided) -> dict[str, bool]:
+    return {label: entry.has(label) for label in sorted(entry.outcomes) if entry.is_decided(label)}
 
 
 def _truth(entry: Decided, annotated: Collection[str], *, ancestors: bool) -> tuple[str, ...]:
