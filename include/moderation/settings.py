@@ -315,7 +315,38 @@ class ConsoleSettings(Table):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReviewSettings(Table):
+    """What verdicts and queues go by."""
+
+    database: str = setting(
+        "MODERATION_REVIEW_DB",
+        value=values.REVIEW_DB,
+        default="var/review.db",
+        meaning="The database of verdicts and queues: a SQLite file, or PostgreSQL for several machines.",
+        read_by=WORK,
+        secret=True,
+    )
+    daily_cap: int | None = setting(
+        "MODERATION_REVIEW_DAILY_CAP",
+        value=values.whole(at_most=1_000_000),
+        told="none",
+        unit="images a day",
+        meaning="After how many images a person is offered a break, where the queue says nothing else.",
+        read_by=(Reader.WEB, Reader.CLI),
+    )
+    unflagged_percent: float = setting(
+        "MODERATION_REVIEW_UNFLAGGED_PERCENT",
+        value=values.number(at_most=100),
+        default=1.0,
+        unit="%",
+        meaning="Share of the unflagged images of each publish that are drawn for people to look at.",
+        read_by=(Reader.TASK, Reader.CLI),
+    )
+
+
 TABLES = {
+    ReviewSettings: ("Verdicts", "Read by the web server, by tasks that publish, and by `moderation`."),
     ConsoleSettings: ("The console", "Read by the web server, or by `moderation console`."),
     Settings: ("The pipeline", "Read by each task, the web server, `moderation` and a notebook."),
     DagSettings: ("The nightly run", "Read whenever Airflow parses the Dag file."),

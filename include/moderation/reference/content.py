@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 SQL = "CASE WHEN regexp_full_match(etag, '[0-9a-f]{32}') THEN etag || '-' || size_bytes END"
 """The same rule for DuckDB, over the columns ``etag`` and ``size_bytes`` of `images`."""
+
+SUBJECT_SQL = f"""coalesce({SQL}, 'k-' || left(sha256(source_ref || chr(0) || coalesce(etag, '')
+|| chr(0) || CASE WHEN size_bytes <> 0 THEN size_bytes::VARCHAR ELSE '' END), 40))"""
+"""What :func:`subject_id` says, for DuckDB, over ``source_ref``, ``etag`` and ``size_bytes`` of `images`."""
+
+
+def subject_id(source_ref: str, etag: str | None, size: int | None) -> str:
+    """Name of what a person looks at: the content, or one object where nothing proves what it holds.
+
+    :param source_ref: ``s3://bucket/key``.
+    :param etag: without quotes, as the tables hold it.
+    :param size: bytes.
+    """
+    told = "\0".join([source_ref, etag or "", str(size or "")])
+    return content_id(etag, size) or f"k-{hashlib.sha256(told.encode()).hexdigest()[:40]}"
 
 
 def content_id(etag: str | None, size: int | None) -> str | None:

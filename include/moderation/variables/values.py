@@ -125,6 +125,14 @@ def _catalog_uri(text: str) -> str:
     return text
 
 
+def _review_db(text: str) -> str:
+    if "://" in text and not text.startswith(("sqlite:///", "postgresql://", "postgres://")):
+        raise ValueError(
+            "expected a path, sqlite:////folder/review.db or postgresql://user:password@host/database"
+        )
+    return text
+
+
 def _warehouses(text: str) -> tuple[str, ...]:
     """Entries of the list; a comma inside a URI (several hosts) does not end one. Errors quote no entry."""
     entries = tuple(entry.strip() for entry in _WAREHOUSE_COMMA.split(text))
@@ -179,6 +187,7 @@ SOURCE = _checked("`s3://bucket/prefix`, the `manifest.json` of an S3 Inventory,
 S3_URI = _checked("`s3://bucket` or `s3://bucket/prefix`", _s3_uri)
 TABLES_URI = _checked("`s3://bucket/prefix`, `file:///folder` or a local path", _tables_uri)
 CATALOG_URI = _checked("`glue`, or a database URI such as `sqlite:////data/catalog.db`", _catalog_uri)
+REVIEW_DB = _checked("a path, or `postgresql://user:password@host/database`", _review_db)
 WAREHOUSES = _checked(
     "a list, separated by commas, of `duckdb`, `folder`, `postgresql://user:password@host/database`, "
     "`airflow:connection_id`",

@@ -1,0 +1,102 @@
+"""What people disagree about is put before who decides, in the transaction in which they came to disagree."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from moderation.review.effective import Truth, effective
+from moderation.review.queue import DISPUTES, ItemState, Kind, QueueSpec
+from moderation.review.state import tables
+from moderation.review.state.database import few, insert_new
+from moderation.review.verdict import Purpose, Verdict
+
+_LOCKS = 64
+_FIRST_LOCK = 7_240_331_906
+
+_I, _Q, _V = tables.items, tables.queues, tables.verdicts
+Reading = Callable[[Iterable[str]], list[Verdict]]
+
+
+def settle(connection: Connection, contents: Collection[str], read: Reading) -> None:
+    """Bring the dispute queue to what people say of these contents now.
+
+    :param read: every row of some contents, within the transaction.
+    """
+    _one_after_another(connection, contents)
+    shared = _of_several_people(connection, contents)
+    waiting = _waiting(connection, contents)
+    if not shared and not waiting:
+        return
+    rows = read(shared)
+    disputed = {key for key, told in effective(rows).items() if told.truth == Truth.DISPUTED}
+    over = [item_id for key, item_id in waiting.items() if key not in disputed]
+    for some in few(over):
+        connection.execute(sa.update(_I).where(_I.c.item_id.in_(some)).values(state=ItemState.DONE))
+    new = sorted(disputed - set(waiting))
+    if new:
+        _add(connection, new, {said.content: said for said in rows})
+
+
+def _one_after_another(connection: Connection, contents: Iterable[str]) -> None:
+    """Of two who speak of one content at once, the second sees what the first said; SQLite has one writer."""
+    if connection.dialect.name == "sqlite":
+        return
+    locks = {int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % _LOCKS for name in contents}
+    for lock in sorted(locks):
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _FIRST_LOCK + lock})
+
+
+def _of_several_people(connection: Connection, contents: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for some in few(sorted(contents)):
+        query = sa.select(_V.c.content).where(_V.c.content.in_(some)).group_by(_V.c.content)
+        query = query.having(sa.func.min(_V.c.reviewer) != sa.func.max(_V.c.reviewer))
+        found += connection.execute(query).scalars()
+    return found
+
+
+def _waiting(connection: Connection, contents: Iterable[str]) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    for some in few(sorted(contents)):
+        query = sa.select(_I.c.content, _I.c.label, _I.c.item_id).where(
+            _I.c.queue_id == DISPUTES, _I.c.content.in_(some), _I.c.state != ItemState.DONE
+        )
+        found |= {(content, label): item_id for content, label, item_id in connection.execute(query)}
+    return found
+
+
+def _add(connection: Connection, keys: list[tuple[str, str]], rows: dict[str | None, Verdict]) -> None:
+    now = datetime.now(UTC)
+    queue = {
+        **{"queue_id": DISPUTES, "kind": Kind.DISPUTE, "name": "Disputes", "paused": False},
+        **{"spec": QueueSpec(kind=Kind.DISPUTE, name="Disputes").to_json()},
+        **{"created_at": now, "last_position": 0},
+    }
+    connection.execute(insert_new(connection, _Q).values(**queue).on_conflict_do_nothing())
+    last = connection.execute(
+        sa.update(_Q)
+        .where(_Q.c.queue_id == DISPUTES)
+        .values(last_position=_Q.c.last_position + len(keys))
+        .returning(_Q.c.last_position)
+    ).scalar_one()
+    connection.execute(
+        sa.insert(_I),
+        [
+            {
+                **{"item_id": uuid.uuid4().hex, "queue_id": DISPUTES, "copies": 1},
+                **{"position": last - len(keys) + number, "content": content, "label": label},
+                **{name: getattr(rows[content], name) for name in _SEEN},
+                **{"purpose": Purpose.DISPUTE, "state": ItemState.OPEN, "added_at": now},
+            }
+            for number, (content, label) in enumerate(keys, start=1)
+        ],
+    )
+
+
+_SEEN = ("source_ref", "etag", "size_bytes", "load_id", "manifest_id", "line_number")

@@ -1,0 +1,249 @@
+"""The log of verdicts: rows are added, never changed; undo and change are new rows.
+
+The one exception is an erasure: the row stays as a count, what names the image goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from moderation.review import effective
+from moderation.review.disputes import settle
+from moderation.review.state import tables
+from moderation.review.state.database import Database, few, insert_new
+from moderation.review.verdict import COLUMNS, ERASED, Said, Verdict, VerdictError
+
+_T = tables.verdicts
+_ROW = [_T.c[name] for name in COLUMNS]
+_FACTS = ("reviewer", "content", "subject", "label", "verdict")
+"""In what two rows of one id must agree, or they are two verdicts."""
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What came of verdicts that were sent.
+
+    :ivar new: were not known and are stored now.
+    :ivar known: had been sent before, and count once.
+    """
+
+    new: int
+    known: int
+
+
+class VerdictLog:
+    """All verdicts of a state. Safe for threads; nothing is returned before it is stored for good."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, verdicts: Sequence[Verdict]) -> Appended:
+        """Store verdicts, all or none; those that are known by their id are passed over.
+
+        :raises VerdictError: an id was used for something else, or what is withdrawn is another person's.
+        :raises StateError: they are not stored.
+        """
+        with self._database.write() as connection:
+            return add(connection, verdicts)
+
+    def of_contents(self, contents: Iterable[str]) -> list[Verdict]:
+        """Every row of the contents, in the order of their arrival."""
+        with self._database.read() as connection:
+            return of_contents(connection, contents)
+
+    def of_items(self, item_ids: Iterable[str]) -> list[Verdict]:
+        """Every row that was said in the items of a queue, in the order of their arrival."""
+        with self._database.read() as connection:
+            return _named(connection, _T.c.item_id, item_ids)
+
+    def of_ids(self, verdict_ids: Iterable[str]) -> list[Verdict]:
+        """The rows of the ids, as far as they are known, in the order of their arrival."""
+        with self._database.read() as connection:
+            return _named(connection, _T.c.verdict_id, verdict_ids)
+
+    def by_reviewer(self, name: str, limit: int = 50, *, before: datetime | None = None) -> list[Verdict]:
+        """The last rows of a person, the newest first.
+
+        :param before: only what was said before it.
+        """
+        query = sa.select(*_ROW).where(_T.c.reviewer == name)
+        if before is not None:
+            query = query.where(_T.c.decided_at < before)
+        query = query.order_by(_T.c.decided_at.desc(), _T.c.position.desc()).limit(limit)
+        with self._database.read() as connection:
+            return _verdicts(connection, query)
+
+    def since(self, position: int, limit: int = 10_000) -> list[tuple[int, Verdict]]:
+        """Rows behind a position, with theirs. Several writers may add a row with a lower one later."""
+        query = sa.select(_T.c.position, *_ROW).where(_T.c.position > position)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(_T.c.position).limit(limit)).mappings().all()
+        return [(row["position"], Verdict.from_row(row)) for row in rows]
+
+    def count(self) -> int:
+        """How many rows there are."""
+        with self._database.read() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(_T)).scalar_one()
+
+    def unpublished(self, limit: int = 100_000) -> list[Verdict]:
+        """Rows that the table `verdicts` lacks, or has as they were before an erasure; the oldest first."""
+        query = sa.select(*_ROW).where(sa.not_(_T.c.published)).order_by(_T.c.position).limit(limit)
+        with self._database.read() as connection:
+            return _verdicts(connection, query)
+
+    def waiting(self) -> tuple[int, datetime | None]:
+        """How many rows are not published, and when the oldest of them was said."""
+        query = sa.select(sa.func.count(), sa.func.min(_T.c.decided_at)).where(sa.not_(_T.c.published))
+        with self._database.read() as connection:
+            number, oldest = connection.execute(query).one()
+        return number, oldest
+
+    def mark_published(self, verdicts: Iterable[Verdict]) -> None:
+        """The table has these rows, as they are; one that was erased meanwhile is published again."""
+        with self._database.write() as connection:
+            for erased in (False, True):
+                ids = [said.verdict_id for said in verdicts if said.erased is erased]
+                for some in few(ids):
+                    connection.execute(
+                        sa.update(_T)
+                        .where(_T.c.verdict_id.in_(some), _T.c.erased == erased)
+                        .values(published=True)
+                    )
+
+    def restore(self, verdicts: Sequence[Verdict]) -> Appended:
+        """Take rows back from the table; those that are there stay as they are."""
+        with self._database.write() as connection:
+            return _insert(connection, verdicts, published=True)
+
+    def erase(self, *, contents: Iterable[str] = (), source_refs: Iterable[str] = ()) -> int:
+        """Forget images: their verdicts stay as a count without key, hash and note, their items go.
+
+        The content behind a key is forgotten with it: its other keys would still tell what was in it.
+
+        :returns: how many verdicts were changed. They are to be published again.
+        """
+        with self._database.write() as connection:
+            names = _contents_of(connection, source_refs) | set(contents)
+            changed = 0
+            for some in few(sorted(names)):
+                nothing: dict[str, Any] = dict.fromkeys(ERASED)
+                changed += connection.execute(
+                    sa.update(_T)
+                    .where(_T.c.content.in_(some))
+                    .values(**nothing, erased=True, published=False)
+                ).rowcount
+                gone = sa.select(tables.items.c.item_id).where(tables.items.c.content.in_(some))
+                connection.execute(sa.delete(tables.skips).where(tables.skips.c.item_id.in_(gone)))
+                connection.execute(sa.delete(tables.items).where(tables.items.c.content.in_(some)))
+        return changed
+
+    def severe(self) -> set[str]:
+        """Contents that nobody but who decides may see."""
+        marked = sa.select(_T.c.content).where(_T.c.verdict == Said.SEVERE, _T.c.content.is_not(None))
+        with self._database.read() as connection:
+            query = sa.select(*_ROW).where(_T.c.content.in_(marked)).order_by(_T.c.position)
+            return effective.severe(_verdicts(connection, query))
+
+    def exposures(self, day: date) -> dict[str, int]:
+        """How many different contents each person decided or passed over on a day in UTC.
+
+        What is severe is counted as nobody's.
+        """
+        hidden = sa.select(_T.c.content).where(_T.c.verdict == Said.SEVERE, _T.c.content.is_not(None))
+        seen = sa.func.count(sa.distinct(sa.func.coalesce(_T.c.content, _T.c.item_id, _T.c.verdict_id)))
+        query = sa.select(_T.c.reviewer, seen).where(
+            _T.c.dt == day,
+            _T.c.origin == "console",
+            sa.or_(_T.c.content.is_(None), _T.c.content.not_in(hidden)),
+        )
+        with self._database.read() as connection:
+            return {name: number for name, number in connection.execute(query.group_by(_T.c.reviewer))}
+
+    def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
+        """Whether a person has seen as many today as the cap says; it suggests a break and forbids nothing."""
+        day = (now or datetime.now(UTC)).astimezone(UTC).date()
+        return cap is not None and self.exposures(day).get(reviewer, 0) >= cap
+
+
+def add(connection: Connection, verdicts: Sequence[Verdict]) -> Appended:
+    """Store verdicts within a transaction, and put what people disagree about before who decides.
+
+    :raises VerdictError: as :meth:`VerdictLog.append`.
+    """
+    _check_withdrawn(connection, verdicts)
+    appended = _insert(connection, verdicts, published=False)
+    touched = {said.content for said in verdicts if said.content is not None}
+    settle(connection, touched, lambda contents: of_contents(connection, contents))
+    return appended
+
+
+def of_contents(connection: Connection, contents: Iterable[str]) -> list[Verdict]:
+    """Every row of the contents, within a transaction."""
+    return _named(connection, _T.c.content, contents)
+
+
+def _insert(connection: Connection, verdicts: Sequence[Verdict], *, published: bool) -> Appended:
+    by_id = {said.verdict_id: said for said in verdicts}
+    for said in verdicts:
+        _check_same(by_id[said.verdict_id], said)
+    if not by_id:
+        return Appended(0, 0)
+    statement = insert_new(connection, _T).on_conflict_do_nothing().returning(_T.c.verdict_id)
+    # In the order of their ids, so that two that send the same rows do not wait for each other.
+    rows = [said.as_row() | {"published": published} for _, said in sorted(by_id.items())]
+    new = set(connection.execute(statement, rows).scalars())
+    for known in _named(connection, _T.c.verdict_id, set(by_id) - new):
+        _check_same(known, by_id[known.verdict_id])
+    return Appended(new=len(new), known=len(verdicts) - len(new))
+
+
+def _check_same(known: Verdict, sent: Verdict) -> None:
+    facts = [name for name in _FACTS if not (name == "content" and (known.erased or sent.erased))]
+    if any(getattr(known, name) != getattr(sent, name) for name in facts):
+        raise VerdictError(
+            f"verdict {sent.verdict_id} was sent before and said something else; each verdict needs an id of "
+            "its own"
+        )
+
+
+def _check_withdrawn(connection: Connection, verdicts: Sequence[Verdict]) -> None:
+    by_id = {said.verdict_id: said for said in verdicts}
+    wanted = {said.replaces for said in verdicts if said.replaces and said.replaces not in by_id}
+    by_id |= {said.verdict_id: said for said in _named(connection, _T.c.verdict_id, wanted)}
+    for said in verdicts:
+        known = by_id.get(said.replaces or "")
+        if said.verdict == Said.WITHDRAWN and known is not None and known.reviewer != said.reviewer:
+            raise VerdictError(
+                f"verdict {said.verdict_id} withdraws {known.verdict_id}, which is another person's; say what "
+                "is right instead"
+            )
+
+
+def _contents_of(connection: Connection, source_refs: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for some in few(source_refs):
+        for table in (_T, tables.items):
+            query = sa.select(table.c.content).where(
+                table.c.source_ref.in_(some), table.c.content.is_not(None)
+            )
+            found |= set(connection.execute(query).scalars())
+    return found
+
+
+def _named(connection: Connection, column: sa.Column[Any], names: Iterable[str]) -> list[Verdict]:
+    found: list[tuple[int, Verdict]] = []
+    for some in few(sorted(set(names))):
+        query = sa.select(_T.c.position, *_ROW).where(column.in_(some))
+        rows = connection.execute(query).mappings()
+        found += [(row["position"], Verdict.from_row(row)) for row in rows]
+    return [said for _, said in sorted(found, key=lambda entry: entry[0])]
+
+
+def _verdicts(connection: Connection, query: sa.Select[Any]) -> list[Verdict]:
+    return [Verdict.from_row(row) for row in connection.execute(query).mappings()]

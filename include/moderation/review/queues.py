@@ -1,0 +1,305 @@
+"""Queues of what is to be looked at, who holds what, and decisions that end an item."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from moderation.review import log, work
+from moderation.review.log import Appended
+from moderation.review.queue import (
+    DISPUTES,
+    ITEM_COLUMNS,
+    Item,
+    ItemState,
+    Kind,
+    Progress,
+    Queue,
+    QueueError,
+    QueueSpec,
+    Waiting,
+)
+from moderation.review.state import tables
+from moderation.review.state.database import Database, few, insert_new
+from moderation.review.verdict import Purpose, Verdict
+
+_AT_ONCE = 10_000
+"""Items added in one transaction: others are kept waiting for a fraction of a second."""
+
+_I, _Q, _V = tables.items, tables.queues, tables.verdicts
+_ITEM = [_I.c[name] for name in ITEM_COLUMNS]
+
+
+class Queues:
+    """All queues of a state. Safe for threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, spec: QueueSpec, queue_id: str | None = None) -> Queue:
+        """Make an empty queue.
+
+        :param queue_id: of a standing queue, chosen by who asks; one that is there is returned as it is.
+        :raises StateError: it is not stored.
+        """
+        queue_id = queue_id or (
+            DISPUTES if spec.kind == Kind.DISPUTE else f"{spec.kind}-{uuid.uuid4().hex[:12]}"
+        )
+        row = {
+            **{"queue_id": queue_id, "kind": spec.kind, "name": spec.name, "spec": spec.to_json()},
+            **{"paused": False, "created_at": datetime.now(UTC), "last_position": 0},
+        }
+        with self._database.write() as connection:
+            connection.execute(insert_new(connection, _Q).values(**row).on_conflict_do_nothing())
+            return _get(connection, queue_id)
+
+    def all(self) -> list[Queue]:
+        """All queues, the oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(_Q).order_by(_Q.c.created_at, _Q.c.queue_id)).mappings()
+            return [_queue(row) for row in rows]
+
+    def get(self, queue_id: str) -> Queue:
+        """One queue.
+
+        :raises QueueError: there is none of that id.
+        """
+        with self._database.read() as connection:
+            return _get(connection, queue_id)
+
+    def add_items(self, queue_id: str, items: Iterable[Item], *, benign: Iterable[Item] = ()) -> int:
+        """Add items at the end; one that is there is passed over, so that it may be repeated.
+
+        Second opinions and golden items are mixed in as the queue's options say.
+
+        :param benign: from which as many are mixed in as the options say.
+        :returns: how many items were new, with those that were mixed in.
+        """
+        queue = self.get(queue_id)
+        mixed = _mixed(queue, items, iter(benign), iter(self._golden() if queue.spec.golden else ()))
+        added = 0
+        for some in few(mixed, _AT_ONCE):
+            with self._database.write() as connection:
+                added += _add(connection, queue_id, some)
+        return added
+
+    def next(
+        self,
+        queue_id: str,
+        reviewer: str,
+        n: int = 1,
+        *,
+        sees_severe: bool = False,
+        now: datetime | None = None,
+    ) -> list[Item]:
+        """Take the next items; nobody else gets them until the lease ends. Of a paused queue, none.
+
+        A person is never given what they have decided, hold or skipped in this queue.
+
+        :param sees_severe: may see what was marked as severe.
+        :raises QueueError: there is no such queue, or it is not for this person.
+        """
+        with self._database.write() as connection:
+            queue = _get(connection, queue_id)
+            if not queue.is_for(reviewer):
+                raise QueueError(f"queue {queue.spec.name!r} is for other people")
+            if queue.paused:
+                return []
+            return work.take(
+                connection, queue, reviewer, n, now=now or datetime.now(UTC), sees_severe=sees_severe
+            )
+
+    def held(self, queue_id: str, reviewer: str, *, now: datetime | None = None) -> list[Item]:
+        """Items that a person holds: where they go on."""
+        query = sa.select(*_ITEM).where(
+            _I.c.queue_id == queue_id,
+            _I.c.holder == reviewer,
+            _I.c.state == ItemState.LEASED,
+            _I.c.held_until > (now or datetime.now(UTC)),
+        )
+        with self._database.read() as connection:
+            return _items(connection, query.order_by(_I.c.position))
+
+    def items(self, item_ids: Iterable[str]) -> list[Item]:
+        """The items of the ids, as far as they are there."""
+        found: list[Item] = []
+        with self._database.read() as connection:
+            for some in few(item_ids):
+                found += _items(connection, sa.select(*_ITEM).where(_I.c.item_id.in_(some)))
+        return found
+
+    def renew(self, item_ids: Iterable[str], reviewer: str, *, now: datetime | None = None) -> list[str]:
+        """Keep items for longer.
+
+        :returns: the ids of those that the person still holds; the others are somebody else's now.
+        """
+        with self._database.write() as connection:
+            return work.renew(connection, list(item_ids), reviewer, now or datetime.now(UTC))
+
+    def release(self, item_ids: Iterable[str], reviewer: str) -> int:
+        """Give items back; returns how many the person held."""
+        with self._database.write() as connection:
+            return work.release(connection, list(item_ids), reviewer)
+
+    def submit(
+        self,
+        verdicts: Sequence[Verdict],
+        done: Iterable[str] = (),
+        skipped: Iterable[str] = (),
+        *,
+        reviewer: str | None = None,
+        reopened: Iterable[str] = (),
+    ) -> Appended:
+        """Store decisions and what becomes of their items, all or nothing; may be repeated.
+
+        :param done: ids of items that are decided.
+        :param skipped: ids of items that this person does not want; they are open for all others.
+        :param reviewer: needed where no verdict names the person.
+        :param reopened: ids of items whose decision was undone; the person holds them again.
+        :raises VerdictError: a verdict cannot be taken, so none is.
+        :raises StateError: nothing is stored.
+        """
+        people = {said.reviewer for said in verdicts} | ({reviewer} if reviewer else set())
+        if len(people) != 1:
+            raise QueueError(f"decisions are of one person; these are of {len(people)}")
+        person = people.pop()
+        with self._database.write() as connection:
+            appended = log.add(connection, verdicts)
+            work.finish(connection, list(done), person)
+            work.skip(connection, list(skipped), person)
+            work.reopen(connection, list(reopened), person, datetime.now(UTC))
+            return appended
+
+    def progress(self, queue_id: str) -> Progress:
+        """How far a queue is."""
+        return self.progress_of_all([queue_id]).get(queue_id, Progress())
+
+    def progress_of_all(self, queue_ids: Iterable[str] | None = None) -> dict[str, Progress]:
+        """How far queues are, by id; a queue without items is not named."""
+        query = sa.select(_I.c.queue_id, _I.c.state, sa.func.count()).group_by(_I.c.queue_id, _I.c.state)
+        if queue_ids is not None:
+            query = query.where(_I.c.queue_id.in_(list(queue_ids)))
+        found: dict[str, dict[str, int]] = {}
+        with self._database.read() as connection:
+            for queue_id, state, number in connection.execute(query):
+                found.setdefault(queue_id, {})[state] = number
+        return {queue_id: Progress(**numbers) for queue_id, numbers in found.items()}
+
+    def oldest_waiting(self) -> Waiting | None:
+        """What waits for the longest time in a queue that is not paused; None when nothing does."""
+        oldest: list[Waiting] = []
+        with self._database.read() as connection:
+            for state in (ItemState.OPEN, ItemState.LEASED):
+                query = sa.select(_I.c.queue_id, _I.c.item_id, _I.c.added_at).join(
+                    _Q, _Q.c.queue_id == _I.c.queue_id
+                )
+                query = (
+                    query.where(_I.c.state == state, sa.not_(_Q.c.paused)).order_by(_I.c.added_at).limit(1)
+                )
+                oldest += [Waiting(*row) for row in connection.execute(query)]
+        return min(oldest, key=lambda item: item.since, default=None)
+
+    def pause(self, queue_id: str) -> Queue:
+        """Hand out nothing more; who holds items may still decide them."""
+        return self._change(queue_id, paused=True)
+
+    def resume(self, queue_id: str) -> Queue:
+        """Go on."""
+        return self._change(queue_id, paused=False)
+
+    def restrict(self, queue_id: str, people: Iterable[str]) -> Queue:
+        """Let only these people work on it; none for everybody."""
+        spec = replace(self.get(queue_id).spec, people=tuple(dict.fromkeys(people)))
+        return self._change(queue_id, spec=spec.to_json())
+
+    def disputes(self, limit: int = 1_000) -> list[Item]:
+        """What people disagree about and nobody has decided, the oldest first."""
+        query = sa.select(*_ITEM).where(_I.c.queue_id == DISPUTES, _I.c.state != ItemState.DONE)
+        with self._database.read() as connection:
+            return _items(connection, query.order_by(_I.c.position).limit(limit))
+
+    def _change(self, queue_id: str, **values: Any) -> Queue:
+        with self._database.write() as connection:
+            connection.execute(sa.update(_Q).where(_Q.c.queue_id == queue_id).values(**values))
+            return _get(connection, queue_id)
+
+    def _golden(self) -> list[Item]:
+        """One item for each content and label of which the truth was laid down in a queue of golden items."""
+        query = (
+            sa.select(_I)
+            .join(_Q, _Q.c.queue_id == _I.c.queue_id)
+            .where(_Q.c.kind == Kind.GOLDEN, _I.c.state == ItemState.DONE)
+            .order_by(_I.c.queue_id, _I.c.position)
+        )
+        with self._database.read() as connection:
+            return _items(connection, query)
+
+
+def _get(connection: Connection, queue_id: str) -> Queue:
+    row = connection.execute(sa.select(_Q).where(_Q.c.queue_id == queue_id)).mappings().one_or_none()
+    if row is None:
+        raise QueueError(f"there is no queue {queue_id!r}")
+    return _queue(row)
+
+
+def _queue(row: Any) -> Queue:
+    spec = QueueSpec.from_json(row["spec"])
+    return Queue(queue_id=row["queue_id"], spec=spec, paused=row["paused"], created_at=row["created_at"])
+
+
+def _items(connection: Connection, query: sa.Select[Any]) -> list[Item]:
+    rows = connection.execute(query).mappings()
+    return [Item(**{name: row[name] for name in ITEM_COLUMNS}) for row in rows]
+
+
+def _mixed(
+    queue: Queue, items: Iterable[Item], benign: Iterator[Item], golden: Iterator[Item]
+) -> Iterator[Item]:
+    """The items with what the options mix in, each with its id."""
+    spec = queue.spec
+    chance = random.Random(f"{spec.seed} {queue.queue_id}")  # noqa: S311 - a draw that can be repeated
+    for item in items:
+        yield _named(queue, item, item.purpose or Purpose.TRAINING)
+        if chance.random() < spec.second_share:
+            yield _named(queue, _undrawn(item), Purpose.SECOND)
+        for share, others, purpose in (
+            (spec.golden, golden, Purpose.GOLDEN),
+            (spec.benign_share, benign, Purpose.BENIGN),
+        ):
+            if chance.random() < share and (other := next(others, None)) is not None:
+                yield _named(queue, _undrawn(other), purpose)
+
+
+def _undrawn(item: Item) -> Item:
+    return replace(item, design=None, stratum=None, inclusion_probability=None, seed=None)
+
+
+def _named(queue: Queue, item: Item, purpose: str) -> Item:
+    """With an id that says what it is an item for: drawn again it is the same one."""
+    told = "\0".join([queue.queue_id, item.content, item.label, purpose])
+    item_id = hashlib.sha256(told.encode()).hexdigest()[:32]
+    return replace(item, item_id=item_id, queue_id=queue.queue_id, purpose=purpose)
+
+
+def _add(connection: Connection, queue_id: str, items: list[Item]) -> int:
+    last = connection.execute(
+        sa.update(_Q)
+        .where(_Q.c.queue_id == queue_id)
+        .values(last_position=_Q.c.last_position + len(items))
+        .returning(_Q.c.last_position)
+    ).scalar_one()
+    now = datetime.now(UTC)
+    fresh = {"state": ItemState.OPEN, "added_at": now, "holder": None, "held_until": None}
+    rows = [
+        vars(item) | fresh | {"position": last - len(items) + number}
+        for number, item in enumerate(items, start=1)
+    ]
+    return connection.execute(insert_new(connection, _I).on_conflict_do_nothing(), rows).rowcount

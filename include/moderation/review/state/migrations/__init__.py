@@ -1,0 +1,1 @@
+"""Steps from one release of the state to the next, for Alembic."""

@@ -1,0 +1,79 @@
+"""The state, opened: made when missing, brought up to date, and looked at for damage."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from moderation.review.log import VerdictLog
+from moderation.review.queues import Queues
+from moderation.review.state import tables
+from moderation.review.state.database import Database, insert_new, parse_url
+from moderation.review.state.faults import RESTORE, StateUnusableError, name_of
+from moderation.review.state.migrate import migrate
+from moderation.settings import ReviewSettings
+
+_LOOKED_THROUGH = 64_000_000
+"""Bytes of a SQLite file that is read through at each start, which takes a third of a second at most."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What people decided, and what waits for them. Safe for threads."""
+
+    database: Database
+    log: VerdictLog
+    queues: Queues
+    state_id: str
+
+    @property
+    def name(self) -> str:
+        """How texts name it: the file, or the address without the password."""
+        return name_of(self.database.url)
+
+    def close(self) -> None:
+        """Give its connections back."""
+        self.database.close()
+
+
+def open_state(url: str | None = None) -> State:
+    """The state at an address; None takes the one of the settings.
+
+    :raises StateError: it cannot be opened; nothing was changed.
+    """
+    database = Database(parse_url(url or ReviewSettings.from_env().database))
+    try:
+        if database.is_sqlite:
+            _look_through(database)
+        migrate(database)
+        return State(database, VerdictLog(database), Queues(database), _identity(database))
+    except BaseException:
+        database.close()
+        raise
+
+
+def _identity(database: Database) -> str:
+    """A name that this state keeps for life, so that another one is not taken for it."""
+    wanted = sa.select(tables.state.c.value).where(tables.state.c.name == "state_id")
+    with database.read() as connection:
+        found = connection.execute(wanted).scalar_one_or_none()
+    if found is None:
+        with database.write() as connection:
+            new = insert_new(connection, tables.state).values(name="state_id", value=uuid.uuid4().hex)
+            connection.execute(new.on_conflict_do_nothing())
+            found = connection.execute(wanted).scalar_one()
+    return str(found)
+
+
+def _look_through(database: Database) -> None:
+    path = Path(str(database.url.database))
+    size = path.stat().st_size
+    with database.read() as connection:
+        if os.access(path, os.W_OK) and 0 < size <= _LOOKED_THROUGH:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+            if found != "ok":
+                raise StateUnusableError(f"{path}: the database of verdicts is damaged ({found}); {RESTORE}")

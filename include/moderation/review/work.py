@@ -1,0 +1,151 @@
+"""Who holds which item of a queue, within a transaction: taken, kept, given back, decided, skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from moderation.review.queue import ITEM_COLUMNS, Item, ItemState, Queue, QueueSpec
+from moderation.review.state import tables
+from moderation.review.state.database import few, insert_new
+from moderation.review.verdict import Said
+
+_I, _Q, _V, _S = tables.items, tables.queues, tables.verdicts, tables.skips
+_ITEM = [_I.c[name] for name in ITEM_COLUMNS]
+
+
+def take(
+    connection: Connection, queue: Queue, reviewer: str, n: int, *, now: datetime, sees_severe: bool
+) -> list[Item]:
+    """The next items, leased: first those whose lease ended, then on from where the person is, then the rest."""
+    if connection.dialect.name != "sqlite":  # two windows of one person take one after the other
+        key = {"key": f"{queue.queue_id}\n{reviewer}"}
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), key)
+    mine = sa.select(sa.func.max(_I.c.position)).where(
+        _I.c.queue_id == queue.queue_id, _I.c.holder == reviewer
+    )
+    here = connection.execute(mine).scalar_one() or 0
+    base = _fit_for(queue, reviewer, sees_severe=sees_severe)
+    found: dict[tuple[str, str], Any] = {}
+    for condition in (
+        sa.and_(_I.c.state == ItemState.LEASED, _I.c.held_until <= now),
+        sa.and_(_I.c.state == ItemState.OPEN, _I.c.position > here),
+        sa.and_(_I.c.state == ItemState.OPEN, _I.c.position <= here),
+    ):
+        if len(found) < n:
+            query = base.where(condition).order_by(_I.c.position).limit(2 * n)
+            for row in connection.execute(query.with_for_update(skip_locked=True)).mappings():
+                found.setdefault((row["content"], row["label"]), row)  # of a second opinion one of the two
+    rows = list(found.values())[:n]
+    until = now + timedelta(seconds=queue.spec.lease_seconds)
+    lease = {"state": ItemState.LEASED, "holder": reviewer, "held_until": until}
+    for some in few(row["item_id"] for row in rows):
+        connection.execute(sa.update(_I).where(_I.c.item_id.in_(some)).values(**lease))
+    return [Item(**(dict(row) | lease)) for row in rows]
+
+
+def renew(connection: Connection, item_ids: list[str], reviewer: str, now: datetime) -> list[str]:
+    """Lengthen the leases of items that the person holds, ended ones that nobody took too."""
+    kept: list[str] = []
+    for item_id, seconds in _held(connection, item_ids, reviewer, ItemState.LEASED):
+        until = now + timedelta(seconds=seconds)
+        connection.execute(sa.update(_I).where(_I.c.item_id == item_id).values(held_until=until))
+        kept.append(item_id)
+    return kept
+
+
+def release(connection: Connection, item_ids: list[str], reviewer: str) -> int:
+    """Give items back that the person holds."""
+    given = 0
+    for some in few(sorted(item_ids)):
+        held = (_I.c.item_id.in_(some), _I.c.holder == reviewer, _I.c.state == ItemState.LEASED)
+        free = {"state": ItemState.OPEN, "holder": None, "held_until": None}
+        given += connection.execute(sa.update(_I).where(*held).values(**free)).rowcount
+    return given
+
+
+def finish(connection: Connection, item_ids: list[str], reviewer: str) -> None:
+    """The items are decided; who was first stays named."""
+    for some in few(sorted(item_ids)):
+        open_ones = (_I.c.item_id.in_(some), _I.c.state != ItemState.DONE)
+        done = {"state": ItemState.DONE, "holder": reviewer, "held_until": None}
+        connection.execute(sa.update(_I).where(*open_ones).values(**done))
+
+
+def skip(connection: Connection, item_ids: list[str], reviewer: str) -> None:
+    """Others get the items; this person does not any more."""
+    known: list[str] = []
+    for some in few(sorted(item_ids)):
+        known += connection.execute(sa.select(_I.c.item_id).where(_I.c.item_id.in_(some))).scalars()
+    if known:
+        rows = [{"item_id": item_id, "reviewer": reviewer} for item_id in sorted(known)]
+        connection.execute(insert_new(connection, _S).on_conflict_do_nothing(), rows)
+        release(connection, known, reviewer)
+
+
+def reopen(connection: Connection, item_ids: list[str], reviewer: str, now: datetime) -> None:
+    """The person who decided or skipped the items holds them again, unless somebody else has them now."""
+    for some in few(sorted(item_ids)):
+        mine = (_S.c.item_id.in_(some), _S.c.reviewer == reviewer)
+        skipped = set(connection.execute(sa.select(_S.c.item_id).where(*mine)).scalars())
+        connection.execute(sa.delete(_S).where(*mine))
+        for item_id, seconds in _held(connection, some, reviewer, ItemState.DONE):
+            _lease(connection, item_id, reviewer, now + timedelta(seconds=seconds))
+        query = sa.select(_I.c.item_id, _Q.c.spec).join(_Q, _Q.c.queue_id == _I.c.queue_id)
+        free = query.where(_I.c.item_id.in_(skipped), _I.c.state == ItemState.OPEN)
+        for item_id, spec in connection.execute(free).all():
+            seconds = QueueSpec.from_json(spec).lease_seconds
+            _lease(connection, item_id, reviewer, now + timedelta(seconds=seconds))
+
+
+def _lease(connection: Connection, item_id: str, reviewer: str, until: datetime) -> None:
+    lease = {"state": ItemState.LEASED, "holder": reviewer, "held_until": until}
+    connection.execute(sa.update(_I).where(_I.c.item_id == item_id).values(**lease))
+
+
+def _held(
+    connection: Connection, item_ids: Iterable[str], reviewer: str, state: ItemState
+) -> list[tuple[str, int]]:
+    """Ids of items that are a person's, with the seconds of a lease in their queue."""
+    found: list[tuple[str, int]] = []
+    for some in few(sorted(item_ids)):
+        query = (
+            sa.select(_I.c.item_id, _Q.c.spec)
+            .join(_Q, _Q.c.queue_id == _I.c.queue_id)
+            .where(_I.c.item_id.in_(some), _I.c.holder == reviewer, _I.c.state == state)
+            .order_by(_I.c.item_id)
+            .with_for_update(of=_I)
+        )
+        rows = connection.execute(query).all()
+        found += [(item_id, QueueSpec.from_json(spec).lease_seconds) for item_id, spec in rows]
+    return found
+
+
+def _fit_for(queue: Queue, reviewer: str, *, sees_severe: bool) -> sa.Select[Any]:
+    """A query for items of the queue that the person has not had and may see."""
+    twin = _I.alias("twin")
+    had = sa.exists().where(
+        twin.c.queue_id == _I.c.queue_id,
+        twin.c.content == _I.c.content,
+        twin.c.label == _I.c.label,
+        twin.c.item_id != _I.c.item_id,
+        twin.c.holder == reviewer,
+    )
+    skipped = sa.exists().where(_S.c.item_id == _I.c.item_id, _S.c.reviewer == reviewer)
+    query = sa.select(*_ITEM).where(_I.c.queue_id == queue.queue_id, ~had, ~skipped)
+    if sees_severe:
+        return query
+    marked, taken_back = _V.alias("marked"), _V.alias("taken_back")
+    lifted = sa.exists().where(
+        taken_back.c.content == marked.c.content,
+        sa.or_(
+            sa.and_(taken_back.c.verdict == Said.WITHDRAWN, taken_back.c.replaces == marked.c.verdict_id),
+            sa.and_(taken_back.c.verdict == Said.NOT_SEVERE, taken_back.c.decided_at >= marked.c.decided_at),
+        ),
+    )
+    hidden = sa.exists().where(marked.c.content == _I.c.content, marked.c.verdict == Said.SEVERE, ~lifted)
+    return query.where(~hidden)
