@@ -71,7 +71,8 @@ PARAMS = {
         None,
         type=["null", "string"],
         title="Adapter",
-        description="ARN of a Custom Moderation adapter version; empty for the base model.",
+        description="ARN of a Custom Moderation adapter version, or champion for the one that was promoted; "
+        "empty for the base model.",
     ),
     "backend": Param(
         SETTINGS.backend,

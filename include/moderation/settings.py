@@ -22,6 +22,7 @@ from typing import Self
 from moderation.reference import prices
 from moderation.reference.prices import PriceTier
 from moderation.variables import misspelt, names, page, values
+from moderation.variables.adapters import AdapterSettings
 from moderation.variables.machine import MachineSettings
 from moderation.variables.row import ALL, WORK, Reader, Value, rows, setting
 from moderation.variables.table import Table
@@ -349,6 +350,7 @@ TABLES = {
     ConsoleSettings: ("The console", "Read by the web server, or by `moderation console`."),
     Settings: ("The pipeline", "Read by each task, the web server, `moderation` and a notebook."),
     DagSettings: ("The nightly run", "Read whenever Airflow parses the Dag file."),
+    AdapterSettings: ("Adapters", "Read by `moderation adapter` and the Dag *Train adapter*."),
     MachineSettings: ("The machine", "May differ from worker to worker."),
 }
 

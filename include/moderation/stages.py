@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from moderation.adapters.status import AdapterUnusableError, check_adapter
+from moderation.adapters import champion
+from moderation.adapters.status import AdapterUnusableError
 from moderation.analyse import backend, bulk
 from moderation.errors import WarehouseMissingError
 from moderation.maintenance.standing import forget_what_was
@@ -20,7 +21,7 @@ from moderation.plan.planner import make_plan, mark_published, renew_claim
 from moderation.plan.price import OverBudgetError, Spending
 from moderation.plan.request import PlanRequest
 from moderation.plan.stop_note import forget_stop, note_stop
-from moderation.plan.store import check_manifests, dry_run_uri, load_plan
+from moderation.plan.store import check_manifests, dry_run_uri, find_open_plan, load_plan
 from moderation.publish import verdicts
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
 from moderation.publish.commit import publish as publish_load
@@ -71,6 +72,8 @@ def discover(
 
     :param source: see ``sources.open.open_source``; ``{ds}`` and ``{ds_nodash}`` stand for the run's
         UTC date.
+    :param adapter: an ARN, or ``champion`` for the one that was promoted, or none; a champion applies to what
+        nobody has answered yet.
     :param backend: ``bulk``, ``detect`` or ``auto``.
     :param dry_run: plan only: nothing is uploaded or claimed, and the plan cannot be gone on with.
     :param redo_load_id: instead of the source, take what this load could not moderate, and ask for it as
@@ -88,13 +91,20 @@ def discover(
         except SourceError as error:
             raise PlanError(str(error)) from error
         source = failed_of_load.FailedOfLoad(redo_load_id, permanent=redo_permanent).uri
+    with s3_objects.open_client(settings) as client:
+        begun = find_open_plan(settings, run.key(), s3=client)
+    # What this run has begun to pay for is its own: a promotion meanwhile concerns the next one.
+    chosen = champion.resolve(settings, adapter, now=run.logical_time)
+    if adapter == champion.NAME and begun is not None:
+        chosen = champion.Chosen(begun.adapter, chosen.older_share)
     day = run.logical_time.astimezone(UTC).date()
     request = PlanRequest(
         run_key=run.key(),
         source=source.replace("{ds}", f"{day}").replace("{ds_nodash}", f"{day:%Y%m%d}"),
         logical_time=run.logical_time,
         min_confidence=min_confidence,
-        adapter=adapter or None,
+        adapter=chosen.adapter,
+        older_share=chosen.older_share,
         job_name=job_name,
         force=force,
         backend=backend,
@@ -137,7 +147,7 @@ def job_arguments(
             return []
         if plan.adapter and rekognition is not None:
             try:
-                check_adapter(rekognition, plan.adapter)
+                champion.check(settings, rekognition, plan.adapter)
             except AdapterUnusableError as error:
                 note_stop(plan, str(error), s3=client)
                 raise

@@ -1,1 +1,1 @@
-"""Amazon Rekognition media analysis jobs for Airflow, shaped like a service of the Amazon provider."""
+"""Amazon Rekognition media analysis jobs and adapters for Airflow, shaped like a service of the provider."""

@@ -35,11 +35,11 @@ class RekognitionArgumentError(AirflowFailException, Permanent, ValueError):
 
 class RekognitionError(AirflowException):
     """
-    Rekognition refused a call, or a media analysis job did not end well.
+    Rekognition refused a call, or a media analysis job or a training did not end well.
 
     :param message: what AWS said.
     :param code: AWS's error code (of the call) or failure code (of the job).
-    :param job_id: the media analysis job concerned, if one is known.
+    :param job_id: the media analysis job, or the adapter version, concerned, if one is known.
     """
 
     def __init__(self, message: str, *, code: str | None = None, job_id: str | None = None) -> None:
@@ -77,9 +77,9 @@ class RekognitionThrottled(RekognitionError, Passing):
 
 
 class RekognitionJobLimitReached(RekognitionError, Passing):
-    """Too many open media analysis jobs in this account and region; a slot frees when one ends."""
+    """Too many open jobs or trainings in this account and region; a slot frees when one ends."""
 
-    why = "too many open media analysis jobs in this account and region"
+    why = "too many open jobs or trainings in this account and region"
     retry_delay = timedelta(minutes=10)
 
 
@@ -114,6 +114,40 @@ class RekognitionMediaAnalysisJobNotFound(RekognitionError):
         )
 
 
+class _OfAVersion(RekognitionError):
+    """``job_id`` is the ARN, or the name, of an adapter version."""
+
+    def __str__(self) -> str:
+        return f"Adapter version {self.job_id}: {self.message}"
+
+
+class RekognitionTrainingFailed(_OfAVersion, AirflowFailException, Permanent):
+    """The version did not become usable; ``code`` is its status and ``message`` its ``StatusMessage``."""
+
+    why = "the training ended; clearing the task trains anew, once the cause is mended"
+
+    def __str__(self) -> str:
+        return f"Adapter version {self.job_id} is {self.code}: {self.message}"
+
+
+class RekognitionTrainingTimeout(_OfAVersion):
+    """The training did not end within the time given. It goes on; a retry reconnects to it."""
+
+
+class RekognitionVersionNotFound(_OfAVersion):
+    """The project has no such version."""
+
+
+class RekognitionNameTaken(RekognitionError, AirflowFailException, Permanent):
+    """A project or version of this name exists, and it is not the one asked for."""
+
+    why = "the name is taken: give another one"
+
+
+class RekognitionResourceInUse(RekognitionError):
+    """The name exists already, or the resource cannot be deleted in its state."""
+
+
 # FailureDetails.Code of a FAILED job [service-2.json, MediaAnalysisJobFailureCode]. RESOURCE_NOT_READY is
 # an adapter that may be ready later; a code AWS adds tomorrow is retried, because retries are bounded.
 PERMANENT_FAILURE_CODES = frozenset(
@@ -127,8 +161,8 @@ PERMANENT_FAILURE_CODES = frozenset(
     }
 )
 
-# Error codes of the three media analysis operations [service-2.json], of S3, STS and AWS authentication, and
-# those all of AWS's services share ("Common errors" of the API reference).
+# Error codes of the operations on jobs, projects and versions [service-2.json], of S3, STS and AWS
+# authentication, and those all of AWS's services share ("Common errors" of the API reference).
 _CLASS_OF_ERROR_CODE: dict[str, type[RekognitionError]] = {
     "AccessDeniedException": RekognitionAccessDenied,
     "AccessDenied": RekognitionAccessDenied,
@@ -153,6 +187,8 @@ _CLASS_OF_ERROR_CODE: dict[str, type[RekognitionError]] = {
     "InternalServerError": RekognitionUnavailable,
     "RequestTimeoutException": RekognitionUnavailable,
     "ResourceNotReadyException": RekognitionError,
+    "ResourceInUseException": RekognitionResourceInUse,
+    "ServiceQuotaExceededException": RekognitionRequestInvalid,
 }
 
 
@@ -198,6 +234,15 @@ def from_failed_job(job: Mapping[str, Any]) -> RekognitionMediaAnalysisJobFailed
         else RekognitionMediaAnalysisJobFailed
     )
     return cls(str(details.get("Message") or "no message"), code=code, job_id=job.get("JobId"))
+
+
+def from_failed_version(version: Mapping[str, Any]) -> RekognitionTrainingFailed:
+    """Turn the description of a version that is not usable into the exception its task raises."""
+    return RekognitionTrainingFailed(
+        str(version.get("StatusMessage") or "AWS gives no reason"),
+        code=str(version.get("Status")),
+        job_id=version.get("ProjectVersionArn"),
+    )
 
 
 def to_event(error: RekognitionError) -> dict[str, Any]:

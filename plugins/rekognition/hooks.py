@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import cached_property
 from os import PathLike
@@ -12,21 +12,17 @@ from typing import Any, TypeVar
 
 import tenacity
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from rekognition import patience
 from rekognition.constraints import check_request
-from rekognition.exceptions import (
-    RekognitionMediaAnalysisJobTimeout,
-    RekognitionUnavailable,
-    from_botocore,
-    from_error_response,
-    from_failed_job,
-)
-from rekognition.patience import JobStillRunning
-from rekognition.waiters.states import JOB_COMPLETE_WAITER, WAITERS_FILE, job_states
+from rekognition.exceptions import RekognitionMediaAnalysisJobTimeout, RekognitionUnavailable
+from rekognition.patience import StillRunning
+from rekognition.projects.calls import ProjectCalls
+from rekognition.waiters import looks
+from rekognition.waiters.states import JOB_COMPLETE_WAITER, WAITERS_FILE
 
 T = TypeVar("T")
+Looking = Callable[[], AbstractContextManager[None]]
 
 # ListMediaAnalysisJobs has neither filter nor paginator; a search reads at most this many pages of 100.
 _SEARCH_PAGES = 50
@@ -36,7 +32,7 @@ _CLOCK_SKEW = timedelta(hours=1)
 _CALL_PATIENCE = 120.0
 
 
-class RekognitionHook(AwsBaseHook):
+class RekognitionHook(ProjectCalls, AwsBaseHook):
     """
     Interact with Amazon Rekognition.
 
@@ -59,13 +55,19 @@ class RekognitionHook(AwsBaseHook):
         """Where `get_waiter` finds this service's waiters, synchronous and asynchronous."""
         return WAITERS_FILE
 
-    def check_start_request(self, request: dict[str, Any], argument_of: dict[str, str]) -> None:
+    def check_start_request(
+        self,
+        request: dict[str, Any],
+        argument_of: dict[str, str],
+        *,
+        operation_name: str = "StartMediaAnalysisJob",
+    ) -> None:
         """
-        Check a StartMediaAnalysisJob request against AWS's constraints without sending it.
+        Check a request against AWS's constraints without sending it.
 
         :raises RekognitionArgumentError: naming the argument (as in ``argument_of``), the limit, the value.
         """
-        operation = self.conn_client_meta.service_model.operation_model("StartMediaAnalysisJob")
+        operation = self.conn_client_meta.service_model.operation_model(operation_name)
         check_request(request, operation.input_shape, argument_of)
 
     def start_media_analysis_job(
@@ -151,17 +153,10 @@ class RekognitionHook(AwsBaseHook):
         """
         waiter = self.get_waiter(JOB_COMPLETE_WAITER)
         limit = patience.seconds(timeout, name="timeout")
-        policy = patience.poll_policy(
-            interval=patience.seconds(interval, name="interval"), patience=limit, log=self.log
-        )
-
-        def look() -> None:
-            with _looking_at(job_id):
-                waiter.wait(JobId=job_id, WaiterConfig={"MaxAttempts": 1})
-
+        every = patience.seconds(interval, name="interval")
         try:
-            tenacity.Retrying(**policy)(look)
-        except JobStillRunning as error:
+            self._wait(waiter, {"JobId": job_id}, lambda: looks.at_job(job_id), interval=every, limit=limit)
+        except StillRunning as error:
             raise _timeout(job_id, limit, error.status) from None
 
     async def async_wait_for_job(self, client: Any, job_id: str, *, interval: float, timeout: float) -> None:
@@ -172,19 +167,38 @@ class RekognitionHook(AwsBaseHook):
         :param timeout: seconds; a look is taken even if none are left.
         """
         waiter = self.get_waiter(JOB_COMPLETE_WAITER, deferrable=True, client=client)
-        policy = patience.poll_policy(interval=interval, patience=timeout, log=self.log)
-
-        async def look() -> None:
-            with _looking_at(job_id):
-                await waiter.wait(JobId=job_id, WaiterConfig={"MaxAttempts": 1})
-
+        args = {"JobId": job_id}
         try:
-            async with asyncio.timeout(max(timeout, 0.0) + _CALL_PATIENCE):
-                await tenacity.AsyncRetrying(**policy)(look)
-        except JobStillRunning as error:
+            await self._async_wait(
+                waiter, args, lambda: looks.at_job(job_id), interval=interval, limit=timeout
+            )
+        except StillRunning as error:
             raise _timeout(job_id, timeout, error.status) from None
         except TimeoutError:
             raise _timeout(job_id, timeout, "unknown (no answer)") from None
+
+    def _wait(
+        self, waiter: Any, args: dict[str, Any], looking: Looking, *, interval: float, limit: float
+    ) -> None:
+        policy = patience.poll_policy(interval=interval, patience=limit, log=self.log)
+
+        def look() -> None:
+            with looking():
+                waiter.wait(**args, WaiterConfig={"MaxAttempts": 1})
+
+        tenacity.Retrying(**policy)(look)
+
+    async def _async_wait(
+        self, waiter: Any, args: dict[str, Any], looking: Looking, *, interval: float, limit: float
+    ) -> None:
+        policy = patience.poll_policy(interval=interval, patience=limit, log=self.log)
+
+        async def look() -> None:
+            with looking():
+                await waiter.wait(**args, WaiterConfig={"MaxAttempts": 1})
+
+        async with asyncio.timeout(max(limit, 0.0) + _CALL_PATIENCE):
+            await tenacity.AsyncRetrying(**policy)(look)
 
     def _list_page(self, token: str | None) -> dict[str, Any]:
         position = {"NextToken": token} if token else {}
@@ -196,35 +210,11 @@ class RekognitionHook(AwsBaseHook):
         """Make a call under ``policy`` (default: ride out two minutes of refusals) with named errors."""
 
         def attempt() -> T:
-            with _named_errors(job_id):
+            with looks.named_errors(job_id):
                 return call()
 
         default = patience.call_policy(patience=_CALL_PATIENCE, log=self.log)
         return tenacity.Retrying(**(policy or default))(attempt)
-
-
-@contextmanager
-def _named_errors(job_id: str | None) -> Iterator[None]:
-    try:
-        yield
-    except (ClientError, BotoCoreError) as error:
-        raise from_botocore(error, job_id=job_id) from error
-
-
-@contextmanager
-def _looking_at(job_id: str) -> Iterator[None]:
-    """Read the one outcome of a waiter that was given a single attempt."""
-    with _named_errors(job_id):
-        try:
-            yield
-        except WaiterError as error:
-            response = error.last_response or {}
-            if "Error" in response:
-                raise from_error_response(response, job_id=job_id) from error
-            status = response.get("Status", "unknown")
-            if status in job_states().failed:
-                raise from_failed_job(response) from error
-            raise JobStillRunning(status) from None
 
 
 def _timeout(job_id: str, limit: float, status: str) -> RekognitionMediaAnalysisJobTimeout:

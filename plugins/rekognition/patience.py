@@ -32,12 +32,17 @@ _BACKOFF = tenacity.wait_random_exponential(multiplier=1, max=_LONGEST_BACKOFF)
 Wait = Callable[[tenacity.RetryCallState], float]
 
 
-class JobStillRunning(Exception):
-    """One look at a job found it in an active state."""
+class StillRunning(Exception):
+    """
+    One look found what is waited for in an active state.
 
-    def __init__(self, status: str) -> None:
+    :param what: what it is, for the log.
+    """
+
+    def __init__(self, status: str, *, what: str) -> None:
         super().__init__(status)
         self.status = status
+        self.what = what
 
 
 def seconds(value: timedelta | float, *, name: str) -> float:
@@ -82,12 +87,12 @@ def start_policy(*, patience: float, limit_interval: float | None, log: Any) -> 
 
 def poll_policy(*, interval: float, patience: float, log: Any) -> dict[str, Any]:
     """
-    Build tenacity arguments for looking at a job until it ends, or until ``patience`` seconds have passed.
+    Build tenacity arguments for looks at something until it ends, or until ``patience`` seconds have passed.
 
     :param interval: seconds between two looks; up to a fifth is added at random, so that tasks spread out.
     """
     wait = tenacity.wait_fixed(interval) + tenacity.wait_random(0, interval / 5)
-    return _bounded((JobStillRunning, *_TRANSIENT), wait, patience, log)
+    return _bounded((StillRunning, *_TRANSIENT), wait, patience, log)
 
 
 def _bounded(retried: tuple[type[Exception], ...], wait: Wait, patience: float, log: Any) -> dict[str, Any]:
@@ -102,12 +107,13 @@ def _bounded(retried: tuple[type[Exception], ...], wait: Wait, patience: float, 
         nonlocal last_told
         error = state.outcome.exception() if state.outcome else None
         pause = state.next_action.sleep if state.next_action else 0.0
-        if isinstance(error, JobStillRunning):
+        if isinstance(error, StillRunning):
             passed = state.seconds_since_start or 0.0
             if error.status != last_told[0] or passed - last_told[1] >= _TOLD_AGAIN:
                 last_told = (error.status, passed)
                 log.info(
-                    "Status of the media analysis job is %s after %s; looking about every %.0f s",
+                    "Status of the %s is %s after %s; looking about every %.0f s",
+                    error.what,
                     error.status,
                     timedelta(seconds=round(passed)),
                     pause,

@@ -9,6 +9,9 @@ import pytest
 
 from rekognition.detect import RekognitionDetectModerationLabelsOperator
 from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
+from rekognition.projects import operators as projects
+from rekognition.projects.sensors import RekognitionProjectVersionSensor
+from rekognition.projects.triggers import RekognitionProjectVersionTrainedTrigger
 from rekognition.sensors import RekognitionMediaAnalysisJobSensor
 from rekognition.triggers import RekognitionJobSlotTrigger, RekognitionMediaAnalysisJobCompletedTrigger
 from support.airflow_home import REPOSITORY
@@ -36,6 +39,11 @@ def parameters(cls: type) -> set[str]:
         RekognitionStartMediaAnalysisJobOperator,
         RekognitionDetectModerationLabelsOperator,
         RekognitionMediaAnalysisJobSensor,
+        projects.RekognitionCreateProjectOperator,
+        projects.RekognitionCreateProjectVersionOperator,
+        projects.RekognitionDeleteProjectVersionOperator,
+        projects.RekognitionDeleteProjectOperator,
+        RekognitionProjectVersionSensor,
     ],
 )
 def test_the_reference_tells_each_parameter_and_what_is_templated(cls: type) -> None:
@@ -45,7 +53,14 @@ def test_the_reference_tells_each_parameter_and_what_is_templated(cls: type) -> 
     assert templated == set(cls.template_fields) - OF_THE_PROVIDER  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("cls", [RekognitionMediaAnalysisJobCompletedTrigger, RekognitionJobSlotTrigger])
+@pytest.mark.parametrize(
+    "cls",
+    [
+        RekognitionMediaAnalysisJobCompletedTrigger,
+        RekognitionJobSlotTrigger,
+        RekognitionProjectVersionTrainedTrigger,
+    ],
+)
 def test_the_reference_tells_each_parameter_of_a_trigger(cls: type) -> None:
     (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{cls.__name__}`")]
     told = set(re.findall(r"`(\w+)`", row.split("|")[2]))

@@ -19,11 +19,13 @@ from typing import Any
 
 import pytest
 
+from support.fake_projects import FakeProjects
+
 LOST = "answer lost"
 
 
 @dataclass
-class FakeRekognition:
+class FakeRekognition(FakeProjects):
     """The state of the service; the test sets faults and reads what happened."""
 
     # Next answers of an operation: an error code, LOST (the work is done, the connection closed) or None.

@@ -36,7 +36,7 @@ class Classes:
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What the networks say of one picture, all 0..1."""
+    """What the networks say of one picture, all 0..1 but EfficientNet's 1280 `features`, which are at least 0."""
 
     classes: Classes
     imagenet: Floats
@@ -44,6 +44,7 @@ class Signals:
     nsfwjs: Floats
     content_head: Floats
     open_nsfw: float
+    features: Floats
 
     def imagenet_sum(self, *names: str) -> float:
         """The probability that the picture shows any of the named ImageNet classes."""
@@ -88,7 +89,7 @@ class Networks:
 
     def run(self, tensors: Tensors) -> Signals:
         """Ask all networks about one picture."""
-        imagenet, content_head = self.run_efficientnet(tensors.efficientnet)
+        imagenet, content_head, features = self.run_efficientnet(tensors.efficientnet)
         return Signals(
             classes=self.classes,
             imagenet=imagenet,
@@ -96,12 +97,19 @@ class Networks:
             nsfwjs=self.run_nsfwjs(tensors.nsfwjs),
             content_head=content_head,
             open_nsfw=self.run_open_nsfw(tensors.open_nsfw),
+            features=features,
         )
 
-    def run_efficientnet(self, tensor: Floats) -> tuple[Floats, Floats]:
-        """ImageNet probabilities (1000) and content-type probabilities (3)."""
+    def run_efficientnet(self, tensor: Floats) -> tuple[Floats, Floats, Floats]:
+        """ImageNet probabilities (1000), content-type probabilities (3) and the features (1280) behind both."""
         logits, features = self._efficientnet.run(["logits", "features"], {"input": tensor})
-        return _softmax(logits[0]), _softmax(features[0] @ self._head_weights + self._head_bias)
+        content = _softmax(features[0] @ self._head_weights + self._head_bias)
+        return _softmax(logits[0]), content, features[0]
+
+    def run_features(self, tensor: Floats) -> Floats:
+        """EfficientNet's features (1280) alone."""
+        features: Floats = self._efficientnet.run(["features"], {"input": tensor})[0][0]
+        return features
 
     def run_nanodet(self, tensor: Floats) -> Floats:
         """The best score of each COCO class (80) over all places; where the object stands is not needed."""

@@ -6,7 +6,7 @@ so that AWS's default MinConfidence keeps what the rules mean. They are not cali
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -104,21 +104,32 @@ def fires_at(threshold: float, score: float) -> float:
     return score / threshold / 2 if score < threshold else 1 - (1 - score) / (1 - threshold) / 2
 
 
-def labels(signals: Signals, min_confidence: float) -> tuple[Label, ...]:
+def scores(signals: Signals) -> dict[str, float]:
+    """How sure each rule is of its label, 0..1."""
+    return {name: rule(signals) for name, rule in RULES.items()}
+
+
+def labels(scores: Mapping[str, float], min_confidence: float) -> tuple[Label, ...]:
     """Labels of at least `min_confidence`, the most certain chain first, each child before its ancestors.
 
     Like Rekognition, all labels of a chain carry one confidence. An ancestor that two chains share carries
     the higher one and stands behind its last child.
+
+    Args:
+        scores: 0..1 by label, of any level; see `scores`.
+        min_confidence: 0..100.
     """
     least = max(min_confidence, FLOOR)
-    scores = {name: float32(100 * rule(signals)) for name, rule in RULES.items()}
-    chains = sorted((name for name in scores if scores[name] >= least), key=lambda name: -scores[name])
+    confidences = {name: float32(100 * score) for name, score in scores.items()}
+    chains = sorted(
+        (name for name in confidences if confidences[name] >= least), key=lambda name: -confidences[name]
+    )
     found: dict[str, Label] = {}
     for name in chains:
         for node in reversed(_chain(name)):
             # Put again, an ancestor moves behind the new child and keeps the higher confidence it had.
             before = found.pop(node.name, None)
-            confidence = before.confidence if before else scores[name]
+            confidence = before.confidence if before else confidences[name]
             found[node.name] = Label(node.name, node.parent, node.level, confidence)
     return tuple(found.values())
 

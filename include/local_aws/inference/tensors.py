@@ -49,9 +49,6 @@ def resize(picture: Image.Image) -> Resized:
 
 def normalise(resized: Resized) -> Tensors:
     """The pixel values as each network was trained on them."""
-    efficientnet = _planes(resized.bicubic)
-    efficientnet -= 127
-    efficientnet /= 128
     nanodet = np.ascontiguousarray(_planes(resized.detector)[::-1])
     nanodet -= _NANODET_MEAN
     nanodet *= _NANODET_SCALE
@@ -59,7 +56,20 @@ def normalise(resized: Resized) -> Tensors:
     nsfwjs /= 255
     open_nsfw = np.asarray(resized.cropped)[:, :, ::-1].astype(np.float32, order="C")
     open_nsfw -= _OPEN_NSFW_MEAN
-    return Tensors(efficientnet[None], nsfwjs[None], nanodet[None], open_nsfw[None])
+    return Tensors(_efficientnet(resized.bicubic), nsfwjs[None], nanodet[None], open_nsfw[None])
+
+
+def efficientnet_input(picture: Image.Image) -> Floats:
+    """The input of EfficientNet alone, made of a picture in the same steps."""
+    detector = picture.resize((416, 416), Image.Resampling.BILINEAR)
+    return _efficientnet(detector.resize((224, 224), Image.Resampling.BICUBIC))
+
+
+def _efficientnet(square: Image.Image) -> Floats:
+    planes = _planes(square)
+    planes -= 127
+    planes /= 128
+    return planes[None]
 
 
 def _planes(image: Image.Image) -> Floats:

@@ -1,7 +1,7 @@
 """Custom Moderation adapters, as far as analysis needs to know them: which exist, and in which state each is.
 
-This endpoint trains none. The ones that exist are set (``adapters`` of the settings, ``/_local/adapters``).
-Answers with one are those of the base model that carry its ARN as ``ProjectVersion``.
+Some were trained here (``training``). Others are only said to exist (``adapters`` of the settings,
+``/_local/adapters``): answers with one of these are those of the base model that carry its ARN.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from local_aws.inference.learned import LearnedAdapter
 from local_aws.rekognition.wire.auth import Identity
 from local_aws.rekognition.wire.errors import ApiError
 from local_aws.rekognition.wire.model import service_model
@@ -26,6 +27,7 @@ _PROJECT_ARN = re.compile(
 )
 _ANSWERING = frozenset({"TRAINING_COMPLETED", "DEPRECATED"})
 _IGNORED = "EXPIRED"
+_REMEMBERED = 64
 _PROJECT_BORN = 1_600_000_000_000
 
 
@@ -56,6 +58,8 @@ class Project:
 
     :param status: one of AWS's ProjectStatus values.
     :param born: milliseconds since 1970.
+    :param feature: CONTENT_MODERATION or CUSTOM_LABELS.
+    :param auto_update: ENABLED, DISABLED or None.
     """
 
     arn: str
@@ -64,6 +68,8 @@ class Project:
     account: str
     status: str
     born: int
+    feature: str = "CONTENT_MODERATION"
+    auto_update: str | None = None
 
     @classmethod
     def of(cls, arn: str, status: str) -> Project:
@@ -118,19 +124,32 @@ def _check_status(arn: str, status: Any, shape: str) -> None:
         )
 
 
+class Trained(Protocol):
+    """What knows the versions that were trained here, as ``training.store.ProjectStore`` does."""
+
+    def status(self, arn: str) -> str | None:
+        """The status of a version; None when there is none."""
+
+    def learned(self, arn: str) -> bytes | None:
+        """What it has learnt; None when it has learnt nothing."""
+
+
 class AdapterBook:
     """The adapters that exist; safe to use from many threads.
 
-    :param given: status by ARN.
+    :param given: status by ARN, of those that are only said to exist.
+    :param trained: those that were trained here; one that is named in both is the trained one.
     """
 
-    def __init__(self, given: Mapping[str, Any]) -> None:
+    def __init__(self, given: Mapping[str, Any], trained: Trained) -> None:
         self._lock = threading.Lock()
         self._given = tuple(given)
         self._known = read_adapters(given)
+        self._trained = trained
+        self._learned: dict[str, LearnedAdapter] = {}
 
     def replace(self, given: Mapping[str, Any]) -> None:
-        """Let these exist and no others.
+        """Let these be said to exist and no others.
 
         :raises ValueError: see :func:`read_adapters`.
         """
@@ -139,7 +158,7 @@ class AdapterBook:
             self._given, self._known = tuple(given), known
 
     def describe(self) -> dict[str, str]:
-        """Status by ARN."""
+        """Status by ARN, of those that are only said to exist."""
         with self._lock:
             known = self._known
         return {
@@ -148,7 +167,7 @@ class AdapterBook:
         }
 
     def of(self, identity: Identity, account_id: str) -> list[Adapter]:
-        """The adapters that a caller can see."""
+        """The adapters that are only said to exist and that a caller can see."""
         with self._lock:
             known = list(self._known.adapters.values())
         return [
@@ -158,10 +177,25 @@ class AdapterBook:
         ]
 
     def projects(self, identity: Identity, account_id: str) -> list[Project]:
-        """The projects that a caller can see."""
+        """The projects that are only said to exist and that a caller can see."""
         with self._lock:
             known = list(self._known.projects.values())
         return [found for found in known if (found.region, found.account) == (identity.region, account_id)]
+
+    def learned(self, arn: str) -> LearnedAdapter | None:
+        """What an adapter has learnt; None for one that was not trained here.
+
+        :raises RuntimeError: it is damaged.
+        """
+        with self._lock:
+            found = self._learned.get(arn)
+        if found is None and (stored := self._trained.learned(arn)) is not None:
+            found = LearnedAdapter.from_bytes(stored)
+            with self._lock:
+                if len(self._learned) >= _REMEMBERED:
+                    self._learned.clear()
+                self._learned[arn] = found
+        return found
 
     def answering(self, arn: str | None) -> str | None:
         """What the answers to a request for ``arn`` carry as ProjectVersion; None where the base answers.
@@ -169,9 +203,7 @@ class AdapterBook:
         An expired adapter is silently ignored and the base model answers (developer guide, "Custom
         Moderation": an expired adapter cannot be used, and calls default to the base model).
         """
-        with self._lock:
-            found = self._known.adapters.get(arn or "")
-        return found.arn if found and found.status in _ANSWERING else None
+        return arn if arn and self._status(arn) in _ANSWERING else None
 
     def require_usable(self, arn: str, identity: Identity, account_id: str) -> None:
         """Check that an adapter version can be named in a request.
@@ -181,16 +213,31 @@ class AdapterBook:
             ResourceNotFoundException when there is no such adapter, ResourceNotReadyException when it is not
             trained or is being deleted.
         """
-        _, _, _, region, account, _ = arn.split(":", 5)
-        if region != identity.region or account != account_id:
-            reason = (
-                f"the project version belongs to account {account} in {region}; "
-                f"requests here are for account {account_id} in {identity.region}"
-            )
-            raise ApiError("InvalidParameterException", reason=reason)
-        with self._lock:
-            found = self._known.adapters.get(arn)
-        if found is None:
+        require_own(arn, identity, account_id)
+        status = self._status(arn)
+        if status is None:
             raise ApiError("ResourceNotFoundException", f"The resource {arn} was not found.")
-        if found.status not in _ANSWERING and found.status != _IGNORED:
-            raise ApiError("ResourceNotReadyException", f"The project version {arn} is {found.status}.")
+        if status not in _ANSWERING and status != _IGNORED:
+            raise ApiError("ResourceNotReadyException", f"The project version {arn} is {status}.")
+
+    def _status(self, arn: str) -> str | None:
+        trained = self._trained.status(arn)
+        if trained is not None:
+            return trained
+        with self._lock:
+            given = self._known.adapters.get(arn)
+        return given.status if given else None
+
+
+def require_own(arn: str, identity: Identity, account_id: str) -> None:
+    """Check that an ARN belongs to the caller's account and region.
+
+    :raises ApiError: InvalidParameterException.
+    """
+    _, _, _, region, account, *_ = [*arn.split(":", 5), "", "", "", "", ""]
+    if region != identity.region or account != account_id:
+        reason = (
+            f"{arn} belongs to account {account} in {region}; "
+            f"requests here are for account {account_id} in {identity.region}"
+        )
+        raise ApiError("InvalidParameterException", reason=reason)

@@ -27,13 +27,13 @@ def build(service: Service, *, token: str) -> ASGIApp:
 
     ``GET health`` needs no token. All else, unknown paths too, answers 401 without it:
     ``GET jobs``; ``GET``, ``PUT`` (replace), ``POST`` (add) and ``DELETE faults``; ``GET`` and
-    ``PUT adapters``; ``GET ledger``.
+    ``PUT`` and ``PATCH adapters``; ``GET ledger``.
     """
     routes = [
         Route("/health", _health),
         Route("/jobs", _Endpoint(service).jobs),
         Route("/faults", _Endpoint(service).faults, methods=["GET", "PUT", "POST", "DELETE"]),
-        Route("/adapters", _Endpoint(service).adapters, methods=["GET", "PUT"]),
+        Route("/adapters", _Endpoint(service).adapters, methods=["GET", "PUT", "PATCH"]),
         Route("/ledger", _Endpoint(service).ledger),
     ]
     return _RequireToken(Starlette(routes=routes), token)
@@ -88,17 +88,23 @@ class _Endpoint:
         return JSONResponse({"faults": book.describe(), "kinds": {**REQUEST_KINDS, **JOB_KINDS}})
 
     async def adapters(self, request: Request) -> Response:
-        """Which adapters exist, as status by ARN; PUT replaces them."""
-        book = self._service.adapters
-        if request.method == "PUT":
-            try:
-                given = json.loads(await request.body())
-                if not isinstance(given, dict):
-                    raise ValueError("the adapters are a JSON object: status by ARN")
-                book.replace(given)
-            except ValueError as error:
-                return JSONResponse({"error": str(error)}, 400)
-        return JSONResponse({"adapters": book.describe()})
+        """Which adapters exist, as status by ARN.
+
+        PUT replaces those that are only said to exist. PATCH puts versions that were trained here in other
+        states: TRAINING_COMPLETED, DEPRECATED, EXPIRED.
+        """
+        book, projects = self._service.adapters, self._service.projects
+        try:
+            if request.method == "PUT":
+                book.replace(await _json_object(request))
+            elif request.method == "PATCH":
+                given = await _json_object(request)
+                await run_in_threadpool(lambda: projects.set_statuses(given))
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        versions = await run_in_threadpool(projects.versions)
+        trained = {version.arn: version.status for version in versions}
+        return JSONResponse({"adapters": book.describe(), "trained": trained})
 
     async def ledger(self, request: Request) -> Response:
         """What was started and billed, oldest first, a page at a time; ``next`` goes into ``after``."""
@@ -108,6 +114,13 @@ class _Endpoint:
         totals = await run_in_threadpool(self._service.store.ledger_totals)
         following = entries[-1]["id"] if len(entries) == limit else None
         return JSONResponse({"entries": entries, "totals": totals, "next": following})
+
+
+async def _json_object(request: Request) -> dict[str, Any]:
+    given = json.loads(await request.body())
+    if not isinstance(given, dict):
+        raise ValueError("the adapters are a JSON object: status by ARN")
+    return given
 
 
 def _progress(job: Job) -> dict[str, Any]:

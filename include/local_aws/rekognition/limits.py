@@ -8,6 +8,12 @@ from typing import Any
 
 from moderation.reference import limits as aws
 
+_PROJECT_OPERATIONS = (
+    "CreateProject", "DescribeProjects", "DeleteProject", "CreateProjectVersion", "DescribeProjectVersions",
+    "DeleteProjectVersion", "TagResource", "UntagResource", "ListTagsForResource",
+)  # fmt: skip
+_BY_REGION = ("open_jobs", "running_trainings")
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -20,6 +26,12 @@ class Limits:
     :param min_side: least width and height of an image in pixels.
     :param max_side: greatest width and height of an image in pixels.
     :param body_bytes: size of a request body.
+    :param projects: projects of an account in a region.
+    :param versions_per_project: versions of a project.
+    :param training_images: images of a training manifest.
+    :param tags: tags of a project or version.
+    :param running_trainings: trainings at once, by region, where they differ from AWS's; ``*`` stands for all
+        regions that are not named.
     :param open_jobs: jobs that are not over, by region, where they differ from AWS's; ``*`` stands for all
         regions that are not named. 0 means that the region has no bulk analysis.
     :param calls_per_second: by operation where it differs from AWS's; None is no limit. ``*`` stands for
@@ -33,6 +45,11 @@ class Limits:
     min_side: int = aws.IMAGE_MIN_PIXELS
     max_side: int = aws.IMAGE_MAX_PIXELS
     body_bytes: int = 16 * aws.MIB
+    projects: int = aws.PROJECTS_PER_ACCOUNT
+    versions_per_project: int = aws.VERSIONS_PER_PROJECT
+    training_images: int = aws.TRAINING_MAX_IMAGES
+    tags: int = 200
+    running_trainings: Mapping[str, int] = field(default_factory=dict)
     open_jobs: Mapping[str, int] = field(default_factory=dict)
     calls_per_second: Mapping[str, float | None] = field(default_factory=dict)
 
@@ -40,6 +57,11 @@ class Limits:
         """Return how many jobs may be open at once; 0 where bulk analysis is not offered."""
         set_otherwise = self.open_jobs.get(region, self.open_jobs.get("*"))
         return aws.quotas(region).bulk_concurrent_jobs if set_otherwise is None else set_otherwise
+
+    def running_trainings_in(self, region: str) -> int:
+        """Return how many trainings may run at once."""
+        set_otherwise = self.running_trainings.get(region, self.running_trainings.get("*"))
+        return aws.quotas(region).running_trainings if set_otherwise is None else set_otherwise
 
     def rate(self, operation: str, region: str) -> float | None:
         """Return an operation's calls per second in a region; None for no limit."""
@@ -52,18 +74,19 @@ class Limits:
             "GetMediaAnalysisJob": published.get_job_tps,
             "ListMediaAnalysisJobs": published.list_jobs_tps,
             "DetectModerationLabels": published.detect_tps,
+            **dict.fromkeys(_PROJECT_OPERATIONS, published.projects_tps),
         }.get(operation)
 
     def overridden(self, changes: Mapping[str, Any]) -> Limits:
         """Return these limits with some of them changed.
 
-        :param changes: values by field name; ``open_jobs`` may also be one number for all regions.
+        :param changes: values by field name; ``open_jobs`` and ``running_trainings`` may also be one number for all regions.
         :raises ValueError: a limit of that name does not exist or its value makes no sense.
         """
         checked: dict[str, Any] = {}
         for name, value in changes.items():
-            given = {"*": value} if name == "open_jobs" and _is_count(value) else value
-            by_name = name in {"open_jobs", "calls_per_second"}
+            given = {"*": value} if name in _BY_REGION and _is_count(value) else value
+            by_name = name in {*_BY_REGION, "calls_per_second"}
             fits = name in self.__dataclass_fields__ and isinstance(given, Mapping) == by_name
             wanted = _is_rate if name == "calls_per_second" else _is_count
             if not fits or not all(map(wanted, given.values() if by_name else [given])):

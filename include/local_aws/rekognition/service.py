@@ -20,6 +20,9 @@ from local_aws.rekognition.jobs.scheduler import Scheduler
 from local_aws.rekognition.jobs.store import Store
 from local_aws.rekognition.settings import ServerSettings
 from local_aws.rekognition.throttle import Throttle
+from local_aws.rekognition.training.store import ProjectStore
+from local_aws.rekognition.training.trainer import Trainer
+from local_aws.rekognition.training.training_run import School
 
 _CONTROL_THREADS = 8
 _CALL_THREADS = 8
@@ -58,14 +61,15 @@ class Service:
         self.secrets = secrets
         self.limits = settings.effective_limits()
         self.faults = FaultBook(FaultRule.from_dict(rule) for rule in settings.faults)
-        self.adapters = AdapterBook(settings.adapters)
         self.throttle = Throttle()
         if moderator is None:
             moderator, model_version = load_moderator(
                 settings.moderator, threads=settings.workers, limits=self.limits
             )
-        self.analyzer = Analyzer(moderator, self.limits, model_version)
         self.store = Store(state_dir / "rekognition.db")
+        self.projects = ProjectStore(self.store)
+        self.adapters = AdapterBook(settings.adapters, self.projects)
+        self.analyzer = Analyzer(moderator, self.limits, model_version, self.adapters.learned)
         self.objects = ObjectStore(
             s3_endpoint_url, secrets, BucketRegions(settings.bucket_regions), self.waiting_room
         )
@@ -86,6 +90,17 @@ class Service:
             self.stopping,
         )
         self.scheduler = Scheduler(shop)
+        school = School(
+            settings,
+            self.projects,
+            self.objects,
+            self.analyzer,
+            self._fetchers,
+            self.pool,
+            state_dir / "trainings",
+            self.stopping,
+        )
+        self.trainer = Trainer(school)
 
     def start(self) -> None:
         """Take up the jobs that are open, and load the model before the first image asks for it."""
@@ -93,11 +108,13 @@ class Service:
         if load is not None:
             self.pool.submit(("calls", "load"), load)
         self.scheduler.start()
+        self.trainer.start()
 
     def close(self) -> None:
         """Stop at the next checkpoint and let go of everything."""
         self.stopping.set()
         self.scheduler.stop()
+        self.trainer.stop()
         self.pool.close()
         for executor in (self._fetchers, self.calls, self.control):
             executor.shutdown(cancel_futures=True)

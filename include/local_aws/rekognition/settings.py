@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from local_aws.inference.views import MOST_VIEWS
 from local_aws.rekognition.adapters import read_adapters
 from local_aws.rekognition.limits import Limits
 
@@ -51,6 +52,15 @@ class ServerSettings:
     :param kms_keys: the KMS keys that exist; a job that names another fails with INVALID_KMS_KEY.
     :param adapters: the Custom Moderation adapters that exist: status by ARN of the version, see
         ``adapters.AdapterBook``.
+    :param training_seconds: how long a training takes at least.
+    :param deleting_seconds: how long a project or version stays DELETING.
+    :param training_views: changed copies of each training image that are learnt from too.
+    :param training_false_positives: what AWS asks for of at least one label: so many images on which the base
+        model is wrong with it,
+    :param training_false_negatives: or so many on which it misses it.
+    :param training_test_images: least number of images to test with.
+    :param training_invalid_share: a training goes on without the images that cannot be read, up to this share
+        of a manifest; Custom Labels names 20 percent, for adapters nothing is published.
     :param limits: changes to the published quotas, see :meth:`Limits.overridden`.
     :param faults: rules of misbehaviour from the first request on, see ``faults.FaultRule``.
     :param moderator: ``module:factory`` of what looks at an image; the offline model by default.
@@ -79,6 +89,13 @@ class ServerSettings:
     bucket_regions: Mapping[str, Any] = field(default_factory=dict)
     kms_keys: tuple[str, ...] = ()
     adapters: Mapping[str, Any] = field(default_factory=dict)
+    training_seconds: float = 0.0
+    deleting_seconds: float = 0.2
+    training_views: int = 3
+    training_false_positives: int = 20
+    training_false_negatives: int = 50
+    training_test_images: int = 20
+    training_invalid_share: float = 0.2
     limits: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Mapping[str, Any], ...] = ()
     moderator: str = "local_aws.inference.moderator:Moderator"
@@ -91,6 +108,13 @@ class ServerSettings:
             value = getattr(self, item.name)
             if item.name.endswith("_seconds") and value < 0:
                 raise SettingsError(f"{item.name} must not be negative")
+        for name in ("training_false_positives", "training_false_negatives", "training_test_images"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1")
+        if not 0 <= self.training_views <= MOST_VIEWS:
+            raise SettingsError(f"training_views must be 0 to {MOST_VIEWS}")
+        if not 0 <= self.training_invalid_share <= 1:
+            raise SettingsError("training_invalid_share must be 0 to 1")
         if self.failed_image_lines not in {"omit", "bare"}:
             raise SettingsError("failed_image_lines must be omit or bare")
         if self.constraint_error_code not in {"InvalidParameterException", "ValidationException"}:

@@ -33,10 +33,8 @@ def check_adapter(rekognition: Any, arn: str) -> str:
     :raises AdapterUnusableError: there is no such adapter, or its status is none of :data:`USABLE`.
     :raises ClientError: AWS refuses the look-up for another reason.
     """
-    match = _VERSION.fullmatch(arn)
-    if match is None:
-        raise AdapterUnusableError(f"{arn!r} is not the ARN of an adapter version")
-    status = _status(rekognition, arn, match["project"], match["name"])
+    found = describe(rekognition, arn)
+    status = None if found is None else str(found["Status"])
     if status is None:
         raise AdapterUnusableError(
             f"there is no adapter {arn} in this account and region; take the ARN of a version from the "
@@ -57,21 +55,28 @@ def check_adapter(rekognition: Any, arn: str) -> str:
     return status
 
 
-def _status(rekognition: Any, arn: str, project: str, version: str) -> str | None:
-    """The version's status, None when there is no such version.
+def describe(rekognition: Any, arn: str) -> dict[str, Any] | None:
+    """The version's entry of DescribeProjectVersions, None when there is no such version.
 
     A version's ARN does not hold its project's: that one ends with the project's own time of creation.
+
+    :raises AdapterUnusableError: it is no ARN of a version.
     """
+    match = _VERSION.fullmatch(arn)
+    if match is None:
+        raise AdapterUnusableError(f"{arn!r} is not the ARN of an adapter version")
     try:
         # Without Features, projects of adapters are invisible.
-        projects = rekognition.describe_projects(ProjectNames=[project], Features=["CONTENT_MODERATION"])
+        projects = rekognition.describe_projects(
+            ProjectNames=[match["project"]], Features=["CONTENT_MODERATION"]
+        )
         for found in projects["ProjectDescriptions"]:
             versions = rekognition.describe_project_versions(
-                ProjectArn=found["ProjectArn"], VersionNames=[version]
+                ProjectArn=found["ProjectArn"], VersionNames=[match["name"]]
             )
             for entry in versions["ProjectVersionDescriptions"]:
                 if entry["ProjectVersionArn"] == arn:
-                    return str(entry["Status"])
+                    return dict(entry)
     except ClientError as error:
         if error.response["Error"].get("Code") != "ResourceNotFoundException":
             raise

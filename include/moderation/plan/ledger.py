@@ -4,6 +4,7 @@ when an answer that exists makes another analysis needless."""
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,15 +68,21 @@ class Question:
     :param adapter: ARN of the adapter version, or None for the base model.
     :param min_confidence: labels below this percentage are not reported.
     :param retry_refused: ask again about pictures that were refused for their own sake.
+    :param older_share: None: an answer counts if it is the adapter's. A share from 0 to 1: one of any
+        adapter, or of the base model, counts too, but for this share of the pictures, which chance picks by
+        their names, the same ones at each time and more of them with a larger share.
     """
 
     model_version: str
     adapter: str | None
     min_confidence: float
     retry_refused: bool = False
+    older_share: float | None = None
 
     def is_answered_by(self, *, model_version: str, adapter: str | None, min_confidence: float) -> bool:
         """Whether an answer got with these values holds everything that is asked now.
+
+        A run that is still open counts by its own adapter, whatever counts of older answers.
 
         A lower threshold reported more labels, so it covers a higher one; the reverse does not hold.
         """
@@ -181,7 +188,7 @@ def _settles(table: pa.Table, question: Question) -> tuple[pa.ChunkedArray, pa.C
     confidence = pc.fill_null(pc.less_equal(table["min_confidence"], question.min_confidence), False)
     moderated = pc.and_(
         pc.and_(pc.equal(table["status"], MODERATED), fits),
-        pc.and_(pc.equal(adapter, question.adapter or ""), confidence),
+        pc.and_(pc.or_(pc.equal(adapter, question.adapter or ""), _older(table, question)), confidence),
     )
     moderated = pc.fill_null(moderated, False)
     if question.retry_refused:
@@ -195,6 +202,16 @@ def _settles(table: pa.Table, question: Question) -> tuple[pa.ChunkedArray, pa.C
         pc.and_(pc.equal(table["status"], "failed"), permanent), pc.or_(fits, pc.is_null(models))
     )
     return moderated, pc.fill_null(refused, False)
+
+
+def _older(table: pa.Table, question: Question) -> pa.Scalar | pa.Array:
+    """Whether the answer of another model is good enough for the picture."""
+    share = question.older_share
+    if share is None or share <= 0:
+        return pa.scalar(share is not None)
+    names = table["source_ref"].to_pylist()
+    limit = share * 2**32
+    return pa.array([zlib.crc32(name.encode()) >= limit for name in names], pa.bool_())
 
 
 def _portions(published: pa.Table | Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -155,6 +155,7 @@ class _Planner:
             request.adapter,
             request.min_confidence,
             retry_refused=source.retry_refused,
+            older_share=request.older_share,
         )
         self.published = None if request.force else published
         self.ownership = _Ownership(settings, request.run_key, self.question, self.published, s3)

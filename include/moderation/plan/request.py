@@ -28,6 +28,7 @@ class PlanRequest:
     :param logical_time: the run's time, with a time zone; its UTC date is the partition of the run's rows.
     :param min_confidence: labels below this percentage are not asked for, 0 to 100.
     :param adapter: ARN of a custom moderation adapter's version, or None.
+    :param older_share: see :class:`moderation.plan.ledger.Question`.
     :param force: analyse again what is already moderated.
     :param backend: ``bulk``, ``detect`` or ``auto``.
     :param job_name: begins the names of the jobs; at most 24 of ``a-z A-Z 0-9 _ . -``.
@@ -42,6 +43,7 @@ class PlanRequest:
     logical_time: datetime
     min_confidence: float = 50.0
     adapter: str | None = None
+    older_share: float | None = None
     force: bool = False
     backend: str = "bulk"
     job_name: str = "moderation"

@@ -32,6 +32,10 @@ certain to be refused is rejected before the call."""
 IMAGE_MAX_RAW_BYTES: int = _FIXED["image_max_raw_bytes"]
 IMAGE_MIN_PIXELS: int = _FIXED["image_min_px"]
 IMAGE_MAX_PIXELS: int = _FIXED["moderation_max_px"]
+_ADAPTERS = _quotas()["custom_labels_quotas_possibly_shared_with_adapters_UNCONFIRMED"]
+PROJECTS_PER_ACCOUNT: int = _ADAPTERS["projects_per_account"]
+VERSIONS_PER_PROJECT: int = _ADAPTERS["models_per_project"]
+TRAINING_MAX_IMAGES: int = _ADAPTERS["adapter_training_images_max"]
 KEY_MAX_BYTES = 1024
 """S3's limit for a key, in bytes of UTF-8."""
 
@@ -45,6 +49,8 @@ class RegionQuotas:
     :param start_job_tps: StartMediaAnalysisJob calls a second.
     :param get_job_tps: GetMediaAnalysisJob calls a second.
     :param list_jobs_tps: ListMediaAnalysisJobs calls a second.
+    :param projects_tps: calls a second of each operation on projects and their versions.
+    :param running_trainings: trainings of adapters at once; published for Custom Labels, not for adapters.
     """
 
     detect_tps: float
@@ -52,16 +58,20 @@ class RegionQuotas:
     start_job_tps: float
     get_job_tps: float
     list_jobs_tps: float
+    projects_tps: float
+    running_trainings: int
 
 
 def quotas(region: str) -> RegionQuotas:
     """Default quotas of ``region``; a region AWS does not list gets the lower figures."""
     tps = _quotas()["tps"]
-    detect = tps["DetectModerationLabels"]
+    detect, trainings = tps["DetectModerationLabels"], _ADAPTERS["concurrent_training_jobs"]
     return RegionQuotas(
         detect_tps=detect.get(region, detect["other"]),
         bulk_concurrent_jobs=_quotas()["bulk_concurrent_jobs"].get(region, 0),
         start_job_tps=tps["StartMediaAnalysisJob"],
         get_job_tps=tps["GetMediaAnalysisJob"],
         list_jobs_tps=tps["ListMediaAnalysisJobs"],
+        projects_tps=next(rate for name, rate in tps.items() if "CreateProject" in name),
+        running_trainings=trainings.get(region, trainings["default"]),
     )

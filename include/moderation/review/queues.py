@@ -197,7 +197,7 @@ class Queues:
         """What waits for the longest time in a queue that is not paused; None when nothing does."""
         oldest: list[Waiting] = []
         with self._database.read() as connection:
-            for state in (ItemState.OPEN, ItemState.LEASED):
+            for state in (ItemState.LEASED, ItemState.OPEN):
                 query = sa.select(_I.c.queue_id, _I.c.item_id, _I.c.added_at).join(
                     _Q, _Q.c.queue_id == _I.c.queue_id
                 )
@@ -302,4 +302,5 @@ def _add(connection: Connection, queue_id: str, items: list[Item]) -> int:
         vars(item) | fresh | {"position": last - len(items) + number}
         for number, item in enumerate(items, start=1)
     ]
-    return connection.execute(insert_new(connection, _I).on_conflict_do_nothing(), rows).rowcount
+    new = insert_new(connection, _I).on_conflict_do_nothing().returning(_I.c.position)
+    return len(connection.execute(new, rows).all())

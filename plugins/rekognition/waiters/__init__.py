@@ -1,4 +1,4 @@
-"""What each state of a job means to somebody who waits.
+"""What each state of a job, a project or a version means to somebody who waits.
 
 ``rekognition.json`` (the table) and ``states`` (the same in Python).
 """

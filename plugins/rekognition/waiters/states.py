@@ -1,4 +1,4 @@
-"""The states of a media analysis job, read from the waiter table that also drives both waiters."""
+"""What is waited for, and its states: read from the waiter table that also drives the waiters."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 
 WAITERS_FILE = Path(__file__).with_name("rekognition.json")
 JOB_COMPLETE_WAITER = "media_analysis_job_complete"
+VERSION_TRAINED_WAITER = "project_version_trained"
+PROJECT_CREATED_WAITER = "project_created"
 
 
 @dataclass(frozen=True)
 class JobStates:
-    """What each ``Status`` of GetMediaAnalysisJob means for somebody who waits."""
+    """What each ``Status`` of a job, a project version or a project means for somebody who waits."""
 
     active: frozenset[str]
     succeeded: frozenset[str]

@@ -99,7 +99,12 @@ def test_the_one_rule(case):
 
 
 def test_who_has_a_vote_is_counted_once():
-    rows = [said("present", minute=1), said("present", minute=2), _bob("present"), said("unsure", reviewer="c")]
+    rows = [
+        said("present", minute=1),
+        said("present", minute=2),
+        _bob("present"),
+        said("unsure", reviewer="c"),
+    ]
 
     assert effective(rows)["c1", "Weapons"] == Effective(P, reviewers=2)
     assert effective(rows)["c1", "Violence"] == Effective(P, reviewers=2, implied=True)

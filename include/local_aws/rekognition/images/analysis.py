@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from local_aws.inference.decode import ImageLimits
 from local_aws.inference.errors import ImageRejected
-from local_aws.inference.moderator import Moderation
+from local_aws.inference.learned import LearnedAdapter
+from local_aws.inference.moderator import Examination, Moderation
 from local_aws.rekognition.images.objects import (
     Caller,
     ObjectForbidden,
@@ -33,16 +36,26 @@ class Moderates(Protocol):
         """Return labels and content types, or raise ``ImageRejected``."""
 
 
+@runtime_checkable
+class Examines(Moderates, Protocol):
+    """What adapters can be trained on, too."""
+
+    def examine(self, data: bytes, *, views: int = 0) -> Examination:
+        """Return scores and features, or raise ``ImageRejected``."""
+
+
 @dataclass(frozen=True)
 class Analyzer:
     """A moderator, the limits on its images and the version its answers carry.
 
     :param model_version: becomes ``ModerationModelVersion``; never one of Rekognition's own.
+    :param learned: returns what the adapter of an ARN has learnt; None for one that is only said to exist.
     """
 
     moderator: Moderates
     limits: Limits
     model_version: str
+    learned: Callable[[str], LearnedAdapter | None] = lambda _: None
 
     def fetch(self, store: ObjectStore, caller: Caller, source: Source) -> Parcel:
         """Read an image from S3; the caller closes it.
@@ -60,6 +73,17 @@ class Analyzer:
             reason = f"{type(error).__name__}: {error}"
             raise ApiError("InvalidS3ObjectException", S3_OBJECT_MESSAGE, reason=reason) from error
 
+    def examine(self, data: bytes, *, views: int = 0) -> Examination:
+        """Look at an image without saying anything of it yet; errors as :meth:`analyse`.
+
+        :param views: changed copies that are looked at too.
+        :raises RuntimeError: the moderator that is set cannot; with it no adapter can be trained.
+        """
+        if not isinstance(self.moderator, Examines):
+            raise RuntimeError(f"{type(self.moderator).__name__} has no examine(), which adapters need")
+        with _refusals():
+            return self.moderator.examine(data, views=views)
+
     def analyse(
         self, data: bytes, min_confidence: float | None, *, adapter: str | None = None
     ) -> dict[str, Any]:
@@ -71,10 +95,12 @@ class Analyzer:
         :raises ApiError: InvalidImageFormatException, ImageTooLargeException or InvalidParameterException.
         """
         threshold = DEFAULT_MIN_CONFIDENCE if min_confidence is None else min_confidence
-        try:
-            found = self.moderator.moderate(data, min_confidence=threshold)
-        except ImageRejected as rejected:
-            raise ApiError(rejected.code, rejected.message, reason=rejected.reason) from rejected
+        learned = self.learned(adapter) if adapter else None
+        if learned is None:
+            with _refusals():
+                found = self.moderator.moderate(data, min_confidence=threshold)
+        else:
+            found = self.examine(data).moderation(threshold, learned)
         by_adapter = {"ProjectVersion": adapter} if adapter else {}
         return {
             **by_adapter,
@@ -92,6 +118,14 @@ class Analyzer:
                 {"Confidence": kind.confidence, "Name": kind.name} for kind in found.content_types
             ],
         }
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except ImageRejected as rejected:
+        raise ApiError(rejected.code, rejected.message, reason=rejected.reason) from rejected
 
 
 def load_moderator(path: str, *, threads: int, limits: Limits) -> tuple[Moderates, str]:

@@ -120,7 +120,8 @@ class Checkpoint:
 class LedgerEntry:
     """One thing the caller pays for or has started.
 
-    :param event: ``job_started``, ``image_billed`` (inside a job) or ``detect_billed``.
+    :param event: ``job_started``, ``image_billed`` (inside a job), ``detect_billed``, ``training_started`` or
+        ``training_billed`` (with the version's ARN as ``job_id`` and its name as ``job_name``).
     :param source_ref: the image's ``s3://`` address, or ``bytes:<sha256>`` when it was in the request.
     """
 
@@ -184,7 +185,7 @@ class Store:
         :return: the new job, or the one the token belongs to.
         :raises ApiError: IdempotentParameterMismatchException or LimitExceededException.
         """
-        with self._transaction():
+        with self.transaction():
             known = self.find_by_token(entry.region, token, since=token_since) if token else None
             if known is not None:
                 return same_request(known, fingerprint)
@@ -205,7 +206,7 @@ class Store:
                     time.time(),
                 ),
             )
-            self._append([entry])
+            self.append([entry])
         return self.job(job_id)
 
     def job(self, job_id: str) -> Job:
@@ -255,8 +256,8 @@ class Store:
 
     def checkpoint(self, job_id: str, progress: Checkpoint, billed: Iterable[LedgerEntry]) -> None:
         """Note a job's progress and what was billed since the last time, in one transaction."""
-        with self._transaction():
-            self._append(billed)
+        with self.transaction():
+            self.append(billed)
             self._db.execute(
                 "UPDATE jobs SET line = ?, offset = ?, results_bytes = ?, errors_bytes = ?, lines = ?,"
                 " valid = ?, billed = ? WHERE job_id = ?",
@@ -299,8 +300,8 @@ class Store:
 
     def bill(self, entry: LedgerEntry) -> None:
         """Append one entry to the ledger."""
-        with self._transaction():
-            self._append([entry])
+        with self.transaction():
+            self.append([entry])
 
     def ledger(self, *, after: int, limit: int) -> list[dict[str, Any]]:
         """Return ledger entries with an id above ``after``, oldest first."""
@@ -314,7 +315,8 @@ class Store:
             rows = self._db.execute("SELECT event, count(*) FROM ledger GROUP BY event")
             return {"job_started": 0, "image_billed": 0, "detect_billed": 0, **{e: int(n) for e, n in rows}}
 
-    def _append(self, entries: Iterable[LedgerEntry]) -> None:
+    def append(self, entries: Iterable[LedgerEntry]) -> None:
+        """Append entries to the ledger, inside a :meth:`transaction`."""
         now = time.time()
         self._db.executemany(
             "INSERT INTO ledger (at, event, region, access_key, job_id, job_name, source_ref, line_number,"
@@ -340,11 +342,12 @@ class Store:
         return int(self._db.execute(query, (region, *OPEN)).fetchone()[0])
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Hold the file for the length of a block, all of whose writes are kept, or none."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                yield self._db
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise

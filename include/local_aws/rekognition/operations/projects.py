@@ -1,74 +1,108 @@
-"""DescribeProjects and DescribeProjectVersions, for the status of adapters."""
+"""Projects of adapters: made, listed, deleted."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from local_aws.rekognition.adapters import Adapter, Project
+from local_aws.rekognition.adapters import Project, require_own
 from local_aws.rekognition.operations import pages
 from local_aws.rekognition.operations.call import Call
 from local_aws.rekognition.wire.errors import ApiError
 
-_ADAPTERS = "CONTENT_MODERATION"
+ADAPTERS = "CONTENT_MODERATION"
+_CUSTOM_LABELS = "CUSTOM_LABELS"
 _DEFAULT_PAGE = 100
-_LATEST = 10**13
-"""Milliseconds since 1970 that no time of creation reaches."""
+
+
+async def create_project(call: Call) -> dict[str, Any]:
+    """Make a project; for adapters, ``AutoUpdate`` must be named (API reference)."""
+    parameters, service = call.parameters, call.service
+    feature, auto_update = parameters.get("Feature", _CUSTOM_LABELS), parameters.get("AutoUpdate")
+    if (feature == ADAPTERS) != (auto_update is not None):
+        reason = "AutoUpdate is required with CONTENT_MODERATION, and not allowed without"
+        raise ApiError("InvalidParameterException", reason=reason)
+    account = service.settings.account_id
+    given = service.adapters.projects(call.identity, account)
+    if any(project.name == parameters["ProjectName"] for project in given):
+        raise ApiError("ResourceInUseException", reason="a project of that name is set")
+    project = await call.in_thread(
+        lambda: service.projects.create_project(
+            name=parameters["ProjectName"],
+            region=call.identity.region,
+            account=account,
+            feature=feature,
+            auto_update=auto_update,
+            tags=parameters.get("Tags", {}),
+            limit=service.limits.projects - len(given),
+        )
+    )
+    return {"ProjectArn": project.arn}
 
 
 async def describe_projects(call: Call) -> dict[str, Any]:
     """List the projects that fit the filters, a page at a time; adapters' only if ``Features`` names them."""
     names = call.parameters.get("ProjectNames")
-    seen = call.service.adapters.projects(call.identity, call.service.settings.account_id)
+    features = call.parameters.get("Features", [_CUSTOM_LABELS])
     fitting = [
         project
-        for project in seen
-        if _ADAPTERS in call.parameters.get("Features", []) and (names is None or project.name in names)
+        for project in await call.in_thread(lambda: visible(call))
+        if project.feature in features and (names is None or project.name in names)
     ]
     page = pages.page(call, fitting, place=lambda project: project.arn, default=_DEFAULT_PAGE)
     return {
-        "ProjectDescriptions": [_describe_project(project) for project in page["items"]],
+        "ProjectDescriptions": [_describe(project) for project in page["items"]],
         "NextToken": page["NextToken"],
     }
 
 
-async def describe_project_versions(call: Call) -> dict[str, Any]:
-    """List a project's versions with the status of each, latest first, a page at a time.
+async def delete_project(call: Call) -> dict[str, Any]:
+    """Delete a project that has no versions."""
+    arn, service = call.parameters["ProjectArn"], call.service
+    await call.in_thread(lambda: find(call, arn))
+    if arn in {
+        project.arn for project in service.adapters.projects(call.identity, service.settings.account_id)
+    }:
+        reason = "the project is set; take it out of the adapters at /_local/adapters"
+        raise ApiError("ResourceInUseException", reason=reason)
+    lasting = service.settings.deleting_seconds
+    await call.in_thread(lambda: service.projects.delete_project(arn, lasting=lasting))
+    return {"Status": "DELETING"}
 
-    :raises ApiError: ResourceNotFoundException: there is no such project.
+
+def visible(call: Call) -> list[Project]:
+    """The projects that a caller can see: those made here and those that are set."""
+    service, account = call.service, call.service.settings.account_id
+    made = [
+        Project(
+            found.arn, found.name, found.region, account, found.status, found.born, found.feature,
+            found.auto_update,
+        )
+        for found in service.projects.projects()
+        if found.region == call.identity.region
+    ]  # fmt: skip
+    known = {project.arn for project in made}
+    given = service.adapters.projects(call.identity, account)
+    return [*made, *(project for project in given if project.arn not in known)]
+
+
+def find(call: Call, arn: str) -> Project:
+    """Return a project that the caller can see.
+
+    :raises ApiError: InvalidParameterException for one of another account or region,
+        ResourceNotFoundException.
     """
-    arn, names = call.parameters["ProjectArn"], call.parameters.get("VersionNames")
-    book, account = call.service.adapters, call.service.settings.account_id
-    if arn not in {project.arn for project in book.projects(call.identity, account)}:
-        raise ApiError("ResourceNotFoundException", f"The project {arn} was not found.")
-    fitting = [
-        adapter
-        for adapter in book.of(call.identity, account)
-        if adapter.project_arn == arn and (names is None or adapter.part("version") in names)
-    ]
-    page = pages.page(call, fitting, place=_place, default=_DEFAULT_PAGE)
-    return {
-        "ProjectVersionDescriptions": [_describe_version(adapter) for adapter in page["items"]],
-        "NextToken": page["NextToken"],
-    }
+    require_own(arn, call.identity, call.service.settings.account_id)
+    for project in visible(call):
+        if project.arn == arn:
+            return project
+    raise ApiError("ResourceNotFoundException", f"The project {arn} was not found.")
 
 
-def _place(adapter: Adapter) -> str:
-    return f"{_LATEST - int(adapter.part('born')):014} {adapter.part('version')}"
-
-
-def _describe_project(project: Project) -> dict[str, Any]:
+def _describe(project: Project) -> dict[str, Any]:
     return {
         "ProjectArn": project.arn,
         "CreationTimestamp": project.born / 1000,
         "Status": project.status,
-        "Feature": _ADAPTERS,
-    }
-
-
-def _describe_version(adapter: Adapter) -> dict[str, Any]:
-    return {
-        "ProjectVersionArn": adapter.arn,
-        "CreationTimestamp": float(adapter.part("born")) / 1000,
-        "Status": adapter.status,
-        "Feature": _ADAPTERS,
+        "Feature": project.feature,
+        "AutoUpdate": project.auto_update,
     }

@@ -12,7 +12,13 @@ from local_aws.rekognition.operations.media_analysis import (
     start_media_analysis_job,
 )
 from local_aws.rekognition.operations.moderation import detect_moderation_labels
-from local_aws.rekognition.operations.projects import describe_project_versions, describe_projects
+from local_aws.rekognition.operations.projects import create_project, delete_project, describe_projects
+from local_aws.rekognition.operations.tags import list_tags_for_resource, tag_resource, untag_resource
+from local_aws.rekognition.operations.versions import (
+    create_project_version,
+    delete_project_version,
+    describe_project_versions,
+)
 
 Handler = Callable[[Call], Awaitable[dict[str, Any]]]
 
@@ -21,6 +27,13 @@ OPERATIONS: Mapping[str, Handler] = {
     "GetMediaAnalysisJob": get_media_analysis_job,
     "ListMediaAnalysisJobs": list_media_analysis_jobs,
     "DetectModerationLabels": detect_moderation_labels,
+    "CreateProject": create_project,
     "DescribeProjects": describe_projects,
+    "DeleteProject": delete_project,
+    "CreateProjectVersion": create_project_version,
     "DescribeProjectVersions": describe_project_versions,
+    "DeleteProjectVersion": delete_project_version,
+    "TagResource": tag_resource,
+    "UntagResource": untag_resource,
+    "ListTagsForResource": list_tags_for_resource,
 }

@@ -12,7 +12,17 @@ from rekognition import exceptions
 from rekognition.exceptions import RekognitionError
 
 MODEL = botocore.session.get_session().get_service_model("rekognition")
-OPERATIONS = ("StartMediaAnalysisJob", "GetMediaAnalysisJob", "ListMediaAnalysisJobs")
+OPERATIONS = (
+    "StartMediaAnalysisJob",
+    "GetMediaAnalysisJob",
+    "ListMediaAnalysisJobs",
+    "CreateProject",
+    "DescribeProjects",
+    "DeleteProject",
+    "CreateProjectVersion",
+    "DescribeProjectVersions",
+    "DeleteProjectVersion",
+)
 ERRORS = sorted({shape.name for name in OPERATIONS for shape in MODEL.operation_model(name).error_shapes})
 FAILURE_CODES = MODEL.shape_for("MediaAnalysisJobFailureCode").enum
 CLASSES = sorted(exceptions._family(exceptions.RekognitionError), key=lambda cls: cls.__name__)

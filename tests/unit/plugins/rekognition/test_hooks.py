@@ -188,9 +188,11 @@ def test_the_log_of_a_long_wait_tells_changes_and_signs_of_life(clock: Clock) ->
     policy = patience.poll_policy(interval=30, patience=3600, log=log)
 
     def look() -> None:
-        raise patience.JobStillRunning("QUEUED" if clock.now < 1100 else "IN_PROGRESS")
+        raise patience.StillRunning(
+            "QUEUED" if clock.now < 1100 else "IN_PROGRESS", what="media analysis job"
+        )
 
-    with pytest.raises(patience.JobStillRunning):
+    with pytest.raises(patience.StillRunning):
         tenacity.Retrying(**policy)(look)
     assert len(clock.naps) > 95
     assert [text.split()[7] for text in told[:3]] == ["QUEUED", "IN_PROGRESS", "IN_PROGRESS"]

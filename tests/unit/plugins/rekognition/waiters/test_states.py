@@ -3,16 +3,27 @@ from __future__ import annotations
 import botocore.session
 import pytest
 
-from rekognition.waiters.states import job_states
+from rekognition.waiters import states
+
+EACH = pytest.mark.parametrize(
+    ("waiter", "shape"),
+    [
+        (states.JOB_COMPLETE_WAITER, "MediaAnalysisJobStatus"),
+        (states.VERSION_TRAINED_WAITER, "ProjectVersionStatus"),
+        (states.PROJECT_CREATED_WAITER, "ProjectStatus"),
+    ],
+)
 
 
-def test_each_state_aws_knows_stands_in_the_waiter_table_once() -> None:
+@EACH
+def test_each_state_aws_knows_stands_in_the_waiter_table_once(waiter: str, shape: str) -> None:
     model = botocore.session.get_session().get_service_model("rekognition")
-    states = job_states()
-    listed = [*states.active, *states.succeeded, *states.failed]
-    assert sorted(listed) == sorted(model.shape_for("MediaAnalysisJobStatus").enum)
+    found = states.job_states(waiter)
+    listed = [*found.active, *found.succeeded, *found.failed]
+    assert sorted(listed) == sorted(model.shape_for(shape).enum)
 
 
 @pytest.mark.parametrize("outcome", ["active", "succeeded", "failed"])
-def test_each_outcome_has_a_state(outcome: str) -> None:
-    assert getattr(job_states(), outcome)
+@EACH
+def test_each_outcome_has_a_state(waiter: str, shape: str, outcome: str) -> None:
+    assert getattr(states.job_states(waiter), outcome)

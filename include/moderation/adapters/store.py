@@ -1,0 +1,331 @@
+"""Training sets in S3: made from the images as they are now, written once, found again, and forgotten.
+
+Below ``MODERATION_WORK_URI/adapters/<project>/``: ``sets/<digest>/`` with ``training.jsonl``,
+``testing.jsonl`` and, sealed, ``set.json``, which is written last; and ``frozen.json``, the contents that
+ever tested. Copies of images, made only where a set spans buckets, are in
+``MODERATION_WORK_URI/adapters/images/``.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from moderation.adapters import near
+from moderation.adapters.decided import Decided
+from moderation.adapters.training_set import CHANGED, GONE, TESTING, TRAINING, TrainingSet, build
+from moderation.errors import NeedsAPersonError, TransientError
+from moderation.settings import Settings
+from moderation.storage import s3_objects
+from moderation.storage.state import parse_state, seal
+from moderation.variables.adapters import AdapterSettings
+
+_log = logging.getLogger(__name__)
+
+_REMEDY = "restore it from a version or a backup of the bucket, or delete the folder and make the set anew"
+_TRIES = 5
+_PROJECT = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")  # ProjectName [service-2.json]
+
+
+class TrainingSetError(NeedsAPersonError):
+    """A training set, or what belongs to it, cannot be used."""
+
+
+class TrainingSetBusyError(TransientError):
+    """Another process writes the same state again and again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSet:
+    """A set as it is in S3.
+
+    :param places: where the images are that were copied, by content.
+    :param erased: how many images were taken out since for the sake of a person.
+    """
+
+    uri: str
+    project: str
+    contents: TrainingSet
+    places: Mapping[str, str]
+    erased: int = 0
+
+    @property
+    def digest(self) -> str:
+        """The set's name."""
+        return self.uri.rstrip("/").rpartition("/")[2]
+
+    @property
+    def training_uri(self) -> str:
+        """The manifest of training images."""
+        return f"{self.uri}/training.jsonl"
+
+    @property
+    def testing_uri(self) -> str:
+        """The manifest of test images."""
+        return f"{self.uri}/testing.jsonl"
+
+
+class _Seen(NamedTuple):
+    content: str
+    hash: int | None
+    trouble: str | None
+
+
+def make(
+    settings: Settings,
+    project: str,
+    decided: Sequence[Decided],
+    *,
+    labels: Collection[str],
+    rule: AdapterSettings,
+    thresholds: Mapping[str, float] | None = None,
+    default_threshold: float = 50.0,
+) -> StoredSet:
+    """Make the set of some labels and write it; the same verdicts find the set that is there.
+
+    Each image is read once, to see that it is the one that people saw, and for its hash.
+
+    :raises UnknownLabelError: a label is none of taxonomy 7.0.
+    :raises TrainingSetError: no image is left to train or to test with, or the name is none of a project.
+    """
+    if not _PROJECT.fullmatch(project) or not project.strip("."):
+        raise TrainingSetError(
+            f"{project!r} is no name of a project: up to 255 letters, digits and any of _ . - are allowed"
+        )
+    with s3_objects.open_client(settings, connections=settings.inspect_threads) as s3:
+        frozen = _Frozen(s3, settings, project)
+        hashes, unusable = _look(s3, decided, threads=settings.inspect_threads)
+        made = build(
+            decided,
+            hashes,
+            labels=labels,
+            rule=rule,
+            thresholds=thresholds,
+            default_threshold=default_threshold,
+            frozen=frozen.hashes,
+            unusable=unusable,
+        )
+        if not made.part(TRAINING) or not made.part(TESTING):
+            raise TrainingSetError(f"no image is left to train or to test with:\n{made.text()}")
+        frozen.add({picture.content: picture.hash for picture in made.part(TESTING)})
+        uri = set_uri(settings, project, made.digest)
+        if (there := find(s3, uri)) is not None and all(
+            s3_objects.exists(s3, place) for place in there.places.values()
+        ):
+            return there
+        places = _in_one_bucket(s3, settings, made)
+        stored = StoredSet(uri=uri, project=project, contents=made, places=places)
+        write(s3, stored)
+        _log.info("%s\n%s", uri, made.text())
+        return stored
+
+
+def set_uri(settings: Settings, project: str, digest: str) -> str:
+    """The folder of a set."""
+    return s3_objects.join_uri(settings.work_uri, "adapters", project, "sets", digest)
+
+
+def write(s3: Any, stored: StoredSet) -> None:
+    """Write a set; ``set.json``, which makes it one, comes last."""
+    for part, uri in ((TRAINING, stored.training_uri), (TESTING, stored.testing_uri)):
+        s3_objects.put(s3, uri, stored.contents.manifest(part, stored.places))
+    record = {
+        "project": stored.project,
+        "set": stored.contents.record(),
+        "places": dict(stored.places),
+        "erased": stored.erased,
+    }
+    s3_objects.put(s3, f"{stored.uri}/set.json", seal(record), content_type="application/json")
+
+
+def find(s3: Any, uri: str) -> StoredSet | None:
+    """The set of a folder, None when there is none.
+
+    :raises TrainingSetError: it is damaged.
+    """
+    place = f"{uri}/set.json"
+    found = s3_objects.find(s3, place)
+    if found is None:
+        return None
+
+    def parse(state: dict[str, Any]) -> StoredSet:
+        return StoredSet(
+            uri=uri,
+            project=str(state["project"]),
+            contents=TrainingSet.of_record(state["set"]),
+            places=dict(state["places"]),
+            erased=int(state["erased"]),
+        )
+
+    return parse_state(found.body, place, parse=parse, error=TrainingSetError, remedy=_REMEDY)
+
+
+def load(settings: Settings, uri: str) -> StoredSet:
+    """The set of a folder.
+
+    :raises TrainingSetError: there is none, or it is damaged.
+    """
+    with s3_objects.open_client(settings) as s3:
+        found = find(s3, uri)
+    if found is None:
+        raise TrainingSetError(f"there is no training set {uri}; make it by `moderation adapter train`")
+    return found
+
+
+def all_sets(s3: Any, settings: Settings) -> Iterator[StoredSet]:
+    """Every set of every project."""
+    for entry in s3_objects.list_objects(s3, s3_objects.join_uri(settings.work_uri, "adapters", "")):
+        if entry["Key"].endswith("/set.json"):
+            bucket, _ = s3_objects.split_uri(settings.work_uri)
+            found = find(s3, f"s3://{bucket}/{entry['Key'].removesuffix('/set.json')}")
+            if found is not None:
+                yield found
+
+
+def erase(settings: Settings, contents: Collection[str]) -> list[str]:
+    """Take contents out of all sets, frozen lists and copies; return the digests of the sets they were in.
+
+    Repeating it after a failure finishes it. What was trained on them is told by the registry; AWS has no way
+    to take an image out of an adapter.
+    """
+    gone = set(contents)
+    touched = []
+    with s3_objects.open_client(settings) as s3:
+        for stored in list(all_sets(s3, settings)):
+            _Frozen(s3, settings, stored.project).remove(gone)
+            record = stored.contents.record()
+            kept = [one for one in record["pictures"] if one["content"] not in gone]
+            told = set(record["left_out"]) | {c for found in record["needs_decision"].values() for c in found}
+            if len(kept) == len(record["pictures"]) and not told & gone:
+                continue
+            touched.append(stored.digest)
+            removed = len(record["pictures"]) - len(kept)
+            record["pictures"] = kept
+            record["left_out"] = {c: why for c, why in record["left_out"].items() if c not in gone}
+            record["needs_decision"] = {
+                label: [c for c in found if c not in gone]
+                for label, found in record["needs_decision"].items()
+            }
+            for content in gone & set(stored.places):
+                s3_objects.delete(s3, stored.places[content])
+            write(
+                s3,
+                StoredSet(
+                    uri=stored.uri,
+                    project=stored.project,
+                    contents=TrainingSet.of_record(record),
+                    places={c: place for c, place in stored.places.items() if c not in gone},
+                    erased=stored.erased + removed,
+                ),
+            )
+    return sorted(touched)
+
+
+def sweep_copies(settings: Settings, *, now: datetime, days: float) -> int:
+    """Delete copies of images that are older than so many days; returns how many."""
+    oldest = now.astimezone(UTC) - timedelta(days=days)
+    number = 0
+    with s3_objects.open_client(settings) as s3:
+        bucket, _ = s3_objects.split_uri(settings.work_uri)
+        for entry in list(s3_objects.list_objects(s3, _copies_uri(settings) + "/")):
+            if entry["LastModified"] < oldest:
+                s3_objects.delete(s3, f"s3://{bucket}/{entry['Key']}")
+                number += 1
+    return number
+
+
+def _copies_uri(settings: Settings) -> str:
+    return s3_objects.join_uri(settings.work_uri, "adapters", "images")
+
+
+def _look(s3: Any, decided: Iterable[Decided], *, threads: int) -> tuple[dict[str, int], dict[str, str]]:
+    """The hash of each picture, or why it has none."""
+
+    def look(entry: Decided) -> _Seen:
+        try:
+            stored = s3_objects.read(s3, entry.source_ref)
+        except s3_objects.S3Refused as error:
+            if error.is_missing or error.code == "NoSuchBucket":
+                return _Seen(entry.content, None, GONE)
+            raise
+        if entry.etag and stored.etag != entry.etag:
+            return _Seen(entry.content, None, CHANGED)
+        try:
+            return _Seen(entry.content, near.picture_hash(stored.body), None)
+        except near.UnreadablePictureError as error:
+            return _Seen(entry.content, None, str(error))
+
+    first = {entry.content: entry for entry in reversed(list(decided))}
+    with ThreadPoolExecutor(threads) as pool:
+        seen = list(pool.map(look, first.values()))
+    hashes = {one.content: one.hash for one in seen if one.hash is not None}
+    return hashes, {one.content: one.trouble for one in seen if one.trouble is not None}
+
+
+def _in_one_bucket(s3: Any, settings: Settings, made: TrainingSet) -> dict[str, str]:
+    """Copy the images of other buckets into the work bucket, if there are several buckets.
+
+    All images of a set have to be in one bucket (developer guide, "Custom Moderation").
+    """
+    if len({s3_objects.split_uri(picture.source_ref).bucket for picture in made.pictures}) < 2:
+        return {}
+    home = s3_objects.split_uri(settings.work_uri).bucket
+    places = {}
+    for picture in made.pictures:
+        bucket, key = s3_objects.split_uri(picture.source_ref)
+        if bucket == home:
+            continue
+        place = s3_objects.split_uri(s3_objects.join_uri(_copies_uri(settings), picture.content))
+        with s3_objects.named_errors("copy", bucket, key):
+            s3.copy_object(Bucket=place.bucket, Key=place.key, CopySource={"Bucket": bucket, "Key": key})
+        places[picture.content] = place.uri
+    return places
+
+
+class _Frozen:
+    """The contents that ever tested in a project, with their hashes."""
+
+    def __init__(self, s3: Any, settings: Settings, project: str) -> None:
+        self._s3 = s3
+        self._uri = s3_objects.join_uri(settings.work_uri, "adapters", project, "frozen.json")
+        self.hashes = {content: int(text, 16) for content, text in self._read()[0].items()}
+
+    def add(self, found: Mapping[str, str]) -> None:
+        self._change(lambda there: {**there, **found})
+
+    def remove(self, contents: Collection[str]) -> None:
+        self._change(lambda there: {c: text for c, text in there.items() if c not in contents})
+
+    def _read(self) -> tuple[dict[str, str], str | None]:
+        found = s3_objects.find(self._s3, self._uri)
+        if found is None:
+            return {}, None
+        kept = parse_state(
+            found.body,
+            self._uri,
+            parse=lambda state: {str(c): f"{int(text, 16):032x}" for c, text in state["contents"].items()},
+            error=TrainingSetError,
+            remedy="restore it from a version or a backup of the bucket: without it, images that tested "
+            "would train",
+        )
+        return kept, found.etag
+
+    def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        for _ in range(_TRIES):
+            there, etag = self._read()
+            wanted = change(there)
+            if wanted == there:
+                return
+            body = seal({"contents": dict(sorted(wanted.items()))})
+            if etag is None:
+                done = s3_objects.put_if_absent(self._s3, self._uri, body)
+            else:
+                done = s3_objects.put_if_match(self._s3, self._uri, body, etag=etag)
+            if done is not None:
+                return
+        raise TrainingSetBusyError(f"{self._uri} is being changed by another process; try again")

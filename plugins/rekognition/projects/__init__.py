@@ -1,0 +1,5 @@
+"""Projects and versions of Custom Moderation adapters: made, trained once, waited for, deleted.
+
+``training`` (the request and its name), ``calls`` (part of the hook), ``triggers``, ``sensors``,
+``operators``.
+"""

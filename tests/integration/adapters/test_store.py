@@ -1,0 +1,157 @@
+"""Training sets in a real S3: from the images as they are, once, until somebody is to be forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from moderation.adapters import store
+from moderation.adapters.decided import Decided
+from moderation.adapters.training_set import TESTING, TRAINING
+from moderation.settings import Settings
+from moderation.storage import s3_objects
+from moderation.variables.adapters import AdapterSettings
+from support.decisions import picture
+
+RULE = AdapterSettings(min_false_negatives=4, test_positives=2, test_negatives=2)
+
+
+@pytest.fixture
+def settings(aws_env: pytest.MonkeyPatch, bucket: str) -> Settings:
+    return Settings(work_uri=f"s3://{bucket}/work", region="us-east-1", inspect_threads=4)
+
+
+def seen(s3: Any, bucket: str, name: str, outcome: str) -> Decided:
+    """An image in S3 and what people said of it."""
+    body = picture(name)
+    s3.put_object(Bucket=bucket, Key=name, Body=body)
+    etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    return Decided(
+        content=f"{etag}-{len(body)}",
+        source_ref=f"s3://{bucket}/{name}",
+        etag=etag,
+        outcomes={"Gambling": outcome},
+        verdicts=(f"verdict of {name}",),
+    )
+
+
+@pytest.fixture
+def decided(s3_client: Any, bucket: str) -> list[Decided]:
+    return [
+        *(seen(s3_client, bucket, f"card-{n}.png", "present") for n in range(8)),
+        *(seen(s3_client, bucket, f"tree-{n}.png", "absent") for n in range(8)),
+    ]
+
+
+def lines(s3: Any, uri: str) -> list[str]:
+    return [json.loads(line)["source-ref"] for line in s3_objects.iter_lines(s3, uri)]
+
+
+def made(settings: Settings, decided: list[Decided]) -> store.StoredSet:
+    return store.make(settings, "cards", decided, labels=["gambling"], rule=RULE)
+
+
+def test_the_same_verdicts_find_the_set_that_is_there(
+    settings: Settings, decided: list[Decided], s3_client: Any
+) -> None:
+    first, second = made(settings, decided), made(settings, decided[::-1])
+    assert first.uri == second.uri
+    assert store.load(settings, first.uri) == second
+    assert sorted(lines(s3_client, first.training_uri) + lines(s3_client, first.testing_uri)) == sorted(
+        {entry.source_ref for entry in decided}
+        - {e.source_ref for e in decided if e.content in first.contents.left_out}
+    )
+    assert {v for p in first.contents.pictures for v in p.verdicts} <= {
+        v for e in decided for v in e.verdicts
+    }
+
+
+def test_an_image_that_changed_or_is_gone_is_left_out_and_named(
+    settings: Settings, decided: list[Decided], s3_client: Any, bucket: str
+) -> None:
+    s3_client.put_object(Bucket=bucket, Key="card-0.png", Body=picture("another"))
+    s3_client.delete_object(Bucket=bucket, Key="tree-0.png")
+    s3_client.put_object(Bucket=bucket, Key="card-1.png", Body=b"no image")
+    changed = hashlib.md5(b"no image", usedforsecurity=False).hexdigest()
+    decided[1] = Decided(**{**vars(decided[1]), "etag": changed})
+    found = made(settings, decided).contents
+    assert found.left_out[decided[0].content] == "changed since its verdict"
+    assert found.left_out[decided[8].content] == "gone"
+    assert "cannot be decoded" in found.left_out[decided[1].content]
+    assert not {decided[0].content, decided[1].content, decided[8].content} & {
+        picture.content for picture in found.pictures
+    }
+
+
+def test_what_has_tested_does_not_train_in_a_later_set(settings: Settings, decided: list[Decided]) -> None:
+    first = made(settings, decided[:6] + decided[8:])
+    later = made(settings, decided)
+    assert first.uri != later.uri
+    tested = {picture.content for picture in first.contents.part(TESTING)}
+    assert not tested & {picture.content for picture in later.contents.part(TRAINING)}
+
+
+def test_a_set_of_several_buckets_is_brought_into_one(
+    settings: Settings, decided: list[Decided], s3_client: Any, bucket: str
+) -> None:
+    other = f"{bucket}-other"
+    s3_client.create_bucket(Bucket=other)
+    decided[3] = seen(s3_client, other, "card-x.png", "present")
+    found = made(settings, decided)
+    places = lines(s3_client, found.training_uri) + lines(s3_client, found.testing_uri)
+    assert {s3_objects.split_uri(place).bucket for place in places} == {bucket}
+    (copy,) = found.places.values()
+    assert s3_objects.read(s3_client, copy).body == picture("card-x.png")
+    day = datetime.now(UTC) + timedelta(days=29)
+    assert store.sweep_copies(settings, now=day, days=30) == 0
+    assert store.sweep_copies(settings, now=day + timedelta(days=2), days=30) == 1
+    assert made(settings, decided).places == found.places
+    assert s3_objects.exists(s3_client, copy)
+
+
+def test_a_person_who_is_forgotten_is_forgotten_in_sets_copies_and_frozen_tests(
+    settings: Settings, decided: list[Decided], s3_client: Any, bucket: str
+) -> None:
+    other = f"{bucket}-other"
+    s3_client.create_bucket(Bucket=other)
+    decided[3] = seen(s3_client, other, "card-x.png", "present")
+    found = made(settings, decided)
+    tested = next(p for p in found.contents.part(TESTING) if p.content != decided[3].content)
+    forgotten = {decided[3].content, tested.content}
+    assert store.erase(settings, forgotten) == [found.digest]
+    assert store.erase(settings, forgotten) == []
+    kept = store.load(settings, found.uri)
+    assert kept.erased == 2
+    everything = b"".join(
+        s3_objects.read(s3_client, f"s3://{bucket}/{entry['Key']}").body + entry["Key"].encode()
+        for entry in s3_objects.list_objects(s3_client, f"{settings.work_uri}/adapters/")
+    ).decode()
+    assert not [name for name in (*forgotten, tested.source_ref, decided[3].source_ref) if name in everything]
+
+
+@pytest.mark.parametrize("state", ["set.json", "frozen.json"])
+@pytest.mark.parametrize("damage", ["truncated", "one bit", "nothing in it"])
+def test_damaged_state_is_told_and_never_gone_by(
+    state: str, damage: str, settings: Settings, decided: list[Decided], s3_client: Any
+) -> None:
+    found = made(settings, decided)
+    uri = (
+        f"{found.uri}/set.json" if state == "set.json" else f"{settings.work_uri}/adapters/cards/frozen.json"
+    )
+    body = s3_objects.read(s3_client, uri).body
+    flipped = body.replace(b'"', b"#", 1)
+    s3_objects.put(s3_client, uri, {"truncated": body[:-9], "one bit": flipped, "nothing in it": b""}[damage])
+    with pytest.raises(store.TrainingSetError, match=f"{state} is damaged"):
+        made(settings, decided)
+
+
+@pytest.mark.parametrize("project", ["", "..", "a/b", "x" * 256, "ä"])
+def test_a_name_that_aws_would_not_take_never_becomes_a_key(
+    project: str, settings: Settings, decided: list[Decided]
+) -> None:
+    with pytest.raises(store.TrainingSetError, match="no name of a project"):
+        store.make(settings, project, decided, labels=["Gambling"], rule=RULE)
