@@ -15,9 +15,9 @@ VERDICTS = Asset("verdicts")
 DOC = """
 ### Publish verdicts
 
-Until it is published, the log (`MODERATION_REVIEW_DB`) is the only copy of what people decided. Each hour what is
-new goes into the table `verdicts` and from there into every warehouse; what was erased is taken out of both. An
-event of the asset `verdicts` tells how many there are. Clearing any task, running twice and two runs at once
+Until it is published, the log (`MODERATION_REVIEW_DB`) is the only copy of what people decided. Each hour what
+is new goes into the table `verdicts` and from there into every warehouse; what was erased is taken out of both.
+An event of the asset `verdicts` tells how many there are. Clearing any task, running twice and two runs at once
 never duplicate a row.
 
 | task | what it does | if it fails |
@@ -46,7 +46,9 @@ never duplicate a row.
 def publish_verdicts() -> None:
     """Wire the two steps; what they do is in ``moderation.stages``."""
 
-    @task(outlets=[VERDICTS], doc_md="Publishes what is new; returns how many verdicts, and from when to when.")
+    @task(
+        outlets=[VERDICTS], doc_md="Publishes what is new; returns how many verdicts, and from when to when."
+    )
     def publish(outlet_events: Any = None) -> dict[str, Any]:
         from dataclasses import asdict  # noqa: PLC0415 - keeps parsing fast, here and below
 

@@ -186,7 +186,7 @@ class VerdictLog:
             return {load_id: number for load_id, number in connection.execute(query)}
 
     def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
-        """Whether a person has seen as many today as the cap says: a break is suggested, nothing forbidden."""
+        """Whether a person has seen as many today as the cap says: a break is offered, nothing forbidden."""
         day = (now or datetime.now(UTC)).astimezone(UTC).date()
         return cap is not None and self.exposures(day).get(reviewer, 0) >= cap
 
