@@ -47,6 +47,7 @@ def aws_environment(
         "MODERATION_TABLES_URI": f"s3://{BUCKETS[2]}",
         "MODERATION_CATALOG_URI": _sqlite(layout.var / "catalog.db"),
         "MODERATION_WAREHOUSE": str(layout.warehouse),
+        "MODERATION_REVIEW_DB": str(layout.var / "review.db"),
         "MODERATION_PARQUET_DIR": str(layout.parquet),
         "MODERATION_CONSOLE_CACHE": str(layout.var / "console"),
         "MODERATION_REPORT_DIR": str(layout.var / "report"),

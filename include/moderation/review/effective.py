@@ -1,14 +1,14 @@
 """The one rule for what people together say of a label in a content.
 
-1. Of each reviewer the newest row counts, by time and then id. A withdrawn row takes away the one it names, so
-   that the earlier one counts again. What is said of a whole image has places of its own: how complete it is
-   (*nothing*, *complete*, *unsure*, *skipped*), and whether it is *severe*; a note says nothing.
+1. Of each reviewer the newest row counts, by time and then id. A withdrawn row takes away the one it names,
+   so that the earlier one counts again. What is said of a whole image has two places: how far it is looked at
+   (*nothing*, *complete*, *unsure*, *skipped*), and whether it is *severe*. A note says nothing.
 2. A decision of the dispute queue (purpose *dispute*) wins over all others, the newest of them.
-3. Else what was said of the label itself comes before what follows from something else: *present* of a label says
-   the same of its ancestors, *absent* of its descendants, *nothing* absent of all labels; and these before *complete*,
-   which says absent of every label that is not marked.
-4. *unsure* and *skipped* have no vote. All present is present, all absent is absent, both is disputed; only unsure
-   is unsure.
+3. Else what was said of the label itself comes before what follows from something else: *present* of a label
+   says the same of its ancestors, *absent* of its descendants, *nothing* says absent of all labels. Least of
+   all weighs *complete*, which says absent of every label that is not marked.
+4. *unsure* and *skipped* have no vote. All present is present, all absent is absent, both is disputed; only
+   unsure is unsure.
 
 The views `verdicts_current` and `labels_verified` say the same in SQL.
 """

@@ -17,6 +17,7 @@ from moderation.review import effective
 from moderation.review.disputes import settle
 from moderation.review.state import tables
 from moderation.review.state.database import Database, few, insert_new
+from moderation.review.state.migrate import forget_copies
 from moderation.review.verdict import COLUMNS, ERASED, Said, Verdict, VerdictError
 
 _T = tables.verdicts
@@ -124,10 +125,16 @@ class VerdictLog:
     def erase(self, *, contents: Iterable[str] = (), source_refs: Iterable[str] = ()) -> int:
         """Forget images: their verdicts stay as a count without key, hash and note, their items go.
 
-        The content behind a key is forgotten with it: its other keys would still tell what was in it.
+        The content behind a key is forgotten with it: its other keys would still tell what was in it. Copies
+        that were put aside before a migration go too.
 
         :returns: how many verdicts were changed. They are to be published again.
         """
+        changed = self._erase(contents, source_refs)
+        forget_copies(self._database)
+        return changed
+
+    def _erase(self, contents: Iterable[str], source_refs: Iterable[str]) -> int:
         with self._database.write() as connection:
             names = _contents_of(connection, source_refs) | set(contents)
             changed = 0
@@ -163,10 +170,10 @@ class VerdictLog:
             sa.or_(_T.c.content.is_(None), _T.c.content.not_in(hidden)),
         )
         with self._database.read() as connection:
-            return {name: number for name, number in connection.execute(query.group_by(_T.c.reviewer))}
+            return {name: number for name, number in connection.execute(query.group_by(_T.c.reviewer)).all()}  # noqa: C416
 
     def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
-        """Whether a person has seen as many today as the cap says; it suggests a break and forbids nothing."""
+        """Whether a person has seen as many today as the cap says: a break is offered, nothing forbidden."""
         day = (now or datetime.now(UTC)).astimezone(UTC).date()
         return cap is not None and self.exposures(day).get(reviewer, 0) >= cap
 
@@ -220,8 +227,8 @@ def _check_withdrawn(connection: Connection, verdicts: Sequence[Verdict]) -> Non
         known = by_id.get(said.replaces or "")
         if said.verdict == Said.WITHDRAWN and known is not None and known.reviewer != said.reviewer:
             raise VerdictError(
-                f"verdict {said.verdict_id} withdraws {known.verdict_id}, which is another person's; say what "
-                "is right instead"
+                f"verdict {said.verdict_id} withdraws {known.verdict_id} of another person; "
+                "say what is right instead"
             )
 
 

@@ -21,7 +21,7 @@ _ITEM = [_I.c[name] for name in ITEM_COLUMNS]
 def take(
     connection: Connection, queue: Queue, reviewer: str, n: int, *, now: datetime, sees_severe: bool
 ) -> list[Item]:
-    """The next items, leased: first those whose lease ended, then on from where the person is, then the rest."""
+    """The next items: first those whose lease ended, then on from where the person is, then the rest."""
     if connection.dialect.name != "sqlite":  # two windows of one person take one after the other
         key = {"key": f"{queue.queue_id}\n{reviewer}"}
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), key)

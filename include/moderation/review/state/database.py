@@ -49,8 +49,8 @@ class Database:
 
         :raises StateError: it cannot be written.
         """
-        with state_faults(self.url), self.engine.connect() as connection:
-            connection = connection.execution_options(writes=True)
+        with state_faults(self.url), self.engine.connect() as plain:
+            connection = plain.execution_options(writes=True)
             with connection.begin():
                 yield connection
 
@@ -110,7 +110,7 @@ def _sqlite_engine(url: URL) -> Engine:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise StateUnusableError(
-            f"{path} cannot be opened: {error.strerror}; set MODERATION_REVIEW_DB to a file that can be written"
+            f"{path} cannot be opened: {error.strerror}; set MODERATION_REVIEW_DB to another file"
         ) from error
     engine = sa.create_engine(
         url, pool_size=8, max_overflow=56, pool_timeout=60, connect_args={"timeout": _BUSY_SECONDS}

@@ -10,7 +10,10 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from moderation.errors import DefectError, ModerationError, NeedsAPersonError, TransientError
 
-RESTORE = "stop whatever uses it, set it aside (`mv`), and bring back what was published: `moderation verdicts restore`"
+RESTORE = (
+    "stop whatever uses it, set it aside (`mv`), and bring back what was published: "
+    "`moderation verdicts restore`"
+)
 """The remedy for a state that cannot be read."""
 
 
