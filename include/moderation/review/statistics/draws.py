@@ -34,6 +34,7 @@ def drawn(state: State) -> pa.Table:
         .where(_I.c.design.is_not(None), _I.c.inclusion_probability > 0)
         .group_by(_I.c.queue_id, sa.func.coalesce(_I.c.seed, 0), _I.c.design, _I.c.stratum, _I.c.load_id)
     )
+    options = {queue.queue_id: queue.spec for queue in state.queues.all()}
     with state.database.read() as connection:
         rows = [dict(row) for row in connection.execute(strata).mappings()]
     whole: dict[tuple[str, str | None], int] = {}
@@ -50,6 +51,7 @@ def drawn(state: State) -> pa.Table:
                 "stratum_size": round(whole[row["draw"], row["stratum"]] / row["probability"]),
                 "stratum_drawn": whole[row["draw"], row["stratum"]],
                 "load_id": row["load_id"],
+                **{name: getattr(options[row["queue_id"]], name) for name in ("kind", "label", "low", "high")},
             }
             for row in rows
         ],

@@ -59,9 +59,17 @@ DRAWS = pa.schema(
         ("stratum_size", pa.int64()),
         ("stratum_drawn", pa.int64()),
         ("load_id", pa.string()),
+        ("kind", pa.string()),
+        ("label", pa.string()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
     ]
 )
-"""Each stratum of each draw, also where nothing is decided yet; a row for each load that it was drawn from."""
+"""Each stratum of each draw, also where nothing is decided yet; a row for each load that it was drawn from.
+
+``kind``, ``label``, ``low`` and ``high`` are the queue's: they tell what the draw stands for. What a filter, a band
+or a policy chose stands for itself alone and enters no rate of a label.
+"""
 
 POPULATIONS = pa.schema(
     [

@@ -31,7 +31,6 @@ class Part(IntEnum):
 
 
 _NAMES = ", ".join((*KEYS, "label"))
-_BARE = ", ".join(KEYS)
 _SETS = ", ".join(
     f"({', '.join((*KEYS, 'label', 'draw', 'stratum', 'weight', 'part', 'at_least', *([name] if name else [])))})"
     for name in SLICES
@@ -52,9 +51,10 @@ WITH drawn AS (
         CASE WHEN $at IS NULL THEN predicted ELSE coalesce(confidence >= $at, false) END AS at_least
     FROM judged WHERE draw IS NOT NULL AND truth IS NOT NULL
 ),
-looked AS (SELECT {_BARE}, draw, stratum, count(DISTINCT content) AS looked FROM drawn GROUP BY ALL),
+looked AS (SELECT draw, stratum, count(DISTINCT content) AS looked FROM drawn GROUP BY ALL),
+-- A draw over all loads may hold answers of several models: each is a part of its strata.
 whole AS (
-    SELECT {_NAMES}, draw, stratum, count(DISTINCT content) AS said,
+    SELECT label, draw, stratum, count(DISTINCT content) AS said,
         count(DISTINCT content) FILTER (truth <> '{UNSURE}') AS decided
     FROM drawn GROUP BY ALL
 ),
@@ -64,8 +64,8 @@ cells AS (
     FROM drawn WHERE truth <> '{UNSURE}' GROUP BY GROUPING SETS ({_SETS})
 )
 SELECT d.*, a.said, a.decided, l.looked FROM cells AS d
-JOIN whole AS a ON {_same("a", *KEYS, "label", "draw", "stratum")}
-JOIN looked AS l ON {_same("l", *KEYS, "draw", "stratum")}
+JOIN whole AS a ON {_same("a", "label", "draw", "stratum")}
+JOIN looked AS l ON {_same("l", "draw", "stratum")}
 """  # noqa: S608 - names of ours
 
 _LEAST_SAID = 0.9
@@ -119,10 +119,27 @@ def estimated(sides: Sequence[Side]) -> list[Side]:
 
 @dataclass(frozen=True)
 class _Draw:
-    """One draw: the size of each stratum, and the loads that it was drawn from."""
+    """One draw: the size of each stratum, the loads that it was drawn from, and what it stands for."""
 
     sizes: dict[str | None, int]
     loads: frozenset[str]
+    kind: str | None = None
+    label: str | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def stands_for(self, part: Part, label: str | None, threshold: float) -> bool:
+        """Whether all images of a part could have been drawn; kinds are those of `review.queue.Kind`."""
+        if self.kind in {None, "stratified"}:
+            return True
+        if self.kind == "random_unflagged":
+            return part == Part.UNFLAGGED
+        if self.kind != "job" or part == Part.UNFLAGGED or self.high is not None:
+            return False
+        reaches = (self.low or 0) <= threshold
+        if self.label is None:
+            return reaches
+        return reaches and part == Part.FLAGGED and self.label == label
 
 
 class Samples:
@@ -153,7 +170,7 @@ class Samples:
         usable = []
         for part in Part:
             mine = [cell for cell in here if cell["part"] == part]
-            chosen, reason = self._chosen(cells, mine)
+            chosen, reason = self._chosen(cells, mine, part, key)
             if not chosen:
                 reasons[part] = reason or _NOTHING[part]
             usable += [cell for cell in mine if cell["draw"] in chosen]
@@ -180,7 +197,7 @@ class Samples:
         return Side(tuple(sizes), drawn, found)
 
     def _chosen(
-        self, cells: Sequence[dict[str, Any]], here: Sequence[dict[str, Any]]
+        self, cells: Sequence[dict[str, Any]], here: Sequence[dict[str, Any]], part: Part, key: Key
     ) -> tuple[set[str], str | None]:
         """Draws that do not overlap, the one with most decided first; else what is still waited for."""
         of_draw: dict[str, dict[str | None, dict[str, Any]]] = defaultdict(dict)
@@ -192,9 +209,12 @@ class Samples:
         chosen: set[str] = set()
         taken: frozenset[str] = frozenset()
         reason = None
+        *_, threshold, label = key
         for draw in sorted(decided, key=lambda name: (-decided[name], name)):
             known = self._draws.get(draw)
             fault = _fault(known, of_draw[draw])
+            if known is not None and not known.stands_for(part, label, threshold or 0):
+                fault = _CHOSEN
             if fault or known is None:
                 reason = reason or fault
             elif not known.loads & taken:
@@ -214,6 +234,9 @@ _NOTHING = {
     Part.FLAGGED_ELSEWHERE: "nothing of what was flagged with other labels was drawn at random and decided",
     Part.UNFLAGGED: "nothing of what was not flagged was drawn at random and decided",
 }
+
+
+_CHOSEN = "what was drawn is what a filter, a band, a label or a policy chose: it stands for itself alone"
 
 
 def _fault(known: _Draw | None, cells: dict[str | None, dict[str, Any]]) -> str | None:
@@ -244,9 +267,14 @@ def _in_slice(cell: dict[str, Any], where: tuple[str | None, Any]) -> bool:
 
 
 def _draws_of(rows: Iterable[dict[str, Any]]) -> dict[str, _Draw]:
-    sizes: dict[str, dict[str | None, int]] = defaultdict(dict)
-    loads: dict[str, set[str]] = defaultdict(set)
+    of_draw: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        sizes[row["draw"]][row["stratum"]] = row["stratum_size"]
-        loads[row["draw"]].add(row["load_id"] or "")
-    return {draw: _Draw(sizes[draw], frozenset(loads[draw])) for draw in sizes}
+        of_draw[row["draw"]].append(row)
+    return {
+        draw: _Draw(
+            {row["stratum"]: row["stratum_size"] for row in mine},
+            frozenset(row["load_id"] or "" for row in mine),
+            **{name: mine[0][name] for name in ("kind", "label", "low", "high")},
+        )
+        for draw, mine in of_draw.items()
+    }
