@@ -17,6 +17,7 @@ from moderation.review import effective
 from moderation.review.disputes import settle
 from moderation.review.state import tables
 from moderation.review.state.database import Database, few, insert_new
+from moderation.review.state.migrate import forget_copies
 from moderation.review.verdict import COLUMNS, ERASED, Said, Verdict, VerdictError
 
 _T = tables.verdicts
@@ -124,10 +125,16 @@ class VerdictLog:
     def erase(self, *, contents: Iterable[str] = (), source_refs: Iterable[str] = ()) -> int:
         """Forget images: their verdicts stay as a count without key, hash and note, their items go.
 
-        The content behind a key is forgotten with it: its other keys would still tell what was in it.
+        The content behind a key is forgotten with it: its other keys would still tell what was in it. Copies
+        that were put aside before a migration go too.
 
         :returns: how many verdicts were changed. They are to be published again.
         """
+        changed = self._erase(contents, source_refs)
+        forget_copies(self._database)
+        return changed
+
+    def _erase(self, contents: Iterable[str], source_refs: Iterable[str]) -> int:
         with self._database.write() as connection:
             names = _contents_of(connection, source_refs) | set(contents)
             changed = 0
@@ -163,7 +170,7 @@ class VerdictLog:
             sa.or_(_T.c.content.is_(None), _T.c.content.not_in(hidden)),
         )
         with self._database.read() as connection:
-            return dict(connection.execute(query.group_by(_T.c.reviewer)).tuples().all())
+            return {name: number for name, number in connection.execute(query.group_by(_T.c.reviewer)).all()}  # noqa: C416
 
     def verified_by_load(self, load_ids: Iterable[str]) -> dict[str, int]:
         """How many different contents of each load people have said something of; a load without any is left out."""
@@ -179,7 +186,7 @@ class VerdictLog:
             return {load_id: number for load_id, number in connection.execute(query)}
 
     def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
-        """Whether a person has seen as many today as the cap says: a break is suggested, nothing forbidden."""
+        """Whether a person has seen as many today as the cap says: a break is offered, nothing forbidden."""
         day = (now or datetime.now(UTC)).astimezone(UTC).date()
         return cap is not None and self.exposures(day).get(reviewer, 0) >= cap
 

@@ -197,7 +197,7 @@ class Queues:
         """What waits for the longest time in a queue that is not paused; None when nothing does."""
         oldest: list[Waiting] = []
         with self._database.read() as connection:
-            for state in (ItemState.OPEN, ItemState.LEASED):
+            for state in (ItemState.LEASED, ItemState.OPEN):
                 query = sa.select(_I.c.queue_id, _I.c.item_id, _I.c.added_at).join(
                     _Q, _Q.c.queue_id == _I.c.queue_id
                 )
@@ -225,6 +225,32 @@ class Queues:
         query = sa.select(*_ITEM).where(_I.c.queue_id == DISPUTES, _I.c.state != ItemState.DONE)
         with self._database.read() as connection:
             return _items(connection, query.order_by(_I.c.position).limit(limit))
+
+    def draws(self) -> list[dict[str, Any]]:
+        """Each stratum of each draw and the loads it was drawn from, as the statistics take them.
+
+        ``stratum_drawn`` items were drawn of ``stratum_size`` contents; ``draw`` is the queue and the seed.
+        """
+        names = (_I.c.queue_id, _I.c.seed, _I.c.design, _I.c.stratum, _I.c.load_id)
+        query = (
+            sa.select(*names, sa.func.count(), sa.func.min(_I.c.inclusion_probability))
+            .where(_I.c.design.is_not(None))
+            .group_by(*names)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        drawn: dict[Any, int] = {}
+        for *key, _, number, _ in rows:
+            drawn[tuple(key)] = drawn.get(tuple(key), 0) + number
+        return [
+            {
+                **{"draw": f"{queue_id}:{seed or 0}", "design": design, "stratum": stratum},
+                "stratum_size": round(drawn[queue_id, seed, design, stratum] / share),
+                "stratum_drawn": drawn[queue_id, seed, design, stratum],
+                "load_id": load_id,
+            }
+            for queue_id, seed, design, stratum, load_id, _, share in rows
+        ]
 
     def _change(self, queue_id: str, **values: Any) -> Queue:
         with self._database.write() as connection:
@@ -302,4 +328,5 @@ def _add(connection: Connection, queue_id: str, items: list[Item]) -> int:
         vars(item) | fresh | {"position": last - len(items) + number}
         for number, item in enumerate(items, start=1)
     ]
-    return connection.execute(insert_new(connection, _I).on_conflict_do_nothing(), rows).rowcount
+    new = insert_new(connection, _I).on_conflict_do_nothing().returning(_I.c.position)
+    return len(connection.execute(new, rows).all())

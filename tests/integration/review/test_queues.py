@@ -263,7 +263,7 @@ def test_a_queue_that_cannot_be_is_refused(options, text):
 
 
 def test_many_people_at_once_lose_double_and_cross_nothing(state):
-    queue = _queue(state, 120)
+    queue = _queue(state, 60)
 
     def work(person: str) -> list[tuple[str, str]]:
         mine = []
@@ -274,10 +274,10 @@ def test_many_people_at_once_lose_double_and_cross_nothing(state):
                 state.queues.submit([verdict], [item.item_id])
         return mine
 
-    with ThreadPoolExecutor(12) as pool:
-        worked = [pair for mine in pool.map(work, [f"p{number}" for number in range(12)]) for pair in mine]
+    with ThreadPoolExecutor(8) as pool:
+        worked = [pair for mine in pool.map(work, [f"p{number}" for number in range(8)]) for pair in mine]
 
     stored = [(row.content, row.reviewer) for _, row in state.log.since(0)]
     assert sorted(stored) == sorted(worked)
-    assert sorted(content for content, _ in stored) == sorted(f"c{number}" for number in range(120))
-    assert state.queues.progress(queue) == Progress(done=120)
+    assert sorted(content for content, _ in stored) == sorted(f"c{number}" for number in range(60))
+    assert state.queues.progress(queue) == Progress(done=60)

@@ -91,7 +91,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_one_rule(case):
     rows, expected = CASES[case]
-    shuffled = random.Random(case).sample(rows, len(rows))  # noqa: S311
+    shuffled = random.Random(case).sample(rows, len(rows))
 
     found = {label: told.truth for (_, label), told in effective(shuffled, ["Weapons"]).items()}
 
@@ -99,7 +99,12 @@ def test_the_one_rule(case):
 
 
 def test_who_has_a_vote_is_counted_once():
-    rows = [said("present", minute=1), said("present", minute=2), _bob("present"), said("unsure", reviewer="c")]
+    rows = [
+        said("present", minute=1),
+        said("present", minute=2),
+        _bob("present"),
+        said("unsure", reviewer="c"),
+    ]
 
     assert effective(rows)["c1", "Weapons"] == Effective(P, reviewers=2)
     assert effective(rows)["c1", "Violence"] == Effective(P, reviewers=2, implied=True)

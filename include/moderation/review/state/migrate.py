@@ -7,6 +7,7 @@ schema ``moderation_before_<revision>`` in the same transaction, so that both ar
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from moderation.review.state.faults import StateUnusableError, name_of, state_fa
 HEAD = "0002"
 """The revision of this release; a test compares it with the steps."""
 
+_SCHEMA = "moderation_before_"
 _STEPS = Path(__file__).parent / "migrations"
 _LOCK = 7_240_331_905
 """Of PostgreSQL's advisory locks, the one of whoever migrates."""
@@ -53,6 +55,25 @@ def migrate(database: Database, target: str = HEAD) -> None:
 def backup_path(database: Path, revision: str) -> Path:
     """Where a file's copy from before it left the revision is."""
     return database.with_name(f"{database.name}.before-{int(revision) + 1:04d}")
+
+
+def forget_copies(database: Database) -> None:
+    """Remove what was put aside, and what SQLite has not yet brought from its log to the file.
+
+    :raises StateError: it cannot be removed.
+    """
+    if database.is_sqlite:
+        path = Path(str(database.url.database))
+        for aside in path.parent.glob(f"{glob.escape(path.name)}.before-*"):
+            aside.unlink(missing_ok=True)
+        with state_faults(database.url), database.engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")  # a log is emptied outside of transactions only
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.exec_driver_sql("BEGIN")
+        return
+    with database.write() as connection:
+        for number in range(1, int(HEAD) + 1):
+            connection.execute(sa.text(f"DROP SCHEMA IF EXISTS {_SCHEMA}{number:04d} CASCADE"))
 
 
 def _revision(database: Database) -> str | None:
@@ -96,7 +117,7 @@ def _put_aside(database: Database, connection: Connection, revision: str) -> Non
         copy.close()
         part.replace(aside)
         return
-    schema = f"moderation_before_{int(revision) + 1:04d}"
+    schema = f"{_SCHEMA}{int(revision) + 1:04d}"
     names = sorted(set(sa.inspect(connection).get_table_names()) & _OURS)
     connection.execute(sa.text(f"DROP SCHEMA IF EXISTS {schema} CASCADE"))
     connection.execute(sa.text(f"CREATE SCHEMA {schema}"))
