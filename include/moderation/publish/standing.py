@@ -191,6 +191,12 @@ class StandingTable:
         """Make these the table's only rows."""
         self._replace([file.file_path for file in self.data_files()], [rows])
 
+    def replace_days(self, rows: pa.Table) -> None:
+        """Make these the only rows of their days."""
+        days = [f"/dt={day}/" for day in rows.column("dt").unique().to_pylist()]
+        uris = [file.file_path for file in self.data_files()]
+        self._replace([uri for uri in uris if any(day in uri for day in days)], [rows])
+
     def merge(self) -> int:
         """One file a partition out of several; returns how many files were replaced."""
         table = load_table(self.catalog, self.spec)

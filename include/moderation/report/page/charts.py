@@ -63,7 +63,7 @@ def volume(periods: Sequence[Period], step: str, *, width: int, height: int) -> 
         **_height(_count_axis(rows)),
         "color": colour,
     }
-    return _draw(rows, {"type": "bar"}, encoding, width=width, height=height)
+    return draw(rows, {"type": "bar"}, encoding, width=width, height=height)
 
 
 def cost(periods: Sequence[Period], step: str, *, width: int, height: int) -> Markup:
@@ -80,7 +80,7 @@ def cost(periods: Sequence[Period], step: str, *, width: int, height: int) -> Ma
     most = max((period.cost_usd for period in periods), default=0.0)
     axis = {"format": "$,.0f" if most >= 4 else "$,.2f" if most >= 0.04 else "$,.4f"}
     encoding = _time(periods, step, width) | _height(axis)
-    return _draw(rows, {"type": "bar", "color": "var(--plain)"}, encoding, width=width, height=height)
+    return draw(rows, {"type": "bar", "color": "var(--plain)"}, encoding, width=width, height=height)
 
 
 def flag_rate(
@@ -126,7 +126,7 @@ def flag_rate(
             "opacity": 1,
         },
     }
-    return _draw(rows, mark, encoding, width=width, height=height)
+    return draw(rows, mark, encoding, width=width, height=height)
 
 
 def histogram(steps: Sequence[tuple[int, int]], *, lowest: int, width: int, height: int) -> Markup:
@@ -156,7 +156,7 @@ def histogram(steps: Sequence[tuple[int, int]], *, lowest: int, width: int, heig
         "x2": {"field": "x2"},
         **_height(_count_axis(rows) | {"tickCount": 2}),
     }
-    return _draw(rows, {"type": "bar", "color": "var(--plain)"}, encoding, width=width, height=height)
+    return draw(rows, {"type": "bar", "color": "var(--plain)"}, encoding, width=width, height=height)
 
 
 def _count_axis(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -224,11 +224,23 @@ def _before(day: date, step: str) -> date:
     return day - timedelta(days=7 if step == "week" else 1)
 
 
-def _draw(
-    rows: list[dict[str, Any]], mark: dict[str, Any], encoding: dict[str, Any], *, width: int, height: int
+def draw(
+    rows: list[dict[str, Any]],
+    mark: dict[str, Any] | Sequence[dict[str, Any]],
+    encoding: dict[str, Any],
+    *,
+    width: int,
+    height: int,
 ) -> Markup:
+    """One chart as SVG, in the page's colours.
+
+    :param rows: ``told`` of each is its tooltip; one with ``x`` and ``x2`` gets the middle of both as ``m``.
+    :param mark: of Vega-Lite; several are drawn over each other, each with what its ``encoding`` adds.
+    :param encoding: of Vega-Lite, for all marks.
+    """
     for row in rows:
-        row["m"] = (row["x"] + row["x2"]) / 2
+        if "x2" in row:
+            row["m"] = (row["x"] + row["x2"]) / 2
     spec = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": width,
@@ -236,11 +248,20 @@ def _draw(
         "padding": {"left": 2, "right": 10, "top": 6, "bottom": 2},
         "autosize": {"type": "fit", "contains": "padding"},
         "data": {"values": rows},
-        "mark": mark,
-        "encoding": encoding | {"description": {"field": "told", "type": "nominal"}},
+        **_layers(mark, encoding | {"description": {"field": "told", "type": "nominal"}}),
         "config": _CONFIG,
     }
     return _inline(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
+
+
+def _layers(mark: dict[str, Any] | Sequence[dict[str, Any]], encoding: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(mark, dict):
+        return {"mark": mark, "encoding": encoding}
+    layers = []
+    for one in mark:
+        own = {name: value for name, value in one.items() if name != "encoding"}
+        layers.append({"mark": own, "encoding": encoding | one.get("encoding", {})})
+    return {"layer": layers}
 
 
 def _inline(svg: str) -> Markup:

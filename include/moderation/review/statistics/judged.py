@@ -119,15 +119,14 @@ SELECT 'erased ' || v.verdict_id AS content, 1::BIGINT AS copies, n.label, n.lev
         coalesce(n.threshold_wanted, 0)), false) AS predicted,
     CASE v.verdict WHEN 'nothing' THEN 'absent' ELSE v.verdict END AS truth, v.load_id, v.model_version, v.adapter,
     coalesce(v.min_confidence, 0) AS min_confidence,
-    strftime(date_trunc('week', v.dt), '%Y-%m-%d') AS week,
-    coalesce(v.subject = 'label' AND v.confidence IS NOT NULL, false) AS flagged,
+    NULL::VARCHAR AS week, coalesce(v.subject = 'label' AND v.confidence IS NOT NULL, false) AS flagged,
     CASE WHEN v.design IS NOT NULL THEN v.queue_id || ':' || coalesce(v.seed, 0) END AS draw, v.design, v.stratum,
     v.inclusion_probability
 FROM verdicts AS v JOIN nodes AS n ON v.subject = 'label' AND n.label = v.label OR v.verdict = 'nothing'
-WHERE v.erased AND v.verdict IN ('present', 'absent', 'unsure', 'nothing') AND v.load_id IS NOT NULL
+WHERE v.erased AND v.verdict IN ('present', 'absent', 'unsure', 'nothing')
     AND ($load IS NULL OR v.load_id = $load) AND ($since IS NULL OR v.dt >= $since)
     AND ($until IS NULL OR v.dt <= $until)
-    AND v.verdict_id NOT IN (SELECT replaces FROM verdicts WHERE replaces IS NOT NULL)
+    AND v.model_version IS NOT NULL AND v.verdict_id NOT IN (SELECT replaces FROM verdicts WHERE replaces IS NOT NULL)
 """  # noqa: S608 - names of ours
 
 _JUDGED = f"""

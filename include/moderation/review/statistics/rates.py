@@ -19,6 +19,21 @@ Number = dict[str, Any]
 """Part of a row: measure, population, value, low, high, n, k, method, reason."""
 
 
+def in_words(number: Number) -> str:
+    """A share with its interval, or why it is not measurable."""
+    if number["value"] is None:
+        return f"not measurable: {number['reason']}"
+    return (
+        f"{_percent(number['value'])} ({_percent(number['low'])} to {_percent(number['high'])}), "
+        f"{number['k']:,} of {number['n']:,}"
+    )
+
+
+def _percent(share: float) -> str:
+    # Where shares are told from 0 or 1 by their second digit, one digit hides what matters.
+    return f"{share:.1%}" if 0.02 < share < 0.98 or share in {0, 1} else f"{share:.2%}"
+
+
 def rates(
     flagged: Side, other: Side, *, images_flagged: int | None, images: int | None, suffix: str = ""
 ) -> Iterator[Number]:

@@ -248,5 +248,5 @@ def _draws_of(rows: Iterable[dict[str, Any]]) -> dict[str, _Draw]:
     loads: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         sizes[row["draw"]][row["stratum"]] = row["stratum_size"]
-        loads[row["draw"]].add(row["load_id"])
+        loads[row["draw"]].add(row["load_id"] or "")
     return {draw: _Draw(sizes[draw], frozenset(loads[draw])) for draw in sizes}

@@ -1,0 +1,1 @@
+"""Commands about what people decide: `verdicts`, `numbers`."""
