@@ -15,6 +15,7 @@ from moderation.console.index.load_index import MOST_OPEN, LoadIndexes
 from moderation.console.index.under_way import UnderWay
 from moderation.console.tiles.decoders import Decoders
 from moderation.console.tiles.kept import Tiles
+from moderation.console.verify.figures import Figures
 from moderation.policy.rules import Policy, read_policy
 from moderation.policy.thresholds import Thresholds, read_thresholds
 from moderation.reference.content import subject_id
@@ -45,6 +46,7 @@ class Shared:
         self.history = History(settings)
         self.under_way = UnderWay(settings, self.s3)
         self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)
+        self.figures = Figures(settings)
         self.decoders = Decoders()
         self.tiles = Tiles(self.s3, folder / "images", self.decoders, max_bytes=share)
         self._thresholds_file = own.thresholds

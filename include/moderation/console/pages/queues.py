@@ -71,9 +71,9 @@ def queues(request: Request) -> Response:
     rows = []
     for queue in reversed(every):
         about = told(queue)
-        if queue.queue_id == DISPUTES:
-            continue
         progress = far.get(queue.queue_id, Progress())
+        if queue.queue_id == DISPUTES or (queue.paused and not progress.total):
+            continue
         works = may_work(about, person) and about.state == "open" and progress.done < progress.total
         rows.append({"queue": about, "what": about.what, "progress": progress, "may_work": works})
     waiting = shared.review.queues.oldest_waiting()

@@ -64,6 +64,7 @@ def _environment() -> jinja2.Environment:
         foreign=wording.foreign,
         moment=_moment,
         plain_moment=wording.moment,
+        share=lambda part: wording.percent(part, 1),
         confidence=confidence,
         content_type=wording.content_type,
     )

@@ -10,8 +10,10 @@ from moderation.console.index.found import Found
 from moderation.console.index.selection import Selection
 from moderation.console.shared import Shared
 from moderation.console.verify.told import KINDS
+from moderation.query.published_views import open_published
 from moderation.reference.content import subject_id
 from moderation.report.page import wording
+from moderation.review.fill import Rules, fill
 from moderation.review.queue import Item, Kind, Queue, QueueError, QueueSpec
 from moderation.review.verdict import Purpose
 
@@ -22,6 +24,7 @@ _SHOWN = {
     "failed": "Failures",
 }
 _AT_ONCE = 5_000
+_LONGEST = 160
 
 
 def make(shared: Shared, wanted: Mapping[str, Any], *, query: str) -> tuple[Queue, int]:
@@ -35,16 +38,20 @@ def make(shared: Shared, wanted: Mapping[str, Any], *, query: str) -> tuple[Queu
     kind = Kind(wanted["kind"])
     chosen = Selection.parse(dict(parse_qsl(query)))
     about = {"query": query} if kind == Kind.FILTER else None
-    spec = QueueSpec(**{**wanted, "name": wanted["name"] or _name(kind, wanted, chosen), "filter": about})
+    spec = QueueSpec(**{**wanted, "name": wanted["name"] or _name(shared, kind, wanted, chosen), "filter": about})
     if kind == Kind.FILTER and not spec.load_id:
         raise QueueError("a selection needs the job that it is of")
     queue = shared.review.queues.create(spec)
-    if kind == Kind.FILTER and spec.load_id:
-        made = shared.review.queues.add_items(queue.queue_id, _selected(shared.found(spec.load_id), chosen))
-    else:
-        made = fill(shared, queue)
-    if not made:
-        shared.review.queues.pause(queue.queue_id)
+    made = 0
+    try:
+        if kind == Kind.FILTER and spec.load_id:
+            selected = _selected(shared.found(spec.load_id), chosen)
+            made = shared.review.queues.add_items(queue.queue_id, selected)
+        else:
+            made = _filled(shared, queue)
+    finally:
+        if not made:  # Lists leave a paused queue without items out.
+            shared.review.queues.pause(queue.queue_id)
     return queue, made
 
 
@@ -62,12 +69,14 @@ def in_words(chosen: Selection) -> str:
     return ", ".join(parts)
 
 
-def _name(kind: Kind, wanted: Mapping[str, Any], chosen: Selection) -> str:
+def _name(shared: Shared, kind: Kind, wanted: Mapping[str, Any], chosen: Selection) -> str:
+    told = KINDS[kind][0]
     if kind == Kind.FILTER:
-        return in_words(chosen)[:120]
+        told = in_words(chosen)
     if kind == Kind.BAND:
-        return f"{wanted['label']}, {wanted['low'] or 0:g} to {wanted['high'] or 100:g} %"
-    return KINDS[kind][0]
+        told = f"{wanted['label']}, {wanted['low'] or 0:g} to {wanted['high'] or 100:g} %"
+    load = next((one for one in shared.history.known_loads()[0] if one["load_id"] == wanted["load_id"]), None)
+    return f"{told} · {load['source'] or load['load_id']}"[:_LONGEST] if load else told[:_LONGEST]
 
 
 def _selected(found: Found, chosen: Selection) -> Iterator[Item]:
@@ -97,5 +106,7 @@ def _selected(found: Found, chosen: Selection) -> Iterator[Item]:
             )
 
 
-def fill(shared: Shared, queue: Queue) -> int:
-    raise NotImplementedError
+def _filled(shared: Shared, queue: Queue) -> int:
+    rules = Rules(policy=shared.policy(), thresholds=shared.thresholds())
+    with open_published(shared.settings) as published:
+        return fill(published, shared.review.queues, queue, rules)

@@ -19,7 +19,7 @@ const SIGNS = /** @type {Record<string, string>} */ ({ wrong: "✕", unsure: "?"
 const place = /** @type {HTMLElement} */ (document.getElementById("verify"));
 const sheet = /** @type {HTMLElement} */ (document.getElementById("sheet"));
 const label = place.dataset.label || null;
-let size = Math.min(Math.max(Number(localStorage.getItem(KEPT) ?? 2), 0), SIZES.length - 1);
+let size = Math.min(Math.max(Number(localStorage.getItem(KEPT) ?? 1), 0), SIZES.length - 1);
 let at = 0, from = 0;
 /** @type {string|null} */
 let row = null;

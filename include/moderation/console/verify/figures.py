@@ -1,0 +1,114 @@
+"""Numbers as pages show them: computed from what is published, kept for a while, put in rows by label."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from moderation.policy.thresholds import Thresholds
+from moderation.query.published_views import open_published
+from moderation.review.statistics.frames import DRAWS
+from moderation.review.statistics.judged import frames_of
+from moderation.review.statistics.numbers import Numbers, numbers
+from moderation.settings import Settings
+
+_KEPT_SECONDS = 120.0
+_MOST_KEPT = 8
+COUNTS = ("tp", "fp", "fn", "tn", "unsure", "not_verified")
+SHARES = ("precision", "recall", "missed_share", "aws_false_positive_rate", "aws_false_negative_rate")
+
+Key = tuple[str | None, str | None, float | None]
+"""Model, adapter and threshold: what is never pooled."""
+
+
+class Figures:
+    """The numbers of all loads or of one, each computed once in a while."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._kept: dict[str | None, tuple[float, Numbers]] = {}
+
+    def of(self, load_id: str | None, thresholds: Thresholds, draws: Sequence[dict[str, Any]]) -> Numbers:
+        """Those of a load, or of all.
+
+        :param thresholds: those in use.
+        :param draws: what was drawn, as the queues know it.
+        :raises moderation.errors.WarehouseMissingError: nothing was published yet.
+        """
+        with self._lock:  # They take a while: who asks meanwhile gets the same ones.
+            made_at, known = self._kept.get(load_id, (0.0, None))
+            if known is None or time.monotonic() - made_at > _KEPT_SECONDS:
+                drawn = pa.Table.from_pylist(list(draws), schema=DRAWS) if draws else None
+                with open_published(self._settings) as published:
+                    frames = frames_of(published, thresholds=thresholds, draws=drawn, load_id=load_id)
+                known = numbers(frames)
+                while len(self._kept) >= _MOST_KEPT:
+                    self._kept.pop(next(iter(self._kept)))
+                self._kept[load_id] = (time.monotonic(), known)
+            return known
+
+
+@dataclass(frozen=True)
+class Line:
+    """A label, or the image as a whole (``label`` None).
+
+    :param counts: by measure, as `COUNTS`.
+    :param shares: by measure, as `SHARES`: rows of `NUMBERS`.
+    """
+
+    label: str | None
+    level: int
+    counts: dict[str, int]
+    shares: dict[str, dict[str, Any]]
+    weeks: str
+
+    @property
+    def verified(self) -> int:
+        """Images that people decided on for the label."""
+        return sum(self.counts.get(name, 0) for name in ("tp", "fp", "fn", "tn"))
+
+
+def key_of(row: dict[str, Any]) -> Key:
+    """Model, adapter and threshold of a row. The threshold in use may differ by label; what is shown goes by model."""
+    return (row["model_version"], row["adapter"], None)
+
+
+def keys(told: Numbers) -> list[Key]:
+    """All models and adapters of which there are numbers, the most verified first."""
+    verified: dict[Key, float] = {}
+    for row in told.pick("tp", "fp", "fn", "tn"):
+        verified[key_of(row)] = verified.get(key_of(row), 0) + (row["value"] or 0)
+    return sorted(verified, key=lambda key: -verified[key])
+
+
+def lines(told: Numbers, key: Key, content_type: str | None = None) -> list[Line]:
+    """A line each label and threshold, the image as a whole first."""
+    found: dict[tuple[Any, ...], Line] = {}
+    for row in told.pick(*COUNTS, *SHARES, content_type=content_type):
+        if key_of(row) != key:
+            continue
+        name = (row["label"], row["level"], row["threshold"])
+        weeks = " to ".join(dict.fromkeys(week for week in (row["first_week"], row["last_week"]) if week))
+        line = found.setdefault(name, Line(row["label"], row["level"] or 0, {}, {}, weeks))
+        if row["measure"] in COUNTS:
+            line.counts[row["measure"]] = int(row["value"] or 0)
+        else:
+            line.shares[row["measure"]] = row
+    verified = [line for line in found.values() if line.verified]
+    return sorted(verified, key=lambda line: (line.label is not None, -line.verified, line.label or ""))
+
+
+def curve(told: Numbers, key: Key, label: str | None, measure: str) -> list[dict[str, Any]]:
+    """The points of a label's curve that are measurable, by threshold."""
+    rows = [
+        row
+        for row in told.pick(f"{measure}_at")
+        if key_of(row) == key and row["label"] == label and row["value"] is not None
+    ]
+    return sorted(rows, key=lambda row: row["threshold"])
