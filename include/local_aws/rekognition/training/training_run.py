@@ -44,6 +44,8 @@ _log = logging.getLogger(__name__)
 _DEFAULT_THRESHOLD: Final = 50.0
 _VIEW_WORK: Final = 800_000
 """What one more view costs, in the unit of :class:`Effort`."""
+_MANY_IMAGES: Final = 2_000
+"""Where so many images differ by themselves, changed copies add little but time."""
 _SERVICE_ISSUE: Final = "Amazon Rekognition experienced a service issue."
 
 
@@ -137,6 +139,8 @@ class TrainingRun:
         """Look at every image once; what was looked at before a kill is in the file."""
         analyzer, views = self._school.analyzer, self._school.settings.training_views
         wanted = {example.source_ref: example.source for example in examples}
+        if len(wanted) > _MANY_IMAGES:
+            views = min(views, 1)
         made_with = {"model": analyzer.model_version, "views": views}
         file = ExampleFile(self._folder / "examples.bin", made_with)
         try:
@@ -145,7 +149,7 @@ class TrainingRun:
                 for ref, source in wanted.items():
                     if ref in file.refs:
                         continue
-                    waiting.append(self._school.fetchers.submit(self._begin, ref, source))
+                    waiting.append(self._school.fetchers.submit(self._begin, ref, source, views))
                     if len(waiting) > self._school.settings.prefetch:
                         self._gather(file, waiting.popleft())
                 while waiting:
@@ -158,7 +162,7 @@ class TrainingRun:
         finally:
             file.close()
 
-    def _begin(self, ref: str, source: Source) -> Future[Seen]:
+    def _begin(self, ref: str, source: Source, views: int) -> Future[Seen]:
         """In a fetch thread: read the image, then queue the look at it."""
         school = self._school
         try:
@@ -168,11 +172,11 @@ class TrainingRun:
             refused.set_result(Seen(ref, problem=(error.code, error.message)))
             return refused
         effort = weigh(image.read(HEAD_BYTES))
-        effort = replace(effort, work=effort.work + school.settings.training_views * _VIEW_WORK)
+        effort = replace(effort, work=effort.work + views * _VIEW_WORK)
 
         def look() -> Seen:
             try:
-                found = school.analyzer.examine(image.read(), views=school.settings.training_views)
+                found = school.analyzer.examine(image.read(), views=views)
             except ApiError as error:
                 return Seen(ref, problem=(error.code, error.message))
             return Seen(ref, found.scores, found.features.astype(np.float16))
