@@ -59,12 +59,12 @@ PARAMS = {
         description="s3://bucket/prefix, the manifest.json of an S3 Inventory, or a folder; {ds}: the date.",
     ),
     "min_confidence": Param(
-        50.0,
-        type="number",
+        None,
+        type=["null", "number"],
         minimum=0,
         maximum=100,
         title="MinConfidence",
-        description="Labels below this confidence (percent) are not returned.",
+        description="Labels below this confidence (percent) are not returned; empty: as the settings say.",
     ),
     "adapter": Param(
         None,

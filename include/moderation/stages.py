@@ -17,9 +17,10 @@ from moderation.errors import WarehouseMissingError
 from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan, mark_published, renew_claim
 from moderation.plan.price import OverBudgetError, Spending
-from moderation.plan.request import PlanRequest
+from moderation.plan.request import PlanRequest, asked_or_default
 from moderation.plan.stop_note import forget_stop, note_stop
 from moderation.plan.store import check_manifests, dry_run_uri, load_plan
+from moderation.policy.thresholds import in_use
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
 from moderation.publish.commit import publish as publish_load
 from moderation.settings import Settings
@@ -53,7 +54,7 @@ def discover(
     run: Run,
     *,
     source: str,
-    min_confidence: float = 50.0,
+    min_confidence: float | None = None,
     adapter: str | None = None,
     job_name: str = "moderation",
     force: bool = False,
@@ -67,6 +68,7 @@ def discover(
 
     :param source: see ``sources.open.open_source``; ``{ds}`` and ``{ds_nodash}`` stand for the run's
         UTC date.
+    :param min_confidence: percent; None: that of the settings, and what was ever answered is not asked again.
     :param backend: ``bulk``, ``detect`` or ``auto``.
     :param dry_run: plan only: nothing is uploaded or claimed, and the plan cannot be gone on with.
     :param redo_load_id: instead of the source, take what this load could not moderate, and ask for it as
@@ -76,6 +78,7 @@ def discover(
     :raises moderation.tables.history.HistoryLostError: the tables have lost what was published.
     """
     settings = settings or Settings.from_env()
+    in_use()  # a file that cannot be used stops the run before it has paid for anything
     with s3_objects.open_client(settings) as client:
         prove_history(settings, s3=client, remember=not dry_run)
     if redo_load_id:
@@ -89,7 +92,7 @@ def discover(
         run_key=run.key(),
         source=source.replace("{ds}", f"{day}").replace("{ds_nodash}", f"{day:%Y%m%d}"),
         logical_time=run.logical_time,
-        min_confidence=min_confidence,
+        **asked_or_default(min_confidence, settings),
         adapter=adapter or None,
         job_name=job_name,
         force=force,
@@ -344,5 +347,7 @@ def load(
             if row["load_id"] in wanted:
                 counts = warehouse.load(row["load_id"])
                 log.info("%s: %s: %s", type(warehouse).__name__, row["load_id"], counts)
+        if not wanted:
+            warehouse.refresh()
         brought |= wanted
     return sorted(brought)

@@ -14,7 +14,7 @@ from moderation.console.index.under_way import UnderWay
 from moderation.console.tiles.decoders import Decoders
 from moderation.console.tiles.kept import Tiles
 from moderation.policy.rules import Policy, read_policy
-from moderation.policy.thresholds import Thresholds, read_thresholds
+from moderation.policy.thresholds import Thresholds, in_use
 from moderation.settings import ConsoleSettings, Settings
 from moderation.storage import s3_objects
 from moderation.variables.machine import MachineSettings
@@ -41,7 +41,6 @@ class Shared:
         self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)
         self.decoders = Decoders()
         self.tiles = Tiles(self.s3, folder / "images", self.decoders, max_bytes=share)
-        self._thresholds_file = own.thresholds
         self._policy_file = own.policy
         self._found: OrderedDict[str, Found] = OrderedDict()
         self._lock = threading.Lock()
@@ -51,7 +50,7 @@ class Shared:
 
         :raises moderation.policy.thresholds.ThresholdsError: the file cannot be used.
         """
-        return read_thresholds(self._thresholds_file)
+        return in_use()
 
     def policy(self) -> Policy | None:
         """The policy, as its file says now; None without one.

@@ -26,7 +26,7 @@ from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import planned_files
 from moderation.tables.published import known_load_ids, load_named
 from moderation.warehouses.duckdb import TYPES, labels_view
-from moderation.warehouses.reading import days_condition, quiet, show_only
+from moderation.warehouses.reading import days_condition, quiet, show_in_use, show_only
 
 
 @contextmanager
@@ -57,6 +57,7 @@ def open_published(
         connection.execute(labels_view())
         if load_id is not None:
             show_only(connection, settings.tables_uri, load_id=load_id)
+        show_in_use(connection)
         fence(connection, readable=readable)
         yield connection
     except Exception as error:

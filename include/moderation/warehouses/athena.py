@@ -17,20 +17,25 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from moderation.policy.thresholds import Thresholds
+from moderation.policy.thresholds import in_use as in_use_now
 from moderation.schema import LOADS, TABLES, TableSpec
 from moderation.tables.catalog import NAMESPACE
-from moderation.warehouses import sql
+from moderation.warehouses import in_use, sql
 
 PUBLISHED = "moderation_published"
 
 _TRINO_TYPES = {pa.string(): "VARCHAR"}
 
 
-def views_over_iceberg(*, source: str = NAMESPACE, database: str = PUBLISHED) -> list[str]:
-    """Statements for a view of each table and ``labels``, over the Glue tables.
+def views_over_iceberg(
+    *, source: str = NAMESPACE, database: str = PUBLISHED, thresholds: Thresholds | None = None
+) -> list[str]:
+    """Statements for a view of each table, ``labels``, and what counts, over the Glue tables.
 
     :param source: the Glue database that `moderation.tables.catalog` publishes into.
     :param database: where the views are made.
+    :param thresholds: those in use when None; run the statements again when they change.
     """
     loads = _place(source, LOADS.name)
     where = f'"load_id" IN (SELECT "load_id" FROM {loads})'  # noqa: S608 - names of ours
@@ -42,7 +47,12 @@ def views_over_iceberg(*, source: str = NAMESPACE, database: str = PUBLISHED) ->
         )
     places: Mapping[str, str] = {table: _place(source, table) for table in TABLES}
     union = sql.labels_select(places, _TRINO_TYPES, where=where)
-    return [*statements, f"CREATE OR REPLACE VIEW {_place(database, 'labels')} AS {union}"]
+    dialect = in_use.Dialect(
+        first_l1="max_by(l1, confidence)", place=lambda table: _place(database, table), labels=union
+    )
+    counted = in_use.views(in_use_now() if thresholds is None else thresholds, dialect)
+    labels = f"CREATE OR REPLACE VIEW {_place(database, 'labels')} AS {union}"
+    return [*statements, labels, *counted.values()]
 
 
 def _columns(table: TableSpec) -> str:

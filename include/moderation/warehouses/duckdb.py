@@ -21,13 +21,14 @@ from moderation.errors import (
     WarehouseUnavailableError,
     WarehouseUnusableError,
 )
-from moderation.policy import sql
+from moderation.policy import sql, thresholds
+from moderation.policy.thresholds import Thresholds
 from moderation.reference.library_errors import is_disk_full
 from moderation.schema import IMAGES, LABELS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import open_catalog
 from moderation.tables.published import published_load
-from moderation.warehouses import missing
+from moderation.warehouses import in_use, missing
 from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
 from moderation.warehouses.reading import bounded, quiet
@@ -94,6 +95,20 @@ class DuckDBWarehouse:
                 held = missing.held_digests(connection)
         return [load["load_id"] for load in loads if held.get(load["load_id"]) != load["digest"]]
 
+    def refresh(self) -> None:
+        """See `base.Warehouse`."""
+        if not self._path.exists():
+            return
+        wanted = thresholds.in_use()
+        with self._connect() as connection:
+            known = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+            if ("labels",) not in known:
+                return
+            connection.begin()
+            for statement in _in_use(wanted):
+                connection.execute(statement)
+            connection.commit()
+
     def _copy(
         self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, load: dict[str, Any]
     ) -> dict[str, int]:
@@ -114,7 +129,7 @@ class DuckDBWarehouse:
                 ).fetchone() or (0,)
                 check_rows(load, table, count)
                 rows[table.name] = count
-            for statement in (labels_view(), *sql.macros()):
+            for statement in (labels_view(), *sql.macros(), *_in_use(thresholds.in_use())):
                 connection.execute(statement)
             connection.commit()
         except BaseException:
@@ -193,6 +208,10 @@ def _kind(error: duckdb.Error | OSError) -> type[WarehouseError]:
     """Most of what stops a load passes: DuckDB also words what the published files raise while it reads."""
     no_room = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
     return WarehouseUnusableError if no_room or is_disk_full(error) else WarehouseUnavailableError
+
+
+def _in_use(wanted: Thresholds) -> list[str]:
+    return list(in_use.views(wanted, in_use.Dialect()).values())
 
 
 def labels_view() -> str:

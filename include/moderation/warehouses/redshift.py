@@ -22,13 +22,14 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
 from moderation.errors import WarehouseUnusableError
+from moderation.policy.thresholds import Thresholds
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.files import Storage, is_s3
 from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
 from moderation.tables.published import published_load
-from moderation.warehouses import sql
+from moderation.warehouses import in_use, sql
 from moderation.warehouses.load_files import files_holding
 from moderation.warehouses.redshift_fit import fitting
 
@@ -131,6 +132,19 @@ class RedshiftSql:
             return []
         place = self._place("labels")
         return [f"DROP VIEW IF EXISTS {place}", self._view()]
+
+    def in_use(self, thresholds: Thresholds) -> list[str]:
+        """Statements that make the views of what counts by these thresholds, to be run after `view`."""
+        places = {table: self._place(table) for table in TABLES}
+        dialect = in_use.Dialect(
+            text=f"VARCHAR({_WIDTH})",
+            number="DOUBLE PRECISION",
+            # A label's name has no line break.
+            first_l1="SPLIT_PART(LISTAGG(l1, '\n') WITHIN GROUP (ORDER BY confidence DESC), '\n', 1)",
+            place=self._place,
+            labels=sql.labels_select(places, _TYPES),
+        )
+        return list(in_use.views(thresholds, dialect).values())
 
     def known_columns(self) -> str:
         """The query for `add_columns` and `view`: table and column names."""
