@@ -60,12 +60,12 @@ PARAMS = {
         "folder; a filter may follow, as in s3://bucket/prefix | *.jpg, age<7d. {ds}: the date.",
     ),
     "min_confidence": Param(
-        50.0,
-        type="number",
+        None,
+        type=["null", "number"],
         minimum=0,
         maximum=100,
         title="MinConfidence",
-        description="Labels below this confidence (percent) are not returned.",
+        description="Labels below this confidence (percent) are not returned; empty: as the settings say.",
     ),
     "adapter": Param(
         None,

@@ -126,6 +126,14 @@ class Settings(Table):
         meaning="The least model whose answers count as moderated.",
         read_by=WORK,
     )
+    min_confidence: float = setting(
+        "MODERATION_MIN_CONFIDENCE",
+        value=values.number(at_most=100),
+        default=50.0,
+        unit="percent",
+        meaning="MinConfidence of a run that names none; another one makes nothing be paid for again.",
+        read_by=WORK,
+    )
     price_tiers: tuple[PriceTier, ...] = setting(
         "MODERATION_PRICE_TIERS",
         value=_TIERS,
@@ -297,13 +305,6 @@ class ConsoleSettings(Table):
         default=2.0,
         unit="GB",
         meaning="What it keeps there at most.",
-        read_by=(Reader.WEB, Reader.CLI),
-    )
-    thresholds: Path | None = setting(
-        "MODERATION_THRESHOLDS",
-        value=values.PATH,
-        told="what each job was asked",
-        meaning="TOML file of the thresholds in use; see [The console](console.md#thresholds).",
         read_by=(Reader.WEB, Reader.CLI),
     )
     policy: Path | None = setting(

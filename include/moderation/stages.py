@@ -19,9 +19,10 @@ from moderation.maintenance.standing import forget_what_was
 from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan, mark_published, renew_claim
 from moderation.plan.price import OverBudgetError, Spending
-from moderation.plan.request import PlanRequest
+from moderation.plan.request import PlanRequest, asked_or_default
 from moderation.plan.stop_note import forget_stop, note_stop
 from moderation.plan.store import check_manifests, dry_run_uri, find_open_plan, load_plan
+from moderation.policy.thresholds import in_use
 from moderation.publish import verdicts
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
 from moderation.publish.commit import publish as publish_load
@@ -58,7 +59,7 @@ def discover(
     run: Run,
     *,
     source: str,
-    min_confidence: float = 50.0,
+    min_confidence: float | None = None,
     adapter: str | None = None,
     job_name: str = "moderation",
     force: bool = False,
@@ -72,6 +73,7 @@ def discover(
 
     :param source: see ``sources.open.open_source``; ``{ds}`` and ``{ds_nodash}`` stand for the run's
         UTC date.
+    :param min_confidence: percent; None: that of the settings, and what was ever answered is not asked again.
     :param adapter: an ARN, or ``champion`` for the one that was promoted, or none; a champion applies to what
         nobody has answered yet.
     :param backend: ``bulk``, ``detect`` or ``auto``.
@@ -83,6 +85,7 @@ def discover(
     :raises moderation.tables.history.HistoryLostError: the tables have lost what was published.
     """
     settings = settings or Settings.from_env()
+    in_use()  # a file that cannot be used stops the run before it has paid for anything
     with s3_objects.open_client(settings) as client:
         prove_history(settings, s3=client, remember=not dry_run)
     if redo_load_id:
@@ -102,7 +105,7 @@ def discover(
         run_key=run.key(),
         source=source.replace("{ds}", f"{day}").replace("{ds_nodash}", f"{day:%Y%m%d}"),
         logical_time=run.logical_time,
-        min_confidence=min_confidence,
+        **asked_or_default(min_confidence, settings),
         adapter=chosen.adapter,
         older_share=chosen.older_share,
         job_name=job_name,
@@ -360,6 +363,8 @@ def load(
             if row["load_id"] in wanted:
                 counts = warehouse.load(row["load_id"])
                 log.info("%s: %s: %s", type(warehouse).__name__, row["load_id"], counts)
+        if not wanted:
+            warehouse.refresh()
         log.info("%s: %s", type(warehouse).__name__, warehouse.load_standing())
         brought |= wanted
     return sorted(brought)

@@ -11,6 +11,7 @@ from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOpe
 from airflow.sdk import TaskGroup, chain, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from moderation.policy.thresholds import in_use
 from moderation.warehouses import athena
 from moderation.warehouses.redshift import MAX_BATCH, RedshiftSql, write_manifests
 
@@ -128,8 +129,7 @@ def _bring_in_lacking(target: RedshiftTarget, poll_interval: int) -> list[str]:
     wanted = [
         load_id for load_id in read_loads(settings).column("load_id").to_pylist() if load_id not in there
     ]
-    if wanted:
-        _widen(hook, target)
+    _widen(hook, target)
     for load_id in wanted:
         day, copies = write_manifests(settings, load_id)
         statements = target.sql.load(load_id, day, copies)
@@ -140,7 +140,8 @@ def _bring_in_lacking(target: RedshiftTarget, poll_interval: int) -> list[str]:
 def _widen(hook: Any, target: RedshiftTarget) -> None:
     """Add what a later release brought to tables and view."""
     known = _known_columns(hook, target)
-    missing, view = target.sql.add_columns(known), target.sql.view(known)
+    missing = target.sql.add_columns(known)
+    view = [*target.sql.view(known), *target.sql.in_use(in_use())]
     for batch in (*(missing[start : start + MAX_BATCH] for start in range(0, len(missing), MAX_BATCH)), view):
         if batch:
             hook.execute_query(sql=batch, poll_interval=2, **target.login())

@@ -37,6 +37,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "MODERATION_COMMAND": (".venv/bin/moderation", ".venv/bin/moderation"),
     "MODERATION_REDO_COMMAND": ("redo {load_id} {permanent}", "redo {load_id} {permanent}"),
     "MODERATION_MODEL": ("offline-1.0", "offline-1.0"),
+    "MODERATION_MIN_CONFIDENCE": ("5", 5.0),
     "MODERATION_PRICE_TIERS": (
         "[[10, 0.5], [null, 0.25]]",
         (PriceTier(10, Decimal("0.5")), PriceTier(None, Decimal("0.25"))),

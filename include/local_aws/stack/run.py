@@ -46,14 +46,14 @@ class Request:
     """What a person asked for.
 
     :param images: folder with the images.
-    :param min_confidence: 0 to 100.
+    :param min_confidence: 0 to 100; None: the installation's.
     :param backend: ``auto``, ``bulk`` or ``detect``.
     :param redo_load_id: do again what this load could not moderate, instead of a folder.
     :param redo_permanent: then also images that were refused for their own sake.
     """
 
     images: Path
-    min_confidence: float
+    min_confidence: float | None
     backend: str = "auto"
     redo_load_id: str | None = None
     redo_permanent: bool = False
@@ -79,12 +79,12 @@ class Request:
             raise StackError(f"IMAGES={folder} is not a folder; name one that holds PNG or JPEG files")
         if not os.access(folder, os.R_OK | os.X_OK):
             raise StackError(f"IMAGES={folder} cannot be read by this user; change its permissions")
-        asked = environ.get("MIN_CONFIDENCE") or "50"
+        asked = environ.get("MIN_CONFIDENCE", "").strip()
         try:
-            confidence = float(asked)
+            confidence = float(asked) if asked else None
         except ValueError:
             raise StackError(f"MIN_CONFIDENCE={asked} is not a number; use 0 to 100") from None
-        if not 0 <= confidence <= 100:
+        if confidence is not None and not 0 <= confidence <= 100:
             raise StackError(f"MIN_CONFIDENCE={asked} is out of range; use 0 to 100")
         backend = environ.get("BACKEND", "").strip() or "auto"
         if backend not in BACKENDS:

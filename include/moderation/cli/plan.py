@@ -14,7 +14,7 @@ from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.output import show
 from moderation.plan.plan import Plan, run_key
 from moderation.plan.planner import make_plan, release
-from moderation.plan.request import PlanRequest
+from moderation.plan.request import PlanRequest, asked_or_default
 from moderation.plan.store import load_plan
 from moderation.report.left_out import in_words
 from moderation.settings import Settings
@@ -34,7 +34,7 @@ def add_parsers(commands: Any) -> None:
 
     plan = commands.add_parser("plan", help="what a run would do and cost")
     plan.add_argument("source", help="s3://bucket/prefix, an inventory's manifest.json, or a folder")
-    plan.add_argument("--min-confidence", type=arguments.percentage, default=50.0, metavar="PERCENT")
+    plan.add_argument("--min-confidence", type=arguments.percentage, metavar="PERCENT")
     plan.add_argument("--adapter", metavar="ARN", help="version of a custom moderation adapter")
     plan.add_argument("--force", action="store_true", help="count what is already moderated, too")
     plan.add_argument("--no-inspect", action="store_true", help="do not read the images' headers")
@@ -92,7 +92,7 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
         run_key=run_key("cli", now.isoformat()),
         source=options.source,
         logical_time=now,
-        min_confidence=options.min_confidence,
+        **asked_or_default(options.min_confidence, settings),
         adapter=options.adapter,
         force=options.force,
         inspect=not options.no_inspect,

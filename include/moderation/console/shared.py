@@ -17,7 +17,7 @@ from moderation.console.tiles.decoders import Decoders
 from moderation.console.tiles.kept import Tiles
 from moderation.console.verify.figures import Figures
 from moderation.policy.rules import Policy, read_policy
-from moderation.policy.thresholds import Thresholds, read_thresholds
+from moderation.policy.thresholds import Thresholds, in_use
 from moderation.reference.content import subject_id
 from moderation.review.state.open import State, open_state
 from moderation.settings import ConsoleSettings, Settings
@@ -49,7 +49,6 @@ class Shared:
         self.figures = Figures(settings)
         self.decoders = Decoders()
         self.tiles = Tiles(self.s3, folder / "images", self.decoders, max_bytes=share)
-        self._thresholds_file = own.thresholds
         self._policy_file = own.policy
         self._found: OrderedDict[str, Found] = OrderedDict()
         self._lock = threading.Lock()
@@ -92,7 +91,7 @@ class Shared:
 
         :raises moderation.policy.thresholds.ThresholdsError: the file cannot be used.
         """
-        return read_thresholds(self._thresholds_file)
+        return in_use()
 
     def policy(self) -> Policy | None:
         """The policy, as its file says now; None without one.

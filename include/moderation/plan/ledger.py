@@ -67,6 +67,8 @@ class Question:
     :param model_version: the least model whose answer will do.
     :param adapter: ARN of the adapter version, or None for the base model.
     :param min_confidence: labels below this percentage are not reported.
+    :param any_confidence: nobody asked for this ``min_confidence``: it is the installation's default, so that
+        another default never makes an answer that was paid for be paid for again.
     :param retry_refused: ask again about pictures that were refused for their own sake.
     :param older_share: None: an answer counts if it is the adapter's. A share from 0 to 1: one of any
         adapter, or of the base model, counts too, but for this share of the pictures, which chance picks by
@@ -78,6 +80,7 @@ class Question:
     min_confidence: float
     retry_refused: bool = False
     older_share: float | None = None
+    any_confidence: bool = False
 
     def is_answered_by(self, *, model_version: str, adapter: str | None, min_confidence: float) -> bool:
         """Whether an answer got with these values holds everything that is asked now.
@@ -89,7 +92,7 @@ class Question:
         return (
             Model.parse(model_version).at_least(Model.parse(self.model_version))
             and (adapter or "") == (self.adapter or "")
-            and min_confidence <= self.min_confidence
+            and (self.any_confidence or min_confidence <= self.min_confidence)
         )
 
 
@@ -186,6 +189,8 @@ def _settles(table: pa.Table, question: Question) -> tuple[pa.ChunkedArray, pa.C
     fits = pc.is_in(models, value_set=pa.array(good, pa.string()))
     adapter = pc.fill_null(table["adapter"].cast(pa.string()), "")
     confidence = pc.fill_null(pc.less_equal(table["min_confidence"], question.min_confidence), False)
+    if question.any_confidence:
+        confidence = pc.or_(confidence, True)
     moderated = pc.and_(
         pc.and_(pc.equal(table["status"], MODERATED), fits),
         pc.and_(pc.or_(pc.equal(adapter, question.adapter or ""), _older(table, question)), confidence),

@@ -156,6 +156,7 @@ class _Planner:
             request.min_confidence,
             retry_refused=source.retry_refused,
             older_share=request.older_share,
+            any_confidence=request.any_confidence,
         )
         self.published = None if request.force else published
         self.ownership = _Ownership(settings, request.run_key, self.question, self.published, s3)
@@ -213,10 +214,11 @@ class _Planner:
         return None
 
     def _asks_the_same(self, plan: Plan) -> bool:
+        wanted = plan.min_confidence if self.request.any_confidence else self.request.min_confidence
         return (plan.source, plan.adapter, plan.min_confidence, plan.model_version) == (
             self.source.uri,
             self.request.adapter,
-            self.request.min_confidence,
+            wanted,
             self.settings.model_version,
         )
 

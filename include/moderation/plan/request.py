@@ -6,9 +6,11 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from moderation.plan.plan import PlanError
 from moderation.reference import limits
+from moderation.settings import Settings
 
 BACKENDS = ("bulk", "detect", "auto")
 
@@ -19,6 +21,13 @@ _ADAPTER = re.compile(
 _JOB_NAME = re.compile(r"[a-zA-Z0-9_.\-]{1,24}")
 
 
+def asked_or_default(min_confidence: float | None, settings: Settings) -> dict[str, Any]:
+    """What a `PlanRequest` is told of MinConfidence; None when nobody named one."""
+    if min_confidence is None:
+        return {"min_confidence": settings.min_confidence, "any_confidence": True}
+    return {"min_confidence": min_confidence}
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlanRequest:
     """What a run is asked to do.
@@ -27,6 +36,7 @@ class PlanRequest:
     :param source: see :func:`moderation.sources.open.open_source`.
     :param logical_time: the run's time, with a time zone; its UTC date is the partition of the run's rows.
     :param min_confidence: labels below this percentage are not asked for, 0 to 100.
+    :param any_confidence: nobody named it: an answer at any other will do; see `Question`.
     :param adapter: ARN of a custom moderation adapter's version, or None.
     :param older_share: see :class:`moderation.plan.ledger.Question`.
     :param force: analyse again what is already moderated.
@@ -50,6 +60,7 @@ class PlanRequest:
     inspect: bool = True
     max_images: int | None = None
     max_lines: int = limits.MANIFEST_MAX_LINES
+    any_confidence: bool = False
 
     def __post_init__(self) -> None:
         number = self.min_confidence

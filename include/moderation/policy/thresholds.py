@@ -16,6 +16,7 @@ not silence the L2 above it.
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 
 from moderation.errors import NeedsAPersonError
 from moderation.reference.taxonomy import taxonomy
+from moderation.variables.machine import MachineSettings
 
 _KEYS = {"version", "default", "labels"}
 
@@ -44,11 +46,35 @@ class Thresholds:
     default: float | None = None
     labels: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def says(self) -> str:
+        """What a report says that it went by, on one line."""
+        by = "what each job was asked" if self.default is None else f"{self.default:g}"
+        own = f", {len(self.labels):,} labels by their own" if self.labels else ""
+        return f"{by}{own}" + (f" (version {self.version})" if self.version is not None else "")
+
     def of(self, name: str, *, asked: float) -> float:
         """The threshold of a label in answers of a job that was asked ``asked``."""
         node = taxonomy().lookup(name)
         wanted = self.labels.get(node.name if node else name, self.default)
         return asked if wanted is None else max(asked, wanted)
+
+
+def spellings(name: str) -> list[str]:
+    """A label's name in lower case, in each way that AWS's texts spell it; see `taxonomy.normalise`."""
+    found = {name.casefold()}
+    for one, other in (("&", "and"), ("drugs", "drug")):
+        found |= {re.sub(rf"(?<!\w){one}(?!\w)", other, text) for text in found}
+        found |= {re.sub(rf"(?<!\w){other}(?!\w)", one, text) for text in found}
+    return sorted(found)
+
+
+def in_use() -> Thresholds:
+    """The thresholds of ``MODERATION_THRESHOLDS``, as the file says now.
+
+    :raises ThresholdsError: it cannot be used.
+    """
+    return read_thresholds(MachineSettings.from_env().thresholds)
 
 
 def read_thresholds(path: Path | None) -> Thresholds:

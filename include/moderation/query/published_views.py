@@ -28,7 +28,7 @@ from moderation.tables.published import known_load_ids, load_named
 from moderation.tables.standing import ALL_TABLES, STANDING
 from moderation.tables.swap import data_files
 from moderation.warehouses.duckdb import TYPES, labels_view, verdicts_views
-from moderation.warehouses.reading import days_condition, quiet, show_only
+from moderation.warehouses.reading import days_condition, quiet, show_in_use, show_only
 
 
 @contextmanager
@@ -60,6 +60,7 @@ def open_published(
             connection.execute(statement)
         if load_id is not None:
             show_only(connection, settings.tables_uri, load_id=load_id)
+        show_in_use(connection)
         fence(connection, readable=readable)
         yield connection
     except Exception as error:

@@ -20,6 +20,7 @@ from pyiceberg.catalog import Catalog
 from moderation import schema
 from moderation.analyse import backend
 from moderation.plan.plan import Plan
+from moderation.policy.thresholds import in_use
 from moderation.reference import error_codes
 from moderation.report import left_out
 from moderation.report.offline import notice
@@ -59,6 +60,7 @@ def build_completion(settings: Settings, plan: Plan, load_id: str | None, *, out
             "backend_reason": choice.reason if choice else None,
             "adapter": plan.adapter,
             "min_confidence": plan.min_confidence,
+            "thresholds_in_use": in_use().says,
             "written_at": datetime.now(UTC).isoformat(),
             "plan_totals": asdict(plan.totals),
             "expected_cost_usd": plan.expected_cost_usd,

@@ -146,6 +146,7 @@ def _facts(report: Mapping[str, Any]) -> list[dict[str, str]]:
         "Because": report["backend_reason"],
         "Adapter": report["adapter"],
         "MinConfidence": f"{report['min_confidence']:g}",
+        "Thresholds in use": report.get("thresholds_in_use"),
         "Expected price": f"at most {wording.dollars(report['expected_cost_usd'])}",
         "Spent so far": _spent(report.get("spent")),
         "Expected time": f"about {duration(seconds)}",

@@ -10,24 +10,26 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
+from moderation.policy.thresholds import Thresholds, in_use
 from moderation.reference import error_codes
 from moderation.schema import ANOMALIES, IMAGES, LABELS, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage.files import absolute
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import published_load, scan
+from moderation.warehouses.in_use import condition
 from moderation.warehouses.reading import bounded
 
 _SEEN = """
 CREATE TEMP TABLE seen AS
-SELECT status, error_code, content_type, coalesce(label_count, 0) > 0 AS flagged, model_version,
+SELECT status, error_code, content_type, FLAGGED AS flagged, model_version,
     count(*) AS images,
     min(coalesce(origin, source_ref)) AS example,
     arg_min(error_message, coalesce(origin, source_ref)) AS message
 FROM images GROUP BY ALL
 """
 _IMAGE_COLUMNS = (
-    *("source_ref", "status", "error_code", "error_message", "content_type", "label_count", "origin"),
+    *("source_ref", "status", "error_code", "error_message", "content_type", "max_confidence", "origin"),
     "model_version",
 )
 _LABEL_COLUMNS = ("source_ref", "l1", "l2", "l3")
@@ -64,7 +66,7 @@ class Report:
     """A load in numbers.
 
     :param load: its row of `loads`.
-    :param flagged: moderated images with at least one label.
+    :param flagged: moderated images with at least one label that counts.
     :param labels: every path that occurs, each right after its parent, the most frequent first.
     :param content_types: moderated images by content type.
     :param failures: the most frequent first.
@@ -72,6 +74,7 @@ class Report:
     :param page: the load's report page, if one is written.
     :param anomalies: answers that fit no input, by kind.
     :param models: answers by model version, the most frequent first.
+    :param thresholds: from where on a label counts in ``flagged`` and ``labels``.
     """
 
     load: dict[str, Any]
@@ -85,6 +88,7 @@ class Report:
     parquet_mirror: str | None = None
     page: str | None = None
     models: dict[str | None, int] = field(default_factory=dict)
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
     @property
     def is_complete(self) -> bool:
@@ -102,11 +106,13 @@ def build_report(settings: Settings, load_id: str) -> Report:
 
     :raises WarehouseError: there is no such published load.
     """
+    thresholds = in_use()
     with open_catalog(settings) as catalog, duckdb.connect() as connection, bounded(connection):
         load = published_load(catalog, load_id)
         _offer(connection, catalog, load, IMAGES, _IMAGE_COLUMNS)
-        connection.execute(_SEEN)
-        flagged = _one(connection, "SELECT coalesce(sum(images) FILTER (flagged), 0) FROM seen")
+        connection.execute(
+            _SEEN.replace("FLAGGED", f"coalesce(max_confidence >= {thresholds.default or 0.0!r}, FALSE)")
+        )
         content_types = connection.execute(
             "SELECT content_type, sum(images)::BIGINT FROM seen WHERE status = 'moderated' "
             "GROUP BY 1 ORDER BY 2 DESC, 1"
@@ -115,11 +121,15 @@ def build_report(settings: Settings, load_id: str) -> Report:
             "SELECT model_version, sum(images)::BIGINT FROM seen WHERE status = 'moderated' "
             "GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
+        labels = _count_labels(connection, catalog, load, thresholds)
+        of_one_threshold = "SELECT coalesce(sum(images) FILTER (flagged), 0) FROM seen"
+        of_several = "SELECT count(DISTINCT image) FROM found"
         return Report(
             load=load,
+            thresholds=thresholds,
             models=dict(models),
-            flagged=flagged,
-            labels=_count_labels(connection, catalog, load),
+            flagged=_one(connection, of_several if thresholds.labels else of_one_threshold),
+            labels=labels,
             content_types=dict(content_types),
             failures=_count_failures(connection),
             anomalies=_count_anomalies(connection, catalog, load),
@@ -149,15 +159,16 @@ def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
 
 
 def _count_labels(
-    connection: duckdb.DuckDBPyConnection, catalog: Catalog, load: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection, catalog: Catalog, load: dict[str, Any], thresholds: Thresholds
 ) -> tuple[LabelCount, ...]:
     selects = []
+    met = condition(thresholds)
     for level, table in LABELS.items():
         columns = _LABEL_COLUMNS[: level + 1]
-        _offer(connection, catalog, load, table, columns)
+        _offer(connection, catalog, load, table, (*columns, *(("name", "confidence") if met else ())))
         names = [*columns[1:], *("NULL" for _ in range(3 - level))]
         known = [f"coalesce({name}, '(unknown)')" if name != "NULL" else name for name in names]
-        selects.append(f"SELECT source_ref, {', '.join(known)} FROM {table.name}")  # noqa: S608 - names of ours
+        selects.append(f"SELECT source_ref, {', '.join(known)} FROM {table.name} WHERE {met or 'true'}")  # noqa: S608 - names of ours
     # A digest of the name is a third of its size.
     connection.execute(
         "CREATE TEMP TABLE found AS SELECT DISTINCT md5_number(source_ref) AS image, l1, l2, l3 FROM ("  # noqa: S608 - names of ours

@@ -77,6 +77,7 @@ def _head(report: Report) -> Iterator[str]:
     model = f"model {load['model_version']}" + (f" · adapter {load['adapter']}" if load["adapter"] else "")
     yield f"Load {load['load_id']} · published {load['published_at']:%Y-%m-%d %H:%M} UTC"
     yield _clip(f"{load['source']} · MinConfidence {load['min_confidence']:g} · {model}", WIDTH)
+    yield _clip(f"Thresholds in use: {report.thresholds.says}", WIDTH)
     yield "─" * WIDTH
     if said := notice(report.models):
         yield from textwrap.wrap(f"OFFLINE MODEL. {said}", WIDTH)

@@ -89,6 +89,13 @@ class MachineSettings(Table):
         meaning="Where the fast parser is kept when the installation is read-only.",
         read_by=WORK,
     )
+    thresholds: Path | None = setting(
+        "MODERATION_THRESHOLDS",
+        value=values.PATH,
+        told="what each job was asked",
+        meaning="TOML file of the thresholds in use; see [The console](console.md#thresholds).",
+        read_by=ALL,
+    )
 
     def aws_retries(self) -> dict[str, Any] | None:
         """How botocore's ``Config`` has a call repeated: as AWS's own variables say, else five tries."""

@@ -17,21 +17,26 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from moderation.policy.thresholds import Thresholds
+from moderation.policy.thresholds import in_use as in_use_now
 from moderation.schema import LOADS, TABLES, TableSpec
 from moderation.tables.catalog import NAMESPACE
 from moderation.tables.standing import STANDING
-from moderation.warehouses import sql, verdict_views
+from moderation.warehouses import in_use, sql, verdict_views
 
 PUBLISHED = "moderation_published"
 
 _TRINO_TYPES = {pa.string(): "VARCHAR"}
 
 
-def views_over_iceberg(*, source: str = NAMESPACE, database: str = PUBLISHED) -> list[str]:
-    """Statements for a view of each table, ``labels`` and those over verdicts, over the Glue tables.
+def views_over_iceberg(
+    *, source: str = NAMESPACE, database: str = PUBLISHED, thresholds: Thresholds | None = None
+) -> list[str]:
+    """Statements for a view of each table, ``labels``, those over verdicts and what counts, over the Glue tables.
 
     :param source: the Glue database that `moderation.tables.catalog` publishes into.
     :param database: where the views are made.
+    :param thresholds: those in use when None; run the statements again when they change.
     """
     loads = _place(source, LOADS.name)
     where = f'"load_id" IN (SELECT "load_id" FROM {loads})'  # noqa: S608 - names of ours
@@ -54,7 +59,11 @@ def views_over_iceberg(*, source: str = NAMESPACE, database: str = PUBLISHED) ->
     statements += [
         f"CREATE OR REPLACE VIEW {_place(database, view)} AS {select}" for view, select in selects.items()
     ]
-    return statements
+    dialect = in_use.Dialect(
+        first_l1="max_by(l1, confidence)", place=lambda table: _place(database, table), labels=union
+    )
+    counted = in_use.views(in_use_now() if thresholds is None else thresholds, dialect)
+    return [*statements, *counted.values()]
 
 
 def _columns(table: TableSpec) -> str:

@@ -37,6 +37,13 @@ class Warehouse(Protocol):
         :raises WarehouseError: the warehouse cannot be read.
         """
 
+    def refresh(self) -> None:
+        """Let the views of what counts go by the thresholds in use as they are now; no row is written.
+
+        :raises moderation.policy.thresholds.ThresholdsError: the file of thresholds cannot be used.
+        :raises WarehouseError: the warehouse refuses.
+        """
+
 
 def check_rows(load: dict[str, Any], table: TableSpec, found: int) -> None:
     """Refuse part of a load: the published table has lost or gained rows since.

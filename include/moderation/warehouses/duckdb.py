@@ -21,14 +21,15 @@ from moderation.errors import (
     WarehouseUnavailableError,
     WarehouseUnusableError,
 )
-from moderation.policy import sql
+from moderation.policy import sql, thresholds
+from moderation.policy.thresholds import Thresholds
 from moderation.reference.library_errors import is_disk_full
 from moderation.schema import IMAGES, LABELS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import published_load, scan
 from moderation.tables.standing import STANDING
-from moderation.warehouses import missing, verdict_views
+from moderation.warehouses import in_use, missing, verdict_views
 from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
 from moderation.warehouses.reading import bounded, quiet
@@ -125,6 +126,20 @@ class DuckDBWarehouse:
             with self._connect() as connection:
                 held = missing.held_digests(connection)
         return [load["load_id"] for load in loads if held.get(load["load_id"]) != load["digest"]]
+
+    def refresh(self) -> None:
+        """See `base.Warehouse`."""
+        if not self._path.exists():
+            return
+        wanted = thresholds.in_use()
+        with self._connect() as connection:
+            known = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+            if ("labels",) not in known:
+                return
+            connection.begin()
+            for statement in _in_use(wanted):
+                connection.execute(statement)
+            connection.commit()
 
     def _copy(
         self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, load: dict[str, Any]
@@ -239,7 +254,7 @@ def _insert(
 
 
 def _make_views(connection: duckdb.DuckDBPyConnection) -> None:
-    for statement in (labels_view(), *verdicts_views(), *sql.macros()):
+    for statement in (labels_view(), *verdicts_views(), *sql.macros(), *_in_use(thresholds.in_use())):
         connection.execute(statement)
 
 
@@ -247,6 +262,10 @@ def verdicts_views() -> list[str]:
     """SQL of the views over what people decided; they read ``verdicts``, ``labels`` and ``images``."""
     selects = verdict_views.selects(verdict_views.DUCKDB, quoted_name)
     return [f"CREATE OR REPLACE VIEW {view} AS {select}" for view, select in selects.items()]
+
+
+def _in_use(wanted: Thresholds) -> list[str]:
+    return list(in_use.views(wanted, in_use.Dialect()).values())
 
 
 def labels_view() -> str:

@@ -101,6 +101,9 @@ class FolderMirror:
             return [loads[-1]["load_id"]]
         return lacking
 
+    def refresh(self) -> None:
+        """Nothing: files have no views, and hold what was answered."""
+
     def _is_readable(self) -> bool:
         return all(parquet.rows_in(self._folder / name / SCHEMA_FILE) == 0 for name in ALL_TABLES)
 

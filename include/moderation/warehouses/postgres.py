@@ -5,6 +5,7 @@ Readers see all of a load or nothing of it. Needs PostgreSQL 12 or later and ``p
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import re
@@ -26,13 +27,15 @@ from moderation.errors import (
     WarehouseUnusableError,
     kin,
 )
+from moderation.policy import thresholds
+from moderation.policy.thresholds import Thresholds
 from moderation.reference.library_errors import named
 from moderation.schema import LOADS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
 from moderation.tables.published import published_load, scan
 from moderation.tables.standing import ALL_TABLES, STANDING
-from moderation.warehouses import sql, verdict_views
+from moderation.warehouses import in_use, sql, verdict_views
 from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
 
@@ -165,6 +168,27 @@ class PostgresWarehouse:
             ) from error
         return [load["load_id"] for load in loads if load["load_id"] not in held]
 
+    def refresh(self) -> None:
+        """See `base.Warehouse`."""
+        try:
+            with self._transaction() as connection:
+                if "labels" in self._columns(connection):
+                    self._show_in_use(connection)
+        except (psycopg.Error, OSError) as error:
+            raise _kind(error)(
+                f"PostgreSQL {self._name}: its views go by the thresholds as before: {type(error).__name__}: "
+                f"{str(error).strip().partition(chr(10))[0]}; run the load task again"
+            ) from error
+
+    def _show_in_use(self, connection: psycopg.Connection[Any]) -> None:
+        """Make the views of what counts, unless they are so already: to make one waits for its readers."""
+        statements = in_use_views(thresholds.in_use(), self._schema)
+        place = f"{sql.name(self._schema)}.{sql.name(in_use.THRESHOLDS_VIEW)}"
+        digest = hashlib.sha256("".join(statements).encode()).hexdigest()
+        told = connection.execute("SELECT obj_description(to_regclass(%s), 'pg_class')", [place]).fetchone()
+        if told != (digest,):
+            _run(connection, *statements, f"COMMENT ON VIEW {place} IS {sql.text(digest)}")
+
     def _load(
         self, connection: psycopg.Connection[Any], catalog: Catalog, load: dict[str, Any]
     ) -> dict[str, int]:
@@ -185,6 +209,7 @@ class PostgresWarehouse:
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"moderation.{self._schema}"]
         )
         _run(connection, *self._missing(connection))
+        self._show_in_use(connection)
 
     def _missing(self, connection: psycopg.Connection[Any]) -> list[str]:
         """Statements for what the schema lacks; none, and so no lock on any table, when it is complete."""
@@ -277,6 +302,17 @@ def verdicts_views(schema: str = NAMESPACE) -> list[str]:
 
     selects = verdict_views.selects(verdict_views.POSTGRES, place)
     return [f"CREATE OR REPLACE VIEW {place(view)} AS {select}" for view, select in selects.items()]
+
+
+def in_use_views(wanted: Thresholds, schema: str = NAMESPACE) -> list[str]:
+    """Statements that make the views of what counts by these thresholds."""
+    dialect = in_use.Dialect(
+        text="TEXT",
+        number="DOUBLE PRECISION",
+        first_l1="(array_agg(l1 ORDER BY confidence DESC))[1]",
+        place=lambda table: f"{sql.name(schema)}.{sql.name(table)}",
+    )
+    return list(in_use.views(wanted, dialect).values())
 
 
 def create_staging(table: TableSpec) -> str:

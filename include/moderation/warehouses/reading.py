@@ -13,7 +13,10 @@ from pathlib import Path
 import duckdb
 
 from moderation.errors import WarehouseBusyError, WarehouseMissingError, WarehouseUnusableError
+from moderation.policy import thresholds
+from moderation.schema import IMAGES, LABELS
 from moderation.variables.machine import MachineSettings
+from moderation.warehouses import in_use
 
 DEFAULT_WAIT_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -60,6 +63,7 @@ def open_warehouse(
     try:
         quiet(connection)
         show_only(connection, path, load_id=load_id, since=since, until=until)
+        show_in_use(connection)
         yield connection
     except duckdb.Error as error:
         # A block whose checksum does not fit is an Error of no class of its own.
@@ -144,6 +148,26 @@ def bounded(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         (threads,) = connection.fetchone() or (1,)
         connection.execute(f"SET threads = {min(int(threads), _THREADS)}")
         yield
+
+
+def show_in_use(connection: duckdb.DuckDBPyConnection) -> None:
+    """Temporary views of what counts by the thresholds as they are now, whatever they were at the last load.
+
+    :raises moderation.policy.thresholds.ThresholdsError: the file of thresholds cannot be used.
+    """
+    rows = connection.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND database_name = "
+        "current_catalog() ORDER BY column_index"
+    )
+    columns: dict[str, tuple[str, ...]] = {}
+    for table, column in rows.fetchall():
+        columns[table] = (*columns.get(table, ()), column)
+    if not {IMAGES.name, *(table.name for table in LABELS.values())} <= columns.keys():
+        return  # no warehouse of ours: the first query says so
+    dialect = in_use.Dialect(create="CREATE OR REPLACE TEMP VIEW")
+    for name, statement in in_use.views(thresholds.in_use(), dialect, columns=columns).items():
+        if name != "labels_in_use" or "labels" in columns:  # early releases made no such view
+            connection.execute(statement)
 
 
 def days_condition(since: date | None, until: date | None) -> str:

@@ -25,6 +25,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from moderation.errors import WarehouseUnusableError
+from moderation.policy.thresholds import Thresholds
 from moderation.schema import LABELS, LOADS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.storage import s3_objects
@@ -33,7 +34,7 @@ from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
 from moderation.tables.published import published_load
 from moderation.tables.standing import ALL_TABLES, STANDING
 from moderation.tables.swap import data_files
-from moderation.warehouses import sql, verdict_views
+from moderation.warehouses import in_use, sql, verdict_views
 from moderation.warehouses.load_files import files_holding
 from moderation.warehouses.redshift_fit import fitting
 
@@ -144,6 +145,19 @@ class RedshiftSql:
                 for view, select in verdict_views.selects(verdict_views.REDSHIFT, self._place).items()
             ),
         ]
+
+    def in_use(self, thresholds: Thresholds) -> list[str]:
+        """Statements that make the views of what counts by these thresholds, to be run after `view`."""
+        places = {table: self._place(table) for table in TABLES}
+        dialect = in_use.Dialect(
+            text=f"VARCHAR({_WIDTH})",
+            number="DOUBLE PRECISION",
+            # A label's name has no line break.
+            first_l1="SPLIT_PART(LISTAGG(l1, '\n') WITHIN GROUP (ORDER BY confidence DESC), '\n', 1)",
+            place=self._place,
+            labels=sql.labels_select(places, _TYPES),
+        )
+        return list(in_use.views(thresholds, dialect).values())
 
     def known_columns(self) -> str:
         """The query for `add_columns` and `view`: table and column names."""

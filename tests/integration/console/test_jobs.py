@@ -11,6 +11,9 @@ import pytest
 
 from moderation.console.index.load_index import FORMAT
 from moderation.query.published_views import open_published
+from moderation.query.queries import query
+from moderation.report.counts import build_report
+from moderation.report.text import to_text
 from support.console_load import FLAGGED, ODD, PICTURES
 
 MODERATED = sum(picture.labels is not None for picture in PICTURES.values())
@@ -125,6 +128,16 @@ def test_thresholds_in_use_decide_what_is_flagged_everywhere(
         assert other.get("/flagged", params={"load": load_id}).json() == {load_id: 2}
         names = {tile["name"] for tile in tiles(other, load_id)["tiles"]}
     assert names == {"a/gun.jpg", ODD}
+    with open_published(console_world[0], load_id=load_id) as connection:
+        flagged = "SELECT count(*) FROM images_in_use WHERE flagged"
+        assert connection.execute(flagged).fetchone() == (2,)
+        by_rows = "SELECT count(DISTINCT (manifest_id, line_number)) FROM labels_in_use"
+        assert connection.execute(by_rows).fetchone() == (2,)
+        day = connection.execute(query("images_by_day_and_status").sql).fetchall()
+        assert sum(row[2] for row in day) == 2
+    counted = build_report(console_world[0], load_id)
+    assert counted.flagged == 2
+    assert "58, 1 labels by their own (version v2)" in to_text(counted)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])

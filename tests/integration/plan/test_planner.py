@@ -19,7 +19,7 @@ from moderation.plan.manifests import ManifestError
 from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan
 from moderation.plan.price import Spending
-from moderation.plan.request import PlanRequest
+from moderation.plan.request import PlanRequest, asked_or_default
 from moderation.plan.store import (
     close,
     find_open_plan,
@@ -31,6 +31,7 @@ from moderation.plan.store import (
 )
 from moderation.reference import limits
 from moderation.report.run_report import nothing_new
+from moderation.settings import Settings
 from moderation.storage import lease, s3_objects
 from moderation.storage.state import SealBroken, seal, unseal
 from moderation.variables import names
@@ -248,6 +249,8 @@ def test_changed_content_is_moderated_again(put, make, settings, tables):
         ({}, 0),
         ({"min_confidence": 80}, 0),
         ({"min_confidence": 20}, 1),
+        (asked_or_default(None, Settings(min_confidence=5.0)), 0),
+        (asked_or_default(5.0, Settings()), 1),
         ({"adapter": ADAPTER}, 1),
         ({"force": True}, 1),
         ({"inspect": False}, 0),

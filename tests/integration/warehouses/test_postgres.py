@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import duckdb
 import psycopg
 import pyarrow as pa
 import pytest
@@ -55,6 +56,33 @@ def test_every_row_and_bit_arrives_and_loading_twice_changes_nothing(settings, s
     assert counts[:2] == counts[2:]
     assert (counts[0]["images"], counts[0]["anomalies"], counts[0]["loads"]) == (11, 1, 1)
     assert_same(settings, postgres_uri)
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "postgres"])
+def test_another_threshold_holds_after_a_load_that_has_nothing_to_bring_and_no_row_is_written(  # noqa: PLR0917 - fixtures
+    kind, settings, s3_client, postgres_uri, tmp_path, aws_env
+):
+    settings = replace(settings, warehouses=(kind if kind == "duckdb" else postgres_uri,))
+
+    def ask(sql: str) -> list[Any]:
+        if kind == "postgres":
+            with psycopg.connect(postgres_uri) as there:
+                return there.execute(sql.replace("FROM ", "FROM moderation.")).fetchall()
+        with duckdb.connect(str(settings.warehouse_path), read_only=True) as here:
+            return here.execute(sql).fetchall()
+
+    load_id = publish_odd(settings, s3_client)
+    stages.load(load_id, settings=settings)
+    rows = ask("SELECT * FROM labels_l1")
+    flagged = ask("SELECT count(*) FROM images_in_use WHERE flagged")
+    assert flagged == ask("SELECT count(*) FROM images WHERE label_count > 0") != [(0,)]
+    file = tmp_path / "thresholds.toml"
+    file.write_text('version = "strict"\ndefault = 100\n')
+    aws_env.setenv("MODERATION_THRESHOLDS", str(file))
+    assert stages.load(settings=settings) == []
+    assert ask("SELECT version, label, from_percent FROM thresholds_in_use") == [("strict", None, 100.0)]
+    assert ask("SELECT count(*) FROM images_in_use WHERE flagged") < flagged
+    assert ask("SELECT * FROM labels_l1") == rows
 
 
 class _DiesInTable:

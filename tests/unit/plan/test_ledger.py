@@ -160,6 +160,15 @@ def test_a_lower_threshold_covers_a_higher_one(asked_then, asked_now, covered):
     assert question.is_answered_by(model_version="7.0", adapter="", min_confidence=asked_then) is covered
 
 
+@pytest.mark.parametrize(("default_then", "default_now"), [(50.0, 5.0), (80.0, 50.0), (5.0, 50.0)])
+def test_another_default_never_makes_an_answer_be_paid_for_again(default_then, default_now):
+    question = Question("7.0", None, default_now, any_confidence=True)
+
+    assert question.is_answered_by(model_version="7.0", adapter="", min_confidence=default_then)
+    assert is_done({"min_confidence": default_then}, question=question)
+    assert not is_done({"min_confidence": default_then, "model_version": "6.1"}, question=question)
+
+
 def test_another_adapters_answer_covers_nothing():
     question = Question("7.0", "arn:a", 50)
 

@@ -27,9 +27,6 @@ from moderation.storage import s3_objects
 MAX_FILE_BYTES = 64_000_000
 """Of one uploaded file; Rekognition takes 15 MB, and what is larger becomes a row that says so."""
 
-ASKED = 50.0
-"""MinConfidence where a person chooses none: the Dag's own."""
-
 MAX_KEY_BYTES = 900
 _IN_MEMORY = 1 << 20
 _MOST_LOOKED_AT = 20_000
@@ -62,7 +59,7 @@ class Wanted(BaseModel):
     source: str = Field(default="", max_length=1000)
     upload: str = Field(default="", max_length=64)
     name: str = Field(default="", max_length=64)
-    min_confidence: float = Field(default=ASKED, ge=0, le=100)
+    min_confidence: float | None = Field(default=None, ge=0, le=100)
     adapter: str | None = Field(default=None, max_length=2048)
 
 
@@ -79,7 +76,9 @@ router = APIRouter(dependencies=[Depends(_may_start)])
 @router.get("/start", name="start")
 def start_page(request: Request) -> Response:
     """The form."""
-    return page(request, "start.html.j2", runs_here=request.app.state.starter is not None, asked=ASKED)
+    shared: Shared = request.app.state.shared
+    runs_here = request.app.state.starter is not None
+    return page(request, "start.html.j2", runs_here=runs_here, asked=shared.settings.min_confidence)
 
 
 @router.get("/start/price", name="price")
@@ -144,7 +143,8 @@ async def begin(request: Request, wanted: Wanted) -> Response:
         source = _s3_place(wanted.source)
     if wanted.name and not re.fullmatch(_NAME, wanted.name):
         raise HTTPException(400, "A name has letters, digits, dots, dashes and underscores, at most 64.")
-    conf: dict[str, Any] = {"source": source, "min_confidence": wanted.min_confidence}
+    conf: dict[str, Any] = {"source": source}
+    conf |= {} if wanted.min_confidence is None else {"min_confidence": wanted.min_confidence}
     conf |= {"adapter": wanted.adapter} if wanted.adapter else {}
     conf |= {"job_name": wanted.name} if wanted.name else {}
     starter: Starter | None = request.app.state.starter

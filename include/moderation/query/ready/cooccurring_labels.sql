@@ -1,4 +1,4 @@
--- Which second-level labels are found together in one image, and how much more often than chance (lift above 1)?
+-- Which second-level labels are found together in one image, and how much more often than chance at the thresholds in use (lift above 1)?
 WITH superseded AS (
     -- Answers that a later one of the same image replaced. To rank only images with several is faster: they are few.
     SELECT load_id, manifest_id, line_number
@@ -14,7 +14,7 @@ WITH superseded AS (
 ),
 found AS (
     SELECT DISTINCT source_ref, COALESCE(v7_l2, l2, name) AS l2
-    FROM labels_l2
+    FROM labels_l2_in_use AS labels_l2
     WHERE NOT EXISTS (
         SELECT 1
         FROM superseded

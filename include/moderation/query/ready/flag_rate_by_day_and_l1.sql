@@ -1,11 +1,11 @@
--- Of the images moderated each day, how many percent were flagged in each top category?
+-- Of the images moderated each day, how many percent were flagged in each top category (at the thresholds in use)?
 WITH flagged AS (
     -- A trimmed answer may list a label without its ancestors, and model 6.1 had other categories above some.
-    SELECT dt, load_id, manifest_id, line_number, COALESCE(v7_l1, l1, name) AS l1 FROM labels_l1
+    SELECT dt, load_id, manifest_id, line_number, COALESCE(v7_l1, l1, name) AS l1 FROM labels_l1_in_use
     UNION ALL
-    SELECT dt, load_id, manifest_id, line_number, COALESCE(v7_l1, l1, 'unknown') AS l1 FROM labels_l2 WHERE path_derived OR v7_l1 <> l1
+    SELECT dt, load_id, manifest_id, line_number, COALESCE(v7_l1, l1, 'unknown') AS l1 FROM labels_l2_in_use WHERE NOT has_ancestors OR v7_l1 <> l1
     UNION ALL
-    SELECT dt, load_id, manifest_id, line_number, COALESCE(v7_l1, l1, 'unknown') AS l1 FROM labels_l3 WHERE path_derived
+    SELECT dt, load_id, manifest_id, line_number, COALESCE(v7_l1, l1, 'unknown') AS l1 FROM labels_l3_in_use WHERE NOT has_ancestors
 ),
 flagged_images AS (
     SELECT dt, l1, COUNT(*) AS flagged

@@ -1,4 +1,4 @@
--- In how many images was each label found, as a tree of three levels, by each image's latest answer?
+-- In how many images was each label found, as a tree of three levels, by each image's latest answer (at the thresholds in use)?
 WITH superseded AS (
     -- Answers that a later one of the same image replaced. To rank only images with several is faster: they are few.
     SELECT load_id, manifest_id, line_number
@@ -18,14 +18,14 @@ found AS (
         COALESCE(v7_l1, l1, 'unknown') AS l1,
         COALESCE(v7_l2, l2, 'unknown') AS l2,
         COALESCE(v7_l3, l3, name) AS l3
-    FROM labels_l3
+    FROM labels_l3_in_use
     UNION ALL
     SELECT load_id, manifest_id, line_number, source_ref,
         COALESCE(v7_l1, l1, 'unknown'), COALESCE(v7_l2, l2, name), v7_l3
-    FROM labels_l2
+    FROM labels_l2_in_use
     UNION ALL
     SELECT load_id, manifest_id, line_number, source_ref, COALESCE(v7_l1, l1, name), NULL, NULL
-    FROM labels_l1
+    FROM labels_l1_in_use
 ),
 answers AS (
     SELECT source_ref, l1, l2, l3

@@ -1,12 +1,12 @@
--- Does the model answer differently from week to week: flag rate and confidence by model, and the change in points?
+-- Does the model answer differently from week to week: flag rate and confidence by model, and the change in points (at the thresholds in use)?
 WITH weeks AS (
     SELECT
         COALESCE(model_version, 'unknown') AS model_version,
         CAST(DATE_TRUNC('week', dt) AS DATE) AS week,
         COUNT(*) AS moderated,
-        CAST(SUM(CASE WHEN label_count > 0 THEN 1 ELSE 0 END) AS BIGINT) AS flagged,
+        CAST(SUM(CASE WHEN flagged THEN 1 ELSE 0 END) AS BIGINT) AS flagged,
         AVG(max_confidence) AS confidence
-    FROM images
+    FROM images_in_use
     WHERE status = 'moderated'
     GROUP BY 1, 2
 ),

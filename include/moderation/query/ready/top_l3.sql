@@ -1,4 +1,4 @@
--- Which third-level labels were found in the most images, by each image's latest answer?
+-- Which third-level labels were found in the most images, by each image's latest answer (at the thresholds in use)?
 WITH superseded AS (
     -- Answers that a later one of the same image replaced. To rank only images with several is faster: they are few.
     SELECT load_id, manifest_id, line_number
@@ -17,11 +17,11 @@ found AS (
         COALESCE(v7_l1, l1, 'unknown') AS l1,
         COALESCE(v7_l2, l2, 'unknown') AS l2,
         COALESCE(v7_l3, l3, name) AS l3
-    FROM labels_l3
+    FROM labels_l3_in_use
     UNION ALL
     -- Some second-level labels of model 6.1 are third-level labels of 7.0.
     SELECT load_id, manifest_id, line_number, source_ref, confidence, v7_l1, v7_l2, v7_l3
-    FROM labels_l2
+    FROM labels_l2_in_use
     WHERE v7_l3 IS NOT NULL
 )
 SELECT

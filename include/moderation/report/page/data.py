@@ -10,9 +10,11 @@ from typing import Any
 
 import duckdb
 
+from moderation.policy.thresholds import Thresholds
 from moderation.query import queries
 from moderation.reference.taxonomy import taxonomy
 from moderation.report.page.parts import counted
+from moderation.warehouses.in_use import THRESHOLDS_VIEW
 
 _LOADS = "SELECT * FROM loads ORDER BY published_at DESC NULLS LAST, load_id DESC"
 """All columns: a warehouse lacks those of a later release until the next load."""
@@ -84,6 +86,7 @@ class Report:
     :param loads: rows of `loads`, newest first, as dictionaries.
     :param failed_jobs: rows of `jobs` that did not succeed, as dictionaries.
     :param models: most answers first.
+    :param thresholds: from where on a label counts.
     :param lacks: what of all that is published the figures do not hold, in one line; None for nothing.
     """
 
@@ -97,6 +100,7 @@ class Report:
     loads: tuple[dict[str, Any], ...]
     failed_jobs: tuple[dict[str, Any], ...]
     models: tuple[OfModel, ...] = ()
+    thresholds: Thresholds = field(default_factory=Thresholds)
     lacks: str | None = None
 
     @property
@@ -155,7 +159,14 @@ def read(connection: duckdb.DuckDBPyConnection) -> Report:
         loads=tuple(_rows(connection, _LOADS)),
         failed_jobs=tuple(_rows(connection, _FAILED_JOBS)),
         models=_models(connection),
+        thresholds=_thresholds(connection),
     )
+
+
+def _thresholds(connection: duckdb.DuckDBPyConnection) -> Thresholds:
+    rows = _rows(connection, f"SELECT * FROM {THRESHOLDS_VIEW}")  # noqa: S608 - a name of ours
+    found = {row["label"]: row["from_percent"] for row in rows}
+    return Thresholds(version=rows[0]["version"], default=found.pop(None), labels=found)
 
 
 def _models(connection: duckdb.DuckDBPyConnection) -> tuple[OfModel, ...]:

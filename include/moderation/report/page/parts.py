@@ -16,7 +16,8 @@ IMAGES_A_PART = 1_000_000
 """Rows of ``images`` that a query over the whole history looks at in one go: what 192 MB were seen to hold
 with room to spare, up to four labels an image included."""
 
-_TABLES = ("images", "labels_l1", "labels_l2", "labels_l3")
+_PARTED = ("images", "labels_l1", "labels_l2", "labels_l3")
+_TABLES = (*_PARTED, *(f"{name}_in_use" for name in _PARTED))
 _BEGIN = re.compile(r"\A((?:--[^\n]*\n)*)WITH ")
 
 

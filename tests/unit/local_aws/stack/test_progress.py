@@ -118,7 +118,7 @@ def test_a_wrong_variable_is_refused_with_its_name_and_what_is_allowed(variables
 def test_empty_variables_mean_the_defaults(tmp_path):
     request = Request.from_environment({"IMAGES": "", "MIN_CONFIDENCE": ""}, default_images=tmp_path)
 
-    assert (request.images, request.min_confidence, request.backend) == (tmp_path, 50, "auto")
+    assert (request.images, request.min_confidence, request.backend) == (tmp_path, None, "auto")
     assert request.conf()["redo_load_id"] is None
 
 
