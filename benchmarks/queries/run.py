@@ -26,7 +26,7 @@ from moderation.query import queries
 from moderation.query.published_views import open_published
 from moderation.schema import TABLES
 from moderation.warehouses.duckdb import labels_view
-from moderation.warehouses.reading import quiet, show_only
+from moderation.warehouses.reading import quiet, show_in_use, show_only
 
 SOURCES = ("published", "plain")
 
@@ -45,6 +45,7 @@ def opened(data: Data, source: str, since: date | None) -> Iterator[duckdb.DuckD
                 connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {files}")
         connection.execute(labels_view())
         show_only(connection, data.plain, since=since)
+        show_in_use(connection)
         yield connection
 
 

@@ -20,6 +20,13 @@ REGION = "us-east-1"
 JOB_POOL = "rekognition_jobs"
 BUCKETS = ("moderation-input", "moderation-work", "moderation-tables")
 
+ASKED = "5"
+"""MinConfidence of a new installation, whose thresholds show from 50 on: both cost the same."""
+_THRESHOLDS = """\
+# From which confidence on (percent) a label counts as found; docs/console.md has the form of this file.
+version = "1"
+default = 50
+"""
 _INHERITED_NAMES = {"CXX"}  # compiles the fast parser
 _INHERITED_PREFIXES = ("MODERATION_", "AIRFLOW_CONN_", "AIRFLOW__METRICS__", "PG")
 _SERVICES_ELSEWHERE = ("GLUE", "SERVICE_QUOTAS", "SNS", "STS")
@@ -57,6 +64,26 @@ def aws_environment(
         "MODERATION_MODEL": "offline-1.0",
         "MODERATION_POLL_SECONDS": "1",
     }
+
+
+def set_thresholds(layout: Layout) -> None:
+    """Give a new installation its thresholds; one that has moderated before goes on as it did.
+
+    :raises OSError: the file cannot be written.
+    """
+    if not any(place.exists() for place in (layout.thresholds, layout.s3, layout.var / "catalog.db")):
+        private_files.write(layout.thresholds, _THRESHOLDS)
+
+
+def thresholds(layout: Layout, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a run asks and from where on it shows, where the installation has a file of thresholds.
+
+    :param environ: of who starts the services; what it says of either comes first.
+    """
+    if not layout.thresholds.is_file():
+        return {}
+    own = {"MODERATION_MIN_CONFIDENCE": ASKED, "MODERATION_THRESHOLDS": str(layout.thresholds)}
+    return {name: environ.get(name, "").strip() or value for name, value in own.items()}
 
 
 def airflow_environment(layout: Layout, secrets: Secrets, *, port: int) -> dict[str, str]:

@@ -72,6 +72,16 @@ class Layout:
         return self.var / "warehouse.duckdb"
 
     @property
+    def s3(self) -> Path:
+        """What the local S3 holds."""
+        return self.var / "s3"
+
+    @property
+    def thresholds(self) -> Path:
+        """The file of the thresholds in use; an installation of an earlier release has none."""
+        return self.var / "thresholds.toml"
+
+    @property
     def parquet(self) -> Path:
         """Local copy of the published Parquet files."""
         return self.var / "parquet"

@@ -64,7 +64,8 @@ class Stack:
         running = self.registry.entries()
         if "s3" not in running:
             port = self._port("S3_PORT", part="s3")
-            server = seaweedfs.start(self.layout.var / "s3", self.secrets.s3, port=port)
+            environment.set_thresholds(self.layout)
+            server = seaweedfs.start(self.layout.s3, self.secrets.s3, port=port)
             facts: dict[str, Any] = {
                 "endpoint": server.endpoint_url,
                 "leaves": [str(path) for path in server.leaves],
@@ -97,12 +98,13 @@ class Stack:
         running = self.registry.entries()
         if not {"s3", "rekognition"} <= running.keys():
             raise StackError("S3 and Rekognition are not running; start them with: make services")
-        return environment.aws_environment(
+        found = environment.aws_environment(
             self.layout,
             self.secrets,
             s3_endpoint=running["s3"].facts["endpoint"],
             rekognition_endpoint=running["rekognition"].facts["endpoint"],
         )
+        return found | environment.thresholds(self.layout, self._environ)
 
     def start_airflow(self, *, parts: tuple[str, ...] = AIRFLOW_PARTS) -> str:
         """Start the parts of Airflow that do not run yet.

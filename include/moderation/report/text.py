@@ -33,11 +33,11 @@ def queries(report: Report) -> tuple[str, ...]:
     found = []
     if report.labels:
         found.append(
-            "SELECT l1, count(DISTINCT source_ref) AS images FROM labels GROUP BY l1 ORDER BY 2 DESC"
+            "SELECT l1, count(DISTINCT source_ref) AS images FROM labels_in_use GROUP BY l1 ORDER BY 2 DESC"
         )
         deepest = min(max(len(entry.path) for entry in report.labels), max(LABELS))
         levels = ", ".join(f"l{level}" for level in range(1, deepest + 1))
-        table = LABELS[deepest].name
+        table = f"{LABELS[deepest].name}_in_use"
         found.append(
             f"SELECT source_ref, {levels}, confidence FROM {table} "  # noqa: S608 - names of ours
             "ORDER BY confidence DESC LIMIT 20"

@@ -15,6 +15,7 @@ from local_aws.seaweedfs import Credentials
 from local_aws.stack import environment
 from local_aws.stack.environment import inherited
 from local_aws.stack.layout import Layout, Secrets, StackError
+from moderation.policy.thresholds import read_thresholds
 
 SECRETS = Secrets(Credentials("AKIALOCAL", "local's secret"), "p", "j", "f")
 S3, REKOGNITION = "http://127.0.0.1:11111", "http://127.0.0.1:22222"
@@ -209,3 +210,22 @@ def test_this_process_is_cut_off_before_anything_is_started(layout):
     assert masked == 0o077
     assert not entered.keys() & (FOREIGN.keys() - isolation.LOCAL_ONLY.keys())
     assert layout.var.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_new_installation_asks_5_and_shows_from_50_on(tmp_path):
+    layout = Layout(tmp_path)
+    layout.var.mkdir()
+    environment.set_thresholds(layout)
+    given = environment.thresholds(layout, {})
+    assert given["MODERATION_MIN_CONFIDENCE"] == "5"
+    assert read_thresholds(Path(given["MODERATION_THRESHOLDS"])).default == 50
+    told = {"MODERATION_MIN_CONFIDENCE": "20", "MODERATION_THRESHOLDS": "/own.toml"}
+    assert environment.thresholds(layout, told) == told
+
+
+@pytest.mark.parametrize("left", ["s3", "catalog.db"])
+def test_an_installation_that_has_moderated_before_goes_on_asking_what_it_asked(tmp_path, left):
+    layout = Layout(tmp_path)
+    (layout.var / left).mkdir(parents=True)
+    environment.set_thresholds(layout)
+    assert environment.thresholds(layout, {}) == {}
