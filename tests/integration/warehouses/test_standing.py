@@ -42,7 +42,7 @@ def verdicts(count: int) -> list[dict[str, Any]]:
                 number,
                 decided_at=START + timedelta(minutes=draw.randrange(50)),
                 reviewer=draw.choice(["ana", "ben", "cem"]),
-                content=subject_id(f"s3://archive/plain/{image}.jpg", "e1", 1000 + image),
+                content=subject_id(f"s3://archive/plain/{image}.jpg", "e1", 1001 + image),
                 subject=str(subject),
                 label=path[-1] if path else None,
                 level=len(path) or None,
