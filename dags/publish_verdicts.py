@@ -59,7 +59,7 @@ def publish_verdicts() -> None:
         with failure_reason.kept():
             state = open_state()
             try:
-                done = stages.publish_verdicts(state.log)
+                done = stages.publish_verdicts(state)
                 metrics.emit_verdicts(done.rows, waiting=state.log.waiting())
             finally:
                 state.close()
