@@ -1,4 +1,4 @@
-"""After each publish: the standing queues get what the policy asks a person about, and a share of the unflagged."""
+"""After each publish: standing queues get what the policy sends to a person, and a share of the unflagged."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ DOC = """
 ### Fill the review queues
 
 Each publish adds to the standing queues: what the policy (`MODERATION_POLICY`) sends to a person, and
-`MODERATION_REVIEW_UNFLAGGED_PERCENT` of the images on which nothing was found, drawn by chance, so that the share
-of missed images can be told. Clearing the task adds nothing twice.
+`MODERATION_REVIEW_UNFLAGGED_PERCENT` of the images on which nothing was found, drawn by chance, so that the
+share of missed images can be told. Clearing the task adds nothing twice.
 """
 
 
