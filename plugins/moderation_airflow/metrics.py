@@ -39,8 +39,8 @@ def emit_verdicts(published: int, *, waiting: tuple[int, datetime | None]) -> No
     """
     Send what a publish of verdicts did.
 
-    Counter ``moderation.verdicts.published``; gauges ``moderation.verdicts.waiting``, how many the table still
-    lacks, and ``moderation.verdicts.waiting_seconds``, for how long the oldest of them.
+    Counter ``moderation.verdicts.published``; gauges ``moderation.verdicts.waiting``, how many the table
+    still lacks, and ``moderation.verdicts.waiting_seconds``, for how long the oldest of them.
 
     :param waiting: of the log, afterwards.
     """

@@ -29,7 +29,7 @@ def publish(monkeypatch: pytest.MonkeyPatch, done: PublishedVerdicts) -> tuple[A
     """What the task returns, and the events of its asset; the log is none."""
     state = SimpleNamespace(log=SimpleNamespace(waiting=lambda: (3, OLDEST)), close=lambda: None)
     monkeypatch.setattr(review_state, "open_state", lambda: state)
-    monkeypatch.setattr(stages, "publish_verdicts", lambda log: done)
+    monkeypatch.setattr(stages, "publish_verdicts", lambda state: done)
     task = load_dag().get_task("publish")
     (asset,) = task.outlets
     events = {asset: SimpleNamespace(extra=None)}

@@ -60,18 +60,18 @@ _OF_VIEWS = {
     verdict_views.CURRENT: "One row a content and label (or content type, or for `subject` image: nothing, "
     "complete, severe) of which people say something: `truth` is present, absent, disputed or unsure, "
     "`is_implied` when nobody named the label itself.",
-    verdict_views.VERIFIED: "One row a label of an answer (`is_listed`), with what people say of it (`truth`, "
-    "null where nobody said anything), and one a label that the answer lacks and people spoke of.",
-    verdict_views.DECIDED: "One row a moderated image and load: `ends_as` is allow (a person found nothing, or "
-    "nothing of what was listed), block (a person called it severe), or policy: what the policy says of the "
-    "labels that stand.",
+    verdict_views.VERIFIED: "One row a label of an answer (`is_listed`), with what people say of it "
+    "(`truth`, null where nobody said anything), and one a label that the answer lacks and people spoke of.",
+    verdict_views.DECIDED: "One row a moderated image and load: `ends_as` is allow (a person found nothing, "
+    "or nothing of what was listed), block (a person called it severe), or policy: what the policy says of "
+    "the labels that stand.",
 }
 _RULE = """\
-Of each reviewer the newest row on a subject counts; a row that was taken back does not, nor a note. A decision
-of the dispute queue wins over all, the newest of them. Else what was said of the label itself comes before what
-follows from other verdicts: *present* of a label says the same of those above, *absent* of those below, *nothing*
-says absent of all; *complete* says absent of whatever nobody marked. *unsure* and *skipped* have no vote: all
-present is present, all absent is absent, both is disputed, only unsure is unsure."""
+Of each reviewer the newest row on a subject counts; a row that was taken back does not, nor a note. A
+decision of the dispute queue wins over all, the newest of them. Else what was said of the label itself comes
+before what follows from other verdicts: *present* of a label says the same of those above, *absent* of those
+below, *nothing* says absent of all; *complete* says absent of whatever nobody marked. *unsure* and *skipped*
+have no vote: all present is present, all absent is absent, both is disputed, only unsure is unsure."""
 _VIEWS = "\n".join(
     [
         "## Views over verdicts",
