@@ -173,7 +173,7 @@ def _of_policy(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, rules: Ru
     query = f"""SELECT answered.content, answered.max_confidence
 FROM answered JOIN ({sql.decisions(rules.policy)}) AS decided USING (load_id, source_ref)
 WHERE decided.decision = 'review' AND decided.asked_min_confidence = $threshold"""  # noqa: S608 - of `policy.sql`
-    rows = {}
+    rows: dict[str, tuple[str, float | None]] = {}
     # Each answer at the threshold that it was asked with: at a higher one labels would be missing.
     for (asked,) in _rows(connection, "SELECT DISTINCT coalesce(min_confidence, 50) FROM answered", {}):
         found = _rows(connection, query, {"threshold": asked})

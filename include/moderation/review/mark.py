@@ -86,7 +86,7 @@ def _read(s3: Any, settings: Settings, *, is_doubted: bool = False) -> Mark | No
             _uri(settings),
             parse=lambda told: Mark(str(told["state_id"]), int(told["verdicts"])),
             error=StateLostError,
-            remedy=f"where {settings.command} verdicts restore finds nothing to bring back, it makes it anew",
+            remedy="look whether the database of verdicts is whole, then delete this file: it is made anew",
         )
     except StateLostError:
         if is_doubted:

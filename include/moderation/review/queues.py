@@ -328,5 +328,6 @@ def _add(connection: Connection, queue_id: str, items: list[Item]) -> int:
         vars(item) | fresh | {"position": last - len(items) + number}
         for number, item in enumerate(items, start=1)
     ]
-    new = insert_new(connection, _I).on_conflict_do_nothing().returning(_I.c.position)
-    return len(connection.execute(new, rows).all())
+    connection.execute(insert_new(connection, _I).on_conflict_do_nothing(), rows)
+    new = sa.select(sa.func.count()).where(_I.c.queue_id == queue_id, _I.c.position > last - len(items))
+    return connection.execute(new).scalar_one()
