@@ -436,7 +436,9 @@ def run(about: str, cell: Cell, populations: int, seed: int, spent: dict[tuple[s
         result.covered[name], result.width[name] = covers.mean(), (high - low).mean()
         if name == OURS[about]:
             misses = found.sum(-1)
-            result.by_found = {k: (int(covers[misses == k].sum()), int((misses == k).sum())) for k in (0, 1, 3)}
+            result.by_found = {
+                k: (int(covers[misses == k].sum()), int((misses == k).sum())) for k in (0, 1, 3)
+            }
     return result
 
 

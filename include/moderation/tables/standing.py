@@ -127,20 +127,30 @@ REVIEW_NUMBERS = TableSpec(
     "computation of that day. Shares are 0 to 1.",
     partition_by=("dt",),
     dictionary=(
-        *("dt", "label", "content_type", "model_version", "adapter", "population", "week", "measure", "method"),
+        *(
+            "dt",
+            "label",
+            "content_type",
+            "model_version",
+            "adapter",
+            "population",
+            "week",
+            "measure",
+            "method",
+        ),
         *("reason", "load_id", "first_week", "last_week"),
     ),
     schema=pa.schema(
         [
-            column(
-                "computed_at", _TIME, "When it was computed.", "2026-11-28 03:00:00.000000", "UTC", True
-            ),
+            column("computed_at", _TIME, "When it was computed.", "2026-11-28 03:00:00.000000", "UTC", True),
             column("dt", pa.date32(), "UTC day of computed_at; partition.", "2026-11-28", "", True),
             _text("label", "Name in taxonomy 7.0; null: the image as a whole.", "Weapons"),
             column("level", pa.int32(), "Level of the label, 1 to 3; 0 for the image as a whole.", "2"),
             _text("content_type", _SLICE.format("Content type"), "none"),
             _text("model_version", "Model of the answers; never pooled.", "7.0"),
-            _text("adapter", "Their adapter; null for the base model; never pooled.", "arn:aws:rekognition:…"),
+            _text(
+                "adapter", "Their adapter; null for the base model; never pooled.", "arn:aws:rekognition:…"
+            ),
             _percent("threshold", "Confidence from which a label counts as flagged; never pooled.", "80.0"),
             _text("population", "What the number is about, in words.", "30,000 images flagged"),
             _text("week", _SLICE.format("Monday of the loads' week"), "2026-11-23"),

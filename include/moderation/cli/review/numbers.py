@@ -38,7 +38,9 @@ def add_parsers(commands: Any) -> None:
     numbers = steps.add_parser(
         "numbers", help="export them, show them to readers as the table review_numbers, or write their page"
     )
-    numbers.add_argument("--export", type=Path, metavar="FILE", help="every number to .csv, .parquet, .json …")
+    numbers.add_argument(
+        "--export", type=Path, metavar="FILE", help="every number to .csv, .parquet, .json …"
+    )
     numbers.add_argument("--page", type=Path, metavar="FILE", help="one HTML file that can be mailed")
     numbers.add_argument("--publish", action="store_true", help="show them to readers of the tables")
     numbers.add_argument(
@@ -50,7 +52,9 @@ def add_parsers(commands: Any) -> None:
         parser.add_argument("--load", metavar="LOAD_ID", help="of this load's answers only")
         parser.add_argument("--since", type=arguments.day, metavar="DAY", help="of loads from this day on")
         parser.add_argument("--until", type=arguments.day, metavar="DAY", help="of loads up to this day")
-        parser.add_argument("--by-copies", action="store_true", help="weigh a content by the keys that hold it")
+        parser.add_argument(
+            "--by-copies", action="store_true", help="weigh a content by the keys that hold it"
+        )
         parser.add_argument("--names", action="store_true", help="reviewers' names instead of pseudonyms")
     stats.set_defaults(run=_stats)
     numbers.set_defaults(run=_numbers)
@@ -68,7 +72,9 @@ def _told(settings: Settings, args: argparse.Namespace) -> Numbers:
     finally:
         state.close()
     if waiting:
-        warn(f"{waiting:,} verdicts are not published yet and not counted: {settings.command} verdicts publish")
+        warn(
+            f"{waiting:,} verdicts are not published yet and not counted: {settings.command} verdicts publish"
+        )
     return numbers_of(
         settings,
         draws=draws if draws.num_rows else None,

@@ -52,7 +52,9 @@ def render(numbers: Numbers, *, now: datetime | None = None) -> str:
         "lede": f"Answers of the weeks from {weeks[0]} to {weeks[-1]}" if weeks else "No answers yet",
         "left": [str(left) for left in left_interval(rows)],
         "groups": groups,
-        "training": [_toward(one) for one in numbers.training if one["false_positives"] or one["false_negatives"]],
+        "training": [
+            _toward(one) for one in numbers.training if one["false_positives"] or one["false_negatives"]
+        ],
         "people": numbers.people,
         "written": wording.moment(now or datetime.now(UTC)),
     }
@@ -85,7 +87,9 @@ def _groups(rows: Iterable[Row]) -> list[Row]:
             groups.append(
                 {
                     "name": f"Model {model}, {adapter or 'base'}, from {threshold:g} %",
-                    "rows": [_row(label, told[label]) for label in sorted(told, key=_first_any)][:MOST_LABELS],
+                    "rows": [_row(label, told[label]) for label in sorted(told, key=_first_any)][
+                        :MOST_LABELS
+                    ],
                     "charts": [one for one in charted if one["charts"]][:MOST_CHARTS],
                 }
             )

@@ -17,7 +17,17 @@ BREAK_SECONDS = 300.0
 """A longer pause between two decisions is no work."""
 
 _COLUMNS = (
-    *("verdict_id", "decided_at", "reviewer", "content", "subject", "label", "verdict", "replaces", "purpose"),
+    *(
+        "verdict_id",
+        "decided_at",
+        "reviewer",
+        "content",
+        "subject",
+        "label",
+        "verdict",
+        "replaces",
+        "purpose",
+    ),
     "load_id",
 )
 _NO_DECISION = {"withdrawn", "note", "skipped"}
@@ -46,10 +56,15 @@ def _alpha(several: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     if not several:
         return {"reason": "no image was decided by two people; give a queue second opinions"}
     if len({vote for votes in several for vote in votes.values()}) == 1:
-        return {"reason": f"all said {next(iter(several[0].values()))}: agreement by chance cannot be told from skill"}
+        return {
+            "reason": f"all said {next(iter(several[0].values()))}: agreement by chance cannot be told from skill"
+        }
     people = sorted({name for votes in several for name in votes})
     table = np.array(
-        [[{PRESENT: 1.0, ABSENT: 0.0}.get(votes.get(name, ""), np.nan) for votes in several] for name in people]
+        [
+            [{PRESENT: 1.0, ABSENT: 0.0}.get(votes.get(name, ""), np.nan) for votes in several]
+            for name in people
+        ]
     )
     value = krippendorff.alpha(reliability_data=table, level_of_measurement="nominal")
     return {"value": float(value), "method": "Krippendorff's alpha, nominal"}

@@ -51,7 +51,9 @@ def drawn(state: State) -> pa.Table:
                 "stratum_size": round(whole[row["draw"], row["stratum"]] / row["probability"]),
                 "stratum_drawn": whole[row["draw"], row["stratum"]],
                 "load_id": row["load_id"],
-                **{name: getattr(options[row["queue_id"]], name) for name in ("kind", "label", "low", "high")},
+                **{
+                    name: getattr(options[row["queue_id"]], name) for name in ("kind", "label", "low", "high")
+                },
             }
             for row in rows
         ],

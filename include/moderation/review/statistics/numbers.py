@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -81,9 +81,10 @@ def numbers(
     """
     now = now or datetime.now(UTC)
     counted = counts(frames, by_copies=by_copies)
-    samples = Samples(frames, by_copies=by_copies)
+    samples = Samples(frames, thresholds=THRESHOLDS, by_copies=by_copies)
+    whole = [one for one in counted if _slice(one) == EVERYTHING]
     told = [_Told(one, *samples.sides(key_of(one), _slice(one))) for one in counted]
-    told += _at_thresholds(frames, [one for one in counted if _slice(one) == EVERYTHING], by_copies=by_copies)
+    told += _at_thresholds(samples, whole)
     sides = iter(estimated([side for one in told for side in (one.flagged, one.other)]))
     rows = [
         {"computed_at": now, "dt": now.date()} | row
@@ -94,7 +95,6 @@ def numbers(
     if frames.verdicts is not None:
         seconds = seconds_a_decision(frames.verdicts)
         rows += [{"computed_at": now, "dt": now.date()} | row for row in alpha(frames.verdicts)]
-    whole = [one for one in counted if _slice(one) == EVERYTHING]
     return Numbers(
         pa.Table.from_pylist(rows, schema=NUMBERS),
         people=[] if frames.verdicts is None else people(frames.verdicts, pseudonyms=pseudonyms),
@@ -139,13 +139,13 @@ class _Told:
     at: float | None = None
 
 
-def _at_thresholds(frames: Frames, counted: Sequence[dict[str, Any]], *, by_copies: bool) -> Iterator[_Told]:
-    """Every label at each threshold from the one that was in use on."""
-    for at in THRESHOLDS:
-        asked = [one for one in counted if one["threshold"] is not None and one["threshold"] <= at]
-        if asked:
-            samples = Samples(frames, at=at, by_copies=by_copies)
-            yield from (_Told(one, *samples.sides(key_of(one)), at=at) for one in asked)
+def _at_thresholds(samples: Samples, counted: Iterable[dict[str, Any]]) -> Iterator[_Told]:
+    """Every label of which anything is decided, at each threshold from the one in use on."""
+    for one in counted:
+        if any(one[name] for name in ("tp", "fp", "fn", "tn")):
+            for at in THRESHOLDS:
+                if one["threshold"] is not None and one["threshold"] <= at:
+                    yield _Told(one, *samples.sides(key_of(one), at=at), at=at)
 
 
 def _rows(told: _Told) -> Iterator[dict[str, Any]]:

@@ -31,10 +31,11 @@ class Part(IntEnum):
 
 
 _NAMES = ", ".join((*KEYS, "label"))
-_SETS = ", ".join(
-    f"({', '.join((*KEYS, 'label', 'draw', 'stratum', 'weight', 'part', 'at_least', *([name] if name else [])))})"
-    for name in SLICES
-)
+_CELL = ", ".join((*KEYS, "label", "draw", "stratum", "weight", "part"))
+
+
+def _sets(*more: str) -> str:
+    return ", ".join(f"({', '.join((_CELL, *more, *([name] if name else [])))})" for name in SLICES)
 
 
 def _same(other: str, *names: str) -> str:
@@ -42,16 +43,20 @@ def _same(other: str, *names: str) -> str:
 
 
 # `weight` splits a stratum by copies where these count: each item keeps a weight of its own.
-_CELLS = f"""
-WITH drawn AS (
-    SELECT DISTINCT {_NAMES}, draw, stratum, content, content_type, load_id, week, truth,
-        CASE WHEN $by_copies THEN copies ELSE 1 END AS weight,
-        CASE WHEN predicted THEN {Part.FLAGGED} WHEN flagged THEN {Part.FLAGGED_ELSEWHERE}
-            ELSE {Part.UNFLAGGED} END AS part,
-        CASE WHEN $at IS NULL THEN predicted ELSE coalesce(confidence >= $at, false) END AS at_least
-    FROM judged WHERE draw IS NOT NULL AND truth IS NOT NULL
-),
-looked AS (SELECT draw, stratum, count(DISTINCT content) AS looked FROM drawn GROUP BY ALL),
+_DRAWN = f"""
+CREATE TEMP TABLE drawn AS
+SELECT DISTINCT {_NAMES}, draw, stratum, content, content_type, load_id, week, truth, confidence, predicted,
+    CASE WHEN $by_copies THEN copies ELSE 1 END AS weight,
+    CASE WHEN predicted THEN {Part.FLAGGED} WHEN flagged THEN {Part.FLAGGED_ELSEWHERE}
+        ELSE {Part.UNFLAGGED} END AS part
+FROM judged WHERE draw IS NOT NULL AND truth IS NOT NULL
+"""  # noqa: S608 - names of ours
+
+
+def _cells(at: str, at_least: str, slices: str, more: str, sets: str) -> str:
+    """The strata of each label, and in each what was decided and found."""
+    return f"""
+WITH looked AS (SELECT draw, stratum, count(DISTINCT content) AS looked FROM drawn GROUP BY ALL),
 -- A draw over all loads may hold answers of several models: each is a part of its strata.
 whole AS (
     SELECT label, draw, stratum, count(DISTINCT content) AS said,
@@ -59,14 +64,24 @@ whole AS (
     FROM drawn GROUP BY ALL
 ),
 cells AS (
-    SELECT {_NAMES}, draw, stratum, weight, part, at_least, content_type, load_id, week, {WHOLE},
+    SELECT {_NAMES}, draw, stratum, weight, part, {at} AS at, {at_least} AS at_least, {slices},
         count(*) AS drawn, count(*) FILTER (truth = '{PRESENT}') AS found
-    FROM drawn WHERE truth <> '{UNSURE}' GROUP BY GROUPING SETS ({_SETS})
+    FROM drawn {more} WHERE truth <> '{UNSURE}' GROUP BY GROUPING SETS ({sets})
 )
 SELECT d.*, a.said, a.decided, l.looked FROM cells AS d
 JOIN whole AS a ON {_same("a", "label", "draw", "stratum")}
 JOIN looked AS l ON {_same("l", "draw", "stratum")}
 """  # noqa: S608 - names of ours
+
+
+_IN_USE = _cells("NULL::DOUBLE", "predicted", f"content_type, load_id, week, {WHOLE}", "", _sets("predicted"))
+_AT_EACH = _cells(
+    "percent",
+    "coalesce(confidence >= percent, false)",
+    f"NULL AS content_type, NULL AS load_id, NULL AS week, {len(SLICES) - 1} AS rolled",
+    "CROSS JOIN (SELECT unnest($thresholds::DOUBLE[]) AS percent)",
+    f"({_CELL}, percent, coalesce(confidence >= percent, false))",
+)
 
 _LEAST_SAID = 0.9
 """Of the reviewed images of a stratum the part that must tell of a label before it enters the label's rates."""
@@ -109,7 +124,9 @@ def estimated(sides: Sequence[Side]) -> list[Side]:
     most = max(len(side.sizes) for side in different)
 
     def padded(name: str) -> np.ndarray[Any, Any]:
-        return np.array([[*getattr(side, name), *[0] * (most - len(side.sizes))] for side in different], float)
+        return np.array(
+            [[*getattr(side, name), *[0] * (most - len(side.sizes))] for side in different], float
+        )
 
     found = total(padded("sizes"), padded("drawn"), padded("found"))
     each = zip(different, found.value, found.low, found.high, strict=True)
@@ -143,28 +160,35 @@ class _Draw:
 
 
 class Samples:
-    """The draws' strata, for every label and slice.
+    """The draws' strata, for every label and slice, and over all for every threshold.
 
-    :param at: take as flagged what has at least this confidence; by default what ``predicted`` says.
+    :param thresholds: percents from which a label may count as flagged, besides the one in use.
     """
 
-    def __init__(self, frames: Frames, *, at: float | None = None, by_copies: bool = False) -> None:
+    def __init__(self, frames: Frames, *, thresholds: Iterable[float] = (), by_copies: bool = False) -> None:
         with duckdb.connect() as connection:
             connection.register("judged", frames.judged)
-            values = {"at": at, "by_copies": by_copies}
-            cells = connection.sql(_CELLS, params=values).to_arrow_table().to_pylist()
+            connection.execute(_DRAWN, {"by_copies": by_copies})
+            found = [connection.sql(_IN_USE).to_arrow_table()]
+            wanted = {"thresholds": [float(percent) for percent in thresholds]}
+            if wanted["thresholds"]:
+                found.append(connection.sql(_AT_EACH, params=wanted).to_arrow_table())
         self._draws = _draws_of(frames.draws.to_pylist())
-        self._cells: dict[Key, list[dict[str, Any]]] = defaultdict(list)
-        for cell in cells:
-            self._cells[key_of(cell)].append(cell)
+        self._cells: dict[tuple[Key, float | None], list[dict[str, Any]]] = defaultdict(list)
+        for table in found:
+            for cell in table.to_pylist():
+                self._cells[key_of(cell), cell["at"]].append(cell)
 
-    def sides(self, key: Key, where: tuple[str | None, Any] = EVERYTHING) -> tuple[Side, Side]:
+    def sides(
+        self, key: Key, where: tuple[str | None, Any] = EVERYTHING, *, at: float | None = None
+    ) -> tuple[Side, Side]:
         """What was flagged, and what was not.
 
         :param key: values of model, adapter, threshold and label.
         :param where: slice and its value.
+        :param at: take as flagged what has at least this confidence, over all; by default what is in use.
         """
-        cells = self._cells.get(key, [])
+        cells = self._cells.get((key, at), [])
         here = [cell for cell in cells if _in_slice(cell, where)]
         reasons: dict[Part, str] = {}
         usable = []

@@ -109,20 +109,24 @@ def _next(
         if queue.kind == "band"
         else f"images of stratum {queue.stratum or 'all'} that were not flagged"
     )
-    sentence = (
-        f"{missing} {queue.finds.replace('_', ' ')} more: about {images:,} {where}, {hours:,.1f} h at {seconds:.0f} s"
-    )
+    sentence = f"{missing} {queue.finds.replace('_', ' ')} more: about {images:,} {where}, {hours:,.1f} h at {seconds:.0f} s"
     return {"queue": told, "images": images, "hours": hours, "next": sentence}
 
 
 def _queues(frames: Frames) -> dict[tuple[Any, ...], list[_Queue]]:
     """Where each label's errors were found so far, with how often: half an error is added, lest none be a promise."""
-    seen: dict[tuple[Any, ...], dict[tuple[Any, ...], list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    seen: dict[tuple[Any, ...], dict[tuple[Any, ...], list[int]]] = defaultdict(
+        lambda: defaultdict(lambda: [0, 0])
+    )
     for row in frames.judged.to_pylist():
         if row["truth"] not in {PRESENT, ABSENT} or row["draw"] is None:
             continue
         if row["predicted"]:
-            band = min(int(row["confidence"] // _BAND) * _BAND, 100 - _BAND) if row["confidence"] is not None else 0
+            band = (
+                min(int(row["confidence"] // _BAND) * _BAND, 100 - _BAND)
+                if row["confidence"] is not None
+                else 0
+            )
             place = ("false_positives", "band", band)
             wrong = row["truth"] == ABSENT
         else:

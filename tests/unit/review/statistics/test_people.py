@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from moderation.review.statistics.agreement import alpha, people, seconds_a_decision
+from moderation.review.statistics.counts import counts
+from moderation.review.statistics.drift import left_interval
+from moderation.review.statistics.numbers import numbers
+from moderation.review.statistics.training import Needed, toward
+from support.judged_rows import draw, frames, judged, population
+from support.verdict_rows import START, verdict_row, verdict_table
+
+
+def said(number: int, seconds: float, **given: Any) -> dict[str, Any]:
+    return verdict_row(number, decided_at=START + timedelta(seconds=seconds), **given)
+
+
+def test_agreement_is_krippendorffs_alpha_of_what_each_said_last():
+    # Krippendorff (2011), "Computing Krippendorff's alpha-reliability", example A: 2 people, 10 units, 0.095.
+    meg, owen = "0100000010", "1110010000"
+    rows = [
+        said(
+            number,
+            number,
+            content=f"c{number % 10}",
+            reviewer=who,
+            verdict="present" if vote == "1" else "absent",
+        )
+        for number, (who, vote) in enumerate([("meg", v) for v in meg] + [("owen", v) for v in owen])
+    ]
+    changed = said(90, 90, content="c0", reviewer="owen", verdict="absent")
+    back = said(91, 91, content="c0", reviewer="owen", verdict="withdrawn", replaces="v90")
+    (number,) = alpha(verdict_table([*rows, changed, back]))
+    assert number["value"] == pytest.approx(0.095, abs=5e-4)
+    assert (number["label"], number["n"], number["k"]) == ("Weapons", 10, 6)
+
+
+def test_one_opinion_each_is_no_agreement():
+    (number,) = alpha(verdict_table([said(1, 0), said(2, 1, reviewer="ben")]))
+    assert "second opinions" in number["reason"]
+
+
+def test_pace_leaves_pauses_out_and_names_give_way_to_pseudonyms():
+    rows = [said(i, seconds) for i, seconds in enumerate((0, 8, 16, 5_000, 5_008))]
+    (ana,) = people(verdict_table(rows), pseudonyms=True)
+    assert (ana["reviewer"], ana["decisions"], ana["seconds"], ana["an_hour"]) == ("reviewer 1", 5, 8, 450)
+    assert seconds_a_decision(verdict_table(rows)) == 8
+    assert seconds_a_decision(verdict_table([])) is None
+
+
+def test_an_image_counts_once_a_day_as_an_exposure_and_an_erased_one_still_does():
+    rows = [
+        said(1, 0, content="a"),
+        said(2, 9, content="a", label="Violence", level=1),
+        said(3, 90_000, content="b"),
+        said(4, 90_001, content=None, source_ref=None, erased=True),
+    ]
+    (ana,) = people(verdict_table(rows))
+    assert (ana["days"], ana["exposures_a_day"], ana["most_exposures"]) == (2, 1.5, 2)
+
+
+def test_golden_items_are_held_against_what_was_said_where_it_was_no_test():
+    rows = [
+        said(1, 0, content="a", reviewer="op", verdict="absent"),
+        said(2, 1, content="b", reviewer="op", verdict="present"),
+        said(3, 2, content="a", purpose="golden", verdict="present"),
+        said(4, 3, content="b", purpose="golden", verdict="present"),
+    ]
+    found = {one["reviewer"]: one for one in people(verdict_table(rows))}
+    assert (found["ana"]["golden"], found["ana"]["golden_right"]) == (2, 1)
+    assert found["op"]["golden"] == 0
+
+
+def lacking(wrong: int, missed: int, **how: Any) -> dict[str, Any]:
+    rows = [judged(f"w{i}", "absent", 55, draw="q1:1") for i in range(wrong)]
+    rows += [judged(f"r{i}", "present", 95, draw="q1:1") for i in range(20)]
+    rows += [judged(f"m{i}", "present", draw="q2:1", stratum="20-50") for i in range(missed)]
+    rows += [judged(f"n{i}", "absent", draw="q2:1", stratum="20-50") for i in range(100 - missed)]
+    of = frames(rows, [draw("q1:1", 1_000), draw("q2:1", 1_000, "20-50")])
+    (one,) = toward(
+        of, [row for row in counts(of) if row["load_id"] is row["week"] is row["content_type"] is None], **how
+    )
+    return one
+
+
+def test_what_training_lacks_is_told_with_the_queue_that_gets_there_fastest():
+    one = lacking(14, 3, seconds=9)
+    assert (one["false_positives"], one["false_positives_needed"], one["enough"]) == (14, 20, False)
+    assert (one["false_negatives"], one["false_negatives_needed"]) == (3, 50)
+    assert (one["queue"]["finds"], one["queue"]["low"], one["queue"]["high"]) == ("false_positives", 50, 60)
+    assert one["images"] == 7  # 6 more, 14.5 of 15 are wrong there
+    assert one["hours"] == pytest.approx(7 * 9 / 3600)
+
+
+def test_enough_of_one_kind_is_enough_unless_both_are_asked_for():
+    assert lacking(20, 0)["enough"]
+    one = lacking(20, 10, needed=Needed(both=True))
+    assert not one["enough"]
+    assert one["queue"]["stratum"] == "20-50"
+
+
+def week(day: str, right: int, n: int) -> list[dict[str, Any]]:
+    name = f"q:{day}"
+    return [
+        judged(f"{day}-{i}", "present" if i < right else "absent", 90, draw=name, week=day, load_id=day)
+        for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize(("right", "left"), [(60, 1), (85, 0), (90, 0)])
+def test_precision_that_leaves_its_interval_is_told(right, left):
+    days = ("2026-11-16", "2026-11-23")
+    rows = week(days[0], 90, 100) + week(days[1], right, 100)
+    of = frames(
+        rows,
+        [draw(f"q:{day}", 1_000, load_id=day) for day in days],
+        [population(9_000, 1_000, load_id=day, week=day) for day in days],
+    )
+    found = left_interval(numbers(of).rows.to_pylist())
+    assert len(found) == left
+    for one in found:
+        assert str(one).startswith("precision of Violence fell: ")
