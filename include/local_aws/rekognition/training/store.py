@@ -54,12 +54,11 @@ CREATE TABLE IF NOT EXISTS versions (
 );
 CREATE INDEX IF NOT EXISTS versions_project ON versions (project_arn, name);
 """
-_PROJECT = "arn, name, region, feature, auto_update, status, born, tags"
-_VERSION = (
-    "arn, project_arn, name, region, access_key, born, request, status, status_message, ended_at,"
-    " billable_seconds, result, base_model_version, tags"
+_PROJECTS = "SELECT arn, name, region, feature, auto_update, status, born, tags FROM projects"
+_VERSIONS = (
+    "SELECT arn, project_arn, name, region, access_key, born, request, status, status_message, ended_at,"
+    " billable_seconds, result, base_model_version, tags FROM versions"
 )
-
 _TAGS = "SELECT tags FROM projects WHERE arn = :arn UNION SELECT tags FROM versions WHERE arn = :arn"
 
 
@@ -211,7 +210,7 @@ class ProjectStore:
                     IN_TRAINING_MESSAGE,
                     base_model_version,
                     json.dumps(tags),
-                ),  # fmt: skip
+                ),
             )
             self._store.append([LedgerEntry("training_started", region, entry.access_key, arn, name)])
         return self.version(arn)
@@ -219,7 +218,7 @@ class ProjectStore:
     def delete_version(self, arn: str, *, lasting: float) -> None:
         """Begin to delete a version; what it has learnt is gone at once.
 
-        :raises ApiError: ResourceNotFoundException, or ResourceInUseException: it trains, or is being deleted.
+        :raises ApiError: ResourceNotFoundException, or ResourceInUseException: it trains, or is DELETING.
         """
         with self._changing() as database:
             found = database.execute("SELECT status FROM versions WHERE arn = ?", (arn,)).fetchone()
@@ -235,14 +234,14 @@ class ProjectStore:
     def projects(self) -> list[TrainedProject]:
         """All projects."""
         with self._changing() as database:
-            rows = database.execute(f"SELECT {_PROJECT} FROM projects").fetchall()
+            rows = database.execute(_PROJECTS).fetchall()
         return [TrainedProject(**{**dict(row), "tags": json.loads(row["tags"])}) for row in rows]
 
     def versions(self, project_arn: str | None = None) -> list[Version]:
         """The versions of a project, or of all."""
         with self._changing() as database:
             rows = database.execute(
-                f"SELECT {_VERSION} FROM versions WHERE project_arn = coalesce(?, project_arn) ORDER BY born",
+                f"{_VERSIONS} WHERE project_arn = coalesce(?, project_arn) ORDER BY born",
                 (project_arn,),
             ).fetchall()
         return [_version(row) for row in rows]
@@ -260,7 +259,7 @@ class ProjectStore:
     def find(self, arn: str) -> Version | None:
         """Return a version, None when there is none."""
         with self._changing() as database:
-            row = database.execute(f"SELECT {_VERSION} FROM versions WHERE arn = ?", (arn,)).fetchone()
+            row = database.execute(f"{_VERSIONS} WHERE arn = ?", (arn,)).fetchone()
         return _version(row) if row else None
 
     def status(self, arn: str) -> str | None:
@@ -303,7 +302,7 @@ class ProjectStore:
                     hashlib.sha256(learned).hexdigest(),
                     arn,
                     TRAINING,
-                ),  # fmt: skip
+                ),
             )
             entry = LedgerEntry("training_billed", version.region, version.access_key, arn, version.name)
             self._store.append([entry])
@@ -352,8 +351,8 @@ class ProjectStore:
             if len(after) > limit:
                 text = f"{len(after)} tags on the resource. Maximum limit: {limit}"
                 raise ApiError("ServiceQuotaExceededException", text)
-            for table in ("projects", "versions"):
-                database.execute(f"UPDATE {table} SET tags = ? WHERE arn = ?", (json.dumps(after), arn))
+            database.execute("UPDATE projects SET tags = ? WHERE arn = ?", (json.dumps(after), arn))
+            database.execute("UPDATE versions SET tags = ? WHERE arn = ?", (json.dumps(after), arn))
         return True
 
     @contextmanager
@@ -368,7 +367,7 @@ class ProjectStore:
     def _born(self, database: sqlite3.Connection) -> int:
         """A time of creation that no other project or version has."""
         (last,) = database.execute(
-            "SELECT max(coalesce((SELECT max(born) FROM projects), 0), coalesce((SELECT max(born) FROM versions), 0))"
+            "SELECT coalesce(max(born), 0) FROM (SELECT born FROM projects UNION SELECT born FROM versions)"
         ).fetchone()
         return max(int(self._clock() * 1000), last + 1)
 

@@ -207,8 +207,8 @@ class TrainingRun:
             if len(lost) > self._school.settings.training_invalid_share * len(examples):
                 self._deliver_summary(unreadable, len(sets.training) + len(sets.testing))
                 raise TrainingFailed(
-                    f"The manifest file contains too many invalid rows. {len(lost)} of {len(examples)} images "
-                    f"cannot be read, the first is {lost[0].source_ref}."
+                    f"The manifest file contains too many invalid rows. {len(lost)} of {len(examples)} "
+                    f"images cannot be read, the first is {lost[0].source_ref}."
                 )
         return Sets(kept[0], kept[1]), unreadable
 
@@ -220,8 +220,8 @@ class TrainingRun:
         settings = self._school.settings
         if len(sets.testing) < settings.training_test_images:
             raise TrainingFailed(
-                f"The manifest file contains too few images. {len(sets.testing)} images are there to test with, "
-                f"at least {settings.training_test_images} are needed."
+                f"The manifest file contains too few images. {len(sets.testing)} images are there to test "
+                f"with, at least {settings.training_test_images} are needed."
             )
         everything = [*sets.training, *sets.testing] if self._splits else sets.training
         mistakes = learning.count_mistakes(everything, seen, threshold=self._threshold)
@@ -238,7 +238,8 @@ class TrainingRun:
             raise TrainingFailed(
                 "The manifest file contains too few labeled images. At least one label needs "
                 f"{settings.training_false_positives} false positives or "
-                f"{settings.training_false_negatives} false negatives; {found or 'the base model made no mistake'}."
+                f"{settings.training_false_negatives} false negatives; "
+                f"{found or 'the base model made no mistake'}."
             )
         return enough
 
@@ -317,7 +318,8 @@ class TrainingRun:
         config, key_id = self._version.request["OutputConfig"], self._version.request.get("KmsKeyId")
         prefix = config.get("S3KeyPrefix", "")
         project = self._version.project_arn.split("/")[1]
-        key = f"{prefix}{'/' if prefix and not prefix.endswith('/') else ''}{project}/{self._version.name}/{name}"
+        folder = f"{prefix}{'/' if prefix and not prefix.endswith('/') else ''}{project}/{self._version.name}"
+        key = f"{folder}/{name}"
         path = self._folder / name
         path.write_bytes(body)
         try:

@@ -1,4 +1,4 @@
-"""Versions train really: on what the networks say, through kills, to files in AWS's layout, or to a failure."""
+"""Versions train really, through kills, to files in AWS's layout, or to a failure in AWS's words."""
 
 from __future__ import annotations
 
@@ -89,8 +89,9 @@ def test_a_trained_version_answers_otherwise_than_the_base_model_and_says_by_who
         lines = result_lines(s3_client, wait_for_job(rekognition, job["JobId"]))
         shown = ["ModerationLabels", "ModerationModelVersion", "ProjectVersion", "ContentTypes"]
         for answer, one in zip(answers, lines, strict=True):
-            answer = {name: value for name, value in answer.items() if name in shown}
-            assert answer == one["detect-moderation-labels"]
+            assert {name: value for name, value in answer.items() if name in shown} == one[
+                "detect-moderation-labels"
+            ]
         return [
             (gambling(one) >= 50, one.get("ProjectVersion"), one["ModerationModelVersion"]) for one in answers
         ]
@@ -250,7 +251,7 @@ def test_too_few_mistakes_are_refused_with_the_counts(
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
-def test_a_training_goes_on_where_it_stood(
+def test_a_training_goes_on_where_it_stood(  # noqa: PLR0917 - fixtures
     start_rekognition: Any, credentials: Credentials, s3_client: Any, bucket: str, tmp_path: Path, end: str
 ) -> None:
     """Ended on the way twice, once with a torn file; what was looked at is not looked at again."""
