@@ -227,7 +227,7 @@ class ProjectStore:
             if found["status"] in {TRAINING, DELETING}:
                 raise ApiError("ResourceInUseException", reason=f"the version is {found['status']}")
             database.execute(
-                "UPDATE versions SET status = 'DELETING', gone_at = ?, learned = NULL WHERE arn = ?",
+                "UPDATE versions SET status = 'DELETING', gone_at = ?, learned = NULL, learned_sha256 = NULL WHERE arn = ?",
                 (self._clock() + lasting, arn),
             )
 
@@ -280,7 +280,8 @@ class ProjectStore:
         with self._changing() as database:
             for arn, status in given.items():
                 changed = database.execute(
-                    "UPDATE versions SET status = ? WHERE arn = ? AND learned IS NOT NULL", (status, arn)
+                    "UPDATE versions SET status = ? WHERE arn = ? AND learned_sha256 IS NOT NULL",
+                    (status, arn),
                 )
                 if not changed.rowcount:
                     raise ValueError(f"adapters: no version with the ARN {arn} is trained here")
@@ -289,7 +290,7 @@ class ProjectStore:
         """End a training well."""
         version = self.version(arn)
         with self._changing() as database:
-            database.execute(
+            changed = database.execute(
                 "UPDATE versions SET status = ?, status_message = ?, ended_at = ?, billable_seconds = ?,"
                 " result = ?, learned = ?, learned_sha256 = ? WHERE arn = ? AND status = ?",
                 (
@@ -304,8 +305,9 @@ class ProjectStore:
                     TRAINING,
                 ),
             )
-            entry = LedgerEntry("training_billed", version.region, version.access_key, arn, version.name)
-            self._store.append([entry])
+            if changed.rowcount:
+                entry = LedgerEntry("training_billed", version.region, version.access_key, arn, version.name)
+                self._store.append([entry])
 
     def fail(self, arn: str, message: str, *, result: dict[str, Any] | None = None) -> None:
         """End a training with a failure."""
@@ -317,19 +319,20 @@ class ProjectStore:
             )
 
     def learned(self, arn: str) -> bytes | None:
-        """Return what a version has learnt; None when it has learnt nothing.
+        """Return what a version has learnt; None when no training here has succeeded with it.
 
-        :raises LearnedDamaged: it is not what was stored.
+        :raises LearnedDamaged: it is lost, or not what was stored.
         """
         with self._changing() as database:
             row = database.execute(
                 "SELECT learned, learned_sha256 FROM versions WHERE arn = ?", (arn,)
             ).fetchone()
-        if row is None or row["learned"] is None:
+        if row is None or row["learned_sha256"] is None:
             return None
-        if hashlib.sha256(row["learned"]).hexdigest() != row["learned_sha256"]:
+        learned = bytes(row["learned"] or b"")
+        if hashlib.sha256(learned).hexdigest() != row["learned_sha256"]:
             raise LearnedDamaged(f"what {arn} has learnt is damaged; delete the version and train another")
-        return bytes(row["learned"])
+        return learned
 
     def tags(self, arn: str) -> dict[str, str] | None:
         """The tags of a project or version; None when there is no such resource."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -307,30 +306,3 @@ def test_trainings_at_once_are_bounded_and_one_under_way_cannot_be_deleted(
             rekognition.delete_project_version(ProjectVersionArn=version)
         with pytest.raises(errors.ResourceNotReadyException):
             rekognition.detect_moderation_labels(Image={"Bytes": b"x"}, ProjectVersion=version)
-
-
-def test_what_was_learnt_and_then_damaged_answers_nothing(
-    start_rekognition: Any, credentials: Credentials, s3_client: Any, bucket: str, tmp_path: Path
-) -> None:
-    """Never the base model's answer with the adapter's name on it."""
-    put_lines(s3_client, bucket, put_squares(s3_client, bucket, 10))
-    server = start_rekognition(settings=quick(**EASY))
-    with client(server, credentials) as rekognition:
-        arn = rekognition.create_project(ProjectName="damaged", **ADAPTERS)["ProjectArn"]
-        version = rekognition.create_project_version(**version_request(arn, bucket))["ProjectVersionArn"]
-        wait_for_training(rekognition, arn)
-        server.stop()
-        database = sqlite3.connect(tmp_path / "rekognition" / "rekognition.db")
-        (learned,) = database.execute("SELECT learned FROM versions").fetchone()
-        flipped = bytearray(learned)
-        flipped[len(flipped) // 2] ^= 1
-        database.execute("UPDATE versions SET learned = ?", (bytes(flipped),))
-        database.commit()
-        database.close()
-    server = start_rekognition(settings=quick(**EASY))
-    with client(server, credentials) as rekognition:
-        image = {"Bytes": square(RED, 1)}
-        with pytest.raises(rekognition.exceptions.InternalServerError):
-            rekognition.detect_moderation_labels(Image=image, ProjectVersion=version)
-        rekognition.detect_moderation_labels(Image=image)
-        rekognition.delete_project_version(ProjectVersionArn=version)
