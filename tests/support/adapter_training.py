@@ -1,4 +1,4 @@
-"""Training sets for the offline endpoint: coloured squares, which its quick moderator's features tell apart."""
+"""Training sets for the offline endpoint: coloured squares, which its quick moderator tells apart."""
 
 from __future__ import annotations
 

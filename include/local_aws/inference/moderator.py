@@ -56,7 +56,7 @@ class Examination:
     height: int
 
     def moderation(self, min_confidence: float, learned: LearnedAdapter | None = None) -> Moderation:
-        """Say what there is of at least `min_confidence`, by the rules or by an adapter that corrects them."""
+        """What there is of at least `min_confidence`, by the rules or by an adapter that corrects them."""
         scores = learned.scores(self.scores, self.features[0]) if learned else self.scores
         return Moderation(rules.labels(scores, min_confidence), self.content_types, self.width, self.height)
 

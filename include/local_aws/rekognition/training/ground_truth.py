@@ -1,6 +1,6 @@
 """What the manifests of a training say: which image shows which labels.
 
-A line is ``{"source-ref": "s3://…", "content-moderation-groundtruth": {"ModerationLabels": [{"Name": "Weapons"}]}}``
+A line is ``{"source-ref": "s3://…", "content-moderation-groundtruth": {"ModerationLabels": [{"Name": …}]}}``
 (developer guide, "Manifest files" of Custom Moderation). What is not annotated is absent, and a label brings
 all that is above it. Messages are those that AWS publishes for the manifests of Custom Labels ("Debugging a
 failed model training"); what they leave unsaid comes behind them.
@@ -156,8 +156,8 @@ def _example(line: manifest.Line, document: Any) -> Example | BadLine:
         node = taxonomy().lookup(label["Name"])
         if node is None:
             raise TrainingFailed(
-                f"The manifest file contains an invalid label. Line {line.number} names {label['Name'][:200]!r}, "
-                "which is no moderation label of model 7.0."
+                f"The manifest file contains an invalid label. Line {line.number} names "
+                f"{label['Name'][:200]!r}, which is no moderation label of model 7.0."
             )
         names.append(node.name)
     return Example(line.number, line.source_ref, Source(line.bucket, line.key), tuple(names), annotation)

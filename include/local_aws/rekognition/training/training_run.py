@@ -122,12 +122,13 @@ class TrainingRun:
             source = Source.of(asset["GroundTruthManifest"]["S3Object"])
             path = self._folder / f"{name}-{number}.jsonl"
             try:
-                if not path.exists():
+                if not _is_whole(path):
                     self._patiently(
                         lambda source=source, path=path: self._school.objects.download(  # type: ignore[misc]
                             self._caller, source, path
                         )
                     )
+                    _seal(path)
             except (ObjectMissing, ObjectForbidden, StorageRefused):
                 text = f"The manifest file extension or contents are invalid. {source.uri} cannot be read."
                 raise TrainingFailed(text) from None
@@ -207,8 +208,8 @@ class TrainingRun:
             if len(lost) > self._school.settings.training_invalid_share * len(examples):
                 self._deliver_summary(unreadable, len(sets.training) + len(sets.testing))
                 raise TrainingFailed(
-                    f"The manifest file contains too many invalid rows. {len(lost)} of {len(examples)} images "
-                    f"cannot be read, the first is {lost[0].source_ref}."
+                    f"The manifest file contains too many invalid rows. {len(lost)} of {len(examples)} "
+                    f"images cannot be read, the first is {lost[0].source_ref}."
                 )
         return Sets(kept[0], kept[1]), unreadable
 
@@ -220,8 +221,8 @@ class TrainingRun:
         settings = self._school.settings
         if len(sets.testing) < settings.training_test_images:
             raise TrainingFailed(
-                f"The manifest file contains too few images. {len(sets.testing)} images are there to test with, "
-                f"at least {settings.training_test_images} are needed."
+                f"The manifest file contains too few images. {len(sets.testing)} images are there to test "
+                f"with, at least {settings.training_test_images} are needed."
             )
         everything = [*sets.training, *sets.testing] if self._splits else sets.training
         mistakes = learning.count_mistakes(everything, seen, threshold=self._threshold)
@@ -238,7 +239,8 @@ class TrainingRun:
             raise TrainingFailed(
                 "The manifest file contains too few labeled images. At least one label needs "
                 f"{settings.training_false_positives} false positives or "
-                f"{settings.training_false_negatives} false negatives; {found or 'the base model made no mistake'}."
+                f"{settings.training_false_negatives} false negatives; "
+                f"{found or 'the base model made no mistake'}."
             )
         return enough
 
@@ -317,7 +319,8 @@ class TrainingRun:
         config, key_id = self._version.request["OutputConfig"], self._version.request.get("KmsKeyId")
         prefix = config.get("S3KeyPrefix", "")
         project = self._version.project_arn.split("/")[1]
-        key = f"{prefix}{'/' if prefix and not prefix.endswith('/') else ''}{project}/{self._version.name}/{name}"
+        folder = f"{prefix}{'/' if prefix and not prefix.endswith('/') else ''}{project}/{self._version.name}"
+        key = f"{folder}/{name}"
         path = self._folder / name
         path.write_bytes(body)
         try:
@@ -361,3 +364,16 @@ class TrainingRun:
             if self._school.stopping.wait(delay):
                 raise Stopping
             delay = min(2.0, delay * 2)
+
+
+def _seal(path: Path) -> None:
+    """Note a file's SHA-256 beside it."""
+    path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is there as it was sealed; a copy that is not is fetched again."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == path.with_suffix(".sha256").read_text()
+    except (OSError, ValueError):
+        return False
