@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from moderation.adapters.decided import Decided
+from moderation.adapters.sets.decided import Decided
 
 
 def decided(content: str, *, present: str | None = None, absent: str = "Gambling", **given: Any) -> Decided:

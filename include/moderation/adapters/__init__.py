@@ -1,7 +1,6 @@
-"""Custom Moderation adapters.
+"""Custom Moderation adapters, from what people decided to the one in use.
 
-``status`` (whether a version can answer at all); from verdicts to a training set: ``decided`` (what people
-found), ``eligibility``, ``near`` (near-duplicates), ``split``, ``training_set``, ``store`` (in S3);
-whether it is better: ``exact`` (statistics), ``evaluation``, ``gate``; what is used:
-``registry`` (who promoted what), ``champion`` (what a run gets).
+``status`` (whether a version can answer at all), ``sets`` (training sets), ``training``;
+whether it is better: ``exact`` (statistics), ``evaluation``, ``gate``;
+what is used: ``registry`` (who promoted what), ``champion`` (what a run gets).
 """

@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 
 from moderation.adapters import exact
-from moderation.adapters.decided import spelled
-from moderation.adapters.training_set import TESTING, TrainingSet
+from moderation.adapters.sets.decided import spelled
+from moderation.adapters.sets.training_set import TESTING, TrainingSet
 from moderation.errors import NeedsAPersonError
 from moderation.reference.taxonomy import taxonomy
 
@@ -117,8 +117,9 @@ class Evaluation:
     disagreements: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """All of it, for JSON."""
-        return asdict(self)
+        """All of it, as JSON gives it back."""
+        found: dict[str, Any] = orjson.loads(orjson.dumps(asdict(self)))
+        return found
 
 
 def read_cases(

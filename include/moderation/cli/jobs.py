@@ -83,7 +83,7 @@ def _start_job(settings: Settings, options: argparse.Namespace) -> int:
     }
     request.update({"JobName": options.name} if options.name else {})
     request.update({"ClientRequestToken": options.token} if options.token else {})
-    with _Rekognition(settings) as rekognition:
+    with Rekognition(settings) as rekognition:
         job_id = rekognition.start_media_analysis_job(**request)["JobId"]
     show({"JobId": job_id}, [("job", job_id)], as_json=options.json)
     return DONE
@@ -91,7 +91,7 @@ def _start_job(settings: Settings, options: argparse.Namespace) -> int:
 
 def _list_jobs(settings: Settings, options: argparse.Namespace) -> int:
     jobs: list[dict[str, Any]] = []
-    with _Rekognition(settings) as rekognition:
+    with Rekognition(settings) as rekognition:
         token: dict[str, str] = {}
         while len(jobs) < options.limit:
             page = rekognition.list_media_analysis_jobs(
@@ -114,7 +114,7 @@ def _list_jobs(settings: Settings, options: argparse.Namespace) -> int:
 
 def _show_job(settings: Settings, options: argparse.Namespace) -> int:
     deadline = time.monotonic() + options.wait
-    with _Rekognition(settings) as rekognition:
+    with Rekognition(settings) as rekognition:
         job = rekognition.get_media_analysis_job(JobId=options.job_id)
         while job["Status"] not in _FINAL and time.monotonic() < deadline:
             time.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
@@ -140,7 +140,7 @@ def _show_job(settings: Settings, options: argparse.Namespace) -> int:
 
 def _detect(settings: Settings, options: argparse.Namespace) -> int:
     request: dict[str, Any] = {"Image": _image(options.image), "MinConfidence": options.min_confidence}
-    with _Rekognition(settings) as rekognition:
+    with Rekognition(settings) as rekognition:
         if options.adapter:
             check_adapter(rekognition, options.adapter)
             request["ProjectVersion"] = options.adapter
@@ -202,7 +202,7 @@ def _image(text: str) -> dict[str, Any]:
     return {"Bytes": data}
 
 
-class _Rekognition:
+class Rekognition:
     """A Rekognition client for the length of a block.
 
     :raises arguments.UsageError: the environment names an endpoint that is none.

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from moderation.cli import doctor, jobs, maintenance, pages, plan, query, replay
+from moderation.cli.adapter import parser as adapter
 from moderation.cli.archive import estimate
 from moderation.cli.arguments import Parser
 from moderation.cli.boundary import ended, settled
@@ -18,7 +19,7 @@ from moderation.settings import Settings
 # Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code;
 # ``on_disk(options)`` if there are cases in which it asks no service for anything; and
 # ``reads_settings=False`` if it must work where settings are wrong.
-_COMMANDS = (jobs, plan, estimate, query, pages, replay, verdicts, numbers, maintenance, doctor)
+_COMMANDS = (jobs, plan, estimate, query, pages, replay, verdicts, numbers, adapter, maintenance, doctor)
 
 _EXIT_CODES = (
     "Exit codes: 0 done; 1 a job or an image failed; 2 a person must act (arguments, settings, rights, "

@@ -10,7 +10,7 @@ import pytest
 
 from moderation.adapters import gate
 from moderation.adapters.evaluation import Case, Evaluation, EvaluationError, evaluate, read_cases
-from moderation.adapters.training_set import TESTING, Picture, TrainingSet
+from moderation.adapters.sets.training_set import TESTING, Picture, TrainingSet
 from moderation.variables.adapters import AdapterSettings
 
 RULE = AdapterSettings()

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from moderation.adapters import near
-from moderation.adapters.decided import Decided
-from moderation.adapters.training_set import CHANGED, GONE, TESTING, TRAINING, TrainingSet, build
+from moderation.adapters.sets import near
+from moderation.adapters.sets.decided import Decided
+from moderation.adapters.sets.training_set import CHANGED, GONE, TESTING, TRAINING, TrainingSet, build
 from moderation.errors import NeedsAPersonError, TransientError
 from moderation.settings import Settings
 from moderation.storage import s3_objects

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from moderation.adapters import store
-from moderation.adapters.decided import Decided
-from moderation.adapters.training_set import TESTING, TRAINING
+from moderation.adapters.sets import store
+from moderation.adapters.sets.decided import Decided
+from moderation.adapters.sets.training_set import TESTING, TRAINING
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.variables.adapters import AdapterSettings

@@ -6,7 +6,7 @@ import random
 import pytest
 from PIL import Image
 
-from moderation.adapters import near
+from moderation.adapters.sets import near
 from support.decisions import picture
 
 

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from moderation.adapters.decided import Decided, UnknownLabelError
-from moderation.adapters.training_set import TESTING, TRAINING, TrainingSet, build
+from moderation.adapters.sets.decided import Decided, UnknownLabelError
+from moderation.adapters.sets.training_set import TESTING, TRAINING, TrainingSet, build
 from moderation.variables.adapters import AdapterSettings
 from support.decisions import decided, false_alarms, harmless, hashes, missed
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from moderation.adapters import near
-from moderation.adapters.decided import Decided, spelled, with_ancestors
-from moderation.adapters.split import Question, TestCount, count_tests, split
+from moderation.adapters.sets import near
+from moderation.adapters.sets.decided import Decided, spelled, with_ancestors
+from moderation.adapters.sets.split import Question, TestCount, count_tests, split
 from moderation.reference.taxonomy import taxonomy
 from moderation.variables.adapters import AdapterSettings
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moderation.adapters.decided import Decided, spelled
+from moderation.adapters.sets.decided import Decided, spelled
 from moderation.errors import NeedsAPersonError
 from moderation.reference.taxonomy import taxonomy
 from moderation.variables.adapters import AdapterSettings

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from moderation.adapters.decided import Decided
+from moderation.adapters.sets.decided import Decided
 from moderation.variables.adapters import AdapterSettings
 
 MOST_TRAINING_IMAGES = 10_000
@@ -92,7 +92,7 @@ def split(
 ) -> Split:
     """Divide decided contents; the same ones are divided in the same way, whatever their order.
 
-    :param cluster_of: see :func:`moderation.adapters.near.clusters`.
+    :param cluster_of: see :func:`moderation.adapters.sets.near.clusters`.
     :param frozen: contents that tested before: they test again, and nothing near to them trains.
     """
     done = Split()

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from moderation.adapters import eligibility
-from moderation.adapters.decided import UnknownLabelError
+from moderation.adapters.sets import eligibility
+from moderation.adapters.sets.decided import UnknownLabelError
 from moderation.variables.adapters import AdapterSettings
 from support.decisions import decided, false_alarms, harmless, missed
 

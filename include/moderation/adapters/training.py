@@ -1,0 +1,226 @@
+"""Training an adapter with boto3 alone, and what is made of a training that ended; Airflow needs the latter.
+
+A version's name is that of its set: whoever asks for the training of the same set finds the same version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from botocore.exceptions import ClientError
+
+from moderation.adapters import evaluation, gate, registry
+from moderation.adapters.evaluation import Evaluation
+from moderation.adapters.gate import Gate
+from moderation.adapters.registry import Version
+from moderation.adapters.sets import store
+from moderation.adapters.sets.store import StoredSet
+from moderation.adapters.status import USABLE, describe
+from moderation.errors import NeedsAPersonError, TransientError
+from moderation.settings import Settings
+from moderation.storage import s3_objects
+from moderation.variables.adapters import AdapterSettings
+
+_FEATURE = "CONTENT_MODERATION"
+
+
+class TrainingError(NeedsAPersonError):
+    """A training failed, or is not that of the set it should be; the text has AWS's own words."""
+
+
+class TrainingGoesOnError(TransientError):
+    """The training has not ended yet."""
+
+
+def version_name(stored: StoredSet) -> str:
+    """The name under which a set is trained."""
+    return f"set-{stored.digest[:16]}"
+
+
+def output_uri(stored: StoredSet) -> str:
+    """Where AWS writes what a training leaves behind."""
+    return f"{stored.uri}/output"
+
+
+def expected_cost_usd(rule: AdapterSettings) -> float:
+    """The assumed price of a training; AWS tells its billed time only afterwards."""
+    return rule.training_hours * rule.training_usd_per_hour
+
+
+def begin(settings: Settings, rekognition: Any, stored: StoredSet, *, threshold: float = 50.0) -> str:
+    """Start the training of a set, or find the one that was started; returns the version's ARN.
+
+    :param rekognition: a boto3 client.
+    :raises TrainingError: AWS does not take it, or a version of the name was trained on something else.
+    """
+    project = _project(rekognition, stored.project)
+    name = version_name(stored)
+    arn = _find(rekognition, project, name, stored)
+    if arn is None:
+        arn = _create(rekognition, project, name, stored, threshold)
+    note_begun(settings, arn, stored)
+    return arn
+
+
+def note_begun(settings: Settings, arn: str, stored: StoredSet) -> Version:
+    """Keep in the registry what a version is trained on."""
+    begun = Version(arn=arn, project=stored.project, labels=stored.contents.labels, set_uri=stored.uri)
+    return registry.note(settings, begun)
+
+
+def finish(
+    settings: Settings,
+    rekognition: Any,
+    arn: str,
+    *,
+    rule: AdapterSettings,
+    thresholds: Mapping[str, float] | None = None,
+    default_threshold: float = 50.0,
+) -> tuple[Version, Evaluation, Gate]:
+    """Read what a training left behind, compare, judge, and keep that in the registry. Nothing is paid.
+
+    :raises TrainingGoesOnError: it has not ended.
+    :raises TrainingError: it failed.
+    :raises moderation.adapters.evaluation.EvaluationError: what it left behind cannot be read.
+    """
+    version = registry.load(settings).known(arn)
+    found = describe(rekognition, arn)
+    if found is None:
+        raise TrainingError(f"there is no adapter {arn} in this account and region; train the set anew")
+    if found["Status"] == "TRAINING_IN_PROGRESS":
+        raise TrainingGoesOnError(f"the adapter {arn} is still being trained; try again later")
+    if found["Status"] not in USABLE:
+        told = found.get("StatusMessage") or "AWS gives no reason"
+        raise TrainingError(f"the adapter {arn} is {found['Status']}: {told}")
+    stored = store.load(settings, version.set_uri)
+    with s3_objects.open_client(settings) as s3:
+        cases = evaluation.read_cases(
+            s3_objects.iter_lines(s3, _manifest_uri(found)), stored.contents, places=stored.places
+        )
+        summary = orjson.loads(s3_objects.read(s3, _summary_uri(found)).body)
+    compared = evaluation.evaluate(
+        cases,
+        version_arn=arn,
+        labels=version.labels,
+        thresholds=thresholds or {},
+        default_threshold=default_threshold,
+        confidence=rule.gate_confidence / 100,
+        informative_needed=rule.test_positives,
+        summary=summary,
+    )
+    refs = {stored.places.get(one.content, one.source_ref) for one in stored.contents.part("testing")}
+    judged = gate.judge(compared, rule=rule, is_ours={case.source_ref for case in cases} <= refs)
+    seconds = found.get("BillableTrainingTimeInSeconds")
+    noted = Version(
+        arn=arn,
+        project=version.project,
+        labels=version.labels,
+        set_uri=version.set_uri,
+        base_model_version=found.get("BaseModelVersion"),
+        trained_at=(found.get("TrainingEndTimestamp") or datetime.now(UTC)).astimezone(UTC).isoformat(),
+        f1=(found.get("EvaluationResult") or {}).get("F1Score"),
+        billable_seconds=seconds,
+        cost_usd=None if seconds is None else seconds / 3600 * rule.training_usd_per_hour,
+        evaluation=compared.record(),
+        gate=judged.record(),
+    )
+    return registry.note(settings, noted), compared, judged
+
+
+def _project(rekognition: Any, name: str) -> str:
+    found = _find_project(rekognition, name)
+    if found is None:
+        try:
+            made = rekognition.create_project(ProjectName=name, Feature=_FEATURE, AutoUpdate="ENABLED")
+            return str(made["ProjectArn"])
+        except ClientError as error:
+            if _code(error) != "ResourceInUseException":
+                raise
+            found = _find_project(rekognition, name)
+            if found is None:
+                raise TrainingError(
+                    f"there is a project {name!r} that is none of adapters; name another one"
+                ) from error
+    return found
+
+
+def _find_project(rekognition: Any, name: str) -> str | None:
+    # Without Features, projects of adapters are invisible.
+    answer = rekognition.describe_projects(ProjectNames=[name], Features=[_FEATURE])
+    return next((str(entry["ProjectArn"]) for entry in answer["ProjectDescriptions"]), None)
+
+
+def _find(rekognition: Any, project: str, name: str, stored: StoredSet) -> str | None:
+    try:
+        answer = rekognition.describe_project_versions(ProjectArn=project, VersionNames=[name])
+    except ClientError as error:
+        if _code(error) != "ResourceNotFoundException":
+            raise
+        return None
+    for entry in answer["ProjectVersionDescriptions"]:
+        trained_on = (entry.get("TrainingDataResult") or {}).get("Input")
+        if trained_on and trained_on != _assets(stored.training_uri):
+            raise TrainingError(
+                f"the version {entry['ProjectVersionArn']} was trained on something else; delete it, or name "
+                "another project"
+            )
+        if entry["Status"] == "TRAINING_FAILED":
+            raise TrainingError(
+                f"the version {entry['ProjectVersionArn']} failed: "
+                f"{entry.get('StatusMessage') or 'AWS gives no reason'}. Mend the cause, "
+                "delete that version, and train again"
+            )
+        return str(entry["ProjectVersionArn"])
+    return None
+
+
+def _create(rekognition: Any, project: str, name: str, stored: StoredSet, threshold: float) -> str:
+    place = s3_objects.split_uri(output_uri(stored))
+    try:
+        made = rekognition.create_project_version(
+            ProjectArn=project,
+            VersionName=name,
+            OutputConfig={"S3Bucket": place.bucket, "S3KeyPrefix": place.key},
+            TrainingData=_assets(stored.training_uri),
+            TestingData=_assets(stored.testing_uri),
+            FeatureConfig={"ContentModeration": {"ConfidenceThreshold": threshold}},
+        )
+    except ClientError as error:
+        # An answer that was lost, or somebody who was quicker.
+        found = _code(error) == "ResourceInUseException" and _find(rekognition, project, name, stored)
+        if not found:
+            raise
+        return found
+    return str(made["ProjectVersionArn"])
+
+
+def _assets(uri: str) -> dict[str, Any]:
+    place = s3_objects.split_uri(uri)
+    return {"Assets": [{"GroundTruthManifest": {"S3Object": {"Bucket": place.bucket, "Name": place.key}}}]}
+
+
+def _manifest_uri(found: Mapping[str, Any]) -> str:
+    try:
+        place = found["TestingDataResult"]["Output"]["Assets"][0]["GroundTruthManifest"]["S3Object"]
+    except (KeyError, IndexError) as error:
+        raise TrainingError(
+            f"AWS tells no testing output manifest of {found.get('ProjectVersionArn')} ({error!r})"
+        ) from error
+    return f"s3://{place['Bucket']}/{place['Name']}"
+
+
+def _summary_uri(found: Mapping[str, Any]) -> str:
+    try:
+        place = found["EvaluationResult"]["Summary"]["S3Object"]
+    except KeyError as error:
+        raise TrainingError(
+            f"AWS tells no evaluation summary of {found.get('ProjectVersionArn')} ({error!r})"
+        ) from error
+    return f"s3://{place['Bucket']}/{place['Name']}"
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code"))

@@ -1,0 +1,149 @@
+"""``moderation adapter eligibility``, ``train`` and ``evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from moderation.adapters import training
+from moderation.adapters.evaluation import Evaluation
+from moderation.adapters.gate import PASSES, Gate
+from moderation.adapters.registry import Version
+from moderation.adapters.sets import eligibility as counting
+from moderation.adapters.sets import store
+from moderation.adapters.sets.decided import Decided
+from moderation.adapters.sets.verdicts import gather
+from moderation.cli.boundary import DONE, SOMETHING_FAILED
+from moderation.cli.jobs import Rekognition
+from moderation.cli.output import one_line, print_json
+from moderation.plan.price import OverBudgetError
+from moderation.policy.thresholds import Thresholds, read_thresholds
+from moderation.review.state.open import open_state
+from moderation.settings import ConsoleSettings, Settings
+from moderation.variables.adapters import AdapterSettings
+
+_POLL_SECONDS = 15.0
+_DEFAULT_THRESHOLD = 50.0
+
+
+def eligibility(settings: Settings, options: argparse.Namespace) -> int:
+    """Tell of each label how many errors people found, and what is missing."""
+    used, default = _thresholds()
+    rows = counting.count(
+        _gathered(settings),
+        rule=AdapterSettings.from_env(),
+        thresholds=used.labels,
+        default_threshold=default,
+        labels=options.labels or None,
+    )
+    if options.json:
+        print_json([row.row() for row in rows])
+        return DONE
+    if not rows:
+        sys.stdout.write("Nobody has decided about a label yet: verify the images of a job first\n")
+    for row in rows:
+        state = "can be trained" if row.eligible else "too few errors"
+        right = row.true_positives + row.true_negatives
+        sys.stdout.write(
+            f"{one_line(row.label)}: {state}. {row.false_positives} false positives, "
+            f"{row.false_negatives} false negatives, {right} right, {row.undecided} not agreed about "
+            f"(threshold {row.threshold:g}). {row.what_next()}\n"
+        )
+    return DONE
+
+
+def train(settings: Settings, options: argparse.Namespace) -> int:
+    """Make the set, tell the price, start the training or find it."""
+    rule, (used, default) = AdapterSettings.from_env(), _thresholds()
+    decided = _gathered(settings)
+    rows = counting.count(
+        decided, rule=rule, thresholds=used.labels, default_threshold=default, labels=options.labels
+    )
+    counting.require(rows, options.labels)
+    stored = store.make(
+        settings,
+        options.project,
+        decided,
+        labels=options.labels,
+        rule=rule,
+        thresholds=used.labels,
+        default_threshold=default,
+    )
+    cost = training.expected_cost_usd(rule)
+    if cost > options.max_cost_usd:
+        raise OverBudgetError(
+            f"the training costs about {cost:,.2f} USD ({rule.training_hours:g} h) and may cost "
+            f"{options.max_cost_usd:,.2f}; raise --max-cost-usd. The set is kept: {stored.uri}"
+        )
+    told = {"set": stored.uri, "expected_cost_usd": cost, "adapter": None}
+    if not options.dry_run:
+        with Rekognition(settings) as rekognition:
+            told["adapter"] = training.begin(settings, rekognition, stored, threshold=default)
+    waits = told["adapter"] and options.wait
+    if options.json and not waits:
+        print_json(told | {"contents": stored.contents.text().splitlines()})
+    elif not options.json:
+        sys.stdout.write(f"{stored.contents.text()}\nset: {stored.uri}\nprice: about {cost:,.2f} USD\n")
+        if told["adapter"]:
+            sys.stdout.write(f"adapter: {told['adapter']}\n")
+    if waits:
+        return _wait(settings, str(told["adapter"]), as_json=options.json)
+    return DONE
+
+
+def evaluate(settings: Settings, options: argparse.Namespace) -> int:
+    """Compare an adapter whose training has ended; ends with 1 where the gate does not let it through."""
+    return _tell(*_finish(settings, options.arn), as_json=options.json)
+
+
+def _wait(settings: Settings, arn: str, *, as_json: bool) -> int:
+    while True:
+        try:
+            return _tell(*_finish(settings, arn), as_json=as_json)
+        except training.TrainingGoesOnError:
+            time.sleep(_POLL_SECONDS)
+
+
+def _finish(settings: Settings, arn: str) -> tuple[Version, Evaluation, Gate]:
+    used, default = _thresholds()
+    with Rekognition(settings) as rekognition:
+        return training.finish(
+            settings,
+            rekognition,
+            arn,
+            rule=AdapterSettings.from_env(),
+            thresholds=used.labels,
+            default_threshold=default,
+        )
+
+
+def _tell(version: Version, compared: Evaluation, judged: Gate, *, as_json: bool) -> int:
+    if as_json:
+        print_json({"adapter": version.arn, "gate": judged.record(), "evaluation": compared.record()})
+    else:
+        for label in compared.labels:
+            recalls = (label.base.recall, label.adapter.recall)
+            base, adapter = (f"{share.k} of {share.n}" for share in recalls)
+            sys.stdout.write(
+                f"{label.label}: {label.outcome}. On the test set the base model finds {base}, the adapter "
+                f"{adapter}; {label.became_right} images became right, {label.became_wrong} wrong "
+                f"(p = {label.p:.3f})\n"
+            )
+        for told in (*compared.disagreements, *judged.reasons):
+            sys.stdout.write(f"{one_line(told)}\n")
+        sys.stdout.write(f"gate: {judged.verdict}\n")
+    return DONE if judged.verdict == PASSES else SOMETHING_FAILED
+
+
+def _gathered(settings: Settings) -> list[Decided]:
+    state = open_state()
+    try:
+        return gather(settings, state.log)
+    finally:
+        state.close()
+
+
+def _thresholds() -> tuple[Thresholds, float]:
+    found = read_thresholds(ConsoleSettings.from_env().thresholds)
+    return found, _DEFAULT_THRESHOLD if found.default is None else found.default

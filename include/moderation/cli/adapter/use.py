@@ -1,0 +1,129 @@
+"""``moderation adapter list``, ``show``, ``promote``, ``rollback`` and ``retire``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from moderation.adapters import champion, registry
+from moderation.adapters.registry import Registry, Version
+from moderation.cli.boundary import DONE
+from moderation.cli.jobs import Rekognition
+from moderation.cli.output import one_line, print_json
+from moderation.cli.output import show as print_lines
+from moderation.errors import WarehouseMissingError
+from moderation.query.published_views import open_published
+from moderation.reference import prices
+from moderation.settings import Settings
+
+
+def list_all(settings: Settings, options: argparse.Namespace) -> int:
+    """Tell every adapter, and which one is in use."""
+    found = registry.load(settings)
+    rows = [_row(found, version) for version in found.versions.values()]
+    if options.json:
+        print_json({"champion": found.champion, "adapters": rows})
+        return DONE
+    sys.stdout.write(f"in use: {found.champion or 'the base model'}\n")
+    for row, version in zip(rows, found.versions.values(), strict=True):
+        sys.stdout.write(f"{row['state']}: {version.arn} ({', '.join(version.labels)})\n")
+    return DONE
+
+
+def show(settings: Settings, options: argparse.Namespace) -> int:
+    """Tell what is known of one adapter, and what people did with it."""
+    found = registry.load(settings)
+    version = found.known(options.arn)
+    events = [asdict(event) for event in found.events if event.version == version.arn]
+    if options.json:
+        print_json({**_row(found, version), "evaluation": version.evaluation, "events": events})
+        return DONE
+    row = _row(found, version)
+    print_lines(row, [(name.replace("_", " "), value) for name, value in row.items()], as_json=False)
+    for event in events:
+        text = f"{event['at']} {event['person']}: {event['action']} {event['reason']}"
+        sys.stdout.write(f"{one_line(text)}\n")
+    return DONE
+
+
+def promote(settings: Settings, options: argparse.Namespace) -> int:
+    """Use an adapter from now on, after a look whether it answers."""
+    with Rekognition(settings) as rekognition:
+        champion.check(settings, rekognition, options.arn)
+    share = options.older_share / 100
+    images = _known_images(settings)
+    a_night = round(images * share)
+    cost = prices.cost_usd(a_night, tiers=settings.adapter_price_tiers)
+    text = (
+        f"{images:,} images were answered before; of these {a_night:,} a night are asked for anew, at about "
+        f"{cost:,.2f} USD"
+    )
+    if options.dry_run:
+        return _tell(registry.load(settings), text, as_json=options.json)
+    found = registry.promote(
+        settings,
+        options.arn,
+        person=options.person,
+        now=datetime.now(UTC),
+        knowingly=options.knowingly,
+        older_share=share,
+    )
+    return _tell(found, text, as_json=options.json)
+
+
+def roll_back(settings: Settings, options: argparse.Namespace) -> int:
+    """Use again what was used before."""
+    found = registry.roll_back(settings, person=options.person, now=datetime.now(UTC), reason=options.reason)
+    return _tell(found, "nothing is paid again", as_json=options.json)
+
+
+def retire(settings: Settings, options: argparse.Namespace) -> int:
+    """Never use an adapter again."""
+    found = registry.retire(
+        settings, options.arn, person=options.person, now=datetime.now(UTC), reason=options.reason
+    )
+    return _tell(found, f"{options.arn} is retired", as_json=options.json)
+
+
+def _row(found: Registry, version: Version) -> dict[str, object]:
+    states = {True: "in use", False: "retired" if version.arn in found.retired else "not in use"}
+    return {
+        "arn": version.arn,
+        "state": states[version.arn == found.champion],
+        "project": version.project,
+        "labels": list(version.labels),
+        "set_uri": version.set_uri,
+        "trained_at": version.trained_at,
+        "base_model_version": version.base_model_version,
+        "f1": version.f1,
+        "billable_seconds": version.billable_seconds,
+        "cost_usd": version.cost_usd,
+        "gate": version.gate,
+    }
+
+
+def _tell(found: Registry, text: str, *, as_json: bool) -> int:
+    if as_json:
+        print_json(
+            {
+                "champion": found.champion,
+                "event": asdict(found.events[-1]) if found.events else None,
+                "text": text,
+            }
+        )
+    else:
+        sys.stdout.write(f"in use: {found.champion or 'the base model'}\n{text}\n")
+    return DONE
+
+
+def _known_images(settings: Settings) -> int:
+    try:
+        with open_published(settings) as connection:
+            (number,) = connection.execute(
+                "SELECT count(DISTINCT source_ref) FROM images WHERE status = 'moderated'"
+            ).fetchall()[0]
+    except WarehouseMissingError:
+        return 0
+    return int(number)
