@@ -14,9 +14,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from moderation.policy.thresholds import Thresholds
 from moderation.reference.content import subject_id
 from moderation.schema import physical_schema
 from moderation.tables.standing import ALL_TABLES
+from moderation.warehouses import in_use
 from moderation.warehouses.duckdb import labels_view, verdicts_views
 from support.verdict_rows import verdict_row
 
@@ -36,7 +38,8 @@ def write(path: Path, tables: dict[str, list[Row]]) -> Path:
             connection.register("incoming", pa.Table.from_pylist(rows, schema=schema))
             connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')
             connection.unregister("incoming")
-        for statement in (labels_view(), *verdicts_views()):
+        counted = in_use.views(Thresholds(), in_use.Dialect()).values()
+        for statement in (labels_view(), *verdicts_views(), *counted):
             connection.execute(statement)
     return path
 

@@ -144,15 +144,19 @@ def test_parses_in_the_other_warehouse(name: str, dialect: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_uses_only_tables_and_columns_of_the_schema(name: str) -> None:
+def test_uses_only_tables_and_columns_of_the_schema(name: str, tmp_path: Path) -> None:
     from sqlglot.optimizer.qualify import qualify  # noqa: PLC0415 - used by this test alone
 
     from moderation.tables.standing import ALL_TABLES  # noqa: PLC0415
+    from moderation.warehouses import in_use  # noqa: PLC0415
     from moderation.warehouses.verdict_views import COLUMNS  # noqa: PLC0415
 
     schema: dict[str, object] = {
         table.name: {field.name: "text" for field in table.schema} for table in ALL_TABLES.values()
     } | {view: dict.fromkeys(columns, "text") for view, columns in COLUMNS.items()}
+    with duckdb.connect(small_warehouse.write(tmp_path / "empty.duckdb", {})) as connection:
+        for view in in_use.view_names():
+            schema[view] = {name: "text" for name, *_ in connection.execute(f"DESCRIBE {view}").fetchall()}
     qualify(sqlglot.parse_one(queries.query(name).sql, read="duckdb"), schema=schema, dialect="duckdb")
 
 
