@@ -1,0 +1,1 @@
+"""What adapters need of the networks: ``views`` (changed copies of a picture), ``learned`` (corrected scores)."""
