@@ -1,1 +1,1 @@
-"""What adapters need of the networks: ``views`` (changed copies of a picture), ``learned`` (corrected scores)."""
+"""What adapters need: ``views`` (changed copies of a picture), ``learned`` (corrected scores)."""
