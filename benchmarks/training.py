@@ -80,7 +80,7 @@ def put_images(s3: Any, count: int) -> None:
     s3.create_bucket(Bucket=BUCKET)
     with (IMAGES / "truth.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    chance = random.Random(3)  # noqa: S311 - images, not secrets
+    chance = random.Random(3)
     lines = []
     for number in range(count):
         row = rows[number % len(rows)]

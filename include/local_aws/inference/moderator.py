@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from local_aws.inference import rules, tensors
+from local_aws.inference.adapters.learned import LearnedAdapter
+from local_aws.inference.adapters.views import changed_views
 from local_aws.inference.decode import ImageLimits, check, decode
-from local_aws.inference.learned import LearnedAdapter
 from local_aws.inference.memory import release_unused
 from local_aws.inference.networks import Networks
 from local_aws.inference.rules import ContentType, Label
 from local_aws.inference.slots import Slots
-from local_aws.inference.views import changed_views
 from local_aws.inference.weight import HEAVY_BYTES
 
 MODEL_VERSION: Final = "offline-1.0"

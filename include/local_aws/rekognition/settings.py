@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from local_aws.inference.views import MOST_VIEWS
+from local_aws.inference.adapters.views import MOST_VIEWS
 from local_aws.rekognition.adapters import read_adapters
 from local_aws.rekognition.limits import Limits
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from local_aws.inference.learned import ancestors
+from local_aws.inference.adapters.learned import ancestors
 from local_aws.rekognition.images.objects import Source
 from local_aws.rekognition.jobs import manifest
 from moderation.reference.taxonomy import taxonomy
@@ -129,6 +129,19 @@ def split(examples: Sequence[Example]) -> Sets:
         tuple(example for example in examples if example.source_ref not in chosen),
         tuple(example for example in examples if example.source_ref in chosen),
     )
+
+
+def seal(path: Path) -> None:
+    """Note a file's SHA-256 beside it."""
+    path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is there as it was sealed; a copy that is not is fetched again."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == path.with_suffix(".sha256").read_text()
+    except (OSError, ValueError):
+        return False
 
 
 def _documents(path: Path) -> Iterator[tuple[manifest.Line, Any]]:

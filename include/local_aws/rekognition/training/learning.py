@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from local_aws.inference.learned import Head, LearnedAdapter, base_score, logit
+from local_aws.inference.adapters.learned import Head, LearnedAdapter, base_score, logit
 from local_aws.rekognition.training.examples import Seen
 from local_aws.rekognition.training.ground_truth import Example
 

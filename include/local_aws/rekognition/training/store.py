@@ -227,7 +227,8 @@ class ProjectStore:
             if found["status"] in {TRAINING, DELETING}:
                 raise ApiError("ResourceInUseException", reason=f"the version is {found['status']}")
             database.execute(
-                "UPDATE versions SET status = 'DELETING', gone_at = ?, learned = NULL, learned_sha256 = NULL WHERE arn = ?",
+                "UPDATE versions SET status = 'DELETING', gone_at = ?, learned = NULL, learned_sha256 = NULL"
+                " WHERE arn = ?",
                 (self._clock() + lasting, arn),
             )
 

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import orjson
 
-from local_aws.inference.learned import LearnedAdapter
+from local_aws.inference.adapters.learned import LearnedAdapter
 from local_aws.inference.weight import HEAD_BYTES, weigh
 from local_aws.rekognition.images.analysis import Analyzer
 from local_aws.rekognition.images.objects import (
@@ -122,13 +122,13 @@ class TrainingRun:
             source = Source.of(asset["GroundTruthManifest"]["S3Object"])
             path = self._folder / f"{name}-{number}.jsonl"
             try:
-                if not _is_whole(path):
+                if not ground_truth.is_whole(path):
                     self._patiently(
                         lambda source=source, path=path: self._school.objects.download(  # type: ignore[misc]
                             self._caller, source, path
                         )
                     )
-                    _seal(path)
+                    ground_truth.seal(path)
             except (ObjectMissing, ObjectForbidden, StorageRefused):
                 text = f"The manifest file extension or contents are invalid. {source.uri} cannot be read."
                 raise TrainingFailed(text) from None
@@ -364,16 +364,3 @@ class TrainingRun:
             if self._school.stopping.wait(delay):
                 raise Stopping
             delay = min(2.0, delay * 2)
-
-
-def _seal(path: Path) -> None:
-    """Note a file's SHA-256 beside it."""
-    path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file is there as it was sealed; a copy that is not is fetched again."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == path.with_suffix(".sha256").read_text()
-    except (OSError, ValueError):
-        return False

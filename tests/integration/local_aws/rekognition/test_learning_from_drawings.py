@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from local_aws.inference import tensors
+from local_aws.inference.adapters.learned import LearnedAdapter, logit
+from local_aws.inference.adapters.views import changed_views
 from local_aws.inference.decode import decode, inspect
-from local_aws.inference.learned import LearnedAdapter, logit
 from local_aws.inference.moderator import Moderator
 from local_aws.inference.networks import Networks
-from local_aws.inference.views import changed_views
 from local_aws.rekognition.settings import ServerSettings
 from local_aws.rekognition.training.learning import Sample, learn
 from support.adapter_training import ADAPTER_IMAGES, truth

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local_aws.rekognition.training.ground_truth import Example, TrainingFailed, read, split
+from local_aws.rekognition.training.ground_truth import Example, TrainingFailed, is_whole, read, seal, split
 from support.adapter_training import line
 
 
@@ -81,3 +81,20 @@ def test_lines_of_one_image_come_into_one_set(tmp_path: Path) -> None:
     refs = [{one.source_ref for one in part} for part in (sets.training, sets.testing)]
     assert not refs[0] & refs[1]
     assert len(sets.testing) == 8
+
+
+@pytest.mark.parametrize("damage", ["none", "lost", "cut off", "one bit", "seal lost"])
+def test_a_copy_of_a_manifest_that_is_not_whole_is_fetched_again(tmp_path: Path, damage: str) -> None:
+    path = manifest(tmp_path, line("s3://one/a", ["Gambling"]))
+    seal(path)
+    whole = bytearray(path.read_bytes())
+    if damage == "lost":
+        path.unlink()
+    elif damage == "cut off":
+        path.write_bytes(whole[:-2])
+    elif damage == "one bit":
+        whole[12] ^= 1
+        path.write_bytes(whole)
+    elif damage == "seal lost":
+        path.with_suffix(".sha256").unlink()
+    assert is_whole(path) == (damage == "none")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from local_aws.inference.learned import Head, LearnedAdapter
+from local_aws.inference.adapters.learned import Head, LearnedAdapter
 from local_aws.rekognition.adapters import AdapterBook
 from local_aws.rekognition.jobs.store import LedgerEntry, Store
 from local_aws.rekognition.training.store import LearnedDamaged, ProjectStore, Version
