@@ -388,6 +388,22 @@ PLACES = (
         why="the register of published loads knows what it must know",
     ),
     Place(
+        name="database of verdicts",
+        pattern=r"disk:review\.db",
+        kind="sqlite",
+        fates="SSOSN",
+        why="how many verdicts there were is noted in S3; the others are looked through at each start",
+        then="review",
+    ),
+    Place(
+        name="note of how many verdicts there are",
+        pattern=r"s3:work/review/verdicts\.json",
+        kind="sealed",
+        fates="HSSSN",
+        why="sealed; made anew where it is missing",
+        then="review",
+    ),
+    Place(
         name="warehouse",
         pattern=r"disk:warehouse\.duckdb",
         kind="duckdb",
@@ -458,6 +474,9 @@ QUICK = {
 }
 """The damages that the short suite tries: one for each way of noticing."""
 UNTRIED = {
+    "one bit of the database of verdicts": (
+        "damage to its structure stops whoever opens it; within a text SQLite tells none: restore a backup"
+    ),
     "a file of another install in the mirror, with as many rows": "it is not told apart; delete the folder and load",
     "one bit of the console's caches": "an image or a page of the console may fail; delete the cache's folder",
     "the offline Rekognition's folder: jobs, ledger, adapters": "a damaged database stops the endpoint at its start",

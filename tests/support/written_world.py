@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,9 @@ from moderation.maintenance.verify import verify
 from moderation.plan.store import load_plan
 from moderation.query.published_views import open_published
 from moderation.report import run_report
+from moderation.review import mark
+from moderation.review.state.open import open_state
+from moderation.review.verdict import Verdict
 from moderation.settings import Settings
 from moderation.stages import Run
 from moderation.storage import s3_objects
@@ -37,6 +40,7 @@ from moderation.warehouses.reading import open_warehouse
 from support import pictures
 from support import rekognition_server as offline
 from support.console_load import served
+from support.said import said
 
 LOGICAL_TIME = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 DAG = "moderate_images"
@@ -79,6 +83,7 @@ class World:
     known: Counter[str] = field(default_factory=Counter)
     answered: dict[str, Any] = field(default_factory=dict)
     looked: dict[str, Any] = field(default_factory=dict)
+    said: list[Any] = field(default_factory=list)
 
     @property
     def source(self) -> str:
@@ -213,6 +218,8 @@ class World:
         found = self.answers()
         if then == "look":
             found["console"] = self.look()
+        if then == "review":
+            found["review"] = self.review()
         return found
 
     def answers(self) -> dict[str, Answers]:
@@ -230,6 +237,18 @@ class World:
             )
             found["mirror"] = {"images": rows.fetchall()}
         return found
+
+    def review(self, verdicts: Sequence[Verdict] = ()) -> list[Any]:
+        """What people have decided, as the console opens it, and what they decide besides."""
+        state = open_state(str(self.folder / "review.db"))
+        try:
+            mark.check(self.s3, self.settings, state)
+            if verdicts:
+                state.log.append(verdicts)
+            mark.note(self.s3, self.settings, state)
+            return state.log.since(0)
+        finally:
+            state.close()
 
     def look(self) -> dict[str, Any]:
         """What the console shows of the last load: tiles and one image; loaded again where it says so."""
@@ -283,6 +302,7 @@ def make_world(world: World, images: Iterable[str]) -> World:
         compaction.compact(settings, keep=timedelta(0))
         world.looked = world.look()
         world.answered = world.answers()
+        world.said = world.review([said("present", content=f"c{number}") for number in range(100)])
         world.keep("published", "night-3")
     return world
 

@@ -173,7 +173,7 @@ class VerdictLog:
             return {name: number for name, number in connection.execute(query.group_by(_T.c.reviewer)).all()}  # noqa: C416
 
     def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
-        """Whether a person has seen as many today as the cap says: a break is suggested, nothing forbidden."""
+        """Whether a person has seen as many today as the cap says: a break is offered, nothing forbidden."""
         day = (now or datetime.now(UTC)).astimezone(UTC).date()
         return cap is not None and self.exposures(day).get(reviewer, 0) >= cap
 

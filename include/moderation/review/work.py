@@ -31,13 +31,13 @@ def take(
     here = connection.execute(mine).scalar_one() or 0
     base = _fit_for(queue, reviewer, sees_severe=sees_severe)
     found: dict[tuple[str, str], Any] = {}
-    for condition in (
-        sa.and_(_I.c.state == ItemState.LEASED, _I.c.held_until <= now),
-        sa.and_(_I.c.state == ItemState.OPEN, _I.c.position > here),
-        sa.and_(_I.c.state == ItemState.OPEN, _I.c.position <= here),
+    for state, condition, order in (
+        (ItemState.LEASED, _I.c.held_until <= now, _I.c.held_until),
+        (ItemState.OPEN, _I.c.position > here, _I.c.position),
+        (ItemState.OPEN, _I.c.position <= here, _I.c.position),
     ):
         if len(found) < n:
-            query = base.where(condition).order_by(_I.c.position).limit(2 * n)
+            query = base.where(_I.c.state == state, condition).order_by(order).limit(2 * n)
             for row in connection.execute(query.with_for_update(skip_locked=True)).mappings():
                 found.setdefault((row["content"], row["label"]), row)  # of a second opinion one of the two
     rows = list(found.values())[:n]

@@ -39,7 +39,8 @@ def test_what_a_person_looks_at_always_has_a_name_the_same_in_sql(key, etag, siz
 
     assert name == expected if expected else name.startswith("k-")
     with duckdb.connect() as connection:
-        query = f"SELECT {content.SUBJECT_SQL} FROM (SELECT $1 AS source_ref, $2::VARCHAR AS etag, $3::BIGINT AS size_bytes)"
+        row = "SELECT $1 AS source_ref, $2::VARCHAR AS etag, $3::BIGINT AS size_bytes"
+        query = f"SELECT {content.SUBJECT_SQL} FROM ({row})"
         assert connection.execute(query, [key, etag, size]).fetchone() == (name,)
 
 

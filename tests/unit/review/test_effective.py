@@ -91,7 +91,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_one_rule(case):
     rows, expected = CASES[case]
-    shuffled = random.Random(case).sample(rows, len(rows))  # noqa: S311
+    shuffled = random.Random(case).sample(rows, len(rows))
 
     found = {label: told.truth for (_, label), told in effective(shuffled, ["Weapons"]).items()}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
+        # SQLite has one writer and lets others try again at ever longer intervals: some would get no turn.
+        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
         with state_faults(url):
             self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
 
@@ -49,7 +52,7 @@ class Database:
 
         :raises StateError: it cannot be written.
         """
-        with state_faults(self.url), self.engine.connect() as plain:
+        with self._turn, state_faults(self.url), self.engine.connect() as plain:
             connection = plain.execution_options(writes=True)
             with connection.begin():
                 yield connection

@@ -97,11 +97,14 @@ def _alone(database: Database) -> Iterator[Connection]:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
                 yield connection
             return
-        path = Path(f"{database.url.database}.lock")
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        # The folder is locked, for a lock of the file itself would take away SQLite's own when it ends.
+        folder = os.open(Path(str(database.url.database)).parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
             with connection.begin():
                 yield connection
+        finally:
+            os.close(folder)
 
 
 def _put_aside(database: Database, connection: Connection, revision: str) -> None:

@@ -122,6 +122,7 @@ items = sa.Table(
     sa.Column("holder", sa.String),
     sa.Column("held_until", Moment),
     sa.Index("items_in_order", "queue_id", "state", "position"),
+    sa.Index("items_ending", "queue_id", "state", "held_until"),
     sa.Index("items_held", "queue_id", "holder", "position"),
     sa.Index("items_of_content", "queue_id", "content"),
     sa.Index("items_waiting", "state", "added_at"),

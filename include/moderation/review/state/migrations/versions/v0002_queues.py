@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("held_until", sa.DateTime(timezone=True)),
     )
     op.create_index("items_in_order", "items", ["queue_id", "state", "position"])
+    op.create_index("items_ending", "items", ["queue_id", "state", "held_until"])
     op.create_index("items_held", "items", ["queue_id", "holder", "position"])
     op.create_index("items_of_content", "items", ["queue_id", "content"])
     op.create_index("items_waiting", "items", ["state", "added_at"])

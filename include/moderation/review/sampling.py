@@ -1,0 +1,107 @@
+"""Draws that can be repeated and whose inclusion probabilities are known: pure functions.
+
+Strata go by the highest confidence of any label, because misses are rare where the model saw nothing and
+frequent right below its threshold: 1,000 images over such strata tell as much as thousands drawn at random.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from moderation.errors import NeedsAPersonError
+
+STRATA = {"none": (None, None), "5-20": (0.0, 20.0), "20-50": (20.0, 50.0), "above": (50.0, None)}
+"""Name of a stratum to the highest confidence in percent: from, with it, to, without it. Less than 5 is not
+answered by jobs that were asked with MinConfidence 5; what is answered below belongs to the lowest band."""
+
+EXPECTED = {"none": 0.001, "5-20": 0.02, "20-50": 0.10, "above": 0.5}
+"""Shares of images that are not as answered, assumed before anything is known, for the allocation."""
+
+_LEAST = 30
+"""Of each stratum that has so many: fewer say nothing, whatever was expected."""
+
+
+class SamplingError(NeedsAPersonError, ValueError):
+    """It cannot be drawn so."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One that was drawn.
+
+    :ivar probability: with which it was.
+    """
+
+    name: str
+    stratum: str
+    probability: float
+
+
+def stratum_of(confidence: float | None) -> str:
+    """The stratum of an image by its highest confidence; None of an answer without labels."""
+    if confidence is None:
+        return "none"
+    found = [name for name, (low, _) in STRATA.items() if low is not None and confidence >= low]
+    return found[-1]
+
+
+def allocate(sizes: Mapping[str, int], n: int, expected: Mapping[str, float] = EXPECTED) -> dict[str, int]:
+    """How many to draw of each stratum for the most precise estimate of a share (Neyman).
+
+    In proportion to size × √(p(1−p)), at least 30 of each as far as it has them and ``n`` allows.
+
+    :param expected: share of each stratum that is expected to be of the kind in question.
+    :raises SamplingError: n is not above 0.
+    """
+    if n < 1:
+        raise SamplingError(f"{n} cannot be drawn; expected a number above 0")
+    left = {name: size for name, size in sizes.items() if size > 0}
+    if n >= sum(left.values()):
+        return {name: left.get(name, 0) for name in sizes}
+    least = min(_LEAST, n // len(left))
+    taken = {name: min(size, least) for name, size in left.items()}
+    weights = {name: size * _spread(expected.get(name, 0.5)) for name, size in left.items()}
+    while (rest := n - sum(taken.values())) > 0:
+        open_ones = {name: weights[name] for name in left if taken[name] < left[name]}
+        total = sum(open_ones.values())
+        ideal = {name: rest * weight / total for name, weight in open_ones.items()}
+        more = {name: min(left[name] - taken[name], math.floor(share)) for name, share in ideal.items()}
+        if not any(more.values()):  # less than one each: the largest remainders first
+            first = sorted(open_ones, key=lambda name: (-ideal[name], name))[:rest]
+            more = dict.fromkeys(first, 1)
+        for name, number in more.items():
+            taken[name] += number
+    return {name: taken.get(name, 0) for name in sizes}
+
+
+def draw(names: Iterable[str], n: int, seed: int) -> list[str]:
+    """``n`` of the names, all alike probable, in random order; the same for the same names in any order."""
+    return heapq.nsmallest(n, set(names), key=lambda name: _lot(name, seed))
+
+
+def draw_stratified(strata: Mapping[str, Iterable[str]], wanted: Mapping[str, int], seed: int) -> list[Drawn]:
+    """So many of each stratum, in random order over all of them, each with its inclusion probability."""
+    found = []
+    for stratum, members in strata.items():
+        names = set(members)
+        drawn = draw(names, wanted.get(stratum, 0), seed)
+        found += [Drawn(name, stratum, len(drawn) / len(names)) for name in drawn]
+    return sorted(found, key=lambda one: _lot(one.name, seed))
+
+
+def seed_of(seed: int, *parts: str) -> int:
+    """A seed for each of several draws, from one: 63 bits."""
+    told = "\0".join([str(seed), *parts])
+    return int(hashlib.sha256(told.encode()).hexdigest()[:16], 16) >> 1
+
+
+def _lot(name: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}\0{name}".encode()).digest()
+
+
+def _spread(share: float) -> float:
+    return math.sqrt(max(share * (1 - share), 1e-6))
