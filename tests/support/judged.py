@@ -8,9 +8,14 @@ import random
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 from PIL import Image
 
+from moderation.publish.commit import publish
+from moderation.review.state.open import open_state
 from moderation.review.verdict import Verdict
+from moderation.settings import Settings
+from support.planned_runs import Run, answer, line
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -48,3 +53,22 @@ def judged(s3: Any, bucket: str, number: int, *, red: bool) -> Verdict:
         l1="Gambling" if red else None,
         verdict="present" if red else "nothing",
     )
+
+
+def publish_judged(settings: Settings, s3: Any, bucket: str, *, red: int, images: int) -> None:
+    """A published load of which the base model said nothing, and a verdict on each of its images."""
+    verdicts = [judged(s3, bucket, number, red=number < red) for number in range(images)]
+    run = Run(settings, s3)
+    refs = [str(verdict.source_ref) for verdict in verdicts]
+    run.manifest(refs, b"\n".join(line(ref, answer()) for ref in refs))
+    for name, values in (
+        ("etag", [verdict.etag for verdict in verdicts]),
+        ("size", [verdict.size_bytes for verdict in verdicts]),
+    ):
+        table = run.tables[-1]
+        place = table.schema.get_field_index(name)
+        run.tables[-1] = table.set_column(place, table.schema.field(place), pa.array(values))
+    publish(settings, run.store(), run.records)
+    state = open_state()
+    state.log.append(verdicts)
+    state.close()

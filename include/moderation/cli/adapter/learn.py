@@ -6,32 +6,27 @@ import argparse
 import sys
 import time
 
-from moderation.adapters import training
+from moderation.adapters import stages, training
 from moderation.adapters.evaluation import Evaluation
 from moderation.adapters.gate import PASSES, Gate
 from moderation.adapters.registry import Version
 from moderation.adapters.sets import eligibility as counting
 from moderation.adapters.sets import store
-from moderation.adapters.sets.decided import Decided
-from moderation.adapters.sets.verdicts import gather
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.jobs import Rekognition
 from moderation.cli.output import one_line, print_json
 from moderation.plan.price import OverBudgetError
-from moderation.policy.thresholds import Thresholds, read_thresholds
-from moderation.review.state.open import open_state
-from moderation.settings import ConsoleSettings, Settings
+from moderation.settings import Settings
 from moderation.variables.adapters import AdapterSettings
 
 _POLL_SECONDS = 15.0
-_DEFAULT_THRESHOLD = 50.0
 
 
 def eligibility(settings: Settings, options: argparse.Namespace) -> int:
     """Tell of each label how many errors people found, and what is missing."""
-    used, default = _thresholds()
+    used, default = stages.thresholds_in_use()
     rows = counting.count(
-        _gathered(settings),
+        stages.decided(settings),
         rule=AdapterSettings.from_env(),
         thresholds=used.labels,
         default_threshold=default,
@@ -55,8 +50,8 @@ def eligibility(settings: Settings, options: argparse.Namespace) -> int:
 
 def train(settings: Settings, options: argparse.Namespace) -> int:
     """Make the set, tell the price, start the training or find it."""
-    rule, (used, default) = AdapterSettings.from_env(), _thresholds()
-    decided = _gathered(settings)
+    rule, (used, default) = AdapterSettings.from_env(), stages.thresholds_in_use()
+    decided = stages.decided(settings)
     rows = counting.count(
         decided, rule=rule, thresholds=used.labels, default_threshold=default, labels=options.labels
     )
@@ -106,7 +101,7 @@ def _wait(settings: Settings, arn: str, *, as_json: bool) -> int:
 
 
 def _finish(settings: Settings, arn: str) -> tuple[Version, Evaluation, Gate]:
-    used, default = _thresholds()
+    used, default = stages.thresholds_in_use()
     with Rekognition(settings) as rekognition:
         return training.finish(
             settings,
@@ -134,16 +129,3 @@ def _tell(version: Version, compared: Evaluation, judged: Gate, *, as_json: bool
             sys.stdout.write(f"{one_line(told)}\n")
         sys.stdout.write(f"gate: {judged.verdict}\n")
     return DONE if judged.verdict == PASSES else SOMETHING_FAILED
-
-
-def _gathered(settings: Settings) -> list[Decided]:
-    state = open_state()
-    try:
-        return gather(settings, state.log)
-    finally:
-        state.close()
-
-
-def _thresholds() -> tuple[Thresholds, float]:
-    found = read_thresholds(ConsoleSettings.from_env().thresholds)
-    return found, _DEFAULT_THRESHOLD if found.default is None else found.default

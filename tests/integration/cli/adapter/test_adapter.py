@@ -6,16 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from moderation.cli.main import main
-from moderation.publish.commit import publish
-from moderation.review.state.open import open_state
 from moderation.settings import Settings
 from support import rekognition_server as offline
-from support.judged import judged
-from support.planned_runs import Run, answer, line, make_settings
+from support.judged import publish_judged
+from support.planned_runs import make_settings
 
 RED, IMAGES = 80, 180
 
@@ -38,23 +35,8 @@ def verified(
     """A published load of which the base model said nothing, and a verdict on each of its images."""
     server = start_rekognition(settings=offline.quick(moderator="support.quiet_moderator:QuietModerator"))
     aws_env.setenv("AWS_ENDPOINT_URL_REKOGNITION", server.endpoint_url)
-    made = settings
-    verdicts = [judged(s3_client, bucket, n, red=n < RED) for n in range(IMAGES)]
-    run = Run(made, s3_client)
-    refs = [str(verdict.source_ref) for verdict in verdicts]
-    run.manifest(refs, b"\n".join(line(ref, answer()) for ref in refs))
-    for name, values in (
-        ("etag", [verdict.etag for verdict in verdicts]),
-        ("size", [verdict.size_bytes for verdict in verdicts]),
-    ):
-        table = run.tables[-1]
-        place = table.schema.get_field_index(name)
-        run.tables[-1] = table.set_column(place, table.schema.field(place), pa.array(values))
-    publish(made, run.store(), run.records)
-    state = open_state()
-    state.log.append(verdicts)
-    state.close()
-    return made
+    publish_judged(settings, s3_client, bucket, red=RED, images=IMAGES)
+    return settings
 
 
 def said(capsys: pytest.CaptureFixture[str], settings: Settings, *words: str) -> tuple[int, Any]:

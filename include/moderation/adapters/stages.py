@@ -1,0 +1,132 @@
+"""The stages of a training, each a call that may be repeated; an orchestrator only passes ids and URIs on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from moderation.adapters import champion, gate, registry, training
+from moderation.adapters.sets import eligibility, store
+from moderation.adapters.sets.decided import Decided
+from moderation.adapters.sets.verdicts import gather
+from moderation.policy.thresholds import Thresholds, read_thresholds
+from moderation.review.state.open import open_state
+from moderation.settings import ConsoleSettings, Settings
+from moderation.variables.adapters import AdapterSettings
+
+log = logging.getLogger(__name__)
+
+DEFAULT_THRESHOLD = 50.0
+
+
+def thresholds_in_use() -> tuple[Thresholds, float]:
+    """The thresholds by label, and the one of all others."""
+    found = read_thresholds(ConsoleSettings.from_env().thresholds)
+    return found, DEFAULT_THRESHOLD if found.default is None else found.default
+
+
+def decided(settings: Settings) -> list[Decided]:
+    """All that people decided."""
+    state = open_state()
+    try:
+        return gather(settings, state.log)
+    finally:
+        state.close()
+
+
+def eligible(
+    settings: Settings, entries: list[Decided], labels: Collection[str] | None = None
+) -> list[eligibility.Eligibility]:
+    """Count the errors of labels, by default of all that were verified."""
+    used, default = thresholds_in_use()
+    return eligibility.count(
+        entries,
+        rule=AdapterSettings.from_env(),
+        thresholds=used.labels,
+        default_threshold=default,
+        labels=labels,
+    )
+
+
+def require_eligible(labels: Collection[str], *, settings: Settings | None = None) -> list[str]:
+    """Refuse a training of labels with too few errors; returns the labels as the taxonomy spells them.
+
+    :raises moderation.adapters.sets.eligibility.NotEligibleError: with counts and what would fill them.
+    """
+    settings = settings or Settings.from_env()
+    rows = eligible(settings, decided(settings), labels)
+    eligibility.require(rows, labels)
+    return sorted(row.label for row in rows)
+
+
+def prepare(labels: Collection[str], *, project: str, settings: Settings | None = None) -> dict[str, Any]:
+    """Make the training set; returns what a training of it needs and is expected to cost."""
+    settings = settings or Settings.from_env()
+    rule, (used, default) = AdapterSettings.from_env(), thresholds_in_use()
+    stored = store.make(
+        settings,
+        project,
+        decided(settings),
+        labels=labels,
+        rule=rule,
+        thresholds=used.labels,
+        default_threshold=default,
+    )
+    return {
+        "set_uri": stored.uri,
+        "project": project,
+        "version_name": training.version_name(stored),
+        "training_uri": stored.training_uri,
+        "testing_uri": stored.testing_uri,
+        "output_uri": training.output_uri(stored),
+        "confidence_threshold": default,
+        "expected_cost_usd": training.expected_cost_usd(rule),
+        "text": stored.contents.text(),
+    }
+
+
+def evaluate(arn: str, set_uri: str, *, rekognition: Any, settings: Settings | None = None) -> dict[str, Any]:
+    """Compare a trained adapter with the base model; returns its ARN, the gate's verdict and its reasons."""
+    settings = settings or Settings.from_env()
+    used, default = thresholds_in_use()
+    training.note_begun(settings, arn, store.load(settings, set_uri))
+    version, compared, judged = training.finish(
+        settings,
+        rekognition,
+        arn,
+        rule=AdapterSettings.from_env(),
+        thresholds=used.labels,
+        default_threshold=default,
+    )
+    log.info("%s: the gate %s. %s", arn, judged.verdict, " ".join(judged.reasons))
+    return {
+        "arn": version.arn,
+        "verdict": judged.verdict,
+        "reasons": list(judged.reasons),
+        "labels": [
+            f"{label.label}: {label.outcome}, {label.base.recall.k} of {label.base.recall.n} found by the "
+            f"base model and {label.adapter.recall.k} by the adapter on the test set"
+            for label in compared.labels
+        ],
+    }
+
+
+def promote(
+    arn: str, *, person: str, rekognition: Any, knowingly: bool = False, settings: Settings | None = None
+) -> str:
+    """Use an adapter from now on, for contents that nobody has answered yet; returns its ARN.
+
+    :raises moderation.adapters.registry.RegistryError: the gate does not let it through.
+    :raises moderation.adapters.status.AdapterUnusableError: it does not answer.
+    """
+    settings = settings or Settings.from_env()
+    champion.check(settings, rekognition, arn)
+    registry.promote(settings, arn, person=person, now=datetime.now(UTC), knowingly=knowingly)
+    return arn
+
+
+def is_stopped(evaluated: dict[str, Any]) -> bool:
+    """Whether the gate leaves nothing to ask about."""
+    return bool(evaluated["verdict"] == gate.STOPS)
