@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from moderation.policy.rules import read_policy
-from moderation.policy.thresholds import read_thresholds
+from moderation.policy.thresholds import in_use
 from moderation.query.published_views import open_published
 from moderation.review.fill import Rules, fill_standing
 from moderation.review.state.open import open_state
@@ -22,9 +22,7 @@ def fill_from(load_ids: Sequence[str]) -> dict[str, int]:
     if not load_ids:
         return {}
     own = ConsoleSettings.from_env()
-    rules = Rules(
-        policy=read_policy(own.policy) if own.policy else None, thresholds=read_thresholds(own.thresholds)
-    )
+    rules = Rules(policy=read_policy(own.policy) if own.policy else None, thresholds=in_use())
     percent = ReviewSettings.from_env().unflagged_percent
     state = open_state()
     try:
