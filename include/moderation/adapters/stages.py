@@ -11,9 +11,9 @@ from moderation.adapters import champion, gate, registry, training
 from moderation.adapters.sets import eligibility, store
 from moderation.adapters.sets.decided import Decided
 from moderation.adapters.sets.verdicts import gather
-from moderation.policy.thresholds import Thresholds, read_thresholds
+from moderation.policy.thresholds import Thresholds, in_use
 from moderation.review.state.open import open_state
-from moderation.settings import ConsoleSettings, Settings
+from moderation.settings import Settings
 from moderation.variables.adapters import AdapterSettings
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ DEFAULT_THRESHOLD = 50.0
 
 def thresholds_in_use() -> tuple[Thresholds, float]:
     """The thresholds by label, and the one of all others."""
-    found = read_thresholds(ConsoleSettings.from_env().thresholds)
+    found = in_use()
     return found, DEFAULT_THRESHOLD if found.default is None else found.default
 
 
