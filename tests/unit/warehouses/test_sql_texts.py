@@ -33,7 +33,7 @@ def redshift_load(sql: RedshiftSql) -> list[str]:
 def redshift_texts() -> list[str]:
     texts = []
     for sql in (RedshiftSql(), RedshiftSql(schema=ODD, iam_role="arn:aws:iam::123456789012:role/a")):
-        none = {name: set[str]() for name in TABLES}
+        none = {name: set[str]() for name in ALL_TABLES}
         texts += [*sql.setup(), *sql.add_columns(none), *sql.view({}), sql.known_columns()]
         texts += redshift.transaction(redshift_load(sql))
     return texts
@@ -148,12 +148,12 @@ def test_no_view_of_athena_has_a_time_with_a_zone_which_it_refuses_to_make():
     found = {}
     for view in views:
         tree = sqlglot.parse_one(view, read="athena")
-        if tree.this.name in TABLES:
+        if tree.this.name in ALL_TABLES:
             found[tree.this.name] = {
                 chosen.alias_or_name: chosen.find(exp.Cast) for chosen in tree.expression.selects
             }
-    assert found.keys() == TABLES.keys()
-    for name, table in TABLES.items():
+    assert found.keys() == ALL_TABLES.keys()
+    for name, table in ALL_TABLES.items():
         assert list(found[name]) == table.schema.names
         for entry in table.schema:
             cast = found[name][entry.name]
