@@ -15,14 +15,14 @@ VERDICTS = Asset("verdicts")
 DOC = """
 ### Publish verdicts
 
-Until it is published, the log (`MODERATION_REVIEW_DB`) is the only copy of what people decided. Each hour what is
-new goes into the table `verdicts` and from there into every warehouse; what was erased is taken out of both. An
-event of the asset `verdicts` tells how many there are. Clearing any task, running twice and two runs at once
-never duplicate a row.
+Until it is published, the log (`MODERATION_REVIEW_DB`) is the only copy of what people decided. Each hour
+what is new goes into the table `verdicts` and from there into every warehouse; what was erased is taken out
+of both. An event of the asset `verdicts` tells how many there are. Clearing any task, running twice and two
+runs at once never duplicate a row.
 
 | task | what it does | if it fails |
 |---|---|---|
-| publish | commits what the log has and the table lacks; skipped when that is nothing | mend what the log names |
+| publish | commits what the table lacks; skipped when that is nothing | mend what the log names |
 | load | replaces the table in every warehouse | clear it |
 """
 
@@ -46,7 +46,9 @@ never duplicate a row.
 def publish_verdicts() -> None:
     """Wire the two steps; what they do is in ``moderation.stages``."""
 
-    @task(outlets=[VERDICTS], doc_md="Publishes what is new; returns how many verdicts, and from when to when.")
+    @task(
+        outlets=[VERDICTS], doc_md="Publishes what is new; returns how many verdicts, and from when to when."
+    )
     def publish(outlet_events: Any = None) -> dict[str, Any]:
         from dataclasses import asdict  # noqa: PLC0415 - keeps parsing fast, here and below
 
@@ -57,7 +59,7 @@ def publish_verdicts() -> None:
         with failure_reason.kept():
             state = open_state()
             try:
-                done = stages.publish_verdicts(state.log)
+                done = stages.publish_verdicts(state)
                 metrics.emit_verdicts(done.rows, waiting=state.log.waiting())
             finally:
                 state.close()

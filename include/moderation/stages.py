@@ -24,7 +24,8 @@ from moderation.plan.store import check_manifests, dry_run_uri, load_plan
 from moderation.publish import verdicts
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
 from moderation.publish.commit import publish as publish_load
-from moderation.review.log import VerdictLog
+from moderation.review import mark
+from moderation.review.state.open import State
 from moderation.settings import Settings
 from moderation.sources import failed_of_load
 from moderation.sources.base import SourceError
@@ -355,18 +356,20 @@ def load(
     return sorted(brought)
 
 
-def publish_verdicts(
-    log_of_verdicts: VerdictLog, *, settings: Settings | None = None
-) -> verdicts.PublishedVerdicts:
+def publish_verdicts(state: State, *, settings: Settings | None = None) -> verdicts.PublishedVerdicts:
     """Show readers what people decided and, of what was erased, take away what was shown before.
 
+    :raises moderation.review.state.faults.StateLostError: the state has fewer verdicts than it had.
     :raises moderation.publish.standing.StandingError: the table's own list is damaged, or a file is gone.
     :raises moderation.storage.lease.LeaseBusy: another publish is under way; nothing is lost.
     """
     settings = settings or Settings.from_env()
-    done = verdicts.publish_verdicts(settings, log_of_verdicts)
-    if done.rewritten:
-        forget_what_was(settings, VERDICTS)
+    with s3_objects.open_client(settings) as client:
+        mark.check(client, settings, state)
+        done = verdicts.publish_verdicts(settings, state.log)
+        if done.rewritten:
+            forget_what_was(settings, VERDICTS)
+        mark.note(client, settings, state)
     return done
 
 

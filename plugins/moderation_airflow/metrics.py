@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk.observability import stats
@@ -32,3 +33,19 @@ def emit(load: Mapping[str, Any], *, calls: Iterable[Mapping[str, Any]] = ()) ->
     for name, count in counts.items():
         stats.incr(f"{PREFIX}.{name}", int(count))
     stats.gauge(f"{PREFIX}.cost_usd", float(load["cost_usd"]))
+
+
+def emit_verdicts(published: int, *, waiting: tuple[int, datetime | None]) -> None:
+    """
+    Send what a publish of verdicts did.
+
+    Counter ``moderation.verdicts.published``; gauges ``moderation.verdicts.waiting``, how many the table
+    still lacks, and ``moderation.verdicts.waiting_seconds``, for how long the oldest of them.
+
+    :param waiting: of the log, afterwards.
+    """
+    number, oldest = waiting
+    age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
+    stats.incr(f"{PREFIX}.verdicts.published", published)
+    stats.gauge(f"{PREFIX}.verdicts.waiting", number)
+    stats.gauge(f"{PREFIX}.verdicts.waiting_seconds", max(0.0, age))

@@ -14,8 +14,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from moderation.schema import TABLES, physical_schema
-from moderation.warehouses.duckdb import labels_view
+from moderation.reference.content import subject_id
+from moderation.schema import physical_schema
+from moderation.tables.standing import ALL_TABLES
+from moderation.warehouses.duckdb import labels_view, verdicts_views
+from support.verdict_rows import verdict_row
 
 FIRST_LOAD = "20261116T020000Z-aaaaaaaaaaaa"
 SECOND_LOAD = "20261123T020000Z-bbbbbbbbbbbb"
@@ -27,13 +30,14 @@ Row = dict[str, Any]
 def write(path: Path, tables: dict[str, list[Row]]) -> Path:
     """A DuckDB file with every table of the schema, holding ``tables``' rows; missing columns are empty."""
     with duckdb.connect(str(path)) as connection:
-        for name, table in TABLES.items():
+        for name, table in ALL_TABLES.items():
             schema = physical_schema(table)
             rows = [_complete(row, schema) for row in tables.get(name, [])]
             connection.register("incoming", pa.Table.from_pylist(rows, schema=schema))
             connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')
             connection.unregister("incoming")
-        connection.execute(labels_view())
+        for statement in (labels_view(), *verdicts_views()):
+            connection.execute(statement)
     return path
 
 
@@ -206,6 +210,31 @@ LOADS = [
 ]
 
 
+def _said(number: int, name: str, reviewer: str, label_path: str, verdict: str) -> Row:
+    ref = f"s3://archive/{name}"
+    names = label_path.split(" > ") if label_path else []
+    levels = dict(zip(("l1", "l2", "l3"), [*names, None, None, None], strict=False))
+    return verdict_row(
+        number,
+        reviewer=reviewer,
+        content=subject_id(ref, None, None),
+        source_ref=ref,
+        subject="label" if names else "image",
+        label=names[-1] if names else None,
+        level=len(names) or None,
+        verdict=verdict,
+        **levels,
+    )
+
+
+VERDICTS = [  # all on one Sunday
+    _said(1, "a1.jpg", "ana", "Violence > Graphic Violence > Weapon Violence", "absent"),
+    _said(2, "a1.jpg", "ben", "Violence > Graphic Violence > Weapon Violence", "skipped"),
+    _said(3, "a2.jpg", "ana", "", "nothing"),
+    _said(4, "a3.jpg", "ben", "Violence > Weapons", "present"),
+]
+
+
 def small(path: Path) -> Path:
     """The story above as a DuckDB file."""
-    return write(path, {**tables(STORY), "loads": LOADS})
+    return write(path, {**tables(STORY), "loads": LOADS, "verdicts": VERDICTS})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from moderation.maintenance import cleaning
 from moderation.publish.standing import StandingTable, open_standing, read_list
@@ -15,7 +16,7 @@ from moderation.tables.catalog import load_table
 from moderation.tables.standing import STANDING
 
 
-def compact(settings: Settings, *, keep: timedelta, orphan_age: timedelta) -> Iterator[dict[str, int | str]]:
+def compact(settings: Settings, *, keep: timedelta, orphan_age: timedelta) -> Iterator[dict[str, Any]]:
     """Merge each table's files to one a day, then expire snapshots and remove what nothing needs.
 
     :returns: fields of `compaction.CompactedTable`.

@@ -326,8 +326,8 @@ class StandingTable:
 
     def _gone(self, uri: str, error: Exception) -> StandingError:
         return StandingError(
-            f"the list {_uri(self.settings, self.spec.name)} names a file that cannot be read: {uri}: {error}; "
-            "bring it back from a backup or an older version of the object"
+            f"the list {_uri(self.settings, self.spec.name)} names a file that cannot be read: {uri}: "
+            f"{error}; bring it back from a backup or an older version of the object"
         )
 
     def _digest(self, uri: str) -> str:

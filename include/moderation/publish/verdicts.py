@@ -1,7 +1,7 @@
 """What people decided, from the log into the table `verdicts`, and back into a log that was lost.
 
-The log is the only copy of human work until it is published. A publish that is killed and run again gives each
-row once: what the table has already is left out by its id, whatever the log believes.
+The log is the only copy of human work until it is published. A publish that is killed and run again gives
+each row once: what the table has already is left out by its id, whatever the log believes.
 """
 
 from __future__ import annotations

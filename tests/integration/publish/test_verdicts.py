@@ -41,11 +41,11 @@ def test_a_publish_that_is_killed_and_run_again_gives_each_verdict_once(
 ) -> None:
     say(state, 1, 2)
     with killed_at(step, standing):
-        stages.publish_verdicts(state.log, settings=local_settings)
+        stages.publish_verdicts(state, settings=local_settings)
     say(state, 3)
-    stages.publish_verdicts(state.log, settings=local_settings)
+    stages.publish_verdicts(state, settings=local_settings)
     assert sorted(published(local_settings)) == ["v1", "v2", "v3"]
-    assert stages.publish_verdicts(state.log, settings=local_settings).rows == 0
+    assert stages.publish_verdicts(state, settings=local_settings).rows == 0
 
 
 def test_what_a_reviewer_said_comes_back_whole_into_a_state_that_was_lost(
@@ -53,7 +53,7 @@ def test_what_a_reviewer_said_comes_back_whole_into_a_state_that_was_lost(
 ) -> None:
     say(state, 1, note="toy gun", inclusion_probability=0.25, design="simple", confidence=71.5, seed=7)
     say(state, 2, etag="0" * 32, size_bytes=9)
-    stages.publish_verdicts(state.log, settings=local_settings)
+    stages.publish_verdicts(state, settings=local_settings)
     lost = open_state(str(tmp_path / "new.db"))
     try:
         assert verdicts.restore(local_settings, lost.log) == (2, 0)
@@ -68,10 +68,10 @@ def test_of_an_erased_verdict_no_file_tells_the_image_any_more(
     local_settings: Settings, state: State
 ) -> None:
     say(state, 1, 2, note="about a person", load_id="20261122T020000Z-4f1c0a9b77de", line_number=4)
-    stages.publish_verdicts(state.log, settings=local_settings)
+    stages.publish_verdicts(state, settings=local_settings)
     say(state, 3)
     state.log.erase(contents=["c1", "c3"])  # of which one is not published yet
-    stages.publish_verdicts(state.log, settings=local_settings)
+    stages.publish_verdicts(state, settings=local_settings)
     found = published(local_settings)
     assert [found[name].erased for name in ("v1", "v2", "v3")] == [True, False, True]
     one = found["v1"]
@@ -86,7 +86,7 @@ def test_verdicts_outlive_a_rebuild_and_the_catalog(
     local_settings: Settings, state: State, tmp_path: Path
 ) -> None:
     say(state, 1, 2)
-    stages.publish_verdicts(state.log, settings=local_settings)
+    stages.publish_verdicts(state, settings=local_settings)
     Path(local_settings.catalog_uri.removeprefix("sqlite:///")).unlink()
     rebuild(local_settings)
     assert sorted(published(local_settings)) == ["v1", "v2"]

@@ -10,6 +10,7 @@ import pytest
 from moderation.settings import Settings
 from support import planned_runs
 from support.postgres_fixtures import postgres_server, postgres_uri  # noqa: F401 - fixtures
+from support.table_fixtures import local_settings  # noqa: F401 - a fixture
 
 
 @pytest.fixture

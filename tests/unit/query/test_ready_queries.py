@@ -19,6 +19,7 @@ from support import small_warehouse
 from support.small_warehouse import FIRST_LOAD
 
 NUDITY = "Non-Explicit Nudity of Intimate parts and Kissing"
+SUNDAY = date(2026, 11, 22)
 ONE, TWO = date(2026, 11, 16), date(2026, 11, 23)
 
 
@@ -101,6 +102,13 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
     "cooccurring_labels": [  # a4 alone has two L2: 1 * 7 / (1 * 2): Weapons is on a3 and a4
         ("Explicit Nudity", "Weapons", 1, d("3.5000")),
     ],
+    "verified_labels": [  # of a3 the L1 was trimmed; b1 lists the label twice
+        ("Violence", "Violence", 0, 0, 1, 0, 3),
+        ("Violence", "Weapon Violence", 0, 1, 0, 0, 2),
+        ("Violence", "Weapons", 1, 0, 0, 0, 1),
+    ],
+    "images_decided_by": [("person", "allow", 1, 0, 0), ("policy", "policy", 7, 1, 1)],  # 8 answers
+    "decisions_by_reviewer": [(SUNDAY, "ana", 2, 2, 0, 0, 0), (SUNDAY, "ben", 1, 2, 0, 0, 1)],
     "not_attempted_backlog": [  # a7 was answered in the second load
         (FIRST_LOAD, ONE, "Throttling", 1, ONE, "s3://archive/a6.jpg"),
     ],
@@ -139,11 +147,12 @@ def test_parses_in_the_other_warehouse(name: str, dialect: str) -> None:
 def test_uses_only_tables_and_columns_of_the_schema(name: str) -> None:
     from sqlglot.optimizer.qualify import qualify  # noqa: PLC0415 - used by this test alone
 
-    from moderation.schema import TABLES  # noqa: PLC0415
+    from moderation.tables.standing import ALL_TABLES  # noqa: PLC0415
+    from moderation.warehouses.verdict_views import COLUMNS  # noqa: PLC0415
 
     schema: dict[str, object] = {
-        table.name: {field.name: "text" for field in table.schema} for table in TABLES.values()
-    }
+        table.name: {field.name: "text" for field in table.schema} for table in ALL_TABLES.values()
+    } | {view: dict.fromkeys(columns, "text") for view, columns in COLUMNS.items()}
     qualify(sqlglot.parse_one(queries.query(name).sql, read="duckdb"), schema=schema, dialect="duckdb")
 
 

@@ -160,7 +160,7 @@ def _publish(settings: Settings, args: argparse.Namespace) -> int:
     from moderation import stages  # noqa: PLC0415 - Iceberg is slow to import
 
     with _state() as state:
-        done = stages.publish_verdicts(state.log, settings=settings)
+        done = stages.publish_verdicts(state, settings=settings)
     # Also when nothing is new: a warehouse may lack what an earlier publish brought.
     rows = stages.load_verdicts(settings=settings)
     if args.json:
@@ -172,14 +172,20 @@ def _publish(settings: Settings, args: argparse.Namespace) -> int:
 
 def _restore(settings: Settings, args: argparse.Namespace) -> int:
     from moderation.publish.verdicts import restore  # noqa: PLC0415 - as above
+    from moderation.review import mark  # noqa: PLC0415 - as above
+    from moderation.storage import s3_objects  # noqa: PLC0415 - as above
 
     with _state() as state:
         new, known = restore(settings, state.log)
+        with s3_objects.open_client(settings) as client:
+            lacking = mark.adopt(client, settings, state)
         name = state.name
     if args.json:
-        print_json({"new": new, "known": known})
+        print_json({"new": new, "known": known, "lacking": lacking})
         return DONE
     sys.stdout.write(f"{new:,} verdicts came back into {name}, {known:,} were there\n")
+    if lacking:
+        sys.stdout.write(f"{lacking:,} that were never published are lost\n")
     return DONE
 
 
@@ -193,7 +199,7 @@ def _erase(settings: Settings, args: argparse.Namespace) -> int:
         restore(settings, state.log)  # else what only the table knows would stay
         contents = {*args.content, *_contents(settings, args.source_ref)}
         changed = state.log.erase(contents=contents, source_refs=args.source_ref)
-        stages.publish_verdicts(state.log, settings=settings)
+        stages.publish_verdicts(state, settings=settings)
     stages.load_verdicts(settings=settings)
     if args.json:
         print_json({"erased": changed})

@@ -152,7 +152,7 @@ def _line(number: int, row: Mapping[str, Any] | str) -> Line:
     source_ref = _text(row, "source_ref")
     if not source_ref:
         raise LineError("it has no source_ref")
-    told = {
+    told: dict[str, Any] = {
         "number": number,
         "source_ref": source_ref,
         "reviewer": _text(row, "reviewer"),

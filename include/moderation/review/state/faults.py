@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,12 +10,16 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from moderation.errors import DefectError, ModerationError, NeedsAPersonError, TransientError
+from moderation.settings import Settings
 
-RESTORE = (
-    "stop whatever uses it, set it aside (`mv`), and bring back what was published: "
-    "`moderation verdicts restore`"
-)
-"""The remedy for a state that cannot be read."""
+
+def restore(name: str) -> str:
+    """The remedy for a SQLite file or a database that cannot be read."""
+    command = f"{Settings.from_env().command} verdicts restore"
+    if "://" in name:
+        return f"restore a backup of it, or set MODERATION_REVIEW_DB to an empty one and run `{command}`"
+    aside = f"mv {shlex.quote(name)} {shlex.quote(f'{name}.damaged')}"
+    return f"stop what uses it, set it aside and take back what was published: `{aside}`, `{command}`"
 
 
 class StateError(ModerationError):
@@ -78,7 +83,7 @@ def _told(name: str, error: SQLAlchemyError) -> StateError:
     said = " ".join(str(cause).split())
     low = said.lower()
     if any(sign in low for sign in _DAMAGED):
-        return StateUnusableError(f"{name}: the database of verdicts is damaged ({said}); {RESTORE}")
+        return StateUnusableError(f"{name}: the database of verdicts is damaged ({said}); {restore(name)}")
     if any(sign in low for sign in _FULL):
         return StateUnusableError(
             f"{name}: {said}; what was sent is not stored. Free space there, then send it again"

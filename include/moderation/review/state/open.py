@@ -13,7 +13,7 @@ from moderation.review.log import VerdictLog
 from moderation.review.queues import Queues
 from moderation.review.state import tables
 from moderation.review.state.database import Database, insert_new, parse_url
-from moderation.review.state.faults import RESTORE, StateUnusableError, name_of
+from moderation.review.state.faults import StateUnusableError, name_of, restore
 from moderation.review.state.migrate import migrate
 from moderation.settings import ReviewSettings
 
@@ -76,4 +76,6 @@ def _look_through(database: Database) -> None:
         if os.access(path, os.W_OK) and 0 < size <= _LOOKED_THROUGH:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
             if found != "ok":
-                raise StateUnusableError(f"{path}: the database of verdicts is damaged ({found}); {RESTORE}")
+                raise StateUnusableError(
+                    f"{path}: the database of verdicts is damaged ({found}); {restore(str(path))}"
+                )

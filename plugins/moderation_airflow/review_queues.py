@@ -1,0 +1,34 @@
+"""The standing queues after a publish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from moderation.policy.rules import read_policy
+from moderation.policy.thresholds import read_thresholds
+from moderation.query.published_views import open_published
+from moderation.review.fill import Rules, fill_standing
+from moderation.review.state.open import open_state
+from moderation.settings import ConsoleSettings, ReviewSettings, Settings
+
+
+def fill_from(load_ids: Sequence[str]) -> dict[str, int]:
+    """Add to the standing queues what these loads brought; returns how many items, by queue.
+
+    Policy and thresholds are those of the console. May be repeated.
+
+    :raises StateError: not all were stored; the same again adds the rest.
+    """
+    if not load_ids:
+        return {}
+    own = ConsoleSettings.from_env()
+    rules = Rules(
+        policy=read_policy(own.policy) if own.policy else None, thresholds=read_thresholds(own.thresholds)
+    )
+    percent = ReviewSettings.from_env().unflagged_percent
+    state = open_state()
+    try:
+        with open_published(Settings.from_env()) as connection:
+            return fill_standing(connection, state.queues, rules, load_ids, unflagged_percent=percent)
+    finally:
+        state.close()

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from moderation import stages
+from moderation.publish.verdicts import PublishedVerdicts
+from moderation.review.state import open as review_state
+from moderation_airflow import metrics
+
+DAG_FILE = Path(__file__).parents[2] / "dags" / "publish_verdicts.py"
+OLDEST = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def load_dag() -> Any:
+    from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415 - airflow is slow to import
+
+    bag = DagBag(str(DAG_FILE))
+    assert not bag.import_errors
+    return bag.dags["publish_verdicts"]
+
+
+def publish(monkeypatch: pytest.MonkeyPatch, done: PublishedVerdicts) -> tuple[Any, dict[Any, Any]]:
+    """What the task returns, and the events of its asset; the log is none."""
+    state = SimpleNamespace(log=SimpleNamespace(waiting=lambda: (3, OLDEST)), close=lambda: None)
+    monkeypatch.setattr(review_state, "open_state", lambda: state)
+    monkeypatch.setattr(stages, "publish_verdicts", lambda state: done)
+    task = load_dag().get_task("publish")
+    (asset,) = task.outlets
+    events = {asset: SimpleNamespace(extra=None)}
+    return task.python_callable(outlet_events=events), events
+
+
+def test_verdicts_are_published_hourly_one_run_at_a_time() -> None:
+    dag = load_dag()
+    assert dag.schedule == "@hourly"
+    assert (dag.catchup, dag.max_active_runs) == (False, 1)
+    assert dag.get_task("load").upstream_task_ids == {"publish"}
+
+
+def test_an_event_tells_of_new_verdicts_and_metrics_of_those_that_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: dict[str, float] = {}
+    for name in ("incr", "gauge"):
+        monkeypatch.setattr(metrics.stats, name, sent.__setitem__)
+    returned, events = publish(monkeypatch, PublishedVerdicts(rows=2, first="a", last="b"))
+    assert [event.extra for event in events.values()] == [returned]
+    assert returned == {"rows": 2, "first": "a", "last": "b", "rewritten": 0}
+    assert sent["moderation.verdicts.published"] == 2
+    assert sent["moderation.verdicts.waiting"] == 3
+    assert sent["moderation.verdicts.waiting_seconds"] > 0
+
+
+def test_nothing_new_ends_in_a_skip_and_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AirflowSkipException, match="nothing new"):
+        publish(monkeypatch, PublishedVerdicts(rows=0))

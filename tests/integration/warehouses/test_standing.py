@@ -1,0 +1,103 @@
+"""What people decided reaches every warehouse whole, and the views say the same in each."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+from pyarrow import parquet
+
+from moderation.publish.standing import open_standing
+from moderation.reference.content import subject_id
+from moderation.review.verdict import ALLOWED, Said, Subject
+from moderation.settings import Settings
+from moderation.tables.standing import VERDICTS
+from moderation.warehouses import verdict_views
+from moderation.warehouses.base import Warehouse
+from moderation.warehouses.duckdb import DuckDBWarehouse
+from moderation.warehouses.folder import FolderMirror
+from moderation.warehouses.postgres import PostgresWarehouse
+from support.published_loads import publish_odd, publish_plain
+from support.verdict_rows import START, verdict_row, verdict_table
+
+PATHS = [("Violence",), ("Violence", "Weapons"), ("Violence", "Graphic Violence")]
+PATHS += [("Violence", "Graphic Violence", "Weapon Violence"), ("Explicit",)]
+
+
+def verdicts(count: int) -> list[dict[str, Any]]:
+    """Seeded words of three people about the six images of a plain load, some taken back."""
+    draw = random.Random(7)
+    rows = []
+    for number in range(count):
+        subject = draw.choice([Subject.LABEL, Subject.LABEL, Subject.LABEL, Subject.IMAGE])
+        said = draw.choice(sorted(ALLOWED[subject]))
+        path = draw.choice(PATHS) if subject == Subject.LABEL else ()
+        image = draw.randrange(6)
+        rows.append(
+            verdict_row(
+                number,
+                decided_at=START + timedelta(minutes=draw.randrange(50)),
+                reviewer=draw.choice(["ana", "ben", "cem"]),
+                content=subject_id(f"s3://archive/plain/{image}.jpg", "e1", 1001 + image),
+                subject=str(subject),
+                label=path[-1] if path else None,
+                level=len(path) or None,
+                **dict(zip(("l1", "l2", "l3"), [*path, None, None, None], strict=False)),
+                verdict=str(said),
+                replaces=f"v{draw.randrange(number + 1)}" if said == Said.WITHDRAWN else None,
+                purpose=draw.choice([None, None, None, "dispute"]),
+                note="ü 'quoted', \"twice\"\n",
+            )
+        )
+    return rows
+
+
+@pytest.fixture
+def published(local_settings: Settings, s3_client: Any) -> Settings:
+    load_ids = [publish_odd(local_settings, s3_client), publish_plain(local_settings, s3_client, "plain")]
+    with open_standing(local_settings, VERDICTS) as table:
+        table.append(verdict_table(verdicts(60)), key="verdict_id")
+    for load_id in load_ids:
+        DuckDBWarehouse(local_settings).load(load_id)
+    return local_settings
+
+
+def in_duckdb(settings: Settings, name: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(settings.warehouse_path), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return sorted(connection.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr)
+
+
+def test_every_view_says_the_same_in_postgresql_as_in_duckdb_and_loading_again_changes_nothing(
+    published: Settings, postgres_uri: str
+) -> None:
+    warehouses: list[Warehouse] = [
+        DuckDBWarehouse(published),
+        PostgresWarehouse(published, postgres_uri),
+        FolderMirror(published),
+    ]
+    with psycopg.connect(postgres_uri) as connection:
+        (known,) = connection.execute(
+            "SELECT count(*) FROM pg_views WHERE schemaname = 'moderation'"
+        ).fetchone()
+    assert known == 0
+    for load in in_duckdb(published, "loads"):
+        warehouses[1].load(load[0])
+    for _ in range(2):
+        assert [warehouse.load_standing() for warehouse in warehouses] == [{"verdicts": 60}] * 3
+    with psycopg.connect(postgres_uri) as connection:
+        connection.execute("SET TIME ZONE 'UTC'")
+        for name in (VERDICTS.name, *verdict_views.VIEWS):
+            rows = sorted(connection.execute(f'SELECT * FROM moderation."{name}"').fetchall(), key=repr)
+            assert rows, name
+            assert [tuple(map(str, row)) for row in rows] == [
+                tuple(map(str, row)) for row in in_duckdb(published, name)
+            ], name
+    place = verdict_views.COLUMNS["labels_verified"].index("truth")
+    assert {"present", "absent", None} <= {row[place] for row in in_duckdb(published, "labels_verified")}
+    assert published.parquet_mirror is not None
+    assert parquet.read_table(published.parquet_mirror / "verdicts").num_rows == 60
