@@ -1,4 +1,5 @@
-"""The numbers told from verdicts, into the table `review_numbers`: a day's computation replaces that day's."""
+"""The numbers told from verdicts, into the table `review_numbers`: a day's computation replaces that
+day's."""
 
 from __future__ import annotations
 

@@ -4,4 +4,5 @@
 say. `log` is the append-only log of them, kept in `state`, a database of its own; `mark` notices its loss.
 `queue` and `queues` are what is looked at next, `work` who holds what, `disputes` what people disagree about.
 `sampling` draws, and `fill` takes the items from the published tables.
+`statistics` tells how good the model is.
 """

@@ -156,9 +156,9 @@ REVIEW_NUMBERS = TableSpec(
             _text("week", _SLICE.format("Monday of the loads' week"), "2026-11-23"),
             _text(
                 "measure",
-                "tp, fp, fn, tn, unsure, not_verified, precision, missed_share, missed, recall, precision_at, "
-                "recall_at, aws_false_positive_rate, aws_false_negative_rate or alpha; docs/review-numbers.md "
-                "defines each.",
+                "tp, fp, fn, tn, unsure, not_verified, precision, missed_share, missed, recall, "
+                "precision_at, recall_at, aws_false_positive_rate, aws_false_negative_rate or alpha; "
+                "docs/review-numbers.md defines each.",
                 "precision",
                 required=True,
             ),

@@ -30,8 +30,8 @@ def add_parsers(commands: Any) -> None:
     stats = steps.add_parser(
         "stats",
         help="print them",
-        description="Print precision, the share of missed images and recall of each label with 95 % intervals, or why "
-        "they are not measurable; see docs/review-numbers.md.",
+        description="Print precision, the share of missed images and recall of each label with intervals "
+        "of 95 %%, or why they are not measurable; see docs/review-numbers.md.",
     )
     stats.add_argument("--label", metavar="NAME", help="only this label")
     stats.add_argument("--json", action="store_true", help="print JSON, with people and what training lacks")
@@ -138,8 +138,8 @@ def _number(row: dict[str, Any]) -> str:
 
 def _toward(one: dict[str, Any]) -> str:
     return (
-        f"{one['label']}: false positives {one['false_positives']} of {one['false_positives_needed']}, false negatives "
-        f"{one['false_negatives']} of {one['false_negatives_needed']}: {one['next']}"
+        f"{one['label']}: false positives {one['false_positives']} of {one['false_positives_needed']}, "
+        f"false negatives {one['false_negatives']} of {one['false_negatives_needed']}: {one['next']}"
     )
 
 

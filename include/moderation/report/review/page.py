@@ -1,4 +1,5 @@
-"""The numbers as one HTML file: no script, nothing from elsewhere, light and dark; to be looked at or mailed."""
+"""The numbers as one HTML file: no script, nothing from elsewhere, light and dark; to be looked at or
+mailed."""
 
 from __future__ import annotations
 

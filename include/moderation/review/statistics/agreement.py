@@ -1,10 +1,12 @@
-"""How far people agree with each other and with golden items, how fast they decide, and what they are exposed to."""
+"""How far people agree with each other and with golden items, how fast they decide, and what they are
+exposed to."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from itertools import pairwise
 from typing import Any
 
 import krippendorff
@@ -38,7 +40,8 @@ def alpha(verdicts: pa.Table) -> Iterator[dict[str, Any]]:
     """Krippendorff's alpha of each label, nominal, over contents that at least two people decided.
 
     :param verdicts: the log.
-    :returns: a number each: measure, label, value, n (contents), k (those on which all agree), method, reason.
+    :returns: a number each: measure, label, value, n (contents), k (those on which all agree), method,
+    reason.
     """
     said: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
     for row in _standing(_rows(verdicts)):
@@ -56,9 +59,7 @@ def _alpha(several: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     if not several:
         return {"reason": "no image was decided by two people; give a queue second opinions"}
     if len({vote for votes in several for vote in votes.values()}) == 1:
-        return {
-            "reason": f"all said {next(iter(several[0].values()))}: agreement by chance cannot be told from skill"
-        }
+        return {"reason": f"all said {next(iter(several[0].values()))}: chance cannot be told from skill"}
     people = sorted({name for votes in several for name in votes})
     table = np.array(
         [
@@ -73,8 +74,8 @@ def _alpha(several: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 def people(verdicts: pa.Table, *, pseudonyms: bool = False) -> list[dict[str, Any]]:
     """A dict for each reviewer.
 
-    ``reviewer``; ``decisions``, ``contents`` (distinct), ``days``; ``an_hour``: decisions an hour of work, pauses
-    above five minutes left out, null before the second decision; ``seconds``: the median between two;
+    ``reviewer``; ``decisions``, ``contents`` (distinct), ``days``; ``an_hour``: decisions an hour of work,
+    pauses above five minutes left out, null before the second decision; ``seconds``: the median between two;
     ``golden`` and ``golden_right``: golden items and those on which it was as known; ``exposures_a_day`` and
     ``most_exposures``: distinct contents a day, mean and most.
 
@@ -110,7 +111,7 @@ def seconds_a_decision(verdicts: pa.Table | None) -> float | None:
 
 def _pace(rows: Sequence[Row]) -> dict[str, Any]:
     times: list[datetime] = [row["decided_at"] for row in rows]
-    gaps = [(after - before).total_seconds() for before, after in zip(times, times[1:], strict=False)]
+    gaps = [(after - before).total_seconds() for before, after in pairwise(times)]
     work = [gap for gap in gaps if gap <= BREAK_SECONDS]
     seen: dict[date, set[str]] = defaultdict(set)
     for row in rows:

@@ -14,6 +14,7 @@ KEYS = ("model_version", "adapter", "threshold")
 SLICES: tuple[str | None, ...] = (None, "content_type", "load_id", "week")
 """What numbers are also told by, one at a time; None: over all."""
 
+_ABOUT = (*KEYS, "label", "level", "content_type", "load_id", "week")
 _SETS = ", ".join(f"({', '.join((*KEYS, 'label', 'level', *([name] if name else [])))})" for name in SLICES)
 WHOLE = "GROUPING(content_type) + GROUPING(load_id) + GROUPING(week) AS rolled"
 """Tells a slice whose value is null from a sum over all."""
@@ -43,11 +44,12 @@ known AS (
         min(week) AS first_week, max(week) AS last_week
     FROM populations GROUP BY GROUPING SETS ({_SETS})
 )
-SELECT {", ".join(f"coalesce(c.{name}, p.{name}) AS {name}" for name in (*KEYS, "label", "level", "content_type", "load_id", "week"))},
+SELECT {", ".join(f"coalesce(c.{name}, p.{name}) AS {name}" for name in _ABOUT)},
     coalesce(tp, 0) AS tp, coalesce(fp, 0) AS fp, coalesce(fn, 0) AS fn, coalesce(tn, 0) AS tn,
-    coalesce(unsure, 0) AS unsure, coalesce(c.rolled, p.rolled) AS rolled, contents, flagged, p.first_week, p.last_week
+    coalesce(unsure, 0) AS unsure, coalesce(c.rolled, p.rolled) AS rolled, contents, flagged, p.first_week,
+    p.last_week
 FROM counted AS c FULL JOIN known AS p ON
-    {" AND ".join(f"c.{name} IS NOT DISTINCT FROM p.{name}" for name in (*KEYS, "label", "content_type", "load_id", "week"))}
+    {" AND ".join(f"c.{name} IS NOT DISTINCT FROM p.{name}" for name in _ABOUT if name != "level")}
     AND c.rolled = p.rolled
 -- What has no content type, as an erased image, is part of all and of no slice.
 WHERE coalesce(c.rolled, p.rolled) = {len(SLICES) - 1}
@@ -59,7 +61,8 @@ ORDER BY ALL
 def counts(frames: Frames, *, by_copies: bool = False) -> list[dict[str, Any]]:
     """Counts by model, adapter, threshold and label: over all, and by content type, load and week.
 
-    :returns: a dict each with ``KEYS``, ``label``, ``level``, ``content_type``, ``load_id``, ``week`` (null: over
+    :returns: a dict each with ``KEYS``, ``label``, ``level``, ``content_type``, ``load_id``, ``week`` (null:
+    over
         all), ``tp fp fn tn unsure``, and of the whole population ``contents``, ``flagged``, ``first_week``,
         ``last_week``, null where no population was given.
     """

@@ -19,7 +19,8 @@ _I = tables.items
 def drawn(state: State) -> pa.Table:
     """Every stratum of every draw, decided or not, as `frames.DRAWS`.
 
-    An item's inclusion probability is the part of its stratum that was drawn: so the one tells the other's size.
+    An item's inclusion probability is the part of its stratum that was drawn: so the one tells the other's
+    size.
     """
     strata = (
         sa.select(

@@ -37,8 +37,8 @@ class Left:
 def left_interval(rows: Iterable[Mapping[str, Any]]) -> list[Left]:
     """Labels whose precision in the latest week is not where it was in the weeks before.
 
-    A later number within the earlier interval says nothing, nor does one whose own interval reaches into it: at
-    two intervals of 95 % that do not meet, chance alone does this less than once in a hundred labels.
+    A later number within the earlier interval says nothing, nor does one whose own interval reaches into it:
+    at two intervals of 95 % that do not meet, chance alone does this less than once in a hundred labels.
 
     :param rows: numbers, as `numbers.NUMBERS`.
     """
@@ -56,6 +56,11 @@ def left_interval(rows: Iterable[Mapping[str, Any]]) -> list[Left]:
         before = min(earlier, key=lambda row: row["high"] - row["low"])
         if latest["high"] < before["low"] or latest["low"] > before["high"]:
             found.append(
-                Left(*key, before=(before["low"], before["high"]), now=(latest["low"], latest["high"]))
+                Left(
+                    label=key[0],
+                    **dict(zip(KEYS, key[1:], strict=True)),
+                    before=(before["low"], before["high"]),
+                    now=(latest["low"], latest["high"]),
+                )
             )
     return found

@@ -45,10 +45,12 @@ JUDGED = pa.schema(
 """One row a content, label and draw that anybody decided something about.
 
 ``label`` is null (``level`` 0) for the image as a whole: predicted when any label is, present when any is.
-``confidence`` is null for a label that the answer does not list. ``predicted`` is at ``threshold``. ``truth`` is
-present, absent, unsure or null (disputed). ``draw`` names the random draw (queue and seed) that the item came from,
-null for one met by browsing; ``stratum_size`` are the contents of its stratum, ``stratum_drawn`` those drawn.
-``week`` is the Monday of the load's day, as 2026-11-23. ``flagged``: the image has any label at ``threshold``.
+``confidence`` is null for a label that the answer does not list. ``predicted`` is at ``threshold``.
+``truth`` is present, absent, unsure or null (disputed). ``draw`` names the random draw (queue and seed) that
+the item came from, null for one met by browsing; ``stratum_size`` are the contents of its stratum,
+``stratum_drawn`` those drawn.
+``week`` is the Monday of the load's day, as 2026-11-23. ``flagged``: the image has any label at
+``threshold``.
 """
 
 DRAWS = pa.schema(
@@ -67,8 +69,8 @@ DRAWS = pa.schema(
 )
 """Each stratum of each draw, also where nothing is decided yet; a row for each load that it was drawn from.
 
-``kind``, ``label``, ``low`` and ``high`` are the queue's: they tell what the draw stands for. What a filter, a band
-or a policy chose stands for itself alone and enters no rate of a label.
+``kind``, ``label``, ``low`` and ``high`` are the queue's: they tell what the draw stands for. What a filter,
+a band or a policy chose stands for itself alone and enters no rate of a label.
 """
 
 POPULATIONS = pa.schema(

@@ -1,10 +1,10 @@
 """95 % intervals for what was counted in a sample: of one draw, or of a draw from each of several strata.
 
-Found by trying: `benchmarks/coverage.py` has every method that was tried, docs/review-numbers.md its table. What is
-used is the exact interval at mid-P (Lancaster 1961), carried over to strata as Fay and Feuer (1997) did for rates:
-as though the stratum in which one item stands for the most images had shown one case more. With one stratum it is
-the mid-P interval itself. Wilson's covers 84 % at a rate of 1 - 0.18/n, whatever the n, and what is built on an
-estimated variance covers nothing when no miss was found.
+Found by trying: `benchmarks/coverage.py` has every method that was tried, docs/review-numbers.md its table.
+What is used is the exact interval at mid-P (Lancaster 1961), carried over to strata as Fay and Feuer (1997)
+did for rates: as though the stratum in which one item stands for the most images had shown one case more.
+With one stratum it is the mid-P interval itself. Wilson's covers 84 % at a rate of 1 - 0.18/n, whatever the
+n, and what is built on an estimated variance covers nothing when no miss was found.
 
 Everything takes arrays of samples, the strata in the last dimension, so that thousands are estimated at once.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from moderation.review.statistics.special import Floats, beta_cdf, solve
 

@@ -1,8 +1,10 @@
-"""The frames that numbers are told from, made of the published tables: `images`, `labels`, `verdicts` and its views.
+"""The frames that numbers are told from, made of the published tables: `images`, `labels`, `verdicts` and
+its views.
 
-An answer is judged by what counts about its content (the view `labels_verified`), whoever was asked and whichever
-model answered. A draw is used for the answers that it was drawn from, and for no other model's: their flagged
-images are others. Erased verdicts still count: each as a content of its own, for nothing tells more of it.
+An answer is judged by what counts about its content (the view `labels_verified`), whoever was asked and
+whichever model answered. A draw is used for the answers that it was drawn from, and for no other model's:
+their flagged images are others. Erased verdicts still count: each as a content of its own, for nothing tells
+more of it.
 """
 
 from __future__ import annotations
@@ -72,9 +74,10 @@ FROM verdicts WHERE content IS NOT NULL AND design IS NOT NULL AND queue_id IS N
 CREATE TEMP TABLE flagged AS
 SELECT content, {_ANSWER} FROM listed
 WHERE confidence >= greatest(min_confidence, coalesce(threshold_wanted, 0)) GROUP BY ALL;
-"""
+"""  # noqa: S608 - names of ours
 
-# Nobody spoke of a label below one that is absent, or of any label of an image with nothing to flag: absent too.
+# Nobody spoke of a label below one that is absent, or of any label of an image with nothing to flag: absent
+# too.
 _PAIRS = f"""
 CREATE TEMP TABLE pairs AS
 SELECT a.content, a.copies, n.label, n.level, n.l1, n.l2, n.l3, a.content_type, l.confidence,
@@ -106,28 +109,30 @@ SELECT content, any_value(copies) AS copies, 0 AS level, any_value(content_type)
         WHEN bool_or(truth = 'disputed') THEN 'disputed'
         WHEN bool_or(truth = 'unsure') THEN 'unsure'
         WHEN count(*) FILTER (level = 1 AND truth = 'absent') = count(*) FILTER (level = 1)
-            OR bool_or(predicted) AND bool_and(truth = 'absent') FILTER (predicted) THEN 'absent' END AS truth,
+            OR bool_or(predicted) AND bool_and(truth = 'absent') FILTER (predicted)
+        THEN 'absent' END AS truth,
     {_ANSWER}, bool_or(predicted) AS flagged
 FROM pairs GROUP BY content, {_ANSWER};
-"""
+"""  # noqa: S608 - names of ours
 
-_ERASED = f"""
+_ERASED = """
 SELECT 'erased ' || v.verdict_id AS content, 1::BIGINT AS copies, n.label, n.level, n.l1, n.l2, n.l3,
     NULL::VARCHAR AS content_type, CASE WHEN v.subject = 'label' THEN v.confidence END AS confidence,
     greatest(coalesce(v.min_confidence, 0), coalesce(n.threshold_wanted, 0)) AS threshold,
     coalesce(v.subject = 'label' AND v.confidence >= greatest(coalesce(v.min_confidence, 0),
         coalesce(n.threshold_wanted, 0)), false) AS predicted,
-    CASE v.verdict WHEN 'nothing' THEN 'absent' ELSE v.verdict END AS truth, v.load_id, v.model_version, v.adapter,
-    coalesce(v.min_confidence, 0) AS min_confidence,
+    CASE v.verdict WHEN 'nothing' THEN 'absent' ELSE v.verdict END AS truth, v.load_id, v.model_version,
+    v.adapter, coalesce(v.min_confidence, 0) AS min_confidence,
     NULL::VARCHAR AS week, coalesce(v.subject = 'label' AND v.confidence IS NOT NULL, false) AS flagged,
-    CASE WHEN v.design IS NOT NULL THEN v.queue_id || ':' || coalesce(v.seed, 0) END AS draw, v.design, v.stratum,
-    v.inclusion_probability
+    CASE WHEN v.design IS NOT NULL THEN v.queue_id || ':' || coalesce(v.seed, 0) END AS draw, v.design,
+    v.stratum, v.inclusion_probability
 FROM verdicts AS v JOIN nodes AS n ON v.subject = 'label' AND n.label = v.label OR v.verdict = 'nothing'
 WHERE v.erased AND v.verdict IN ('present', 'absent', 'unsure', 'nothing')
     AND ($load IS NULL OR v.load_id = $load) AND ($since IS NULL OR v.dt >= $since)
     AND ($until IS NULL OR v.dt <= $until)
-    AND v.model_version IS NOT NULL AND v.verdict_id NOT IN (SELECT replaces FROM verdicts WHERE replaces IS NOT NULL)
-"""  # noqa: S608 - names of ours
+    AND v.model_version IS NOT NULL AND v.verdict_id NOT IN (SELECT replaces FROM verdicts WHERE replaces IS
+    NOT NULL)
+"""
 
 _JUDGED = f"""
 CREATE TEMP TABLE judged AS
@@ -159,14 +164,16 @@ LEFT JOIN found AS f ON f.label IS NOT DISTINCT FROM n.label AND f.load_id = g.l
     AND f.model_version IS NOT DISTINCT FROM g.model_version AND f.adapter IS NOT DISTINCT FROM g.adapter
     AND f.min_confidence = g.min_confidence AND f.content_type IS NOT DISTINCT FROM g.content_type
     AND f.week = g.week
-"""
+"""  # noqa: S608 - names of ours
 
-# Without the queues' own list, what was decided is taken for all that was drawn; their ids begin with their kind.
+# Without the queues' own list, what was decided is taken for all that was drawn; their ids begin with their
+# kind.
 _DRAWS = """
 SELECT draw, any_value(design) AS design, stratum,
     round(count(DISTINCT content) / any_value(inclusion_probability))::BIGINT AS stratum_size,
     count(DISTINCT content) AS stratum_drawn, unnest(list(DISTINCT load_id)) AS load_id,
-    nullif(regexp_extract(draw, '^(job|band|policy|random_unflagged|stratified|filter|golden|dispute)-', 1), '')
+    nullif(regexp_extract(draw, '^(job|band|policy|random_unflagged|stratified|filter|golden|dispute)-', 1),
+    '')
         AS kind, NULL AS label, NULL AS low, NULL AS high
 FROM judged WHERE draw IS NOT NULL AND truth IS NOT NULL GROUP BY draw, stratum
 """
@@ -186,7 +193,8 @@ def frames_of(
     :param connection: with the tables and views of a warehouse or of `query.published_views.open_published`;
         temporary tables are made in it.
     :param thresholds: those in use; what each job was asked by default.
-    :param draws: as `frames.DRAWS`, from the queues. Without them what was decided is taken for all that was drawn:
+    :param draws: as `frames.DRAWS`, from the queues. Without them what was decided is taken for all that was
+    drawn:
         right once a queue is done.
     :param load_id: answers of this load only.
     :param since: answers of days (``dt`` of the load) from this one on.

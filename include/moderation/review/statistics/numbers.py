@@ -1,7 +1,8 @@
 """All numbers in one call.
 
-``numbers(frames)`` or ``numbers_of(settings)`` give `Numbers`: ``rows`` has one row a number, as the published table
-`review_numbers` (`NUMBERS` here): measure, value, interval, n, k, method, or the reason why it is not measurable.
+``numbers(frames)`` or ``numbers_of(settings)`` give `Numbers`: ``rows`` has one row a number, as the
+published table `review_numbers` (`NUMBERS` here): measure, value, interval, n, k, method, or the reason why
+it is not measurable.
 ``pick`` finds those of a page.
 """
 
@@ -24,7 +25,7 @@ from moderation.review.statistics.rates import aws_rates, rates
 from moderation.review.statistics.samples import EVERYTHING, Samples, Side, estimated, key_of
 from moderation.review.statistics.training import Needed, toward
 from moderation.schema import physical_schema
-from moderation.settings import Settings
+from moderation.settings import ConsoleSettings, Settings
 from moderation.tables.standing import REVIEW_NUMBERS
 
 NUMBERS = physical_schema(REVIEW_NUMBERS)
@@ -52,7 +53,8 @@ class Numbers:
     training: list[dict[str, Any]] = field(default_factory=list)
 
     def pick(self, *measures: str, **columns: Any) -> list[dict[str, Any]]:
-        """Rows of these measures whose columns have these values; a column not named must be null if it can be
+        """Rows of these measures whose columns have these values; a column not named must be null if it can
+        be
         ``content_type``, ``week`` or ``load_id``.
         """
         wanted = {"content_type": None, "week": None, "load_id": None} | columns
@@ -117,7 +119,7 @@ def numbers_of(
     :raises WarehouseMissingError: nothing was published yet.
     :raises TablesError: the tables cannot be read.
     """
-    thresholds = read_thresholds(settings.thresholds)
+    thresholds = read_thresholds(ConsoleSettings.from_env().thresholds)
     with open_published(settings) as connection:
         frames = frames_of(
             connection, thresholds=thresholds, draws=draws, load_id=load_id, since=since, until=until

@@ -54,8 +54,8 @@ def rates(
 def aws_rates(row: dict[str, Any]) -> Iterator[Number]:
     """The two rates of AWS's page, of all verified images whoever chose them.
 
-    False positive rate: FP / (FP + TN); false negative rate: FN / (FN + TP). A page of verified predictions holds
-    mostly what was flagged, so neither is about the archive.
+    False positive rate: FP / (FP + TN); false negative rate: FN / (FN + TP). A page of verified predictions
+    holds mostly what was flagged, so neither is about the archive.
     """
     for measure, k, rest in (
         ("aws_false_positive_rate", row["fp"], row["tn"]),

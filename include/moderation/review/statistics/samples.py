@@ -84,7 +84,8 @@ _AT_EACH = _cells(
 )
 
 _LEAST_SAID = 0.9
-"""Of the reviewed images of a stratum the part that must tell of a label before it enters the label's rates."""
+"""Of the reviewed images of a stratum the part that must tell of a label before it enters the label's
+rates."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ class Side:
 
 
 def estimated(sides: Sequence[Side]) -> list[Side]:
-    """The sides with their totals, all in one go: the functions behind it cost much a call and little a number."""
+    """The sides with their totals, all in one go: the functions behind it cost much a call and little a
+    number."""
     # Of most labels nothing was found in the same draws.
     different = list({side.strata: side for side in sides if side.sizes}.values())
     if not different:
@@ -253,8 +255,8 @@ def key_of(row: dict[str, Any]) -> Key:
 
 
 _NOTHING = {
-    Part.FLAGGED: "nothing of what was flagged was drawn at random and decided; verdicts met by browsing enter "
-    "no rate",
+    Part.FLAGGED: "nothing of what was flagged was drawn at random and decided; verdicts met by "
+    "browsing enter no rate",
     Part.FLAGGED_ELSEWHERE: "nothing of what was flagged with other labels was drawn at random and decided",
     Part.UNFLAGGED: "nothing of what was not flagged was drawn at random and decided",
 }
@@ -276,8 +278,8 @@ def _fault(known: _Draw | None, cells: dict[str | None, dict[str, Any]]) -> str 
         # Who only adds what was missed says nothing where he adds nothing: what is said would be all misses.
         if cell["said"] < _LEAST_SAID * cell["looked"]:
             return (
-                f"only {cell['said']:,} of {cell['looked']:,} reviewed images of stratum {stratum or 'all'} say "
-                "whether it is there"
+                f"only {cell['said']:,} of {cell['looked']:,} reviewed images of stratum {stratum or 'all'} "
+                "say whether it is there"
             )
     return None
 

@@ -1,7 +1,7 @@
 """The incomplete beta function and its inverse over arrays.
 
-The one thing that intervals need and numpy lacks. scipy has it and takes 113 MB installed for it; these lines are
-held to scipy's values and to exact binomial sums by the tests.
+The one thing that intervals need and numpy lacks. scipy has it and takes 113 MB installed for it; these
+lines are held to scipy's values and to exact binomial sums by the tests.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def log_gamma(x: ArrayLike) -> Floats:
 def beta_cdf(x: ArrayLike, a: ArrayLike, b: ArrayLike) -> Floats:
     """P(X <= x) for X of Beta(a, b): the regularised incomplete beta function.
 
-    a = 0 is all mass at 0, b = 0 all mass at 1, as the limits of an exact interval want it at no and at all cases.
+    a = 0 is all mass at 0, b = 0 all mass at 1, as exact intervals want it at no and at all cases.
 
     :param x: 0 to 1; any shapes that broadcast.
     """
@@ -108,6 +108,7 @@ def solve(cdf: Callable[[Floats], Floats], level: ArrayLike, shape: tuple[int, .
 
     :param cdf: takes and returns arrays of ``shape``.
     """
+    level = np.asarray(level, dtype=float)
     a, b = np.ones(shape), np.zeros(shape)  # the latest bound, and the one across the root
     fa, fb = cdf(a) - level, cdf(b) - level
     c, fc = a.copy(), fa.copy()

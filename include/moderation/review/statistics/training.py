@@ -56,7 +56,8 @@ def toward(
 ) -> list[dict[str, Any]]:
     """A dict for each label of each model, adapter and threshold of which anything is decided.
 
-    ``false_positives`` and ``false_negatives`` (distinct contents, whoever met them) with ``…_needed``; ``enough``;
+    ``false_positives`` and ``false_negatives`` (distinct contents, whoever met them) with ``…_needed``;
+    ``enough``;
     ``right`` cases; ``queue``: the one that gets there fastest (``finds``, ``kind``, ``low``, ``high``,
     ``stratum``, ``rate``: of its images that part is of use), ``images`` of it to be looked at and ``hours``;
     these are null when nothing tells a rate, and ``next`` says what to do, as a sentence.
@@ -109,12 +110,16 @@ def _next(
         if queue.kind == "band"
         else f"images of stratum {queue.stratum or 'all'} that were not flagged"
     )
-    sentence = f"{missing} {queue.finds.replace('_', ' ')} more: about {images:,} {where}, {hours:,.1f} h at {seconds:.0f} s"
+    sentence = (
+        f"{missing} {queue.finds.replace('_', ' ')} more: about {images:,} {where}, {hours:,.1f} h at "
+        f"{seconds:.0f} s"
+    )
     return {"queue": told, "images": images, "hours": hours, "next": sentence}
 
 
 def _queues(frames: Frames) -> dict[tuple[Any, ...], list[_Queue]]:
-    """Where each label's errors were found so far, with how often: half an error is added, lest none be a promise."""
+    """Where each label's errors were found so far, with how often: half an error is added, lest none be a
+    promise."""
     seen: dict[tuple[Any, ...], dict[tuple[Any, ...], list[int]]] = defaultdict(
         lambda: defaultdict(lambda: [0, 0])
     )
@@ -135,10 +140,7 @@ def _queues(frames: Frames) -> dict[tuple[Any, ...], list[_Queue]]:
         seen[key_of(row)][place][1] += 1
     return defaultdict(
         list,
-        {
-            key: [_queue(*place, wrong, decided) for place, (wrong, decided) in places.items()]
-            for key, places in seen.items()
-        },
+        {key: [_queue(*place, *found) for place, found in places.items()] for key, places in seen.items()},
     )
 
 

@@ -6,11 +6,6 @@ from typing import Any
 import pytest
 
 from moderation.review.statistics.agreement import alpha, people, seconds_a_decision
-from moderation.review.statistics.counts import counts
-from moderation.review.statistics.drift import left_interval
-from moderation.review.statistics.numbers import numbers
-from moderation.review.statistics.training import Needed, toward
-from support.judged_rows import draw, frames, judged, population
 from support.verdict_rows import START, verdict_row, verdict_table
 
 
@@ -72,54 +67,3 @@ def test_golden_items_are_held_against_what_was_said_where_it_was_no_test():
     found = {one["reviewer"]: one for one in people(verdict_table(rows))}
     assert (found["ana"]["golden"], found["ana"]["golden_right"]) == (2, 1)
     assert found["op"]["golden"] == 0
-
-
-def lacking(wrong: int, missed: int, **how: Any) -> dict[str, Any]:
-    rows = [judged(f"w{i}", "absent", 55, draw="q1:1") for i in range(wrong)]
-    rows += [judged(f"r{i}", "present", 95, draw="q1:1") for i in range(20)]
-    rows += [judged(f"m{i}", "present", draw="q2:1", stratum="20-50") for i in range(missed)]
-    rows += [judged(f"n{i}", "absent", draw="q2:1", stratum="20-50") for i in range(100 - missed)]
-    of = frames(rows, [draw("q1:1", 1_000), draw("q2:1", 1_000, "20-50")])
-    (one,) = toward(
-        of, [row for row in counts(of) if row["load_id"] is row["week"] is row["content_type"] is None], **how
-    )
-    return one
-
-
-def test_what_training_lacks_is_told_with_the_queue_that_gets_there_fastest():
-    one = lacking(14, 3, seconds=9)
-    assert (one["false_positives"], one["false_positives_needed"], one["enough"]) == (14, 20, False)
-    assert (one["false_negatives"], one["false_negatives_needed"]) == (3, 50)
-    assert (one["queue"]["finds"], one["queue"]["low"], one["queue"]["high"]) == ("false_positives", 50, 60)
-    assert one["images"] == 7  # 6 more, 14.5 of 15 are wrong there
-    assert one["hours"] == pytest.approx(7 * 9 / 3600)
-
-
-def test_enough_of_one_kind_is_enough_unless_both_are_asked_for():
-    assert lacking(20, 0)["enough"]
-    one = lacking(20, 10, needed=Needed(both=True))
-    assert not one["enough"]
-    assert one["queue"]["stratum"] == "20-50"
-
-
-def week(day: str, right: int, n: int) -> list[dict[str, Any]]:
-    name = f"q:{day}"
-    return [
-        judged(f"{day}-{i}", "present" if i < right else "absent", 90, draw=name, week=day, load_id=day)
-        for i in range(n)
-    ]
-
-
-@pytest.mark.parametrize(("right", "left"), [(60, 1), (85, 0), (90, 0)])
-def test_precision_that_leaves_its_interval_is_told(right, left):
-    days = ("2026-11-16", "2026-11-23")
-    rows = week(days[0], 90, 100) + week(days[1], right, 100)
-    of = frames(
-        rows,
-        [draw(f"q:{day}", 1_000, load_id=day) for day in days],
-        [population(9_000, 1_000, load_id=day, week=day) for day in days],
-    )
-    found = left_interval(numbers(of).rows.to_pylist())
-    assert len(found) == left
-    for one in found:
-        assert str(one).startswith("precision of Violence fell: ")
