@@ -14,9 +14,11 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from moderation import stages
 from moderation.console.application import application
 from moderation.console.gate import OP, Gate, Person
 from moderation.errors import NeedsAPersonError
+from moderation.review.log import VerdictLog
 from moderation.settings import Settings
 
 HOST = "127.0.0.1"
@@ -36,7 +38,7 @@ def alone(settings: Settings, *, token: str, cache: Path | None = None) -> FastA
 
     :param token: a secret of this process.
     """
-    made = application(lambda: settings, gate=_gate(token), cache=cache)
+    made = application(lambda: settings, gate=_gate(token), publisher=_publish, cache=cache)
 
     @made.middleware("http")
     async def login(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -82,6 +84,11 @@ def serve(settings: Settings, *, port: int, told: Callable[[str], None]) -> None
         # Access lines would show the token, and names of images.
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _publish(settings: Settings, log: VerdictLog) -> None:
+    stages.publish_verdicts(log, settings=settings)
+    stages.load_verdicts(settings=settings)
 
 
 def _gate(token: str) -> Gate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from moderation.console.shared import Shared
 from moderation.console.tiles.decoders import CannotShowError
 from moderation.errors import DefectError, ModerationError, TransientError, WarehouseMissingError
 from moderation.reference.library_errors import named
+from moderation.review.log import VerdictLog
 from moderation.review.queue import QueueError
 from moderation.review.verdict import VerdictError
 from moderation.settings import Settings
@@ -34,6 +36,10 @@ from moderation.settings import Settings
 WRITE_HEADER = "X-Moderation-Console"
 """A form of another site cannot send it, so a cookie alone starts and changes nothing."""
 
+Publisher = Callable[[Settings, VerdictLog], Any]
+"""Publishes the verdicts of a log that are not yet; raises when it cannot."""
+
+_PUBLISH_SECONDS = 3_600.0
 _SAFE_METHODS = {"GET", "HEAD"}
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
@@ -49,7 +55,13 @@ _HEADERS = {
 }
 
 _DEFECT = "This is a defect of the console; its log has the details."
-_STATUS = {NoSuchLoadError: 404, QueueError: 404, VerdictError: 400, WarehouseMissingError: 404, SelectionError: 400}
+_STATUS = {
+    NoSuchLoadError: 404,
+    QueueError: 404,
+    VerdictError: 400,
+    WarehouseMissingError: 404,
+    SelectionError: 400,
+}
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +71,7 @@ def application(
     *,
     gate: Gate,
     starter: Starter | None = None,
+    publisher: Publisher | None = None,
     cache: Path | None = None,
 ) -> FastAPI:
     """The console.
@@ -66,13 +79,19 @@ def application(
     :param settings: reads them, when somebody first asks for a page: what is wrong with them stands there.
     :param gate: tells who asks; see :data:`moderation.console.gate.Gate`.
     :param starter: starts a run; None where nothing can, and people get the command.
+    :param publisher: makes verdicts a part of the published tables: every hour while some wait, and at the end.
     :param cache: where indexes and small images are kept; a private folder of the user's when None.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        publishing = asyncio.create_task(_hourly(app, publisher)) if publisher else None
         yield
+        if publishing is not None:
+            publishing.cancel()
         if app.state.shared is not None:
+            if publisher is not None:
+                await run_in_threadpool(_publish, app.state.shared, publisher)
             app.state.shared.close()
 
     making = Lock()
@@ -127,6 +146,22 @@ def _static(name: str) -> Response:
     return Response(
         known[name].read_bytes(), media_type=media_type, headers={"Cache-Control": "private, max-age=300"}
     )
+
+
+async def _hourly(app: FastAPI, publisher: Publisher) -> None:
+    while True:
+        await asyncio.sleep(_PUBLISH_SECONDS)
+        if app.state.shared is not None:
+            await run_in_threadpool(_publish, app.state.shared, publisher)
+
+
+def _publish(shared: Shared, publisher: Publisher) -> None:
+    """Publish what waits. What fails stays in the log of verdicts, and is tried again."""
+    try:
+        if shared.has_unpublished():
+            publisher(shared.settings, shared.review.log)
+    except Exception:
+        _log.exception("verdicts could not be published now; nothing is lost, they are published later")
 
 
 @lru_cache(maxsize=1)

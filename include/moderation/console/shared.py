@@ -66,6 +66,10 @@ class Shared:
                 self._review = open_state()
             return self._review
 
+    def has_unpublished(self) -> bool:
+        """Whether verdicts were said here that are not published; without opening what nobody asked for."""
+        return self._review is not None and self._review.log.waiting()[0] > 0
+
     def severe(self) -> frozenset[str]:
         """Contents that are hidden from all but operators.
 

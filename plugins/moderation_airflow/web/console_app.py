@@ -25,9 +25,11 @@ from airflow.configuration import conf
 from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
+from moderation import stages
 from moderation.console.application import application
 from moderation.console.gate import Person, Right
 from moderation.console.pages.start import Started
+from moderation.review.log import VerdictLog
 from moderation.settings import Settings
 
 DAG_ID = "moderate_images"
@@ -84,4 +86,9 @@ def _why(answer: httpx.Response) -> str:
     return f"Airflow did not start the run: {detail}"
 
 
-app = application(Settings.from_env, gate=who, starter=start)
+def publish(settings: Settings, log: VerdictLog) -> None:
+    """Publish verdicts when the web server ends; the Dag `publish_verdicts` does so while it runs, and loads them."""
+    stages.publish_verdicts(log, settings=settings)
+
+
+app = application(Settings.from_env, gate=who, starter=start, publisher=publish)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +13,17 @@ from typing import Any
 
 import boto3
 import pytest
+import uvicorn
 from botocore.config import Config
 
 from local_aws.seaweedfs import Credentials, SeaweedFS
+from moderation.console.alone import alone
+from moderation.console.application import WRITE_HEADER, application
+from moderation.review.state.open import open_state
 from moderation.settings import Settings
-from support.console_load import publish_pictures, served
+from support import browser
+from support.console_load import TOKEN, TestClient, publish_pictures, served
+from support.console_review import by_header
 from support.planned_runs import make_settings
 
 
@@ -32,6 +41,7 @@ def console_world(
             "AWS_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_ENDPOINT_URL_S3": s3_server.endpoint_url,
+            "MODERATION_REVIEW_DB": str(folder / "review.db"),
         }.items():
             patch.setenv(name, value)
         s3 = boto3.client(
@@ -54,3 +64,65 @@ def console(console_world: tuple[Settings, str, Path], aws_env: Any) -> Iterator
     settings, _, folder = console_world
     with served(settings, folder / "cache") as client:
         yield client
+
+
+@pytest.fixture
+def reviewed(console_world: tuple[Settings, str, Path], aws_env: Any, tmp_path: Path) -> Iterator[Any]:
+    """The console over that load with a state of verdicts of its own; an operator asks unless said otherwise."""
+    settings, _, folder = console_world
+    aws_env.setenv("MODERATION_REVIEW_DB", str(tmp_path / "review.db"))
+    app = application(lambda: settings, gate=by_header, cache=folder / "cache")
+    with TestClient(app, base_url="http://127.0.0.1:8585", follow_redirects=False) as client:
+        client.headers[WRITE_HEADER] = "1"
+        yield client
+
+
+@pytest.fixture(scope="session")
+def address(console_world, s3_server, credentials) -> Iterator[str]:
+    """Where a real server answers with the console."""
+    settings, _, folder = console_world
+    with pytest.MonkeyPatch.context() as patch, socket.socket() as listening:
+        patch.setenv("AWS_ACCESS_KEY_ID", credentials.access_key)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", credentials.secret_key)
+        patch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint_url)
+        patch.setenv("AWS_REGION", "us-east-1")
+        patch.setenv("MODERATION_REVIEW_DB", str(folder / "browser.db"))
+        listening.bind(("127.0.0.1", 0))
+        app = alone(settings, token=TOKEN, cache=folder / "browser")
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    with browser.chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(chromium, address, request) -> Iterator[Any]:
+    """A page that is logged in; an error in a script fails the test."""
+    look = getattr(request, "param", {})
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, **look)
+    made = context.new_page()
+    errors: list[str] = []
+    made.on("pageerror", lambda error: errors.append(str(error)))
+    made.goto(f"{address}/?token={TOKEN}")
+    yield made
+    context.close()
+    assert not errors
+
+
+@pytest.fixture
+def review_log(console_world: tuple[Settings, str, Path]) -> Iterator[Any]:
+    """Reads the log of verdicts that the browser's console writes."""
+    state = open_state(str(console_world[2] / "browser.db"))
+    yield lambda: state.log
+    state.close()

@@ -2,63 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
-import uvicorn
 
-from moderation.console.alone import alone
 from support import browser
 from support.browser import wait_for
+from support.console_browser import LOOKS
 from support.console_load import FLAGGED, TOKEN
 
 pytestmark = [pytest.mark.slow, browser.needed]
-
-
-@pytest.fixture(scope="module")
-def address(console_world, s3_server, credentials) -> Iterator[str]:
-    """Where a real server answers with the console."""
-    settings, _, folder = console_world
-    with pytest.MonkeyPatch.context() as patch, socket.socket() as listening:
-        patch.setenv("AWS_ACCESS_KEY_ID", credentials.access_key)
-        patch.setenv("AWS_SECRET_ACCESS_KEY", credentials.secret_key)
-        patch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint_url)
-        patch.setenv("AWS_REGION", "us-east-1")
-        listening.bind(("127.0.0.1", 0))
-        app = alone(settings, token=TOKEN, cache=folder / "browser")
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(chromium, address, request) -> Iterator[Any]:
-    """A page that is logged in; an error in a script fails the test."""
-    look = getattr(request, "param", {})
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, **look)
-    made = context.new_page()
-    errors: list[str] = []
-    made.on("pageerror", lambda error: errors.append(str(error)))
-    made.goto(f"{address}/?token={TOKEN}")
-    yield made
-    context.close()
-    assert not errors
 
 
 def focused(page) -> str:
@@ -183,17 +134,6 @@ def test_it_works_in_the_frame_that_airflow_gives_it(page, address, load_id):
     wait_for(frame, "document.activeElement.matches('.tile')")
     page.keyboard.press("?")
     assert frame.is_visible("#keys-dialog")
-
-
-LOOKS = [
-    pytest.param(
-        {"color_scheme": scheme, "viewport": {"width": width, "height": height}},
-        id=f"{scheme}-{name}",
-        marks=[] if (scheme, name) in {("light", "desktop"), ("dark", "phone")} else pytest.mark.long,
-    )
-    for scheme in ("light", "dark")
-    for name, width, height in (("desktop", 1280, 800), ("phone", 390, 844))
-]
 
 
 @pytest.mark.parametrize("look", LOOKS)

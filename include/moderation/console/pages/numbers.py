@@ -49,10 +49,15 @@ def numbers(request: Request, load: str = "", of: int = 0, kind: str = "", label
         label=label,
         keys=keys,
         of=keys.index(key) if key else 0,
-        lines=lines,
+        lines=[line for line in lines if line.is_met or line.label is None],
+        never=[line for line in lines if not line.is_met and line.label is not None],
         waiting=waiting,
-        curves=[_drawn(name, figures.curve(told, key, label or None, name)) for name in ("precision", "recall")] if key else [],
-        training=[row for row in told.training if figures.key_of(row) == key],
+        curves=[
+            _drawn(name, figures.curve(told, key, label or None, name)) for name in ("precision", "recall")
+        ]
+        if key
+        else [],
+        training=[row for row in told.training if figures.key_of(row) == key and _is_met(row)],
         people=[row for row in told.people if person.may(Right.DECIDE) or row["reviewer"] == person.name],
         may_verify=person.may(Right.VERIFY),
     )
@@ -72,6 +77,10 @@ def export(request: Request, kind: str, load: str = "") -> Response:
     media_type = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}[kind]
     headers = {"Content-Disposition": f'attachment; filename="numbers.{kind}"'}
     return Response(file.getvalue(), media_type=media_type, headers=headers)
+
+
+def _is_met(row: dict[str, Any]) -> bool:
+    return any(row[name] for name in ("false_positives", "false_negatives", "right"))
 
 
 def _numbers(shared: Shared, load: str) -> Numbers:

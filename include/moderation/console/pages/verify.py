@@ -94,7 +94,14 @@ def following(request: Request, queue_id: str, wanted: Wanted) -> Response:
     about = told(queue)
     _admit(about, person)
     if about.state != "open":
-        return JSONResponse({"items": [], "lost": wanted.holding, "paused": "This queue is paused.", "progress": _progress(shared, queue_id, person)})
+        return JSONResponse(
+            {
+                "items": [],
+                "lost": wanted.holding,
+                "paused": "This queue is paused.",
+                "progress": _progress(shared, queue_id, person),
+            }
+        )
     kept = set(queues.renew(wanted.holding, person.name)) if wanted.holding else set()
     items: list[Item] = []
     if wanted.n:
@@ -140,7 +147,9 @@ def summary(request: Request, queue_id: str) -> Response:
     rows = [row for one in mine for row in one["rows"]]
     number = Counter(row["verdict"] for row in rows if row["subject"] == Subject.LABEL)
     whole = Counter(row["verdict"] for row in rows if row["subject"] == Subject.IMAGE)
-    wrong = Counter(row["label"] for row in rows if row["verdict"] == Said.ABSENT and row["subject"] == Subject.LABEL)
+    wrong = Counter(
+        row["label"] for row in rows if row["verdict"] == Said.ABSENT and row["subject"] == Subject.LABEL
+    )
     return page(
         request,
         "verify/summary.html.j2",

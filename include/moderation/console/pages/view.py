@@ -30,7 +30,9 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         "looks": looks,
         "status": status,
         "remedy_of": _remedy,
-        "place": _PLACES.get(getattr(request.scope.get("endpoint"), "__module__", "").rpartition(".")[2], "jobs"),
+        "place": _PLACES.get(
+            getattr(request.scope.get("endpoint"), "__module__", "").rpartition(".")[2], "jobs"
+        ),
         "content_types": wording.CONTENT_TYPES,
         **values,
     }

@@ -73,6 +73,11 @@ class Line:
         """Images that people decided on for the label."""
         return sum(self.counts.get(name, 0) for name in ("tp", "fp", "fn", "tn"))
 
+    @property
+    def is_met(self) -> bool:
+        """Whether the label is in any image that was looked at, or was said to be."""
+        return any(self.counts.get(name, 0) for name in ("tp", "fp", "fn"))
+
 
 def key_of(row: dict[str, Any]) -> Key:
     """Model, adapter and threshold of a row. The threshold in use may differ by label; what is shown goes by model."""

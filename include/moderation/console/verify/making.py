@@ -38,7 +38,9 @@ def make(shared: Shared, wanted: Mapping[str, Any], *, query: str) -> tuple[Queu
     kind = Kind(wanted["kind"])
     chosen = Selection.parse(dict(parse_qsl(query)))
     about = {"query": query} if kind == Kind.FILTER else None
-    spec = QueueSpec(**{**wanted, "name": wanted["name"] or _name(shared, kind, wanted, chosen), "filter": about})
+    spec = QueueSpec(
+        **{**wanted, "name": wanted["name"] or _name(shared, kind, wanted, chosen), "filter": about}
+    )
     if kind == Kind.FILTER and not spec.load_id:
         raise QueueError("a selection needs the job that it is of")
     queue = shared.review.queues.create(spec)

@@ -117,9 +117,7 @@ def _forget_severe(
 _Ready = tuple[Sent, list[Verdict]]
 
 
-def _kept(
-    shared: Shared, those: Sequence[_Ready], person: Person
-) -> tuple[list[str], list[dict[str, str]]]:
+def _kept(shared: Shared, those: Sequence[_Ready], person: Person) -> tuple[list[str], list[dict[str, str]]]:
     """Keep answers in one transaction; where one cannot be, each by itself.
 
     :returns: ids of answers that are kept, and those refused.
@@ -141,7 +139,9 @@ def _keep(shared: Shared, those: Sequence[_Ready], person: Person) -> None:
     if not last:
         shared.review.log.append(verdicts)
         return
-    of = {state: [item for item, said in last.items() if said == state] for state in ("done", "skipped", "open")}
+    of = {
+        state: [item for item, said in last.items() if said == state] for state in ("done", "skipped", "open")
+    }
     shared.review.queues.submit(
         verdicts, of["done"], of["skipped"], reviewer=person.name, reopened=of["open"]
     )
@@ -229,7 +229,11 @@ class Stamp:
             note=row.note or None,
             blind=blind,
             **({} if blind else self._seen(answer, label if path else None)),
-            **({"purpose": Purpose.TRAINING} if item is None else {name: getattr(item, name) for name in _DRAWN}),
+            **(
+                {"purpose": Purpose.TRAINING}
+                if item is None
+                else {name: getattr(item, name) for name in _DRAWN}
+            ),
         )
 
     def _seen(self, answer: Answer, label: str | None) -> dict[str, Any]:

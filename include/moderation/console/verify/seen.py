@@ -62,19 +62,17 @@ def by_line(shared: Shared, items: Iterable[Item]) -> dict[str, Answer]:
             "unnest($2::BIGINT[]) AS line_number) AS wanted USING (manifest_id, line_number)",
             [[line[0] for line in lines], [line[1] for line in lines]],
         )
-        answers = {
-            (one.row["manifest_id"], one.row["line_number"]): one for one in _with_labels(found, rows)
+        answers = {(one.row["manifest_id"], one.row["line_number"]): one for one in _with_labels(found, rows)}
+        told |= {
+            item.item_id: answers[line] for item, line in zip(those, lines, strict=True) if line in answers
         }
-        told |= {item.item_id: answers[line] for item, line in zip(those, lines, strict=True) if line in answers}
     return told
 
 
 def by_number(shared: Shared, load_id: str, numbers: Sequence[int]) -> dict[int, Answer]:
     """The answers about images of a load, by their numbers in its index."""
     found = shared.found(load_id)
-    rows = found.index.rows(
-        "SELECT * FROM image WHERE n IN (SELECT unnest($1::BIGINT[]))", [list(numbers)]
-    )
+    rows = found.index.rows("SELECT * FROM image WHERE n IN (SELECT unnest($1::BIGINT[]))", [list(numbers)])
     return {one.row["n"]: one for one in _with_labels(found, rows)}
 
 

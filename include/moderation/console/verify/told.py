@@ -9,10 +9,19 @@ from moderation.review.queue import Kind, Queue
 
 KINDS = {
     Kind.JOB: ("A job's predictions", "All that a job flagged, one content once."),
-    Kind.BAND: ("A label between two confidences", "Where the model is in doubt; for precision and for training."),
-    Kind.POLICY: ("What the policy sends to review", "Images of the job that the policy file decides as review."),
+    Kind.BAND: (
+        "A label between two confidences",
+        "Where the model is in doubt; for precision and for training.",
+    ),
+    Kind.POLICY: (
+        "What the policy sends to review",
+        "Images of the job that the policy file decides as review.",
+    ),
     Kind.RANDOM_UNFLAGGED: ("A random sample of what was not flagged", "The way to know what was missed."),
-    Kind.STRATIFIED: ("A sample over bands of confidence", "Finds misses with fewer images: more are drawn where more is expected."),
+    Kind.STRATIFIED: (
+        "A sample over bands of confidence",
+        "Finds misses with fewer images: more are drawn where more is expected.",
+    ),
     Kind.FILTER: ("The selection of a job's page", "Images as filtered there."),
     Kind.GOLDEN: ("Golden images", "Known ones, mixed in to see how people and rules agree."),
 }
@@ -60,4 +69,3 @@ def may_work(about: Told, person: Person) -> bool:
     if about.kind == Kind.DISPUTE:
         return person.may(Right.DECIDE)
     return not about.people or person.name in about.people
-

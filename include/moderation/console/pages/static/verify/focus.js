@@ -129,7 +129,7 @@ const missed = new Missed(labels, add, () => stage.focus({ preventScroll: true }
 const kinds = Object.keys(/** @type {Record<string, string>} */ (data("kinds")));
 
 function stop() {
-  void work.outbox.settle(3000).then(() => { location.href = /** @type {string} */ (place.dataset.summary); });
+  void work.outbox.settle(3000).then(() => work.release()).then(() => { location.href = /** @type {string} */ (place.dataset.summary); });
 }
 
 const keys = new Keys([

@@ -218,7 +218,7 @@ const keys = new Keys([
   { name: "larger", key: "+", told: "Larger images", act: () => resize(1) },
   { name: "smaller", key: "-", told: "Smaller images", act: () => resize(-1) },
   { name: "focus", key: "g", told: "One at a time: focus", act: () => go(place.dataset.other) },
-  { name: "stop", key: "Escape", told: "Stop here; it goes on where you were", act: () => { if (row !== null) { row = null; draw(); } else go(place.dataset.summary); } },
+  { name: "stop", key: "Escape", told: "Stop here; it goes on where you were", act: () => { if (row !== null) { row = null; draw(); } else void work.release().then(() => go(place.dataset.summary)); } },
 ]);
 keys.buttons();
 

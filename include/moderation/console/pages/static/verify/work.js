@@ -40,6 +40,7 @@ export class Work {
     this.began = Date.now();
     this.end = false;
     this.asking = false;
+    this.again = false;
     /** @type {Map<string, Label>} */
     this.taxonomy = new Map(/** @type {Label[]} */ (data("taxonomy")).map((label) => [label.name, label]));
     this.outbox = new Outbox(/** @type {string} */ (place.dataset.answers), place.dataset.person ?? "", (state) => this.sent(state));
@@ -47,7 +48,6 @@ export class Work {
       this.remember([{ item, rows, state, at, draft: draftOf(item, rows, (name) => this.taxonomy.get(name)) }]);
     }
     setInterval(() => { if (!document.hidden && this.items.length) void this.ask(0); }, 1000 * Number(place.dataset.renew));
-    addEventListener("pagehide", () => this.release());
   }
 
   now() { return Date.now() + this.skew; }
@@ -69,11 +69,14 @@ export class Work {
   /** The next items; those that are here stay this person's. What is still on its way is not asked again.
    * @param {number} n */
   async ask(n) {
-    if (this.asking) return;
+    if (this.asking) { this.again ||= n > 0; return; }
     this.asking = true;
+    const sending = this.outbox.waiting.size;
     const holding = this.items.map((item) => item.item);
     const answer = await this.post(/** @type {string} */ (this.address.next), { n, holding }).catch(() => null);
     this.asking = false;
+    const again = this.again;
+    this.again = false;
     const body = await answer?.json().catch(() => null);
     if (!answer?.ok || !body) {
       const why = body?.error ?? "There is no connection now; what is here can be decided, the rest comes later.";
@@ -87,10 +90,12 @@ export class Work {
     const had = this.current;
     this.items = this.items.filter((item) => !lost.has(item.item));
     const known = new Set([...this.items.map((item) => item.item), ...[...this.outbox.waiting.values()].filter((one) => one.state !== "open").map((one) => one.item)]);
-    const fresh = /** @type {Item[]} */ (body.items).filter((item) => !known.has(item.item));
+    const fresh = /** @type {Item[]} */ (body.items).filter((item, place, all) => !known.has(item.item) && all.findIndex((one) => one.item === item.item) === place);
     this.items.push(...fresh);
     this.say(body.paused ? body.paused : "");
-    this.end = n > 0 && !body.items.length;
+    // What is on its way is still this person's for the server: the end is known when all has arrived.
+    this.end = n > 0 && !fresh.length && !sending;
+    if ((again || (n > 0 && !fresh.length && sending)) && !this.end) setTimeout(() => void this.fill(), 300);
     this.told.pictures(fresh);
     if (fresh.length || lost.size || had !== this.current || this.end) this.told.changed();
   }
@@ -100,9 +105,10 @@ export class Work {
     return fetch(address, { method: "POST", body: JSON.stringify(body), keepalive: leaving, headers: { "Content-Type": "application/json", Accept: "application/json", ...WRITE_HEADER } });
   }
 
-  release() {
+  /** Who stops lets the rest go; a page that is only closed keeps it until the lease ends, and goes on there. */
+  async release() {
     const items = this.items.map((item) => item.item);
-    if (items.length) void this.post(/** @type {string} */ (this.address.release), { items }, true).catch(() => undefined);
+    if (items.length) await this.post(/** @type {string} */ (this.address.release), { items }, true).catch(() => undefined);
   }
 
   /** Decide on some images at once: one step, which one undo takes back.
@@ -150,6 +156,7 @@ export class Work {
     // An image that was decided, reopened and decided again stands in two steps.
     this.steps = this.steps.map((earlier) => earlier.filter((one) => !back.has(one.item.item))).filter((earlier) => earlier.length);
     this.items = [...step.map((one) => one.item), ...this.items.filter((item) => !back.has(item.item))];
+    this.end = false;
     this.decided = Math.max(0, this.decided - step.length);
     this.since -= step.length;
     void this.outbox.put(answers);

@@ -1,0 +1,215 @@
+"""Verdicts over HTTP: what is sent is kept once, each role does what is its own, and what is severe is hidden."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from moderation.console import application
+from moderation.console.application import WRITE_HEADER
+from support.console_review import asked_by, make_queue
+
+KINDS = {
+    "job": ({}, 5),
+    "band": ({"label": "Weapon Violence", "low": 50, "high": 80}, 1),
+    "random_unflagged": ({"size": 2}, 2),
+    "stratified": ({"size": 4}, 4),
+    "filter": ({"query": "show=unflagged"}, 2),
+    "golden": ({}, 7),
+}
+
+
+def answer(item: dict[str, Any], verdict: str = "present", **changes: Any) -> dict[str, Any]:
+    label = item["labels"][0]["name"]
+    row = {"id": uuid.uuid4().hex, "subject": "label", "label": label, "verdict": verdict}
+    sent = {
+        "id": uuid.uuid4().hex,
+        "item": item["item"],
+        "queue": item["queue"],
+        "load": item["load"],
+        "n": item["n"],
+    }
+    return sent | {"state": "done", "at": 0, "rows": [row]} | changes
+
+
+def items_of(client: Any, queue: str, n: int = 20) -> list[dict[str, Any]]:
+    return client.post(f"/verify/queues/{queue}/next", json={"n": n, "holding": []}).json()["items"]
+
+
+def send(client: Any, *answers: dict[str, Any]) -> dict[str, Any]:
+    return client.post("/verify/answers", json={"answers": list(answers)}).json()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_queue_is_made_from_the_form_and_begins(reviewed, load_id, kind):
+    options, contents = KINDS[kind]
+    made = make_queue(reviewed, load_id, kind, **options)
+    assert made["items"] == contents
+    assert len(items_of(reviewed, made["queue"])) == contents
+    assert reviewed.get(made["address"]).status_code == 200
+
+
+def test_a_queue_that_finds_nothing_says_so_and_is_not_listed(reviewed, load_id):
+    name = uuid.uuid4().hex
+    wanted = {"kind": "filter", "load_id": load_id, "query": "q=nowhere", "name": name}
+    told = reviewed.post("/verify/new", json=wanted)
+    assert (told.status_code, "No image is like that" in told.json()["error"]) == (400, True)
+    assert name not in reviewed.get("/verify").text
+
+
+def test_what_is_sent_twice_counts_once(reviewed, load_id):
+    queue = make_queue(reviewed, load_id, "job")["queue"]
+    sent = answer(items_of(reviewed, queue)[0])
+    log = reviewed.app.state.shared.review.log
+    for _ in range(2):
+        assert send(reviewed, sent) == {"taken": [sent["id"]], "refused": []}
+    (kept,) = log.of_ids([sent["rows"][0]["id"]])
+    assert (kept.reviewer, kept.queue_id, kept.load_id) == ("you", queue, load_id)
+    assert kept.threshold is not None
+    assert reviewed.app.state.shared.review.queues.progress(queue).done == 1
+
+
+def test_one_bad_answer_is_named_and_the_rest_is_kept(reviewed, load_id):
+    first, second, third = items_of(reviewed, make_queue(reviewed, load_id, "job")["queue"])[:3]
+    good, bad, unknown = answer(first), answer(second, "severe"), answer(third)
+    unknown["rows"][0]["label"] = "No such label"
+    gone = answer(third) | {"item": "none"}
+    told = send(reviewed, bad, good, unknown, gone)
+    assert told["taken"] == [good["id"]]
+    assert [one["id"] for one in told["refused"]] == [bad["id"], unknown["id"], gone["id"]]
+    assert all(one["why"] for one in told["refused"])
+
+
+def test_what_is_taken_back_waits_again_for_the_same_person(reviewed, load_id):
+    queue = make_queue(reviewed, load_id, "job")["queue"]
+    item = items_of(reviewed, queue)[0]
+    sent = answer(item)
+    back = answer(item, "withdrawn", state="open")
+    back["rows"][0]["replaces"] = sent["rows"][0]["id"]
+    assert send(reviewed, sent, back)["refused"] == []
+    assert reviewed.app.state.shared.review.queues.progress(queue).done == 0
+    assert item["item"] in [one["item"] for one in items_of(reviewed, queue)]
+
+
+def test_no_image_is_with_two_people(reviewed, load_id):
+    queue = make_queue(reviewed, load_id, "job")["queue"]
+    with asked_by(reviewed, "ben", "user") as ben:
+        mine = {one["item"] for one in items_of(reviewed, queue, 3)}
+        his = {one["item"] for one in items_of(ben, queue)}
+        assert (len(mine), len(his), mine & his) == (3, 2, set())
+        reviewed.post(f"/verify/queues/{queue}/release", json={"items": sorted(mine)})
+        assert {one["item"] for one in items_of(ben, queue)} == mine | his
+
+
+def test_a_blind_queue_tells_nothing_of_the_answer(reviewed, load_id):
+    queue = make_queue(reviewed, load_id, "job", blind=True)["queue"]
+    item = items_of(reviewed, queue)[0]
+    assert (item["labels"], item["kind"], item["confidence"]) == ([], None, None)
+    sent = answer(item | {"labels": [{"name": "Weapons"}]}, "absent")
+    assert send(reviewed, sent)["refused"] == []
+    (kept,) = reviewed.app.state.shared.review.log.of_ids([sent["rows"][0]["id"]])
+    assert (kept.blind, kept.load_id, kept.confidence) == (True, None, None)
+
+
+def test_what_is_severe_is_hidden_at_once_from_all_but_operators(reviewed, load_id):
+    item = items_of(reviewed, make_queue(reviewed, load_id, "job")["queue"])[0]
+    with asked_by(reviewed, "ben", "user") as ben:
+        assert ben.get(item["tile"]).headers["content-type"] == "image/jpeg"
+        sent = answer(item)
+        sent["rows"][0] |= {"subject": "image", "label": None, "verdict": "severe"}
+        assert send(ben, sent)["refused"] == []
+        assert "severe" in ben.get(item["view"]).text
+        assert ben.get(f"/jobs/{load_id}/images/{item['n']}/original").status_code == 403
+        assert reviewed.get(item["view"]).headers["content-type"] == "image/jpeg"
+        assert "severe" in reviewed.get(item["tile"]).text
+        name = item["name"]
+        assert name not in reviewed.get(f"/jobs/{load_id}/export.csv").text
+        assert ben.get(item["page"]).status_code == 200
+        lifted = answer(item)
+        lifted["rows"][0] |= {"subject": "image", "label": None, "verdict": "not_severe"}
+        assert "only operators" in send(ben, lifted)["refused"][0]["why"]
+        assert send(reviewed, lifted)["refused"] == []
+        assert ben.get(item["view"]).headers["content-type"] == "image/jpeg"
+
+
+MAY = {
+    ("GET", "/verify"): "viewer",
+    ("GET", "/numbers"): "viewer",
+    ("GET", "/verify/queues/{queue}/summary"): "viewer",
+    ("GET", "/verify/queues/{queue}"): "user",
+    ("GET", "/verify/new"): "user",
+    ("POST", "/verify/queues/{queue}/next"): "user",
+    ("POST", "/verify/queues/{queue}/release"): "user",
+    ("POST", "/verify/answers"): "user",
+    ("POST", "/verify/new"): "user",
+    ("POST", "/verify/queues/{queue}/pause"): "op",
+    ("POST", "/verify/queues/{queue}/people"): "op",
+    ("POST", "/verify/disputes"): "op",
+}
+BODIES = {
+    "next": {"n": 1},
+    "release": {"items": []},
+    "answers": {"answers": []},
+    "new": {"kind": "job"},
+    "pause": {"to": "resume"},
+    "people": {"people": []},
+}
+ROLES = ("viewer", "user", "op")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_does_what_is_its_own(reviewed, load_id, role):
+    queue = make_queue(reviewed, load_id, "job")["queue"]
+    with asked_by(reviewed, role, role) as client:
+        for (method, path), least in MAY.items():
+            body = BODIES.get(path.rpartition("/")[2], {}) if method == "POST" else None
+            status = client.request(method, path.format(queue=queue), json=body).status_code
+            assert (status == 403) is (ROLES.index(role) < ROLES.index(least)), (method, path, status)
+
+
+def test_every_write_needs_more_than_the_cookie(reviewed):
+    del reviewed.headers[WRITE_HEADER]
+    for method, path in MAY:
+        if method == "POST":
+            assert reviewed.post(path.format(queue="x"), json={}).status_code == 403, path
+
+
+def test_a_queue_for_some_is_closed_to_others_and_a_paused_one_hands_nothing_out(reviewed, load_id):
+    queue = make_queue(reviewed, load_id, "job")["queue"]
+    with asked_by(reviewed, "ben", "user") as ben:
+        reviewed.post(f"/verify/queues/{queue}/people", json={"people": ["anna"]})
+        assert ben.post(f"/verify/queues/{queue}/next", json={"n": 1}).status_code == 403
+        reviewed.post(f"/verify/queues/{queue}/people", json={"people": []})
+        reviewed.post(f"/verify/queues/{queue}/pause", json={"to": "pause"})
+        told = ben.post(f"/verify/queues/{queue}/next", json={"n": 1}).json()
+        assert (told["items"], told["paused"]) == ([], "This queue is paused.")
+
+
+def test_people_who_disagree_meet_in_the_queue_of_disputes(reviewed, load_id):
+    queue = make_queue(reviewed, load_id, "job", second_share=100)["queue"]
+    first = items_of(reviewed, queue, 1)[0]
+    send(reviewed, answer(first, "present"))
+    with asked_by(reviewed, "ben", "user") as ben:
+        same = next(one for one in items_of(ben, queue) if one["n"] == first["n"])
+        send(ben, answer(same, "absent"))
+        assert ben.get("/verify/queues/dispute").status_code == 403
+    address = reviewed.post("/verify/disputes", json={}).json()["address"]
+    assert reviewed.get(address).status_code == 200
+    disputed = items_of(reviewed, "dispute")
+    assert (first["n"], first["labels"][0]["name"]) in [(one["n"], one["label"]) for one in disputed]
+
+
+def test_the_share_that_is_verified_stands_on_the_job(reviewed, load_id):
+    item = items_of(reviewed, make_queue(reviewed, load_id, "job")["queue"])[0]
+    send(reviewed, answer(item))
+    assert "1 of 7 different images" in reviewed.get(f"/jobs/{load_id}").text
+
+
+def test_who_stops_publishes_what_was_said(reviewed, load_id):
+    item = items_of(reviewed, make_queue(reviewed, load_id, "job")["queue"])[0]
+    send(reviewed, answer(item))
+    published: list[int] = []
+    application._publish(reviewed.app.state.shared, lambda _, log: published.append(len(log.unpublished())))
+    assert published == [1]

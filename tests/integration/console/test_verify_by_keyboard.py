@@ -1,0 +1,196 @@
+"""Verify in a real browser, by keyboard alone; nothing that was decided is lost on the way."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from moderation.console.application import WRITE_HEADER
+from support import browser
+from support.browser import wait_for
+from support.console_browser import LOOKS
+from support.console_load import TOKEN
+
+pytestmark = [pytest.mark.slow, browser.needed]
+SAVED = "document.getElementById('sent').textContent === 'all saved'"
+
+
+@pytest.fixture
+def queue(page, address, load_id):
+    """Makes a queue and opens it; returns its id."""
+
+    def made(kind: str, mode: str = "focus", **options: Any) -> str:
+        headers = {WRITE_HEADER: "1", "Content-Type": "application/json"}
+        wanted = {"kind": kind, "load_id": load_id, "name": uuid.uuid4().hex} | options
+        answer = page.request.post(f"{address}/verify/new", data=json.dumps(wanted), headers=headers)
+        assert answer.ok, answer.text()
+        found = str(answer.json()["queue"])
+        page.goto(f"{address}/verify/queues/{found}?mode={mode}")
+        page.wait_for_selector("#large" if mode == "focus" else ".pick")
+        return found
+
+    return made
+
+
+def name(page) -> str:
+    return page.inner_text("#name")
+
+
+def shows(page, of: str) -> None:
+    wait_for(page, f"document.getElementById('name').textContent === {of!r}")
+
+
+def done(page) -> int:
+    return int(page.inner_text("#done"))
+
+
+def test_a_queue_is_made_worked_through_and_summed_up_by_keyboard_alone(page, address, load_id):
+    page.goto(f"{address}/jobs/{load_id}")
+    page.wait_for_selector(".tile")
+    page.goto(f"{address}/verify")
+    page.keyboard.press("n")
+    page.wait_for_selector("#new-queue")
+    page.focus("input[value=job]")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#large")
+    for key in "aanu":
+        page.keyboard.press(key)
+    page.keyboard.press("a")
+    wait_for(page, "!document.getElementById('end').hidden")
+    wait_for(page, SAVED)
+    page.keyboard.press("Escape")
+    page.wait_for_url("**/summary")
+    assert "5 of 5 decided" in page.inner_text("main")
+
+
+def test_what_is_wrong_at_its_level_may_be_right_above_and_what_is_missed_is_added(page, queue, review_log):
+    queue("band", label="Weapon Violence", low=90, high=100)
+    page.keyboard.press("/")
+    page.keyboard.type("smok")
+    page.keyboard.press("Enter")
+    page.keyboard.press("x")
+    wait_for(page, SAVED)
+    said = {(row.label, row.verdict) for row in review_log().by_reviewer("you", 2)}
+    assert said == {("Weapon Violence", "absent"), ("Smoking", "present")}
+    queue("filter", query="q=gun")
+    for key in ("x", "i"):
+        page.keyboard.press(key)
+    page.keyboard.type("a toy")
+    page.keyboard.press("Enter")
+    page.keyboard.press("a")
+    wait_for(page, SAVED)
+    rows = review_log().by_reviewer("you", 4)
+    said = {(row.label, row.verdict) for row in rows}
+    assert said == {
+        ("Weapon Violence", "absent"),
+        ("Graphic Violence", "present"),
+        ("Violence", "present"),
+        (None, "complete"),
+    }
+    assert "a toy" in {row.note for row in rows}
+
+
+def test_undo_goes_back_across_a_reload_and_a_decision_can_be_changed(page, queue, review_log):
+    queue("job")
+    first = name(page)
+    for key in "aax":
+        page.keyboard.press(key)
+    wait_for(page, SAVED)
+    page.reload()
+    page.wait_for_selector("#large")
+    assert len(page.query_selector_all("#recent li")) == 2
+    page.keyboard.press("z")
+    page.keyboard.press("z")
+    shows(page, first)
+    wait_for(page, SAVED)
+    assert done(page) == 0
+    page.keyboard.press("a")
+    page.keyboard.press("ArrowLeft")
+    shows(page, first)
+    assert page.is_visible("#again")
+    page.keyboard.press("n")
+    wait_for(page, SAVED)
+    newest = review_log().by_reviewer("you", 1)[0]
+    assert newest.verdict in {"nothing", "absent", "withdrawn"}
+
+
+def test_what_was_not_sent_is_sent_after_a_reload(page, queue, address, review_log):
+    queue("job")
+    page.route("**/verify/answers", lambda route: route.abort())
+    page.keyboard.press("a")
+    wait_for(page, "document.getElementById('sent').textContent === '1 to send'")
+    wait_for(page, "!document.getElementById('outbox').hidden")
+    before = review_log().count()
+    page.unroute("**/verify/answers")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(f"{address}/verify")
+    deadline = 400
+    while review_log().count() == before and deadline:
+        page.wait_for_timeout(25)
+        deadline -= 1
+    assert review_log().count() > before
+
+
+def test_a_page_of_the_grid_takes_a_key_and_two_for_each_that_is_wrong(page, queue, review_log):
+    queue("filter", mode="grid", query="show=all")
+    wait_for(page, "document.querySelectorAll('.pick').length === 7")
+    page.keyboard.press("1")
+    page.keyboard.press("2")
+    assert page.get_attribute('[data-at="1"]', "aria-pressed") == "true"
+    page.keyboard.press("z")
+    assert page.get_attribute('[data-at="1"]', "aria-pressed") == "false"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("u")
+    page.keyboard.press("Enter")
+    wait_for(page, "!document.getElementById('end').hidden")
+    wait_for(page, SAVED)
+    assert done(page) == 7
+    page.keyboard.press("z")
+    wait_for(page, "document.querySelectorAll('.pick.unsure').length === 2")
+    wait_for(page, SAVED)
+    assert done(page) == 0
+
+
+def test_keys_are_set_by_key_and_remembered(page, queue):
+    queue("job")
+    first = name(page)
+    page.keyboard.press("?")
+    page.focus('#own-keys [data-action="right"]')
+    page.keyboard.press("Enter")
+    page.keyboard.press("q")
+    page.keyboard.press("Escape")
+    page.reload()
+    page.wait_for_selector("#large")
+    page.keyboard.press("a")
+    assert name(page) == first
+    page.keyboard.press("q")
+    wait_for(page, f"document.getElementById('name').textContent !== {first!r}")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_nothing_serious_stands_in_a_reviewers_way(chromium, address, load_id, look):
+    context = chromium.new_context(**look)
+    page = context.new_page()
+    page.goto(f"{address}/?token={TOKEN}")
+    headers = {WRITE_HEADER: "1", "Content-Type": "application/json"}
+    wanted = json.dumps({"kind": "job", "load_id": load_id})
+    made = page.request.post(f"{address}/verify/new", data=wanted, headers=headers).json()["queue"]
+    for path in (
+        "/verify",
+        "/verify/new",
+        f"/verify/queues/{made}",
+        f"/verify/queues/{made}?mode=grid",
+        f"/verify/queues/{made}/summary",
+        "/numbers",
+    ):
+        page.goto(address + path)
+        page.wait_for_load_state("networkidle")
+        assert browser.findings(page) == [], path
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{path} is {wide} pixels wider than the screen"
+    context.close()
