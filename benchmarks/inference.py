@@ -65,7 +65,7 @@ def stages(moderator: Moderator, paths: Sequence[Path]) -> dict[str, list[float]
         timed("network nanodet", networks.run_nanodet, inputs.nanodet)
         timed("network open_nsfw", networks.run_open_nsfw, inputs.open_nsfw)
         signals = networks.run(inputs)
-        timed("post", lambda: (rules.labels(signals, 50), rules.content_types(signals)))  # noqa: B023 - called at once
+        timed("post", lambda: (rules.labels(rules.scores(signals), 50), rules.content_types(signals)))  # noqa: B023 - called at once
     return took
 
 
