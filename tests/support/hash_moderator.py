@@ -9,6 +9,7 @@ import numpy as np
 from local_aws.inference.decode import ImageLimits, check, decode
 from local_aws.inference.moderator import Examination, Moderation
 from local_aws.inference.rules import ContentType, Label
+from moderation.reference.taxonomy import taxonomy
 
 MODEL_VERSION = "offline-hash-1"
 
@@ -32,7 +33,8 @@ class HashModerator:
         picture = decode(container).resize((4, 4))
         features = np.asarray(picture, np.float32).reshape(1, -1).repeat(1 + views, axis=0)
         answer = self.moderate(data, min_confidence=0.0)
-        scores = {label.name: label.confidence / 100 for label in answer.labels[:1]}
+        known = [label for label in answer.labels if taxonomy().lookup(label.name)]
+        scores = {label.name: label.confidence / 100 for label in known[:1]}
         return Examination(scores, features, answer.content_types, container.width, container.height)
 
     def moderate(self, data: bytes, *, min_confidence: float = 50.0) -> Moderation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from botocore.model import ListShape, Shape, StructureShape
+from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -37,6 +37,8 @@ def deviations(shape: Shape, value: Any, path: str = "$") -> Iterator[str]:
         yield from _size(shape, len(value), path)
         for number, item in enumerate(value):
             yield from deviations(shape.member, item, f"{path}[{number}]")
+    elif isinstance(shape, MapShape):
+        yield from _map(shape, value, path)
     elif not isinstance(value, _KINDS[shape.type_name]) or (
         isinstance(value, bool) and shape.type_name != "boolean"
     ):
@@ -46,6 +48,16 @@ def deviations(shape: Shape, value: Any, path: str = "$") -> Iterator[str]:
         allowed = shape.metadata.get("enum")
         if allowed and value not in allowed:
             yield f"{path} is {value!r}, not one of {allowed}"
+
+
+def _map(shape: MapShape, value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{path} is no object"
+        return
+    yield from _size(shape, len(value), path)
+    for name, item in value.items():
+        yield from deviations(shape.key, name, f"{path} key")
+        yield from deviations(shape.value, item, f"{path}.{name}")
 
 
 def _size(shape: Shape, measure: float, path: str) -> Iterator[str]:

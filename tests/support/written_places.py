@@ -479,7 +479,7 @@ UNTRIED = {
     ),
     "a file of another install in the mirror, with as many rows": "it is not told apart; delete the folder and load",
     "one bit of the console's caches": "an image or a page of the console may fail; delete the cache's folder",
-    "the offline Rekognition's folder: jobs, ledger, adapters": "a damaged database stops the endpoint at its start",
+    "the offline Rekognition's database as a whole: jobs, ledger, projects": "a damaged database stops the endpoint at its start",
     "`var/local.json`, `var/services.json`, secrets and ports of the embedded stack": (
         "a damaged file of secrets is named with its remedy; the others are tested where they are written"
     ),
@@ -494,9 +494,27 @@ UNTRIED = {
 """Places that no test damages yet, and what is known of each."""
 
 
+TRAININGS = {
+    "what was seen of a training's images": (
+        HEALED,
+        "each has a checksum; what is not whole is looked at again",
+    ),
+    "copy of a training's manifest": (
+        HEALED,
+        "its SHA-256 lies beside it; what is not whole is fetched again",
+    ),
+    "what an adapter has learnt": (
+        STOPPED,
+        "its SHA-256; requests with it fail, delete the version and train another",
+    ),
+}
+"""What damage to the offline endpoint's trainings comes to, whether lost, cut off or of one bit another; the tests
+are in ``tests/unit/local_aws/rekognition/training``."""
+
+
 def document() -> str:
     """The text of ``docs/damaged-state.md``."""
-    return "\n".join((_HEAD, *_rows(), "", _NOT_TRIED, *_untried(), ""))
+    return "\n".join((_HEAD, *_rows(), "", _TRAININGS, *_trainings(), "", _NOT_TRIED, *_untried(), ""))
 
 
 def _rows() -> list[str]:
@@ -506,6 +524,13 @@ def _rows() -> list[str]:
         cells = [FATES.get((place.name, damage), "–") for damage in DAMAGES]
         rows.append(f"| {place.name}{_WHERE.get(place.then, '')} | {' | '.join(cells)} | {place.why} |")
     return head + rows
+
+
+def _trainings() -> list[str]:
+    head = ["| what | lost | cut off | one bit flipped | why |", "|---|---|---|---|---|"]
+    return head + [
+        f"| {name} | {fate} | {fate} | {fate} | {why} |" for name, (fate, why) in TRAININGS.items()
+    ]
 
 
 def _untried() -> list[str]:
@@ -530,6 +555,11 @@ middle, or a published one, is damaged in one place, then gone on with, loaded a
 - **harmless**: the file stays as it is; the answers are as before, nothing paid twice.
 - **one of these**: where the damage lies decides which of the three it is.
 - **open**: not as it should be, or not known.
+"""
+_TRAININGS = """\
+## Trainings of the offline Rekognition
+
+In its state folder, while they run and after; its tests damage them where they are written.
 """
 _NOT_TRIED = """\
 ## Not tried

@@ -6,5 +6,5 @@
 
 ``moderator`` is the whole of it. ``decode`` (with ``jpeg_file``, ``png_file``, ``containers``, ``weight``)
 reads an image within bounds, ``slots`` shares the processors, ``tensors`` and ``networks`` look at it,
-``rules`` says what that means in AWS's taxonomy; ``errors`` and ``memory``.
+``rules`` says what that means in AWS's taxonomy, ``adapters`` correct it; ``errors`` and ``memory``.
 """

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from local_aws.inference import rules, tensors
+from local_aws.inference.adapters.learned import LearnedAdapter
+from local_aws.inference.adapters.views import changed_views
 from local_aws.inference.decode import ImageLimits, check, decode
-from local_aws.inference.learned import LearnedAdapter
 from local_aws.inference.memory import release_unused
 from local_aws.inference.networks import Networks
 from local_aws.inference.rules import ContentType, Label
 from local_aws.inference.slots import Slots
-from local_aws.inference.views import changed_views
 from local_aws.inference.weight import HEAVY_BYTES
 
 MODEL_VERSION: Final = "offline-1.0"
@@ -56,7 +56,7 @@ class Examination:
     height: int
 
     def moderation(self, min_confidence: float, learned: LearnedAdapter | None = None) -> Moderation:
-        """Say what there is of at least `min_confidence`, by the rules or by an adapter that corrects them."""
+        """What there is of at least `min_confidence`, by the rules or by an adapter that corrects them."""
         scores = learned.scores(self.scores, self.features[0]) if learned else self.scores
         return Moderation(rules.labels(scores, min_confidence), self.content_types, self.width, self.height)
 

@@ -36,7 +36,7 @@ class Classes:
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What the networks say of one picture, all 0..1 but EfficientNet's 1280 `features`, which are at least 0."""
+    """What the networks say of one picture, all 0..1 but EfficientNet's 1280 `features`."""
 
     classes: Classes
     imagenet: Floats
@@ -101,7 +101,7 @@ class Networks:
         )
 
     def run_efficientnet(self, tensor: Floats) -> tuple[Floats, Floats, Floats]:
-        """ImageNet probabilities (1000), content-type probabilities (3) and the features (1280) behind both."""
+        """ImageNet probabilities (1000), content types (3) and the features (1280) behind both."""
         logits, features = self._efficientnet.run(["logits", "features"], {"input": tensor})
         content = _softmax(features[0] @ self._head_weights + self._head_bias)
         return _softmax(logits[0]), content, features[0]

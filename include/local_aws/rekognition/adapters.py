@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from local_aws.inference.learned import LearnedAdapter
+from local_aws.inference.adapters.learned import LearnedAdapter
 from local_aws.rekognition.wire.auth import Identity
 from local_aws.rekognition.wire.errors import ApiError
 from local_aws.rekognition.wire.model import service_model

@@ -80,7 +80,8 @@ class Limits:
     def overridden(self, changes: Mapping[str, Any]) -> Limits:
         """Return these limits with some of them changed.
 
-        :param changes: values by field name; ``open_jobs`` and ``running_trainings`` may also be one number for all regions.
+        :param changes: values by field name; ``open_jobs`` and ``running_trainings`` may also be one
+            number for all regions.
         :raises ValueError: a limit of that name does not exist or its value makes no sense.
         """
         checked: dict[str, Any] = {}

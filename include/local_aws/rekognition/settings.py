@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from local_aws.inference.views import MOST_VIEWS
+from local_aws.inference.adapters.views import MOST_VIEWS
 from local_aws.rekognition.adapters import read_adapters
 from local_aws.rekognition.limits import Limits
 
@@ -54,7 +54,8 @@ class ServerSettings:
         ``adapters.AdapterBook``.
     :param training_seconds: how long a training takes at least.
     :param deleting_seconds: how long a project or version stays DELETING.
-    :param training_views: changed copies of each training image that are learnt from too.
+    :param training_views: changed copies of each training image that are learnt from too; at most one where
+        a training has more than 2,000 images.
     :param training_false_positives: what AWS asks for of at least one label: so many images on which the base
         model is wrong with it,
     :param training_false_negatives: or so many on which it misses it.
@@ -91,7 +92,7 @@ class ServerSettings:
     adapters: Mapping[str, Any] = field(default_factory=dict)
     training_seconds: float = 0.0
     deleting_seconds: float = 0.2
-    training_views: int = 3
+    training_views: int = 2
     training_false_positives: int = 20
     training_false_negatives: int = 50
     training_test_images: int = 20

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from local_aws.inference.adapters.learned import LearnedAdapter
 from local_aws.inference.decode import ImageLimits
 from local_aws.inference.errors import ImageRejected
-from local_aws.inference.learned import LearnedAdapter
 from local_aws.inference.moderator import Examination, Moderation
 from local_aws.rekognition.images.objects import (
     Caller,

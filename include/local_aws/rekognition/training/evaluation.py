@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from local_aws.inference import rules
-from local_aws.inference.learned import ancestors
+from local_aws.inference.adapters.learned import ancestors
 from local_aws.rekognition.training.ground_truth import GROUND_TRUTH, Example
 
 THRESHOLDS: Final = tuple(range(5, 101, 5))

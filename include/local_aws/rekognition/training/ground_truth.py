@@ -1,6 +1,6 @@
 """What the manifests of a training say: which image shows which labels.
 
-A line is ``{"source-ref": "s3://…", "content-moderation-groundtruth": {"ModerationLabels": [{"Name": "Weapons"}]}}``
+A line is ``{"source-ref": "s3://…", "content-moderation-groundtruth": {"ModerationLabels": [{"Name": …}]}}``
 (developer guide, "Manifest files" of Custom Moderation). What is not annotated is absent, and a label brings
 all that is above it. Messages are those that AWS publishes for the manifests of Custom Labels ("Debugging a
 failed model training"); what they leave unsaid comes behind them.
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from local_aws.inference.learned import ancestors
+from local_aws.inference.adapters.learned import ancestors
 from local_aws.rekognition.images.objects import Source
 from local_aws.rekognition.jobs import manifest
 from moderation.reference.taxonomy import taxonomy
@@ -131,6 +131,19 @@ def split(examples: Sequence[Example]) -> Sets:
     )
 
 
+def seal(path: Path) -> None:
+    """Note a file's SHA-256 beside it."""
+    path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is there as it was sealed; a copy that is not is fetched again."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == path.with_suffix(".sha256").read_text()
+    except (OSError, ValueError):
+        return False
+
+
 def _documents(path: Path) -> Iterator[tuple[manifest.Line, Any]]:
     with path.open("rb") as file:
         for line in manifest.read_lines(path):
@@ -156,8 +169,8 @@ def _example(line: manifest.Line, document: Any) -> Example | BadLine:
         node = taxonomy().lookup(label["Name"])
         if node is None:
             raise TrainingFailed(
-                f"The manifest file contains an invalid label. Line {line.number} names {label['Name'][:200]!r}, "
-                "which is no moderation label of model 7.0."
+                f"The manifest file contains an invalid label. Line {line.number} names "
+                f"{label['Name'][:200]!r}, which is no moderation label of model 7.0."
             )
         names.append(node.name)
     return Example(line.number, line.source_ref, Source(line.bucket, line.key), tuple(names), annotation)

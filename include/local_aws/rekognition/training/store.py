@@ -54,12 +54,11 @@ CREATE TABLE IF NOT EXISTS versions (
 );
 CREATE INDEX IF NOT EXISTS versions_project ON versions (project_arn, name);
 """
-_PROJECT = "arn, name, region, feature, auto_update, status, born, tags"
-_VERSION = (
-    "arn, project_arn, name, region, access_key, born, request, status, status_message, ended_at,"
-    " billable_seconds, result, base_model_version, tags"
+_PROJECTS = "SELECT arn, name, region, feature, auto_update, status, born, tags FROM projects"
+_VERSIONS = (
+    "SELECT arn, project_arn, name, region, access_key, born, request, status, status_message, ended_at,"
+    " billable_seconds, result, base_model_version, tags FROM versions"
 )
-
 _TAGS = "SELECT tags FROM projects WHERE arn = :arn UNION SELECT tags FROM versions WHERE arn = :arn"
 
 
@@ -211,7 +210,7 @@ class ProjectStore:
                     IN_TRAINING_MESSAGE,
                     base_model_version,
                     json.dumps(tags),
-                ),  # fmt: skip
+                ),
             )
             self._store.append([LedgerEntry("training_started", region, entry.access_key, arn, name)])
         return self.version(arn)
@@ -219,7 +218,7 @@ class ProjectStore:
     def delete_version(self, arn: str, *, lasting: float) -> None:
         """Begin to delete a version; what it has learnt is gone at once.
 
-        :raises ApiError: ResourceNotFoundException, or ResourceInUseException: it trains, or is being deleted.
+        :raises ApiError: ResourceNotFoundException, or ResourceInUseException: it trains, or is DELETING.
         """
         with self._changing() as database:
             found = database.execute("SELECT status FROM versions WHERE arn = ?", (arn,)).fetchone()
@@ -228,21 +227,22 @@ class ProjectStore:
             if found["status"] in {TRAINING, DELETING}:
                 raise ApiError("ResourceInUseException", reason=f"the version is {found['status']}")
             database.execute(
-                "UPDATE versions SET status = 'DELETING', gone_at = ?, learned = NULL WHERE arn = ?",
+                "UPDATE versions SET status = 'DELETING', gone_at = ?, learned = NULL, learned_sha256 = NULL"
+                " WHERE arn = ?",
                 (self._clock() + lasting, arn),
             )
 
     def projects(self) -> list[TrainedProject]:
         """All projects."""
         with self._changing() as database:
-            rows = database.execute(f"SELECT {_PROJECT} FROM projects").fetchall()
+            rows = database.execute(_PROJECTS).fetchall()
         return [TrainedProject(**{**dict(row), "tags": json.loads(row["tags"])}) for row in rows]
 
     def versions(self, project_arn: str | None = None) -> list[Version]:
         """The versions of a project, or of all."""
         with self._changing() as database:
             rows = database.execute(
-                f"SELECT {_VERSION} FROM versions WHERE project_arn = coalesce(?, project_arn) ORDER BY born",
+                f"{_VERSIONS} WHERE project_arn = coalesce(?, project_arn) ORDER BY born",
                 (project_arn,),
             ).fetchall()
         return [_version(row) for row in rows]
@@ -260,7 +260,7 @@ class ProjectStore:
     def find(self, arn: str) -> Version | None:
         """Return a version, None when there is none."""
         with self._changing() as database:
-            row = database.execute(f"SELECT {_VERSION} FROM versions WHERE arn = ?", (arn,)).fetchone()
+            row = database.execute(f"{_VERSIONS} WHERE arn = ?", (arn,)).fetchone()
         return _version(row) if row else None
 
     def status(self, arn: str) -> str | None:
@@ -281,7 +281,8 @@ class ProjectStore:
         with self._changing() as database:
             for arn, status in given.items():
                 changed = database.execute(
-                    "UPDATE versions SET status = ? WHERE arn = ? AND learned IS NOT NULL", (status, arn)
+                    "UPDATE versions SET status = ? WHERE arn = ? AND learned_sha256 IS NOT NULL",
+                    (status, arn),
                 )
                 if not changed.rowcount:
                     raise ValueError(f"adapters: no version with the ARN {arn} is trained here")
@@ -290,7 +291,7 @@ class ProjectStore:
         """End a training well."""
         version = self.version(arn)
         with self._changing() as database:
-            database.execute(
+            changed = database.execute(
                 "UPDATE versions SET status = ?, status_message = ?, ended_at = ?, billable_seconds = ?,"
                 " result = ?, learned = ?, learned_sha256 = ? WHERE arn = ? AND status = ?",
                 (
@@ -303,10 +304,11 @@ class ProjectStore:
                     hashlib.sha256(learned).hexdigest(),
                     arn,
                     TRAINING,
-                ),  # fmt: skip
+                ),
             )
-            entry = LedgerEntry("training_billed", version.region, version.access_key, arn, version.name)
-            self._store.append([entry])
+            if changed.rowcount:
+                entry = LedgerEntry("training_billed", version.region, version.access_key, arn, version.name)
+                self._store.append([entry])
 
     def fail(self, arn: str, message: str, *, result: dict[str, Any] | None = None) -> None:
         """End a training with a failure."""
@@ -318,19 +320,20 @@ class ProjectStore:
             )
 
     def learned(self, arn: str) -> bytes | None:
-        """Return what a version has learnt; None when it has learnt nothing.
+        """Return what a version has learnt; None when no training here has succeeded with it.
 
-        :raises LearnedDamaged: it is not what was stored.
+        :raises LearnedDamaged: it is lost, or not what was stored.
         """
         with self._changing() as database:
             row = database.execute(
                 "SELECT learned, learned_sha256 FROM versions WHERE arn = ?", (arn,)
             ).fetchone()
-        if row is None or row["learned"] is None:
+        if row is None or row["learned_sha256"] is None:
             return None
-        if hashlib.sha256(row["learned"]).hexdigest() != row["learned_sha256"]:
+        learned = bytes(row["learned"] or b"")
+        if hashlib.sha256(learned).hexdigest() != row["learned_sha256"]:
             raise LearnedDamaged(f"what {arn} has learnt is damaged; delete the version and train another")
-        return bytes(row["learned"])
+        return learned
 
     def tags(self, arn: str) -> dict[str, str] | None:
         """The tags of a project or version; None when there is no such resource."""
@@ -352,8 +355,8 @@ class ProjectStore:
             if len(after) > limit:
                 text = f"{len(after)} tags on the resource. Maximum limit: {limit}"
                 raise ApiError("ServiceQuotaExceededException", text)
-            for table in ("projects", "versions"):
-                database.execute(f"UPDATE {table} SET tags = ? WHERE arn = ?", (json.dumps(after), arn))
+            database.execute("UPDATE projects SET tags = ? WHERE arn = ?", (json.dumps(after), arn))
+            database.execute("UPDATE versions SET tags = ? WHERE arn = ?", (json.dumps(after), arn))
         return True
 
     @contextmanager
@@ -368,7 +371,7 @@ class ProjectStore:
     def _born(self, database: sqlite3.Connection) -> int:
         """A time of creation that no other project or version has."""
         (last,) = database.execute(
-            "SELECT max(coalesce((SELECT max(born) FROM projects), 0), coalesce((SELECT max(born) FROM versions), 0))"
+            "SELECT coalesce(max(born), 0) FROM (SELECT born FROM projects UNION SELECT born FROM versions)"
         ).fetchone()
         return max(int(self._clock() * 1000), last + 1)
 

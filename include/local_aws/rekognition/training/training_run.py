@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import orjson
 
-from local_aws.inference.learned import LearnedAdapter
+from local_aws.inference.adapters.learned import LearnedAdapter
 from local_aws.inference.weight import HEAD_BYTES, weigh
 from local_aws.rekognition.images.analysis import Analyzer
 from local_aws.rekognition.images.objects import (
@@ -44,6 +44,8 @@ _log = logging.getLogger(__name__)
 _DEFAULT_THRESHOLD: Final = 50.0
 _VIEW_WORK: Final = 800_000
 """What one more view costs, in the unit of :class:`Effort`."""
+_MANY_IMAGES: Final = 2_000
+"""Where so many images differ by themselves, changed copies add little but time."""
 _SERVICE_ISSUE: Final = "Amazon Rekognition experienced a service issue."
 
 
@@ -120,12 +122,13 @@ class TrainingRun:
             source = Source.of(asset["GroundTruthManifest"]["S3Object"])
             path = self._folder / f"{name}-{number}.jsonl"
             try:
-                if not path.exists():
+                if not ground_truth.is_whole(path):
                     self._patiently(
                         lambda source=source, path=path: self._school.objects.download(  # type: ignore[misc]
                             self._caller, source, path
                         )
                     )
+                    ground_truth.seal(path)
             except (ObjectMissing, ObjectForbidden, StorageRefused):
                 text = f"The manifest file extension or contents are invalid. {source.uri} cannot be read."
                 raise TrainingFailed(text) from None
@@ -137,6 +140,8 @@ class TrainingRun:
         """Look at every image once; what was looked at before a kill is in the file."""
         analyzer, views = self._school.analyzer, self._school.settings.training_views
         wanted = {example.source_ref: example.source for example in examples}
+        if len(wanted) > _MANY_IMAGES:
+            views = min(views, 1)
         made_with = {"model": analyzer.model_version, "views": views}
         file = ExampleFile(self._folder / "examples.bin", made_with)
         try:
@@ -145,7 +150,7 @@ class TrainingRun:
                 for ref, source in wanted.items():
                     if ref in file.refs:
                         continue
-                    waiting.append(self._school.fetchers.submit(self._begin, ref, source))
+                    waiting.append(self._school.fetchers.submit(self._begin, ref, source, views))
                     if len(waiting) > self._school.settings.prefetch:
                         self._gather(file, waiting.popleft())
                 while waiting:
@@ -158,7 +163,7 @@ class TrainingRun:
         finally:
             file.close()
 
-    def _begin(self, ref: str, source: Source) -> Future[Seen]:
+    def _begin(self, ref: str, source: Source, views: int) -> Future[Seen]:
         """In a fetch thread: read the image, then queue the look at it."""
         school = self._school
         try:
@@ -168,11 +173,11 @@ class TrainingRun:
             refused.set_result(Seen(ref, problem=(error.code, error.message)))
             return refused
         effort = weigh(image.read(HEAD_BYTES))
-        effort = replace(effort, work=effort.work + school.settings.training_views * _VIEW_WORK)
+        effort = replace(effort, work=effort.work + views * _VIEW_WORK)
 
         def look() -> Seen:
             try:
-                found = school.analyzer.examine(image.read(), views=school.settings.training_views)
+                found = school.analyzer.examine(image.read(), views=views)
             except ApiError as error:
                 return Seen(ref, problem=(error.code, error.message))
             return Seen(ref, found.scores, found.features.astype(np.float16))
@@ -203,8 +208,8 @@ class TrainingRun:
             if len(lost) > self._school.settings.training_invalid_share * len(examples):
                 self._deliver_summary(unreadable, len(sets.training) + len(sets.testing))
                 raise TrainingFailed(
-                    f"The manifest file contains too many invalid rows. {len(lost)} of {len(examples)} images "
-                    f"cannot be read, the first is {lost[0].source_ref}."
+                    f"The manifest file contains too many invalid rows. {len(lost)} of {len(examples)} "
+                    f"images cannot be read, the first is {lost[0].source_ref}."
                 )
         return Sets(kept[0], kept[1]), unreadable
 
@@ -216,8 +221,8 @@ class TrainingRun:
         settings = self._school.settings
         if len(sets.testing) < settings.training_test_images:
             raise TrainingFailed(
-                f"The manifest file contains too few images. {len(sets.testing)} images are there to test with, "
-                f"at least {settings.training_test_images} are needed."
+                f"The manifest file contains too few images. {len(sets.testing)} images are there to test "
+                f"with, at least {settings.training_test_images} are needed."
             )
         everything = [*sets.training, *sets.testing] if self._splits else sets.training
         mistakes = learning.count_mistakes(everything, seen, threshold=self._threshold)
@@ -234,7 +239,8 @@ class TrainingRun:
             raise TrainingFailed(
                 "The manifest file contains too few labeled images. At least one label needs "
                 f"{settings.training_false_positives} false positives or "
-                f"{settings.training_false_negatives} false negatives; {found or 'the base model made no mistake'}."
+                f"{settings.training_false_negatives} false negatives; "
+                f"{found or 'the base model made no mistake'}."
             )
         return enough
 
@@ -313,7 +319,8 @@ class TrainingRun:
         config, key_id = self._version.request["OutputConfig"], self._version.request.get("KmsKeyId")
         prefix = config.get("S3KeyPrefix", "")
         project = self._version.project_arn.split("/")[1]
-        key = f"{prefix}{'/' if prefix and not prefix.endswith('/') else ''}{project}/{self._version.name}/{name}"
+        folder = f"{prefix}{'/' if prefix and not prefix.endswith('/') else ''}{project}/{self._version.name}"
+        key = f"{folder}/{name}"
         path = self._folder / name
         path.write_bytes(body)
         try:

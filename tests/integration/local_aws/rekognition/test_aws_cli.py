@@ -12,6 +12,7 @@ import pytest
 
 from local_aws.rekognition.launch import Rekognition
 from local_aws.seaweedfs import Credentials
+from support.adapter_training import assets
 from support.hash_moderator import MODEL_VERSION
 from support.pictures import jpeg
 from support.rekognition_server import put_manifest, result_lines, wait_until
@@ -99,3 +100,41 @@ def test_the_cli_shows_a_violated_constraint(aws: Any) -> None:
     status, _, text = aws("get-media-analysis-job", "--job-id", "not/an/id")
     assert status != 0
     assert "failed to satisfy constraint: Member must satisfy regular expression pattern" in text
+
+
+def test_the_cli_makes_trains_tags_and_deletes_an_adapter(aws: Any, s3_client: Any, bucket: str) -> None:
+    """A training fails at once, in AWS's words, for its manifest is not there."""
+    code, made, text = aws(
+        "create-project", "--project-name=from-cli", "--feature=CONTENT_MODERATION", "--auto-update=DISABLED"
+    )
+    assert code == 0, text
+    project = made["ProjectArn"]
+    manifest = json.dumps(assets(bucket))
+    code, begun, text = aws(
+        "create-project-version",
+        f"--project-arn={project}",
+        "--version-name=v1",
+        f"--output-config=S3Bucket={bucket},S3KeyPrefix=out",
+        f"--training-data={manifest}",
+        "--testing-data=AutoCreate=true",
+        "--tags=team=trust",
+    )
+    assert code == 0, text
+    version = begun["ProjectVersionArn"]
+    tags = aws("list-tags-for-resource", f"--resource-arn={version}")[1]
+    assert tags == {"Tags": {"team": "trust"}}
+
+    def over() -> Any:
+        answer = aws("describe-project-versions", f"--project-arn={project}", "--version-names=v1")[1]
+        (found,) = answer["ProjectVersionDescriptions"]
+        return found if found["Status"] != "TRAINING_IN_PROGRESS" else None
+
+    found = wait_until(over, what="the end of the training")
+    assert (found["Status"], found["StatusMessage"][:34]) == (
+        "TRAINING_FAILED",
+        "The manifest file extension or con",
+    )
+    assert "(ResourceInUseException)" in aws("delete-project", f"--project-arn={project}")[2]
+    status = aws("delete-project-version", f"--project-version-arn={version}")[1]
+    assert status == {"Status": "DELETING"}
+    wait_until(lambda: aws("delete-project", f"--project-arn={project}")[0] == 0)

@@ -1,4 +1,8 @@
-"""Changed copies of a picture, which show the same thing: what is learnt of one picture holds for them too."""
+"""Changed copies of a picture that show the same thing: what is learnt of the picture holds for them too.
+
+The order is by use: of playing cards, trained on one design and judged on another, a part of each card helped
+by far the most, its colours next (measured).
+"""
 
 from __future__ import annotations
 
@@ -22,32 +26,19 @@ def changed_views(picture: Image.Image, count: int) -> Iterator[Image.Image]:
             yield change(small)
 
 
-def _grey(picture: Image.Image) -> Image.Image:
-    return ImageOps.grayscale(picture).convert("RGB")
+def _corner(picture: Image.Image) -> Image.Image:
+    """What stands in the upper left, half of the picture, larger."""
+    return picture.crop((0, 0, max(1, int(picture.width * 0.7)), max(1, int(picture.height * 0.7))))
+
+
+def _grey_and_closer(picture: Image.Image) -> Image.Image:
+    width, height = max(1, int(picture.width * 0.85)), max(1, int(picture.height * 0.85))
+    left, top = (picture.width - width) // 3, (picture.height - height) * 2 // 3
+    return ImageOps.grayscale(picture.crop((left, top, left + width, top + height))).convert("RGB")
 
 
 def _turned(picture: Image.Image) -> Image.Image:
     return picture.rotate(-9, Image.Resampling.BILINEAR, expand=True, fillcolor=_WHITE)
-
-
-def _smaller(picture: Image.Image) -> Image.Image:
-    """On a larger white ground, off its middle."""
-    width, height = int(picture.width / 0.7), int(picture.height / 0.7)
-    ground = Image.new("RGB", (width, height), _WHITE)
-    ground.paste(picture, ((width - picture.width) // 3, (height - picture.height) // 2))
-    return ground
-
-
-def _square(picture: Image.Image) -> Image.Image:
-    """With its own proportions, where the network sees the whole picture squeezed into a square."""
-    side = max(picture.size)
-    return ImageOps.pad(picture, (side, side), color=_WHITE)
-
-
-def _closer(picture: Image.Image) -> Image.Image:
-    width, height = int(picture.width * 0.8), int(picture.height * 0.8)
-    left, top = (picture.width - width) // 3, (picture.height - height) // 2
-    return picture.crop((left, top, left + width, top + height))
 
 
 def _other_colours(picture: Image.Image) -> Image.Image:
@@ -56,15 +47,19 @@ def _other_colours(picture: Image.Image) -> Image.Image:
     return ImageEnhance.Color(ImageEnhance.Brightness(swapped).enhance(0.85)).enhance(1.5)
 
 
+def _square(picture: Image.Image) -> Image.Image:
+    """With its own proportions, where the network sees the whole picture squeezed into a square."""
+    side = max(picture.size)
+    return ImageOps.pad(picture, (side, side), color=_WHITE)
+
+
 CHANGES: Final[tuple[Callable[[Image.Image], Image.Image], ...]] = (
-    _square,
+    _corner,
+    _grey_and_closer,
     _turned,
     _other_colours,
-    _closer,
+    _square,
     ImageOps.mirror,
-    _grey,
-    _smaller,
-    ImageOps.flip,
 )
 
 MOST_VIEWS: Final = len(CHANGES)

@@ -22,7 +22,7 @@ _MOST_LOGIT: Final = 6.0
 
 @dataclass(frozen=True)
 class Head:
-    """One label's logistic regression: logit = `base_weight`·logit of the rules' score + `weights`·z + `bias`.
+    """One label's logistic regression: `base_weight`·logit of the rules' score + `weights`·z + `bias`.
 
     z are the standardised features. The logit is 0, a confidence of 50, where the label begins to be meant.
     """

@@ -1,0 +1,170 @@
+"""Training on the offline endpoint: seconds, memory, and the pace of a job beside it.
+
+``python benchmarks/training.py 400 10000`` prints a row for each number of images. The images are those of
+``include/local_aws/adapter_images``, changed a little so that each is another.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "include"))
+
+import boto3  # noqa: E402
+from PIL import Image, ImageEnhance  # noqa: E402
+
+from local_aws import seaweedfs  # noqa: E402
+from local_aws.rekognition import launch  # noqa: E402
+from local_aws.rekognition.settings import ServerSettings  # noqa: E402
+
+IMAGES = REPOSITORY / "include" / "local_aws" / "adapter_images"
+BUCKET = "training"
+KEY = seaweedfs.Credentials("AKIABENCHMARK0000000", "b" * 40)
+BESIDE = 300
+
+
+def main() -> int:
+    """Print the table."""
+    counts = [int(argument) for argument in sys.argv[1:]] or [400]
+    print("| images | seconds | images a second | peak MB | job alone, images/s | job beside, images/s |")
+    print("|---|---|---|---|---|---|")
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"| {' | '.join(str(value) for value in measure(Path(folder), count))} |", flush=True)
+    return 0
+
+
+def measure(folder: Path, count: int) -> list[Any]:
+    """Train on ``count`` images alone, then again with a job beside it; return a row."""
+    with ExitStack() as stack:
+        s3_server = seaweedfs.start(folder / "s3", KEY)
+        stack.callback(s3_server.stop)
+        options = {
+            "aws_access_key_id": KEY.access_key,
+            "aws_secret_access_key": KEY.secret_key,
+            "region_name": "us-east-1",
+        }
+        s3 = boto3.client("s3", endpoint_url=s3_server.endpoint_url, **options)
+        put_images(s3, count)
+        with launch.start(
+            folder / "rekognition", KEY, s3_server.endpoint_url, settings=ServerSettings()
+        ) as server:
+            rekognition = boto3.client("rekognition", endpoint_url=server.endpoint_url, **options)
+            alone = job_pace(rekognition)
+            peak = Peak(server.process.pid)
+            seconds = train(rekognition, "alone")
+            beside: list[float] = []
+            thread = threading.Thread(target=lambda: train(rekognition, "beside"))
+            thread.start()
+            beside.append(job_pace(rekognition))
+            thread.join()
+            return [
+                count, round(seconds, 1), round(count / seconds, 1), round(peak.stop()), round(alone, 1),
+                round(beside[0], 1),
+            ]  # fmt: skip
+
+
+def put_images(s3: Any, count: int) -> None:
+    """Store images, their ground truth and a manifest of some of them."""
+    s3.create_bucket(Bucket=BUCKET)
+    with (IMAGES / "truth.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    chance = random.Random(3)
+    lines = []
+    for number in range(count):
+        row = rows[number % len(rows)]
+        key = f"{number:05}.png"
+        with Image.open(IMAGES / "images" / row["file"]) as image, io.BytesIO() as out:
+            changed = image.convert("RGB").rotate(chance.uniform(-10, 10), fillcolor=(255, 255, 255))
+            ImageEnhance.Brightness(changed).enhance(chance.uniform(0.8, 1.1)).save(out, "PNG")
+            s3.put_object(Bucket=BUCKET, Key=key, Body=out.getvalue())
+        labels = [{"Name": row["label"]}] if row["label"] else []
+        lines.append(
+            {
+                "source-ref": f"s3://{BUCKET}/{key}",
+                "content-moderation-groundtruth": {"ModerationLabels": labels},
+            }
+        )
+    put_lines(s3, "truth.jsonl", lines)
+    put_lines(s3, "manifest.jsonl", [{"source-ref": line["source-ref"]} for line in lines[:BESIDE]])
+
+
+def put_lines(s3: Any, key: str, lines: list[dict[str, Any]]) -> None:
+    """Store JSON Lines."""
+    s3.put_object(Bucket=BUCKET, Key=key, Body="\n".join(map(json.dumps, lines)).encode())
+
+
+def train(rekognition: Any, name: str) -> float:
+    """Train a version; return the seconds it took."""
+    project = rekognition.create_project(
+        ProjectName=name, Feature="CONTENT_MODERATION", AutoUpdate="DISABLED"
+    )
+    truth = {"S3Object": {"Bucket": BUCKET, "Name": "truth.jsonl"}}
+    begun = time.monotonic()
+    rekognition.create_project_version(
+        ProjectArn=project["ProjectArn"],
+        VersionName="v",
+        OutputConfig={"S3Bucket": BUCKET, "S3KeyPrefix": name},
+        TrainingData={"Assets": [{"GroundTruthManifest": truth}]},
+        TestingData={"AutoCreate": True},
+    )
+    while True:
+        (version,) = rekognition.describe_project_versions(ProjectArn=project["ProjectArn"])[
+            "ProjectVersionDescriptions"
+        ]
+        if version["Status"] != "TRAINING_IN_PROGRESS":
+            break
+        time.sleep(0.5)
+    if version["Status"] != "TRAINING_COMPLETED":
+        raise SystemExit(version["StatusMessage"])
+    return time.monotonic() - begun
+
+
+def job_pace(rekognition: Any) -> float:
+    """Run a media analysis job; return images a second."""
+    begun = time.monotonic()
+    job = rekognition.start_media_analysis_job(
+        OperationsConfig={"DetectModerationLabels": {}},
+        Input={"S3Object": {"Bucket": BUCKET, "Name": "manifest.jsonl"}},
+        OutputConfig={"S3Bucket": BUCKET, "S3KeyPrefix": "jobs"},
+    )["JobId"]
+    while rekognition.get_media_analysis_job(JobId=job)["Status"] not in {"SUCCEEDED", "FAILED"}:
+        time.sleep(0.2)
+    return BESIDE / (time.monotonic() - begun)
+
+
+class Peak:
+    """The most memory (MB resident) that a process has while this watches."""
+
+    def __init__(self, pid: int) -> None:
+        self._status = Path(f"/proc/{pid}/status")
+        self._most = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> float:
+        """End and return the peak."""
+        self._over.set()
+        self._thread.join()
+        return self._most
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.2):
+            (line,) = [one for one in self._status.read_text().splitlines() if one.startswith("VmRSS")]
+            self._most = max(self._most, int(line.split()[1]) / 1000)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

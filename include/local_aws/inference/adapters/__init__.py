@@ -1,0 +1,1 @@
+"""What adapters need: ``views`` (changed copies of a picture), ``learned`` (corrected scores)."""
