@@ -84,6 +84,9 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "COLUMNS": ("120", 120),
     "MODERATION_CONSOLE_CACHE": ("/data/console", Path("/data/console")),
     "MODERATION_CONSOLE_CACHE_GB": ("1.5", 1.5),
+    "MODERATION_REVIEW_DB": ("postgresql://me:s@db/review", "postgresql://me:s@db/review"),
+    "MODERATION_REVIEW_DAILY_CAP": ("500", 500),
+    "MODERATION_REVIEW_UNFLAGGED_PERCENT": ("0.5", 0.5),
     "MODERATION_THRESHOLDS": ("/etc/thresholds.toml", Path("/etc/thresholds.toml")),
     "MODERATION_POLICY": ("/etc/policy.toml", Path("/etc/policy.toml")),
     "CXX": ("clang++-18", "clang++-18"),
@@ -96,7 +99,7 @@ READ = [
     for name in variable.names
 ]
 NUMBERS = [(read_into, name) for read_into, name, _ in READ if type(EXAMPLES[name][1]) in (int, float)]
-SECRETS = ("MODERATION_CATALOG_URI", "MODERATION_WAREHOUSES")
+SECRETS = ("MODERATION_CATALOG_URI", "MODERATION_REVIEW_DB", "MODERATION_WAREHOUSES")
 
 
 def row_of(name: str) -> Setting:
