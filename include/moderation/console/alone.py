@@ -18,7 +18,7 @@ from moderation import stages
 from moderation.console.application import application
 from moderation.console.gate import OP, Gate, Person
 from moderation.errors import NeedsAPersonError
-from moderation.review.log import VerdictLog
+from moderation.review.state.open import State
 from moderation.settings import Settings
 
 HOST = "127.0.0.1"
@@ -86,8 +86,8 @@ def serve(settings: Settings, *, port: int, told: Callable[[str], None]) -> None
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def _publish(settings: Settings, log: VerdictLog) -> None:
-    stages.publish_verdicts(log, settings=settings)
+def _publish(settings: Settings, state: State) -> None:
+    stages.publish_verdicts(state, settings=settings)
     stages.load_verdicts(settings=settings)
 
 

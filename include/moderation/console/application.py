@@ -28,15 +28,15 @@ from moderation.console.shared import Shared
 from moderation.console.tiles.decoders import CannotShowError
 from moderation.errors import DefectError, ModerationError, TransientError, WarehouseMissingError
 from moderation.reference.library_errors import named
-from moderation.review.log import VerdictLog
 from moderation.review.queue import QueueError
+from moderation.review.state.open import State
 from moderation.review.verdict import VerdictError
 from moderation.settings import Settings
 
 WRITE_HEADER = "X-Moderation-Console"
 """A form of another site cannot send it, so a cookie alone starts and changes nothing."""
 
-Publisher = Callable[[Settings, VerdictLog], Any]
+Publisher = Callable[[Settings, State], Any]
 """Publishes the verdicts of a log that are not yet; raises when it cannot."""
 
 _PUBLISH_SECONDS = 3_600.0
@@ -79,7 +79,7 @@ def application(
     :param settings: reads them, when somebody first asks for a page: what is wrong with them stands there.
     :param gate: tells who asks; see :data:`moderation.console.gate.Gate`.
     :param starter: starts a run; None where nothing can, and people get the command.
-    :param publisher: makes verdicts a part of the published tables: every hour while some wait, and at the end.
+    :param publisher: makes verdicts a part of the published tables: hourly while some wait, and at the end.
     :param cache: where indexes and small images are kept; a private folder of the user's when None.
     """
 
@@ -159,7 +159,7 @@ def _publish(shared: Shared, publisher: Publisher) -> None:
     """Publish what waits. What fails stays in the log of verdicts, and is tried again."""
     try:
         if shared.has_unpublished():
-            publisher(shared.settings, shared.review.log)
+            publisher(shared.settings, shared.review)
     except Exception:
         _log.exception("verdicts could not be published now; nothing is lost, they are published later")
 

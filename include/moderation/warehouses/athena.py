@@ -32,7 +32,7 @@ _TRINO_TYPES = {pa.string(): "VARCHAR"}
 def views_over_iceberg(
     *, source: str = NAMESPACE, database: str = PUBLISHED, thresholds: Thresholds | None = None
 ) -> list[str]:
-    """Statements for a view of each table, ``labels``, those over verdicts and what counts, over the Glue tables.
+    """Statements for a view of each table, ``labels``, those over verdicts and of what counts, over Glue.
 
     :param source: the Glue database that `moderation.tables.catalog` publishes into.
     :param database: where the views are made.

@@ -29,7 +29,7 @@ from moderation import stages
 from moderation.console.application import application
 from moderation.console.gate import Person, Right
 from moderation.console.pages.start import Started
-from moderation.review.log import VerdictLog
+from moderation.review.state.open import State
 from moderation.settings import Settings
 
 DAG_ID = "moderate_images"
@@ -86,9 +86,9 @@ def _why(answer: httpx.Response) -> str:
     return f"Airflow did not start the run: {detail}"
 
 
-def publish(settings: Settings, log: VerdictLog) -> None:
-    """Publish verdicts when the web server ends; the Dag `publish_verdicts` does so while it runs, and loads them."""
-    stages.publish_verdicts(log, settings=settings)
+def publish(settings: Settings, state: State) -> None:
+    """Publish verdicts when the web server ends; the Dag `publish_verdicts` does it meanwhile, and loads them."""
+    stages.publish_verdicts(state, settings=settings)
 
 
 app = application(Settings.from_env, gate=who, starter=start, publisher=publish)

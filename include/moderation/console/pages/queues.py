@@ -172,4 +172,4 @@ def decider(request: Request) -> Person:
     person: Any = request.state.person
     if not person.may(Right.DECIDE):
         raise HTTPException(403, "This is for operators.")
-    return person  # type: ignore[no-any-return]
+    return person

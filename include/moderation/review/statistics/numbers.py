@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from moderation.policy.thresholds import read_thresholds
+from moderation.policy.thresholds import in_use
 from moderation.query.published_views import open_published
 from moderation.review.statistics.agreement import alpha, people, seconds_a_decision
 from moderation.review.statistics.counts import KEYS, SLICES, counts
@@ -25,7 +25,7 @@ from moderation.review.statistics.rates import aws_rates, rates
 from moderation.review.statistics.samples import EVERYTHING, Samples, Side, estimated, key_of
 from moderation.review.statistics.training import Needed, toward
 from moderation.schema import physical_schema
-from moderation.settings import ConsoleSettings, Settings
+from moderation.settings import Settings
 from moderation.tables.standing import REVIEW_NUMBERS
 
 NUMBERS = physical_schema(REVIEW_NUMBERS)
@@ -119,10 +119,9 @@ def numbers_of(
     :raises WarehouseMissingError: nothing was published yet.
     :raises TablesError: the tables cannot be read.
     """
-    thresholds = read_thresholds(ConsoleSettings.from_env().thresholds)
     with open_published(settings) as connection:
         frames = frames_of(
-            connection, thresholds=thresholds, draws=draws, load_id=load_id, since=since, until=until
+            connection, thresholds=in_use(), draws=draws, load_id=load_id, since=since, until=until
         )
     return numbers(frames, **how)
 
