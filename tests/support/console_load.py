@@ -98,7 +98,7 @@ def walk_below(client: TestClient, prefix: str, start: str) -> set[str]:
         if answer.is_redirect:
             waiting.append(answer.headers["location"])
             continue
-        # A form's address lacks what is asked for, a script's is written to; what was never there has no original.
+        # A form's address lacks what is asked for, a script's is for writing; a refused file has no original.
         fine = {200, 400, 405} | ({404} if path.endswith("/original") else set())
         assert answer.status_code in fine, (address, answer.status_code)
         if answer.headers["content-type"].startswith("text/html"):

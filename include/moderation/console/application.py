@@ -79,7 +79,7 @@ def application(
     :param settings: reads them, when somebody first asks for a page: what is wrong with them stands there.
     :param gate: tells who asks; see :data:`moderation.console.gate.Gate`.
     :param starter: starts a run; None where nothing can, and people get the command.
-    :param publisher: makes verdicts a part of the published tables: hourly while some wait, and at the end.
+    :param publisher: publishes verdicts, every hour while some wait and at the end; nothing does when None.
     :param cache: where indexes and small images are kept; a private folder of the user's when None.
     """
 

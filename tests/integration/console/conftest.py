@@ -68,7 +68,7 @@ def console(console_world: tuple[Settings, str, Path], aws_env: Any) -> Iterator
 
 @pytest.fixture
 def reviewed(console_world: tuple[Settings, str, Path], aws_env: Any, tmp_path: Path) -> Iterator[Any]:
-    """The console over that load with a state of verdicts of its own; an operator asks unless said otherwise."""
+    """The console over that load with verdicts of its own; an operator asks unless said otherwise."""
     settings, _, folder = console_world
     aws_env.setenv("MODERATION_REVIEW_DB", str(tmp_path / "review.db"))
     app = application(lambda: settings, gate=by_header, cache=folder / "cache")

@@ -1,4 +1,4 @@
-"""Verdicts over HTTP: what is sent is kept once, each role does what is its own, and what is severe is hidden."""
+"""Verdicts over HTTP: what is sent is kept once, each role does its own, what is severe is hidden."""
 
 from __future__ import annotations
 

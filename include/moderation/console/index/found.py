@@ -19,7 +19,7 @@ _KEPT_LISTS = 8
 _KEPT_SIDES = 48
 _STEPS = 101
 _BINS = 20
-_TILE = "n, key, source_ref, etag, size_bytes, status, error_code, content_type, label_count, max_confidence, foremost"
+_TILE = "n, key, source_ref, etag, size_bytes, status, error_code, content_type, label_count, max_confidence, foremost"  # noqa: E501
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class Found:
     def export_sql(self, chosen: Selection, *, without: Collection[str] = ()) -> tuple[str, dict[str, Any]]:
         """SQL and parameters of all images of the selection with their highest confidence.
 
-        :param without: contents that are left out, as :func:`moderation.reference.content.subject_id` names them.
+        :param without: contents that are left out, by their `moderation.reference.content.subject_id`.
         """
         left = f"WHERE {SUBJECT_SQL} NOT IN (SELECT unnest($without::VARCHAR[])) " if without else ""
         sql = (

@@ -169,7 +169,7 @@ def disputes(request: Request) -> Response:
 
 def decider(request: Request) -> Person:
     """Who asks, if they may decide for others."""
-    person: Any = request.state.person
+    person: Person = request.state.person
     if not person.may(Right.DECIDE):
         raise HTTPException(403, "This is for operators.")
     return person

@@ -80,7 +80,7 @@ class Line:
 
 
 def key_of(row: dict[str, Any]) -> Key:
-    """Model, adapter and threshold of a row. The threshold in use may differ by label; what is shown goes by model."""
+    """Model and adapter of a row; the threshold in use may differ by label, so each line has its own."""
     return (row["model_version"], row["adapter"], None)
 
 

@@ -39,8 +39,8 @@ def standing(rows: list[Verdict]) -> list[dict[str, Any]]:
     """What one person says now, of what they said of one image.
 
     :param rows: the newest first.
-    :returns: the newest of each kind that is not taken back, with the ``ids`` of all verdicts it stands on, the
-        oldest first.
+    :returns: the newest of each kind that is not taken back, with the ``ids`` of all verdicts that it
+        stands on, the oldest first.
     """
     gone = {row.replaces for row in rows if row.verdict == Said.WITHDRAWN}
     found: dict[tuple[str, str | None, bool], dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""What a browser sends becomes verdicts: stamped with who asks, with the answer they saw, and with their item."""
+"""What a browser sends becomes verdicts: stamped with who asks, the answer they saw, and their item."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def _times(sent: Sequence[float], now: datetime) -> Iterator[datetime]:
 
 
 class Stamp:
-    """What the server adds to a verdict. Thresholds, policy and queues are looked up once for all of a batch."""
+    """What the server adds to a verdict. Thresholds, policy and queues are looked up once a batch."""
 
     def __init__(self, shared: Shared, person: Person) -> None:
         self._person = person
