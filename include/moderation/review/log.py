@@ -173,7 +173,7 @@ class VerdictLog:
             return {name: number for name, number in connection.execute(query.group_by(_T.c.reviewer)).all()}  # noqa: C416
 
     def verified_by_load(self, load_ids: Iterable[str]) -> dict[str, int]:
-        """How many different contents of each load people have said something of; a load without any is left out."""
+        """How many different contents of each load people have said something of; no entry where none."""
         wanted = list(load_ids)
         of = sa.func.coalesce(_T.c.load_id, tables.items.c.load_id)
         query = (
@@ -183,7 +183,7 @@ class VerdictLog:
             .group_by(of)
         )
         with self._database.read() as connection:
-            return {load_id: number for load_id, number in connection.execute(query)}
+            return {load_id: number for load_id, number in connection.execute(query).all()}  # noqa: C416
 
     def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
         """Whether a person has seen as many today as the cap says: a break is offered, nothing forbidden."""
