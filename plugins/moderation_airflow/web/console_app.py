@@ -87,7 +87,7 @@ def _why(answer: httpx.Response) -> str:
 
 
 def publish(settings: Settings, state: State) -> None:
-    """Publish verdicts when the web server ends; the Dag `publish_verdicts` does so before, and loads them."""
+    """Publish verdicts when the web server ends; before, the Dag `publish_verdicts` does, and loads them."""
     stages.publish_verdicts(state, settings=settings)
 
 
