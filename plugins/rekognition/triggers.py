@@ -77,7 +77,7 @@ class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
         return path, {k: v for k, v in kwargs.items() if k not in ("waiter_delay", "waiter_max_attempts")}
 
     def hook(self) -> RekognitionHook:
-        """Build the hook this trigger waits with; the provider before 9.39 makes none."""
+        """Build the hook this trigger waits with; the class of the provider that MWAA has makes none."""
         return RekognitionHook(
             aws_conn_id=self.aws_conn_id,
             region_name=self.region_name,

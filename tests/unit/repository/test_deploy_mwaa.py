@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 from airflow._shared.module_loading import find_path_from_directory
+from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from rekognition import triggers
 
 ROOT = Path(__file__).parents[3]
 MWAA = ROOT / "deploy" / "mwaa"
@@ -91,6 +94,19 @@ def test_no_name_is_imported_from_airflow_sdk_that_only_a_later_release_has() ->
         for alias in node.names
     }
     assert not taken & later
+
+
+def test_a_trigger_of_ours_makes_its_hook_itself() -> None:
+    # The provider that MWAA has makes none of `aws_hook_class`, and leaves `hook` abstract.
+    ours = [
+        found
+        for found in vars(triggers).values()
+        if isinstance(found, type)
+        and issubclass(found, AwsBaseWaiterTrigger)
+        and found is not AwsBaseWaiterTrigger
+    ]
+    assert ours
+    assert all("hook" in vars(found) for found in ours)
 
 
 @pytest.fixture
