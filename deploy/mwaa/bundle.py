@@ -54,13 +54,14 @@ def read(path: Path) -> dict[str, str]:
         raise BundleError(
             f"{path}: MODERATION_CATALOG_URI names a file, which each worker has for itself: glue"
         )
-    if "duckdb" in found.get("MODERATION_WAREHOUSES", "duckdb"):
-        raise BundleError(
-            f"{path}: MODERATION_WAREHOUSES names a file, which each worker has for itself; "
-            "airflow:CONNECTION_ID names a database"
-        )
     for table in settings.TABLES:
         table.from_env(found)
+    warehouses = settings.Settings.from_env(found).warehouses or ("duckdb",)
+    if local := {"duckdb", "folder"} & set(warehouses):
+        raise BundleError(
+            f"{path}: MODERATION_WAREHOUSES: {', '.join(sorted(local))} lies on a disk, which each worker has "
+            "for itself; airflow:CONNECTION_ID names a database"
+        )
     return found
 
 

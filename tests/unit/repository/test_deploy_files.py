@@ -99,6 +99,31 @@ def test_the_example_of_compose_lists_what_the_file_asks_for_and_nothing_else() 
     assert asked == set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE))
 
 
+def filled(text: str) -> str:
+    """A value of the file once `.env` is filled in as the example says; passwords are letters and digits."""
+    example = dict(
+        re.findall(r"^([A-Z_]+)=(.*)$", (DEPLOY / "compose/example.env").read_text(), re.MULTILINE)
+    )
+    value = re.sub(r"\$\{([A-Z_]+)(?::[?-][^}]*)?\}", lambda found: example[found[1]] or "4f1c0a9b77de", text)
+    return value.replace("YOUR-", "your-")
+
+
+def test_what_compose_sets_is_taken_by_the_settings_and_by_airflow() -> None:
+    given = {name: filled(str(value)) for name, value in COMPOSE["x-airflow"]["environment"].items()}
+    unset = {"MODERATION_SNS_TOPIC_ARN": "", "MODERATION_ALERT_EMAIL": ""}
+    for table in settings.TABLES:
+        table.from_env(given | unset)
+    for name, value in given.items():
+        if name.startswith("AIRFLOW_CONN_"):
+            assert json.loads(value)["conn_type"] in {"aws", "postgres"}
+
+
+def test_what_the_chart_sets_is_taken_by_the_settings() -> None:
+    given = {entry["name"]: entry["value"].replace("YOUR-", "your-") for entry in CHART["env"]}
+    for table in settings.TABLES:
+        table.from_env(given)
+
+
 def secrets(place: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in place.items():
         if re.search(r"PASSWORD|SECRET|FERNET|_CONN_[A-Z]|SQL_ALCHEMY|BROKER|BACKEND|CATALOG", name):
