@@ -59,8 +59,8 @@ def read(path: Path) -> dict[str, str]:
     warehouses = settings.Settings.from_env(found).warehouses or ("duckdb",)
     if local := {"duckdb", "folder"} & set(warehouses):
         raise BundleError(
-            f"{path}: MODERATION_WAREHOUSES: {', '.join(sorted(local))} lies on a disk, which each worker has "
-            "for itself; airflow:CONNECTION_ID names a database"
+            f"{path}: MODERATION_WAREHOUSES: {', '.join(sorted(local))} lies on a disk, which each worker "
+            "has for itself; airflow:CONNECTION_ID names a database"
         )
     return found
 
