@@ -163,7 +163,10 @@ def test_a_value_reaches_the_workers_as_it_was_written(main, tmp_path):
         ("MODERATION_CATALOG_URI=sqlite:////data/catalog.db", "each worker has for itself"),
         ("MODERATION_WAREHOUSES=duckdb", "each worker has for itself"),
         ("MODERATION_WAREHOUSES=", "each worker has for itself"),
-        ("MODERATION_WAREHOUSES=folder, airflow:duckdb", "folder lies on a disk, which each worker has for itself"),
+        (
+            "MODERATION_WAREHOUSES=folder, airflow:duckdb",
+            "folder lies on a disk, which each worker has for itself",
+        ),
         ("MODERATION_SORCE=s3://bucket", "is no setting"),
         ("MODERATION_POLL_SECONDS=soon", "MODERATION_POLL_SECONDS"),
         ("no line of a file of settings", "expected NAME=value"),
