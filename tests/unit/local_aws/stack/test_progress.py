@@ -105,7 +105,10 @@ def test_without_a_terminal_a_stage_that_was_waited_in_goes_on_with_a_line():
         ({"MIN_CONFIDENCE": "much"}, "is not a number"),
         ({"IMAGES": "/nonexistent"}, "IMAGES=/nonexistent is not a folder"),
         ({"IMAGES": __file__}, "is not a folder"),
-        ({"ADAPTER": "champoin"}, "ADAPTER=champoin is unknown; use champion, or the ARN of an adapter version"),
+        (
+            {"ADAPTER": "champoin"},
+            "ADAPTER=champoin is unknown; use champion, or the ARN of an adapter version",
+        ),
         ({"PERMANENT": "yes"}, "PERMANENT=yes is unknown; use 1 or 0"),
         ({"PERMANENT": "1"}, "PERMANENT=1 goes with a load to do again: make run REDO=LOAD_ID PERMANENT=1"),
         ({"BACKEND": "both"}, "BACKEND=both is unknown; use auto, bulk, detect"),
