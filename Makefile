@@ -17,14 +17,14 @@ PACKAGE_SOURCES := PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_NO_INDE
 	UV_PYTHON_DOWNLOADS UV_PYTHON_DOWNLOADS_JSON_URL UV_PYTHON_INSTALL_DIR UV_PYTHON_INSTALL_MIRROR
 unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filter PIP_% UV_%,$(.VARIABLES)))
 export CALLED_FROM := $(value PWD)
-export SQL IMAGES MIN_CONFIDENCE BACKEND REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
+export SQL IMAGES MIN_CONFIDENCE BACKEND ADAPTER REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
 .PHONY: help install doctor query console run up down services status test test-long chaos bench lint lint-scripts format docs lock lock-image lock-mwaa
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
 	grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'; \
-	echo "Variables: IMAGES=folder MIN_CONFIDENCE=50 BACKEND=auto|bulk|detect REDO=load_id PERMANENT=1 S3_PORT=8333 REKOGNITION_PORT=8334 AIRFLOW_PORT=8080 PYTHON=python3.12"
+	echo "Variables: IMAGES=folder MIN_CONFIDENCE=50 BACKEND=auto|bulk|detect ADAPTER=champion REDO=load_id PERMANENT=1 S3_PORT=8333 REKOGNITION_PORT=8334 AIRFLOW_PORT=8080 PYTHON=python3.12"
 
 # What is installed is what the files name by its checksum, and nothing else.
 GET_UV = -m pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.txt

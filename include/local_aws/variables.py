@@ -50,6 +50,13 @@ RUN = (
         read_by=_STACK,
     ),
     Variable(
+        names=("ADAPTER",),
+        takes="champion, or the ARN of an adapter version",
+        default="the base model",
+        meaning="Which adapter answers; `champion` is the one that was promoted.",
+        read_by=_STACK,
+    ),
+    Variable(
         names=("REDO",),
         takes="the id of a load",
         default="nothing",

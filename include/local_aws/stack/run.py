@@ -48,6 +48,7 @@ class Request:
     :param images: folder with the images.
     :param min_confidence: 0 to 100; None: the installation's.
     :param backend: ``auto``, ``bulk`` or ``detect``.
+    :param adapter: ARN of an adapter, ``champion`` for the one that was promoted; None: the base model.
     :param redo_load_id: do again what this load could not moderate, instead of a folder.
     :param redo_permanent: then also images that were refused for their own sake.
     """
@@ -57,6 +58,7 @@ class Request:
     backend: str = "auto"
     redo_load_id: str | None = None
     redo_permanent: bool = False
+    adapter: str | None = None
 
     def conf(self) -> dict[str, Any]:
         """The params of the Dag run."""
@@ -66,11 +68,12 @@ class Request:
             "backend": self.backend,
             "redo_load_id": self.redo_load_id,
             "redo_permanent": self.redo_permanent,
+            "adapter": self.adapter,
         }
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, default_images: Path) -> Request:
-        """Read IMAGES, MIN_CONFIDENCE, BACKEND, REDO and PERMANENT.
+        """Read IMAGES, MIN_CONFIDENCE, BACKEND, REDO, PERMANENT and ADAPTER.
 
         :raises StackError: one of them cannot be used; the text names the variable and what is allowed.
         """
@@ -95,7 +98,10 @@ class Request:
         redo = environ.get("REDO", "").strip() or None
         if permanent == "1" and redo is None:
             raise StackError("PERMANENT=1 goes with a load to do again: make run REDO=LOAD_ID PERMANENT=1")
-        return cls(folder, confidence, backend, redo, permanent == "1")
+        adapter = environ.get("ADAPTER", "").strip() or None
+        if adapter and adapter != "champion" and not adapter.startswith("arn:"):
+            raise StackError(f"ADAPTER={adapter} is unknown; use champion, or the ARN of an adapter version")
+        return cls(folder, confidence, backend, redo, permanent == "1", adapter)
 
 
 def run(layout: Layout, environ: Mapping[str, str]) -> int:

@@ -1,6 +1,6 @@
 """Custom Moderation adapters, from what people decided to the one in use.
 
 ``status`` (whether a version can answer at all), ``sets`` (training sets), ``training``;
-whether it is better: ``exact`` (statistics), ``evaluation``, ``gate``;
-what is used: ``registry`` (who promoted what), ``champion`` (what a run gets).
+whether it is better: ``exact`` (statistics), ``curves`` (at other thresholds), ``evaluation``, ``gate``;
+what is used: ``registry`` (who promoted what), ``champion`` (what a run gets), ``older`` (asked anew).
 """

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from moderation.adapters import exact
+from moderation.adapters import curves, exact
 from moderation.adapters.sets.decided import spelled
 from moderation.adapters.sets.training_set import TESTING, TrainingSet
 from moderation.errors import NeedsAPersonError
@@ -105,6 +105,7 @@ class Evaluation:
 
     :param aws: F1 and the numbers of images as AWS's summary tells them.
     :param disagreements: where AWS's own counts are others than ours.
+    :param curves: by trained label, see :func:`moderation.adapters.curves.curve`.
     """
 
     version_arn: str
@@ -115,6 +116,7 @@ class Evaluation:
     flips: tuple[Flip, ...]
     aws: dict[str, Any] = field(default_factory=dict)
     disagreements: tuple[str, ...] = ()
+    curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """All of it, as JSON gives it back."""
@@ -219,7 +221,16 @@ def evaluate(
         flips=tuple(flips),
         aws=_aws(summary or {}),
         disagreements=tuple(_disagreements(summary or {}, cases)),
+        curves={label: curves.curve(_known(cases, label)) for label in sorted(trained)},
     )
+
+
+def _known(cases: Iterable[Case], label: str) -> list[curves.Pair]:
+    return [
+        curves.Pair(case.truth[label], case.base.get(label, 0.0), case.adapter.get(label, 0.0))
+        for case in cases
+        if label in case.truth
+    ]
 
 
 def _confidences(answer: Mapping[str, Any]) -> dict[str, float]:

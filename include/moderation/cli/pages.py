@@ -9,6 +9,7 @@ from typing import Any
 
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE
+from moderation.cli.jobs import Rekognition
 from moderation.cli.output import warn
 from moderation.report.page.write import write_report
 from moderation.settings import Settings
@@ -61,5 +62,5 @@ def _console(settings: Settings, args: argparse.Namespace) -> int:
         sys.stdout.write(f"Console: {link}\n(Ctrl-C ends it)\n")
         sys.stdout.flush()
 
-    serve(settings, port=args.port, told=told)
+    serve(settings, port=args.port, told=told, ask=lambda: Rekognition(settings))
     return DONE

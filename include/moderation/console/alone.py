@@ -17,6 +17,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from moderation import stages
 from moderation.console.application import application
 from moderation.console.gate import OP, Gate, Person
+from moderation.console.learning.training import Ask
+from moderation.console.pages.adapters import Learning
 from moderation.errors import NeedsAPersonError
 from moderation.review.state.open import State
 from moderation.settings import Settings
@@ -31,14 +33,18 @@ class PortTakenError(NeedsAPersonError):
     """Another program has the port."""
 
 
-def alone(settings: Settings, *, token: str, cache: Path | None = None) -> FastAPI:
+def alone(settings: Settings, *, token: str, ask: Ask | None = None, cache: Path | None = None) -> FastAPI:
     """The console for one person, who may do all.
 
     Whoever comes with the token in the address gets it as a cookie, and the address without it.
 
     :param token: a secret of this process.
+    :param ask: gives a boto3 client of Rekognition for the length of a block; None: it cannot be asked.
     """
-    made = application(lambda: settings, gate=_gate(token), publisher=_publish, cache=cache)
+    learning = Learning(ask=ask)
+    made = application(
+        lambda: settings, gate=_gate(token), publisher=_publish, learning=learning, cache=cache
+    )
 
     @made.middleware("http")
     async def login(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -62,11 +68,12 @@ def alone(settings: Settings, *, token: str, cache: Path | None = None) -> FastA
     return made
 
 
-def serve(settings: Settings, *, port: int, told: Callable[[str], None]) -> None:
+def serve(settings: Settings, *, port: int, told: Callable[[str], None], ask: Ask | None = None) -> None:
     """Serve the console until it is interrupted.
 
     :param port: 0 for any that is free.
     :param told: is given the link that logs in, once the console answers.
+    :param ask: as of :func:`alone`.
     :raises PortTakenError: another program has the port.
     """
     token = secrets.token_urlsafe(24)
@@ -80,7 +87,7 @@ def serve(settings: Settings, *, port: int, told: Callable[[str], None]) -> None
             ) from error
         listening.listen(128)
         told(f"http://{HOST}:{listening.getsockname()[1]}/?token={token}")
-        app = alone(settings, token=token)
+        app = alone(settings, token=token, ask=ask)
         # Access lines would show the token, and names of images.
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
         uvicorn.Server(config).run(sockets=[listening])

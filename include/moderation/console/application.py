@@ -21,7 +21,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from moderation.console.gate import Gate, Person, Right
 from moderation.console.index.load_index import NoSuchLoadError
 from moderation.console.index.selection import SelectionError
-from moderation.console.pages import export, image, jobs, numbers, queues, start, verify
+from moderation.console.pages import adapters, export, image, jobs, numbers, queues, start, verify
+from moderation.console.pages.adapters import Learning, Pages
 from moderation.console.pages.start import Starter
 from moderation.console.pages.view import page
 from moderation.console.shared import Shared
@@ -72,6 +73,7 @@ def application(
     gate: Gate,
     starter: Starter | None = None,
     publisher: Publisher | None = None,
+    learning: Learning | None = None,
     cache: Path | None = None,
 ) -> FastAPI:
     """The console.
@@ -80,6 +82,7 @@ def application(
     :param gate: tells who asks; see :data:`moderation.console.gate.Gate`.
     :param starter: starts a run; None where nothing can, and people get the command.
     :param publisher: publishes verdicts, every hour while some wait and at the end; nothing does when None.
+    :param learning: asks about adapters and starts trainings; without, they can be looked at.
     :param cache: where indexes and small images are kept; a private folder of the user's when None.
     """
 
@@ -121,6 +124,7 @@ def application(
     )
     made.state.shared = None
     made.state.starter = starter
+    made.state.adapters = Pages(learning or Learning())
     made.include_router(jobs.router)
     made.include_router(image.router)
     made.include_router(export.router)
@@ -128,6 +132,7 @@ def application(
     made.include_router(queues.router)
     made.include_router(verify.router)
     made.include_router(numbers.router)
+    made.include_router(adapters.router)
     made.get("/static/{name:path}", name="static")(_static)
     made.middleware("http")(_with_headers)
     made.add_exception_handler(ModerationError, _told)

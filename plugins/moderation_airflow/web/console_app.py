@@ -14,6 +14,8 @@ decide      as original                                            op, admin
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -28,11 +30,14 @@ from starlette.concurrency import run_in_threadpool
 from moderation import stages
 from moderation.console.application import application
 from moderation.console.gate import Person, Right
+from moderation.console.pages.adapters import Learning
 from moderation.console.pages.start import Started
 from moderation.review.state.open import State
 from moderation.settings import Settings
+from rekognition.hooks import RekognitionHook
 
 DAG_ID = "moderate_images"
+TRAINING_DAG_ID = "train_adapter"
 _TIMEOUT = 60.0
 _CREATED = 200
 
@@ -61,12 +66,32 @@ def _rights(user: Any) -> frozenset[Right]:
 
 
 async def start(request: Request, params: dict[str, Any]) -> Started:
+    """Start an analysis."""
+    return await _start(DAG_ID, request, params)
+
+
+async def train(request: Request, params: dict[str, Any]) -> Started:
+    """Start a training."""
+    return await _start(TRAINING_DAG_ID, request, params)
+
+
+@contextmanager
+def ask() -> Iterator[Any]:
+    """A client of Rekognition by Airflow's connection."""
+    client = RekognitionHook().get_conn()
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+async def _start(dag_id: str, request: Request, params: dict[str, Any]) -> Started:
     """Start a run by Airflow's public API with the person's own login, so rights and audit log are theirs."""
     login = request.headers.get("authorization") or f"Bearer {request.cookies.get(COOKIE_NAME_JWT_TOKEN, '')}"
     transport = httpx.ASGITransport(app=cached_app())
     async with httpx.AsyncClient(transport=transport, base_url="http://airflow", timeout=_TIMEOUT) as api:
         answer = await api.post(
-            f"/api/v2/dags/{DAG_ID}/dagRuns",
+            f"/api/v2/dags/{dag_id}/dagRuns",
             json={"logical_date": None, "conf": params},
             headers={"Authorization": login},
         )
@@ -75,7 +100,7 @@ async def start(request: Request, params: dict[str, Any]) -> Started:
     run_id = answer.json()["dag_run_id"]
     _log.info("the run %s was started from the console", run_id)
     base = conf.get("api", "base_url", fallback="").rstrip("/")
-    return Started(address=f"{base}/dags/{DAG_ID}/runs/{run_id}", name=run_id)
+    return Started(address=f"{base}/dags/{dag_id}/runs/{run_id}", name=run_id)
 
 
 def _why(answer: httpx.Response) -> str:
@@ -91,4 +116,10 @@ def publish(settings: Settings, state: State) -> None:
     stages.publish_verdicts(state, settings=settings)
 
 
-app = application(Settings.from_env, gate=who, starter=start, publisher=publish)
+app = application(
+    Settings.from_env,
+    gate=who,
+    starter=start,
+    publisher=publish,
+    learning=Learning(ask=ask, trainer=train),
+)

@@ -7,15 +7,12 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from moderation.adapters import champion, registry
+from moderation.adapters import champion, older, registry
 from moderation.adapters.registry import Registry, Version
 from moderation.cli.boundary import DONE
 from moderation.cli.jobs import Rekognition
 from moderation.cli.output import one_line, print_json
 from moderation.cli.output import show as print_lines
-from moderation.errors import WarehouseMissingError
-from moderation.query.published_views import open_published
-from moderation.reference import prices
 from moderation.settings import Settings
 
 
@@ -53,13 +50,7 @@ def promote(settings: Settings, options: argparse.Namespace) -> int:
     with Rekognition(settings) as rekognition:
         champion.check(settings, rekognition, options.arn)
     share = options.older_share / 100
-    images = _known_images(settings)
-    a_night = round(images * share)
-    cost = prices.cost_usd(a_night, tiers=settings.adapter_price_tiers)
-    text = (
-        f"{images:,} images were answered before; of these {a_night:,} a night are asked for anew, at about "
-        f"{cost:,.2f} USD"
-    )
+    text = older.count(settings, share).text()
     if options.dry_run:
         return _tell(registry.load(settings), text, as_json=options.json)
     found = registry.promote(
@@ -116,14 +107,3 @@ def _tell(found: Registry, text: str, *, as_json: bool) -> int:
     else:
         sys.stdout.write(f"in use: {found.champion or 'the base model'}\n{text}\n")
     return DONE
-
-
-def _known_images(settings: Settings) -> int:
-    try:
-        with open_published(settings) as connection:
-            (number,) = connection.execute(
-                "SELECT count(DISTINCT source_ref) FROM images WHERE status = 'moderated'"
-            ).fetchall()[0]
-    except WarehouseMissingError:
-        return 0
-    return int(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Literal
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -91,7 +91,14 @@ def queues(request: Request) -> Response:
 
 
 @router.get("/new", name="new_queue")
-def new_queue(request: Request, load_id: str = "", kind: str = "", label: str = "") -> Response:
+def new_queue(
+    request: Request,
+    load_id: str = "",
+    kind: str = "",
+    label: str = "",
+    low: float = Query(default=50, ge=0, le=100),
+    high: float = Query(default=80, ge=0, le=100),
+) -> Response:
     """The form; from a job's page with what is chosen there."""
     shared: Shared = request.app.state.shared
     person = verifier(request)
@@ -107,6 +114,8 @@ def new_queue(request: Request, load_id: str = "", kind: str = "", label: str = 
         chosen_kind=kind or (Kind.FILTER if load_id else Kind.POLICY if shared.policy() else Kind.JOB),
         chosen_load=load_id,
         chosen_label=label,
+        low=low,
+        high=high,
         query=query,
         has_selection=bool(load_id),
         selection_told=making.in_words(chosen),

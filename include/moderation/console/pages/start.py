@@ -9,6 +9,7 @@ import shlex
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
@@ -16,13 +17,17 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from moderation.adapters import champion
+from moderation.adapters.registry import RegistryError
 from moderation.console.gate import Right
+from moderation.console.learning.choices import choices
 from moderation.console.pages.view import page
 from moderation.console.shared import Shared
 from moderation.plan.price import estimate
 from moderation.reference import limits
 from moderation.settings import Settings
 from moderation.storage import s3_objects
+from moderation.storage.s3_objects import S3Error
 
 MAX_FILE_BYTES = 64_000_000
 """Of one uploaded file; Rekognition takes 15 MB, and what is larger becomes a row that says so."""
@@ -77,8 +82,19 @@ router = APIRouter(dependencies=[Depends(_may_start)])
 def start_page(request: Request) -> Response:
     """The form."""
     shared: Shared = request.app.state.shared
-    runs_here = request.app.state.starter is not None
-    return page(request, "start.html.j2", runs_here=runs_here, asked=shared.settings.min_confidence)
+    adapters, trouble = [], ""
+    try:
+        adapters = choices(shared.settings)
+    except (RegistryError, S3Error) as error:
+        trouble = f"Adapters cannot be told now: {error}"
+    return page(
+        request,
+        "start.html.j2",
+        runs_here=request.app.state.starter is not None,
+        asked=shared.settings.min_confidence,
+        adapters=adapters,
+        no_adapters=trouble,
+    )
 
 
 @router.get("/start/price", name="price")
@@ -87,7 +103,8 @@ def price(request: Request, images: int = Query(ge=0, le=10**9), adapter: str = 
     shared: Shared = request.app.state.shared
     full, rest = divmod(images, limits.MANIFEST_MAX_LINES)
     lines = [limits.MANIFEST_MAX_LINES] * full + ([rest] if rest else [])
-    found = estimate(shared.settings, manifest_lines=lines, adapter=adapter or None)
+    chosen = champion.resolve(shared.settings, adapter or None, now=datetime.now(UTC))
+    found = estimate(shared.settings, manifest_lines=lines, adapter=chosen.adapter)
     return JSONResponse({"cost_usd": float(found.cost_usd), "detect_seconds": found.detect_seconds})
 
 

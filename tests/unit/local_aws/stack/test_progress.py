@@ -105,6 +105,10 @@ def test_without_a_terminal_a_stage_that_was_waited_in_goes_on_with_a_line():
         ({"MIN_CONFIDENCE": "much"}, "is not a number"),
         ({"IMAGES": "/nonexistent"}, "IMAGES=/nonexistent is not a folder"),
         ({"IMAGES": __file__}, "is not a folder"),
+        (
+            {"ADAPTER": "champoin"},
+            "ADAPTER=champoin is unknown; use champion, or the ARN of an adapter version",
+        ),
         ({"PERMANENT": "yes"}, "PERMANENT=yes is unknown; use 1 or 0"),
         ({"PERMANENT": "1"}, "PERMANENT=1 goes with a load to do again: make run REDO=LOAD_ID PERMANENT=1"),
         ({"BACKEND": "both"}, "BACKEND=both is unknown; use auto, bulk, detect"),
@@ -120,6 +124,12 @@ def test_empty_variables_mean_the_defaults(tmp_path):
 
     assert (request.images, request.min_confidence, request.backend) == (tmp_path, None, "auto")
     assert request.conf()["redo_load_id"] is None
+
+
+def test_an_adapter_reaches_the_run(tmp_path):
+    request = Request.from_environment({"ADAPTER": "champion"}, default_images=tmp_path)
+
+    assert request.conf()["adapter"] == "champion"
 
 
 def test_backend_and_redo_reach_the_run(tmp_path):

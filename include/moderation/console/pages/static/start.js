@@ -141,6 +141,7 @@ async function looked() {
 form.addEventListener("change", (event) => {
   const changed = /** @type {HTMLElement} */ (event.target);
   if (changed.id === "folder" || changed.id === "files") choose(/** @type {HTMLInputElement} */ (changed).files);
+  if (changed.id === "adapter") void (fromS3() ? looked() : priceOf(files.size));
   if (changed instanceof HTMLInputElement && changed.name === "from") {
     part("from-upload").hidden = fromS3();
     part("from-s3").hidden = !fromS3();
