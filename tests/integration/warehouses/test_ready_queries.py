@@ -18,8 +18,9 @@ import sqlglot
 from moderation.policy.thresholds import Thresholds
 from moderation.query import queries
 from moderation.tables.standing import ALL_TABLES
-from moderation.warehouses import in_use, postgres
+from moderation.warehouses import postgres
 from moderation.warehouses.duckdb import TYPES
+from moderation.warehouses.views import in_use
 from support import small_warehouse
 from support.postgres_server import Postgres
 

@@ -19,11 +19,11 @@ from moderation.review.state.open import open_state
 from moderation.review.verdict import ALLOWED, ERASED, Said, Subject, Verdict
 from moderation.settings import Settings
 from moderation.tables.standing import VERDICTS
-from moderation.warehouses import verdict_views
 from moderation.warehouses.base import Warehouse
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
 from moderation.warehouses.postgres import PostgresWarehouse
+from moderation.warehouses.views import verdict_views
 from support.published_loads import publish_odd, publish_plain
 from support.verdict_rows import START, verdict_row, verdict_table
 

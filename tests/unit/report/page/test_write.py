@@ -16,8 +16,8 @@ from moderation.reference import error_codes
 from moderation.report.page import charts, data, wording
 from moderation.report.page.data import Period
 from moderation.report.page.write import load_file, write_report
-from moderation.warehouses import in_use, verdict_views
 from moderation.warehouses.reading import open_warehouse
+from moderation.warehouses.views import in_use, verdict_views
 from support import small_warehouse
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD, Row, image, label
 
