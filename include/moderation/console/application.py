@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from importlib import resources
@@ -39,6 +39,9 @@ WRITE_HEADER = "X-Moderation-Console"
 Publisher = Callable[[Settings, State], Any]
 """Publishes the verdicts of a log that are not yet; raises when it cannot."""
 
+RunPage = Callable[[Mapping[str, Any]], str | None]
+"""The address of the page of the run that made a load, by its row of `loads`; None when it is forgotten."""
+
 _PUBLISH_SECONDS = 3_600.0
 _SAFE_METHODS = {"GET", "HEAD"}
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -72,6 +75,7 @@ def application(
     gate: Gate,
     starter: Starter | None = None,
     publisher: Publisher | None = None,
+    run_page: RunPage | None = None,
     cache: Path | None = None,
 ) -> FastAPI:
     """The console.
@@ -80,6 +84,7 @@ def application(
     :param gate: tells who asks; see :data:`moderation.console.gate.Gate`.
     :param starter: starts a run; None where nothing can, and people get the command.
     :param publisher: publishes verdicts, every hour while some wait and at the end; nothing does when None.
+    :param run_page: knows the pages of runs; None where there are none.
     :param cache: where indexes and small images are kept; a private folder of the user's when None.
     """
 
@@ -121,6 +126,7 @@ def application(
     )
     made.state.shared = None
     made.state.starter = starter
+    made.state.run_page = run_page
     made.include_router(jobs.router)
     made.include_router(image.router)
     made.include_router(export.router)
