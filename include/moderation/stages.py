@@ -298,7 +298,7 @@ def publish(
         for record in records:
             s3_objects.put(client, plan.analysis_record_uri(record.manifest_id), record.to_json())
     try:
-        return publish_load(
+        load = publish_load(
             settings,
             plan,
             records,
@@ -309,23 +309,14 @@ def publish(
         with s3_objects.open_client(settings) as client:
             note_stop(plan, str(error), s3=client)
         raise
+    configured.note_published(settings)
+    return load
 
 
 def event_of(load: PublishedLoad) -> dict[str, Any]:
     """Return what an asset event says of a load: its id, day and counts."""
-    names = (
-        "load_id",
-        "images",
-        "moderated",
-        "failed",
-        "not_attempted",
-        "manifests",
-        "billed",
-        "cost_usd",
-        "labels_l1",
-        "labels_l2",
-        "labels_l3",
-    )
+    counts = ("images", "moderated", "failed", "not_attempted", "manifests", "billed", "cost_usd")
+    names = ("load_id", *counts, "labels_l1", "labels_l2", "labels_l3")
     return {"dt": load.row["dt"].isoformat(), **{name: load.row[name] for name in names}}
 
 

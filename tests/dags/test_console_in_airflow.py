@@ -12,12 +12,14 @@ from airflow.utils.session import create_session
 from fastapi.routing import APIRoute
 from sqlalchemy import delete, select
 
+from moderation.plan.plan import run_key
 from moderation.settings import Settings
 from moderation_console import URL_PREFIX
 from support import airflow_runs, airflow_web, moderation_runs
 from support.console_load import PICTURES, publish_pictures, walk_below
 from support.planned_runs import make_settings
 
+DAG_ID = "moderate_images"
 ROLES = ("VIEWER", "USER", "OP", "ADMIN")
 WRITE = {"X-Moderation-Console": "1"}
 
@@ -130,6 +132,30 @@ def test_behind_a_proxy_all_stays_below_its_prefix(application, settings, s3_cli
         f"{prefix}/jobs/{load_id}/images/0/tile",
         f"{prefix}/jobs/{load_id}/images/0/view",
     }
+
+
+def test_a_job_leads_to_its_run_in_airflow_as_long_as_there_is_one(application, settings, s3_client, bucket):
+    run_id = "manual__2026-11-22T02:00:00+00:00"
+    airflow_runs.store(moderation_runs.read_dag())
+    load_id = publish_pictures(
+        settings, s3_client, bucket, dict(list(PICTURES.items())[:1]), run_key(DAG_ID, run_id)
+    )
+    made = client(application, "VIEWER")
+    address = f"{URL_PREFIX}/jobs/{load_id}/run"
+    assert f'href="{address}"' in made.get(address.removesuffix("/run"), headers={"Accept": "text/html"}).text
+    assert made.get(address, headers={"Accept": "text/html"}).status_code == 404
+    started = client(application, "USER").post(
+        f"/api/v2/dags/{DAG_ID}/dagRuns",
+        json={"logical_date": "2026-11-22T02:00:00Z", "dag_run_id": run_id},
+    )
+    assert started.status_code == 200, started.text
+    answer = made.get(address)
+    assert answer.status_code == 303
+    assert answer.headers["location"].endswith(
+        "/dags/moderate_images/runs/manual__2026-11-22T02%3A00%3A00%2B00%3A00"
+    )
+    with create_session() as session:
+        session.execute(delete(DagRun).where(DagRun.run_id == run_id))
 
 
 def test_a_run_that_published_nothing_says_so(application, settings):

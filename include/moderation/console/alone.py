@@ -85,7 +85,8 @@ class _Below:
         path = scope.get("path")
         if path is not None:
             stands = path == self._prefix or path.startswith(f"{self._prefix}/")
-            scope = {**scope, "root_path": self._prefix, "path": path if stands else self._prefix + path}
+            below = path if stands else self._prefix + path
+            scope = {**scope, "root_path": self._prefix, "path": below}
         await self._app(scope, receive, send)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from importlib import resources
@@ -40,6 +40,9 @@ WRITE_HEADER = "X-Moderation-Console"
 Publisher = Callable[[Settings, State], Any]
 """Publishes the verdicts of a log that are not yet; raises when it cannot."""
 
+RunPage = Callable[[Mapping[str, Any]], str | None]
+"""The address of the page of the run that made a load, by its row of `loads`; None when it is forgotten."""
+
 _PUBLISH_SECONDS = 3_600.0
 _SAFE_METHODS = {"GET", "HEAD"}
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -74,6 +77,7 @@ def application(
     starter: Starter | None = None,
     publisher: Publisher | None = None,
     learning: Learning | None = None,
+    run_page: RunPage | None = None,
     cache: Path | None = None,
 ) -> FastAPI:
     """The console.
@@ -83,6 +87,7 @@ def application(
     :param starter: starts a run; None where nothing can, and people get the command.
     :param publisher: publishes verdicts, every hour while some wait and at the end; nothing does when None.
     :param learning: asks about adapters and starts trainings; without, they can be looked at.
+    :param run_page: knows the pages of runs; None where there are none.
     :param cache: where indexes and small images are kept; a private folder of the user's when None.
     """
 
@@ -125,6 +130,7 @@ def application(
     made.state.shared = None
     made.state.starter = starter
     made.state.adapters = Pages(learning or Learning())
+    made.state.run_page = run_page
     made.include_router(jobs.router)
     made.include_router(image.router)
     made.include_router(export.router)

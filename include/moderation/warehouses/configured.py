@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from moderation.errors import WarehouseUnusableError
+from moderation.errors import ModerationError, WarehouseUnusableError
 from moderation.settings import Settings
+from moderation.tables.published import read_loads
+from moderation.warehouses import missing
 from moderation.warehouses.base import Warehouse
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
 
 ConnectionUri = Callable[[str], str]
 """Gives the URI of a named connection; an orchestrator keeps these, passwords included."""
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA = re.compile(r"[?&]schema=([^&]*)")
 
@@ -30,6 +35,25 @@ def configured(settings: Settings, *, connection_uri: ConnectionUri | None = Non
         ("duckdb", "folder") if settings.parquet_mirror is not None else ("duckdb",)
     )
     return [_made(settings, entry, connection_uri) for entry in entries]
+
+
+def note_published(settings: Settings) -> None:
+    """Tell who reads the DuckDB file what is published, before it is brought in: that may never begin.
+
+    Where no such file is on this machine nobody reads it here. What is published already stays so: when it
+    cannot be noted the log says so, and the next load notes it.
+    """
+    if settings.warehouses and "duckdb" not in settings.warehouses:
+        return
+    if not settings.warehouse_path.exists():
+        return
+    try:
+        known = read_loads(settings).column("load_id").to_pylist()
+        missing.note_published(settings.warehouse_path, known)
+    except (ModerationError, OSError):
+        _log.warning(
+            "%s: readers are not told yet of what was published", settings.warehouse_path, exc_info=True
+        )
 
 
 def _made(settings: Settings, entry: str, connection_uri: ConnectionUri | None) -> Warehouse:

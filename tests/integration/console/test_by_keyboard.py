@@ -153,6 +153,25 @@ def test_it_works_in_the_frame_that_airflow_gives_it(page, address, load_id):
     assert frame.is_visible("#keys-dialog")
 
 
+def test_a_page_of_airflow_opens_in_its_own_window_not_in_the_frame(page, address, load_id):
+    page.route(
+        "**/framed",
+        lambda route: route.fulfill(
+            content_type="text/html",
+            body=f'<body><iframe sandbox="{FRAME}" src="/jobs/{load_id}" width="900"></iframe></body>',
+        ),
+    )
+    page.route("**/run", lambda route: route.fulfill(content_type="text/html", body="<h1>Airflow</h1>"))
+    page.goto(f"{address}/framed")
+    page.frames[1].wait_for_selector(".tile")
+    page.frames[1].evaluate(
+        """() => { const link = document.createElement("a"); link.dataset.out = ""; link.href = "/run";
+        document.body.append(link); link.click(); }"""
+    )
+    page.wait_for_url("**/run")
+    assert page.inner_text("h1") == "Airflow"
+
+
 @pytest.mark.parametrize("look", LOOKS)
 def test_nothing_serious_stands_in_anybodys_way(chromium, address, load_id, look):
     context = chromium.new_context(**look)

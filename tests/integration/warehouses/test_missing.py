@@ -13,6 +13,8 @@ from moderation import stages
 from moderation.cli import main
 from moderation.errors import WarehouseError
 from moderation.settings import Settings
+from moderation.storage import s3_objects
+from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import publish_plain
 from support.table_fixtures import local_settings
 
@@ -65,6 +67,30 @@ def test_a_load_that_failed_because_somebody_held_the_file_is_told_of(local_sett
 
     assert main.main(["query", "select 1"], settings=local_settings) == 0
     assert capsys.readouterr().err == LINE
+
+
+def test_a_load_that_nobody_began_to_bring_in_is_told_of_by_its_publish(local_settings, s3_client, capsys):
+    publish_plain(local_settings, s3_client, "first", images=2)
+    stages.load(settings=local_settings)
+    run = Run(local_settings, s3_client, name="second")
+    ref = "s3://archive/second/a.jpg"
+    run.manifest([ref], line(ref, answer(weapon_violence(90.0))))
+    plan = run.store()
+    for record in run.records:
+        s3_objects.put(s3_client, plan.analysis_record_uri(record.manifest_id), record.to_json())
+
+    stages.publish(plan.uri, [], describe_job=_no_job, list_jobs=_no_jobs, settings=local_settings)
+
+    assert main.main(["query", "select 1"], settings=local_settings) == 0
+    assert capsys.readouterr().err == LINE
+
+
+def _no_job(job_id: str) -> dict[str, Any]:
+    raise AssertionError(job_id)
+
+
+def _no_jobs(*_: Any) -> list[Any]:
+    return []
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b'{"load_ids": 1, "checksum": "x"}'])

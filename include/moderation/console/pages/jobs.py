@@ -131,6 +131,7 @@ def job(request: Request, load_id: str) -> Response:
         "verified": verified,
         "different": different,
         "may_verify": request.state.person.may(Right.VERIFY),
+        "has_run": request.app.state.run_page is not None,
     }
     if part == "side":
         return page(request, "job_side.html.j2", **values)
@@ -141,6 +142,17 @@ def job(request: Request, load_id: str) -> Response:
         tiles=_tiles(shared, found.tiles(chosen, 0, FIRST_TILES)),
         total=values["contents"],
     )
+
+
+@router.get("/jobs/{load_id}/run", name="run_of")
+def run_of(request: Request, load_id: str) -> Response:
+    """To the page of the run that made the job."""
+    found = request.app.state.shared.found(load_id)
+    known = request.app.state.run_page
+    address = known(found.load) if known else None
+    if address is None:
+        raise HTTPException(404, "The run that made this job is not known here; old runs are removed.")
+    return RedirectResponse(address, status_code=303)
 
 
 @router.get("/jobs/{load_id}/tiles", name="tiles")

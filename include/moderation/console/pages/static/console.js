@@ -58,6 +58,17 @@ document.addEventListener("keyup", (event) => {
   if (event.key === "v") document.documentElement.classList.remove("reveal");
 });
 window.addEventListener("blur", () => document.documentElement.classList.remove("reveal"));
+// Pages of Airflow belong into its own window, which a page in its frame may not lead elsewhere by itself.
+document.addEventListener("click", (event) => {
+  const link = event.target instanceof Element ? event.target.closest("a[data-out]") : null;
+  if (!(link instanceof HTMLAnchorElement) || window === window.parent || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const outer = window.parent.document.createElement("a");
+  outer.href = link.href;
+  window.parent.document.body.append(outer);
+  outer.click();
+  outer.remove();
+  event.preventDefault();
+});
 localTimes(document);
 // In a frame the page has no keys before it has the focus.
 if (window !== window.parent && document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
