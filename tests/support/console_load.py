@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import html
 import re
+import socket
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI
 
 with warnings.catch_warnings():
@@ -71,6 +75,22 @@ def publish_pictures(
             run.manifest([ref], line(ref, body), etag=etag)
     run.reject([f"s3://{bucket}/c/too-long-a-key.jpg"], "KeyTooLong")
     return publish(settings, run.store(), run.records).load_id
+
+
+@contextmanager
+def listening_at(app: FastAPI) -> Iterator[str]:
+    """The address where a real server answers with the console."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
 
 
 def addresses(page: str) -> set[str]:

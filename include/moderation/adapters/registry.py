@@ -22,7 +22,11 @@ _TRIES = 8
 
 
 class RegistryError(NeedsAPersonError):
-    """The registry is damaged, or does not allow what was asked."""
+    """The registry is damaged, or an adapter is not in it."""
+
+
+class PromotionError(RegistryError):
+    """The registry is whole, and does not allow what was asked."""
 
 
 class RegistryBusyError(TransientError):
@@ -143,7 +147,7 @@ def promote(
     It applies to contents first seen from now on; what older ones get is ``older_share`` of them a night.
 
     :param knowingly: a person has seen what the gate asks about.
-    :raises RegistryError: the gate stops it, it was not compared, it is retired or unknown.
+    :raises PromotionError: the gate stops it, it was not compared, it is retired or unknown.
     """
     if not 0 <= older_share <= 1:
         raise RegistryError(f"older_share={older_share}: expected a share from 0 to 1")
@@ -151,7 +155,7 @@ def promote(
     def change(there: Registry) -> Registry:
         version = there.known(arn)
         if arn in there.retired:
-            raise RegistryError(f"the adapter {arn} was retired; train another one")
+            raise PromotionError(f"the adapter {arn} was retired; train another one")
         _pass_gate(version, knowingly=knowingly)
         last = there.events[-1] if there.events else None
         if last and (last.action, last.champion, last.older_share) == (PROMOTED, arn, older_share):
@@ -165,13 +169,13 @@ def promote(
 def roll_back(settings: Settings, *, person: str, now: datetime, reason: str = "") -> Registry:
     """Use again what was used before the champion: an adapter that is not retired, or the base model.
 
-    :raises RegistryError: there is no champion.
+    :raises PromotionError: there is no champion.
     """
 
     def change(there: Registry) -> Registry:
         champion = there.champion
         if champion is None:
-            raise RegistryError("there is no champion: the base model is in use already")
+            raise PromotionError("there is no champion: the base model is in use already")
         before = next(
             (e.champion for e in reversed(there.events) if e.champion not in {champion, *there.retired}), None
         )
@@ -206,15 +210,15 @@ def trained_on(registry: Registry, digests: set[str]) -> list[Version]:
 
 def _pass_gate(version: Version, *, knowingly: bool) -> None:
     if version.gate is None:
-        raise RegistryError(
+        raise PromotionError(
             f"the adapter {version.arn} was not compared with the base model; "
             "run `moderation adapter evaluate`"
         )
     verdict, reasons = version.gate["verdict"], "; ".join(version.gate["reasons"])
     if verdict == gate.STOPS:
-        raise RegistryError(f"the gate stops {version.arn}: {reasons}")
+        raise PromotionError(f"the gate stops {version.arn}: {reasons}")
     if verdict == gate.ASKS and not knowingly:
-        raise RegistryError(
+        raise PromotionError(
             f"the gate asks about {version.arn}: {reasons}. Promote it knowingly (--knowingly), "
             "or verify more"
         )

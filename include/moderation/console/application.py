@@ -18,6 +18,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from moderation.adapters.registry import PromotionError
+from moderation.adapters.sets.eligibility import NotEligibleError
+from moderation.adapters.status import AdapterUnusableError
 from moderation.console.gate import Gate, Person, Right
 from moderation.console.index.load_index import NoSuchLoadError
 from moderation.console.index.selection import SelectionError
@@ -60,6 +63,9 @@ _HEADERS = {
 
 _DEFECT = "This is a defect of the console; its log has the details."
 _STATUS = {
+    AdapterUnusableError: 409,
+    NotEligibleError: 400,
+    PromotionError: 409,
     NoSuchLoadError: 404,
     QueueError: 404,
     VerdictError: 400,

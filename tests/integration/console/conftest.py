@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +10,6 @@ from typing import Any
 
 import boto3
 import pytest
-import uvicorn
 from botocore.config import Config
 
 from local_aws.seaweedfs import Credentials, SeaweedFS
@@ -22,8 +18,9 @@ from moderation.console.application import WRITE_HEADER, application
 from moderation.review.state.open import open_state
 from moderation.settings import Settings
 from support import browser
-from support.console_load import TOKEN, asked, publish_pictures, served
+from support.console_load import TOKEN, asked, listening_at, publish_pictures, served
 from support.console_review import by_header
+from support.fake_rekognition import fake_rekognition  # noqa: F401 - a fixture
 from support.planned_runs import make_settings
 
 
@@ -81,23 +78,14 @@ def reviewed(console_world: tuple[Settings, str, Path], aws_env: Any, tmp_path: 
 def address(console_world, s3_server, credentials) -> Iterator[str]:
     """Where a real server answers with the console."""
     settings, _, folder = console_world
-    with pytest.MonkeyPatch.context() as patch, socket.socket() as listening:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", credentials.access_key)
         patch.setenv("AWS_SECRET_ACCESS_KEY", credentials.secret_key)
         patch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint_url)
         patch.setenv("AWS_REGION", "us-east-1")
         patch.setenv("MODERATION_REVIEW_DB", str(folder / "browser.db"))
-        listening.bind(("127.0.0.1", 0))
-        app = alone(settings, token=TOKEN, cache=folder / "browser")
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+        with listening_at(alone(settings, token=TOKEN, cache=folder / "browser")) as found:
+            yield found
 
 
 @pytest.fixture(scope="session")
