@@ -1,6 +1,7 @@
 """Redshift and Athena beside the pipeline: copy this file into ``dags/`` and put your names in.
 
-`load_into_redshift` follows every publish of images and of verdicts; triggered by hand with **load_id** it brings one load in (again).
+`load_into_redshift` follows every publish of images and of verdicts; triggered by hand with **load_id** it
+brings one load in (again).
 `athena_views` is triggered by hand: once, and after a release that adds columns.
 """
 
