@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from moderation.console.gate import Gate, Person, Right
 from moderation.console.index.load_index import NoSuchLoadError
 from moderation.console.index.selection import SelectionError
-from moderation.console.pages import export, image, jobs, numbers, queues, start, verify
+from moderation.console.pages import export, health, image, jobs, numbers, queues, start, verify
 from moderation.console.pages.start import Starter
 from moderation.console.pages.view import page
 from moderation.console.shared import Shared
@@ -128,6 +128,7 @@ def application(
     made.include_router(queues.router)
     made.include_router(verify.router)
     made.include_router(numbers.router)
+    made.include_router(health.router)
     made.get("/static/{name:path}", name="static")(_static)
     made.middleware("http")(_with_headers)
     made.add_exception_handler(ModerationError, _told)
