@@ -53,14 +53,15 @@ def publish_verdicts() -> None:
         from dataclasses import asdict  # noqa: PLC0415 - keeps parsing fast, here and below
 
         from moderation import stages  # noqa: PLC0415
+        from moderation.review.health import health  # noqa: PLC0415
         from moderation.review.state.open import open_state  # noqa: PLC0415
         from moderation_airflow import failure_reason, metrics  # noqa: PLC0415
 
-        with failure_reason.kept():
+        with failure_reason.kept(), metrics.review_errors_counted():
             state = open_state()
             try:
                 done = stages.publish_verdicts(state)
-                metrics.emit_verdicts(done.rows, waiting=state.log.waiting())
+                metrics.emit_verdicts(done.rows, health=health(state))
             finally:
                 state.close()
         if not done.rows and not done.rewritten:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.observability import stats
+
+if TYPE_CHECKING:
+    from moderation.review.health import Health
 
 PREFIX = "moderation"
 
@@ -35,17 +38,26 @@ def emit(load: Mapping[str, Any], *, calls: Iterable[Mapping[str, Any]] = ()) ->
     stats.gauge(f"{PREFIX}.cost_usd", float(load["cost_usd"]))
 
 
-def emit_verdicts(published: int, *, waiting: tuple[int, datetime | None]) -> None:
+def emit_verdicts(published: int, *, health: Health) -> None:
     """
-    Send what a publish of verdicts did.
+    Send what a publish of verdicts did, and how the work of reviewing stands afterwards.
 
     Counter ``moderation.verdicts.published``; gauges ``moderation.verdicts.waiting``, how many the table
-    still lacks, and ``moderation.verdicts.waiting_seconds``, for how long the oldest of them.
-
-    :param waiting: of the log, afterwards.
+    still lacks, and ``.waiting_seconds``, for how long the oldest of them; ``moderation.review.backlog``,
+    items that wait for a person, and ``.oldest_seconds``, for how long the oldest of them.
     """
-    number, oldest = waiting
-    age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
     stats.incr(f"{PREFIX}.verdicts.published", published)
-    stats.gauge(f"{PREFIX}.verdicts.waiting", number)
-    stats.gauge(f"{PREFIX}.verdicts.waiting_seconds", max(0.0, age))
+    stats.gauge(f"{PREFIX}.verdicts.waiting", health.unpublished)
+    stats.gauge(f"{PREFIX}.verdicts.waiting_seconds", health.unpublished_seconds)
+    stats.gauge(f"{PREFIX}.review.backlog", health.backlog)
+    stats.gauge(f"{PREFIX}.review.oldest_seconds", health.oldest_seconds)
+
+
+@contextmanager
+def review_errors_counted() -> Iterator[None]:
+    """Count what fails within: counter ``moderation.review.errors``."""
+    try:
+        yield
+    except Exception:
+        stats.incr(f"{PREFIX}.review.errors")
+        raise

@@ -10,7 +10,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from moderation import stages
 from moderation.publish.verdicts import PublishedVerdicts
+from moderation.review.queue import Progress
 from moderation.review.state import open as review_state
+from moderation.review.state.faults import StateUnavailableError
 from moderation_airflow import metrics
 
 DAG_FILE = Path(__file__).parents[2] / "dags" / "publish_verdicts.py"
@@ -27,7 +29,12 @@ def load_dag() -> Any:
 
 def publish(monkeypatch: pytest.MonkeyPatch, done: PublishedVerdicts) -> tuple[Any, dict[Any, Any]]:
     """What the task returns, and the events of its asset; the log is none."""
-    state = SimpleNamespace(log=SimpleNamespace(waiting=lambda: (3, OLDEST)), close=lambda: None)
+    queues = SimpleNamespace(
+        oldest_waiting=lambda: SimpleNamespace(since=OLDEST),
+        progress_of_all=lambda: {"a": Progress(open=4, leased=1, done=9), "b": Progress(open=2)},
+    )
+    log = SimpleNamespace(waiting=lambda: (3, OLDEST))
+    state = SimpleNamespace(log=log, queues=queues, close=lambda: None)
     monkeypatch.setattr(review_state, "open_state", lambda: state)
     monkeypatch.setattr(stages, "publish_verdicts", lambda state: done)
     task = load_dag().get_task("publish")
@@ -55,6 +62,22 @@ def test_an_event_tells_of_new_verdicts_and_metrics_of_those_that_wait(
     assert sent["moderation.verdicts.published"] == 2
     assert sent["moderation.verdicts.waiting"] == 3
     assert sent["moderation.verdicts.waiting_seconds"] > 0
+    assert sent["moderation.review.backlog"] == 7
+    assert sent["moderation.review.oldest_seconds"] > 0
+    assert "moderation.review.errors" not in sent
+
+
+def test_a_publish_that_fails_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(metrics.stats, "incr", lambda name, *_: counted.append(name))
+
+    def fails() -> None:
+        raise StateUnavailableError("away")
+
+    monkeypatch.setattr(review_state, "open_state", fails)
+    with pytest.raises(StateUnavailableError):
+        load_dag().get_task("publish").python_callable(outlet_events={})
+    assert counted == ["moderation.review.errors"]
 
 
 def test_nothing_new_ends_in_a_skip_and_no_event(monkeypatch: pytest.MonkeyPatch) -> None:

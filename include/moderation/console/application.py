@@ -24,7 +24,7 @@ from moderation.adapters.status import AdapterUnusableError
 from moderation.console.gate import Gate, Person, Right
 from moderation.console.index.load_index import NoSuchLoadError
 from moderation.console.index.selection import SelectionError
-from moderation.console.pages import adapters, export, image, jobs, numbers, queues, start, verify
+from moderation.console.pages import adapters, export, health, image, jobs, numbers, queues, start, verify
 from moderation.console.pages.adapters import Learning, Pages
 from moderation.console.pages.start import Starter
 from moderation.console.pages.view import page
@@ -145,6 +145,7 @@ def application(
     made.include_router(verify.router)
     made.include_router(numbers.router)
     made.include_router(adapters.router)
+    made.include_router(health.router)
     made.get("/static/{name:path}", name="static")(_static)
     made.middleware("http")(_with_headers)
     made.add_exception_handler(ModerationError, _told)

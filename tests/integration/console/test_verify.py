@@ -10,6 +10,7 @@ import pytest
 from moderation.console import application
 from moderation.console.application import WRITE_HEADER
 from support.console_review import asked_by, make_queue
+from support.said import said
 
 KINDS = {
     "job": ({}, 5),
@@ -211,5 +212,21 @@ def test_who_stops_publishes_what_was_said(reviewed, load_id):
     item = items_of(reviewed, make_queue(reviewed, load_id, "job")["queue"])[0]
     send(reviewed, answer(item))
     published: list[int] = []
-    application._publish(reviewed.app.state.shared, lambda _, log: published.append(len(log.unpublished())))
+    application._publish(
+        reviewed.app.state.shared, lambda _, state: published.append(len(state.log.unpublished()))
+    )
     assert published == [1]
+
+
+def test_a_monitor_is_told_how_much_waits_without_names(reviewed, load_id):
+    assert reviewed.get("/health").json() == {
+        **{"review": "reachable", "backlog": 0, "oldest_seconds": 0, "unpublished": 0},
+        "unpublished_seconds": 0,
+    }
+    queue = make_queue(reviewed, load_id, "job")
+    reviewed.app.state.shared.review.log.append([said("present")])
+    told = reviewed.get("/health").json()
+    assert told["backlog"] == queue["items"] == 5
+    assert told["unpublished"] == 1
+    assert told["unpublished_seconds"] > 0
+    assert "s3://" not in str(told)

@@ -98,8 +98,9 @@ def few(names: Iterable[Any], size: int = _AT_ONCE) -> Iterator[list[Any]]:
 def _postgres_engine(url: URL) -> Engine:
     return sa.create_engine(
         url,
-        pool_size=4,
-        max_overflow=4,
+        # One beyond the pool would be opened and closed for each request, which costs more than waiting.
+        pool_size=8,
+        max_overflow=0,
         pool_timeout=60,
         pool_pre_ping=True,
         connect_args={"connect_timeout": 10},

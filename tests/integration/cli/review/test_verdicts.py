@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +161,31 @@ def test_a_log_that_was_lost_stops_whoever_works_with_it_until_it_is_restored_as
     assert shared.review.log.count() == 1
     shared.close()
     assert "0 new verdicts, 1 known before" in told(capsys, settings, "import", str(file))[1]
+
+
+def test_what_people_chose_in_label_studio_is_taken_as_the_whole_truth_of_each_image(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def annotation(*chosen: str, **given: Any) -> dict[str, Any]:
+        result = [{"type": "choices", "value": {"choices": list(chosen)}}] if chosen else []
+        return {"result": result, "completed_by": 7, "created_at": "2026-11-22T10:00:00.250000Z"} | given
+
+    person = {"id": 3, "email": "ana@example.org"}
+    tasks = [
+        {"data": {"image": REF.format(0)}, "annotations": [annotation("Weapons", "Alcohol")]},
+        {"data": {"image": REF.format(1)}, "annotations": [annotation(completed_by=person)]},
+        {"data": {"image": REF.format(2)}, "annotations": [annotation("Weapons", was_cancelled=True)]},
+        {"data": {"image": REF.format(3)}, "annotations": []},
+    ]
+    source, target = tmp_path / "export.json", tmp_path / "truth.jsonl"
+    source.write_text(json.dumps(tasks), encoding="utf-8")
+    script = Path(__file__).parents[4] / "examples" / "label_studio.py"
+    subprocess.run([sys.executable, str(script), str(source), str(target)], check=True)
+    code, out, err = told(capsys, settings, "import", str(target))
+    assert (code, out.splitlines()[0].split(":")[0]) == (DONE, "2 lines"), err
+    _, out, _ = told(capsys, settings, "export", "--format", "jsonl")
+    found = [json.loads(line) for line in out.splitlines()]
+    present = {(row["source_ref"], row["label"]) for row in found if row["verdict"] == "present"}
+    assert present == {(REF.format(0), "Weapons"), (REF.format(0), "Alcohol")}
+    assert {row["reviewer"] for row in found} == {"label-studio:7", "label-studio:ana@example.org"}
+    assert {row["source_ref"] for row in found} == {REF.format(0), REF.format(1)}
