@@ -26,6 +26,8 @@ from moderation.maintenance import compaction
 from moderation.maintenance.rebuild import rebuild
 from moderation.maintenance.verify import verify
 from moderation.plan.store import load_plan
+from moderation.publish.standing import open_standing
+from moderation.publish.verdicts import published_verdicts
 from moderation.query.published_views import open_published
 from moderation.report import run_report
 from moderation.review import mark
@@ -36,6 +38,7 @@ from moderation.stages import Run
 from moderation.storage import s3_objects
 from moderation.tables.faults import TablesDamagedError
 from moderation.tables.published import read_loads
+from moderation.tables.standing import VERDICTS
 from moderation.warehouses.reading import open_warehouse
 from support import pictures
 from support import rekognition_server as offline
@@ -84,6 +87,7 @@ class World:
     answered: dict[str, Any] = field(default_factory=dict)
     looked: dict[str, Any] = field(default_factory=dict)
     said: list[Any] = field(default_factory=list)
+    shown: list[Any] = field(default_factory=list)
 
     @property
     def source(self) -> str:
@@ -220,6 +224,8 @@ class World:
             found["console"] = self.look()
         if then == "review":
             found["review"] = self.review()
+        if then == "verdicts":
+            found["verdicts"] = self.published_verdicts()
         return found
 
     def answers(self) -> dict[str, Answers]:
@@ -249,6 +255,20 @@ class World:
             return state.log.since(0)
         finally:
             state.close()
+
+    def publish_verdicts(self) -> None:
+        """Show readers what people have decided."""
+        state = open_state(str(self.folder / "review.db"))
+        try:
+            stages.publish_verdicts(state, settings=self.settings)
+        finally:
+            state.close()
+
+    def published_verdicts(self) -> list[Any]:
+        """What whoever publishes next finds published."""
+        with open_standing(self.settings, VERDICTS):
+            pass
+        return [said for part in published_verdicts(self.settings) for said in part]
 
     def look(self) -> dict[str, Any]:
         """What the console shows of the last load: tiles and one image; loaded again where it says so."""
@@ -304,6 +324,9 @@ def make_world(world: World, images: Iterable[str]) -> World:
         world.answered = world.answers()
         world.said = world.review([said("present", content=f"c{number}") for number in range(100)])
         world.keep("published", "night-3")
+        world.publish_verdicts()
+        world.shown = world.published_verdicts()
+        world.keep("verdicts published", "night-3")
     return world
 
 
