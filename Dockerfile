@@ -18,8 +18,9 @@ ENV PYTHONPATH=/opt/airflow/include:/opt/airflow/plugins \
     ARROW_DEFAULT_MEMORY_POOL=system \
     AIRFLOW__CORE__LOAD_EXAMPLES=False
 
-# The compiler stays in this stage.
+# The compiler stays in this stage, and so does its user.
 FROM packages AS code
+# hadolint ignore=DL3002
 USER root
 # The compiler's version is Debian's; a pin would only break when Debian fixes it.
 # hadolint ignore=DL3008

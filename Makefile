@@ -19,7 +19,7 @@ unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filte
 export CALLED_FROM := $(value PWD)
 export SQL IMAGES MIN_CONFIDENCE BACKEND ADAPTER REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install doctor query console run up down services status test test-long chaos bench lint lint-scripts format docs lock lock-image
+.PHONY: help install doctor query console run up down services status test test-long chaos bench lint lint-scripts format docs lock lock-image lock-mwaa
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -149,6 +149,16 @@ lock: $(VENV)/.installed ## compile the pinned requirements from their .in files
 	@$(COMPILE) 3.11 --upgrade requirements-awscli.in -o requirements-awscli.txt
 	@$(COMPILE) 3.11 --upgrade requirements-readers.in -o requirements-readers.txt
 	@$(COMPILE) 3.11 --upgrade benchmarks/requirements.in -o benchmarks/requirements.txt
+
+# MWAA's Python and machine, and Airflow's own constraints for the release it offers: a package that it has
+# already is not installed again at another version.
+MWAA_CONSTRAINTS ?= https://raw.githubusercontent.com/apache/airflow/constraints-3.3.1/constraints-3.12.txt
+MWAA_HEADER := \# Made by make lock-mwaa. MWAA takes the next words for a choice of constraints, and adds none: -c Airflow
+lock-mwaa: $(VENV)/.installed ## compile deploy/mwaa/requirements-mwaa.txt (MWAA_CONSTRAINTS=file, without the network to Airflow's)
+	@cd deploy/mwaa && ../../$(BIN)/uv pip compile -q --no-header --generate-hashes --python-version 3.12 \
+		--python-platform x86_64-manylinux_2_34 -c $(MWAA_CONSTRAINTS) requirements-mwaa.in -o requirements-mwaa.new
+	@{ echo '$(MWAA_HEADER)'; sed 's|-c https*:.*|-c Airflow|; s|-c /.*|-c Airflow|' deploy/mwaa/requirements-mwaa.new; } \
+		> deploy/mwaa/requirements-mwaa.txt && rm deploy/mwaa/requirements-mwaa.new
 
 lock-image: ## write the digest of the Dockerfile's base image into it (asks the image's registry)
 	@tag=$$(sed -n 's/^ARG BASE_IMAGE=\([^@]*\).*/\1/p' Dockerfile) \

@@ -9,7 +9,7 @@ from airflow.sdk import Param, dag, task
 
 from moderation.settings import DagSettings
 from moderation_airflow import failure_reason
-from moderation_airflow.adapter_approval import PromotionApprovalOperator, TrainingApprovalOperator
+from moderation_airflow.adapters.approval import PromotionApprovalOperator, TrainingApprovalOperator
 from moderation_airflow.retry_policy import moderation_retry_policy
 from rekognition.projects.operators import (
     RekognitionCreateProjectOperator,

@@ -37,7 +37,7 @@ RUN = (
     Variable(
         names=("MIN_CONFIDENCE",),
         takes="a number, 0 to 100",
-        default="`50`",
+        default="as `MODERATION_MIN_CONFIDENCE` says",
         unit="percent",
         meaning="Labels below this confidence are not returned.",
         read_by=_STACK,

@@ -307,6 +307,14 @@ class ConsoleSettings(Table):
         meaning="What it keeps there at most.",
         read_by=(Reader.WEB, Reader.CLI),
     )
+    prefix: str = setting(
+        "MODERATION_CONSOLE_PREFIX",
+        value=values.PREFIX,
+        default="",
+        told="none",
+        meaning="Path below which a proxy serves `moderation console`, whether it strips it or not.",
+        read_by=(Reader.CLI,),
+    )
     policy: Path | None = setting(
         "MODERATION_POLICY",
         value=values.PATH,

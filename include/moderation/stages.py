@@ -1,7 +1,5 @@
 """The stages of a run, each one call that may be repeated; an orchestrator only passes ids and URIs on.
-
-The last one, which tells how the run ended, is `moderation.report.run_report.report`.
-"""
+The last one, which tells how the run ended, is `moderation.report.run_report.report`."""
 
 from __future__ import annotations
 
@@ -375,8 +373,8 @@ def publish_verdicts(state: State, *, settings: Settings | None = None) -> verdi
     """Show readers what people decided and, of what was erased, take away what was shown before.
 
     :raises moderation.review.state.faults.StateLostError: the state has fewer verdicts than it had.
-    :raises moderation.publish.standing.StandingError: the table's own list is damaged, or a file is gone.
-    :raises moderation.storage.lease.LeaseBusy: another publish is under way; nothing is lost.
+    :raises moderation.publish.standing.StandingError: the table's own list is damaged, or a file is gone;
+        lease.LeaseBusy: another publish is under way, and nothing is lost.
     """
     settings = settings or Settings.from_env()
     with s3_objects.open_client(settings) as client:

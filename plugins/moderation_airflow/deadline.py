@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import BaseDeadlineReference  # type: ignore[attr-defined] # not in its stub
+from airflow.sdk.definitions.deadline import BaseDeadlineReference  # in `airflow.sdk` from 3.3.2 on only
 
 
 class RunQueued(BaseDeadlineReference):

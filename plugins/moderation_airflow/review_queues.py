@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from moderation.policy.rules import read_policy
 from moderation.policy.thresholds import in_use
 from moderation.query.published_views import open_published
+from moderation.review import mark
 from moderation.review.fill import Rules, fill_standing
-from moderation.review.state.open import open_state
 from moderation.settings import ConsoleSettings, ReviewSettings, Settings
 
 
@@ -17,6 +17,7 @@ def fill_from(load_ids: Sequence[str]) -> dict[str, int]:
 
     Policy and thresholds are those of the console. May be repeated.
 
+    :raises StateLostError: the state has fewer verdicts than it had; the text says what to do.
     :raises StateError: not all were stored; the same again adds the rest.
     """
     if not load_ids:
@@ -24,9 +25,6 @@ def fill_from(load_ids: Sequence[str]) -> dict[str, int]:
     own = ConsoleSettings.from_env()
     rules = Rules(policy=read_policy(own.policy) if own.policy else None, thresholds=in_use())
     percent = ReviewSettings.from_env().unflagged_percent
-    state = open_state()
-    try:
-        with open_published(Settings.from_env()) as connection:
-            return fill_standing(connection, state.queues, rules, load_ids, unflagged_percent=percent)
-    finally:
-        state.close()
+    settings = Settings.from_env()
+    with mark.opened(settings) as state, open_published(settings) as connection:
+        return fill_standing(connection, state.queues, rules, load_ids, unflagged_percent=percent)

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from moderation.policy.thresholds import in_use
 from moderation.warehouses import athena
-from moderation.warehouses.redshift import MAX_BATCH, RedshiftSql, write_manifests
+from moderation.warehouses.redshift import MAX_BATCH, RedshiftSql, write_manifests, write_standing_manifests
 
 __all__ = ["RedshiftTarget", "athena_setup", "redshift_load"]
 
@@ -63,8 +63,9 @@ def redshift_load(
 
     `setup` makes missing tables, `statements` adds what a later release brought and writes the COPY
     manifests, `merge` runs one transaction. `lacking` brings in, a transaction each, every other published
-    load that is not there: one that failed for good, or was published before Redshift was used. The
-    operators are not durable: a durable one that is cleared finds its finished statement and sends nothing.
+    load that is not there: one that failed for good, or was published before Redshift was used. `standing`
+    replaces what belongs to no load, such as verdicts, in one transaction. The operators are not durable: a
+    durable one that is cleared finds its finished statement and sends nothing.
     Two statements at once, after a lost worker, wait for each other and leave the same rows.
 
     :param load_id: a load's id or a task's output; with None, after a run with nothing new, only what is
@@ -100,7 +101,11 @@ def redshift_load(
         def lacking() -> list[str]:
             return _bring_in_lacking(target, poll_interval)
 
-        chain(setup, built, merge, lacking())
+        @task(task_id="standing", trigger_rule="none_failed")
+        def standing() -> list[str]:
+            return _bring_in_standing(target, poll_interval)
+
+        chain(setup, built, merge, lacking(), standing())
     return group
 
 
@@ -135,6 +140,19 @@ def _bring_in_lacking(target: RedshiftTarget, poll_interval: int) -> list[str]:
         statements = target.sql.load(load_id, day, copies)
         hook.execute_query(sql=statements, poll_interval=poll_interval, **target.login())
     return wanted
+
+
+def _bring_in_standing(target: RedshiftTarget, poll_interval: int) -> list[str]:
+    """Replace the tables that belong to no load by what is published; returns those that have rows."""
+    from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook  # noqa: PLC0415 - as above
+
+    from moderation.settings import Settings  # noqa: PLC0415
+
+    hook = RedshiftDataHook(**target.connection())
+    _widen(hook, target)
+    copies = write_standing_manifests(Settings.from_env())
+    hook.execute_query(sql=target.sql.load_standing(copies), poll_interval=poll_interval, **target.login())
+    return [copy.table for copy in copies]
 
 
 def _widen(hook: Any, target: RedshiftTarget) -> None:

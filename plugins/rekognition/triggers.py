@@ -76,6 +76,15 @@ class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
         path, kwargs = super().serialize()
         return path, {k: v for k, v in kwargs.items() if k not in ("waiter_delay", "waiter_max_attempts")}
 
+    def hook(self) -> RekognitionHook:
+        """Build the hook this trigger waits with; the class of the provider that MWAA has makes none."""
+        return RekognitionHook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config=self.botocore_config,
+        )
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the job and tell how it ended; every failure becomes an event that names it."""
         with metrics.collected() as refused:

@@ -16,6 +16,8 @@ from airflow.models.dagrun import DagRun
 from airflow.providers.amazon.aws.hooks.redshift_data import RedshiftDataHook
 from airflow.sdk import DAG
 
+from moderation import stages
+from moderation.review.state.open import open_state
 from moderation.settings import Settings
 from moderation.warehouses import athena
 from moderation.warehouses.postgres import PostgresWarehouse
@@ -25,6 +27,7 @@ from moderation_airflow.warehouse_tasks import RedshiftTarget
 from support import airflow_runs, moderation_runs, planned_runs, published_loads
 from support.postgres_fixtures import postgres_server, postgres_uri
 from support.redshift_on_postgres import RedshiftOnPostgres
+from support.said import said
 
 __all__ = ["postgres_server", "postgres_uri"]  # fixtures
 
@@ -109,6 +112,20 @@ def test_a_run_brings_in_whatever_else_redshift_lacks(
     assert (count(postgres_uri, "images"), count(postgres_uri, "loads")) == (6, 3)
 
 
+def test_what_people_decided_reaches_redshift_whole_also_when_no_load_is_new(
+    settings, redshift, postgres_uri, tmp_path
+):
+    log = open_state(str(tmp_path / "review.db"))
+    for number in (1, 2):
+        log.log.append([said("present", content=f"c{number}", note='it\'s "ü"')])
+        stages.publish_verdicts(log, settings=settings)
+        _, dag_run = run(None)
+        assert state(dag_run, "redshift.standing") == "success"
+        assert count(postgres_uri, "verdicts") == number
+    log.close()
+    assert count(postgres_uri, "review_numbers") == 0
+
+
 def moderated_images_asset() -> str:
     (outlet,) = moderation_runs.read_dag().get_task("publish").outlets
     return str(outlet.name)
@@ -132,8 +149,11 @@ def test_the_example_dag_follows_every_publish_that_started_its_run():
     events = [SimpleNamespace(extra={"load_id": name}) for name in ("b", "a", "b")]
     assert published(triggering_asset_events={"moderated_images": events}) == ["a", "b"]
     assert published(params={"load_id": None}) == []
+    verdicts = [SimpleNamespace(extra={"rows": 2})]
+    assert published(triggering_asset_events={"verdicts": verdicts}) == [None]
+    assert published(triggering_asset_events={"verdicts": verdicts, "moderated_images": events}) == ["a", "b"]
     followed = examples()["load_into_redshift"].timetable.asset_condition.objects
-    assert [asset.name for asset in followed] == [moderated_images_asset()]
+    assert [asset.name for asset in followed] == [moderated_images_asset(), "verdicts"]
 
 
 @pytest.mark.parametrize("both", [{}, {"workgroup_name": "w", "cluster_identifier": "c"}])

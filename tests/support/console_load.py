@@ -131,11 +131,13 @@ def served(
     settings: Settings, cache: Path, *, login: bool = True, root_path: str = ""
 ) -> Iterator[TestClient]:
     """The console of one person as a client asks it, logged in or not."""
-    app: FastAPI = alone(settings, token=TOKEN, cache=cache)
-    with TestClient(
-        app, base_url="http://127.0.0.1:8585", follow_redirects=False, root_path=root_path
-    ) as client:
+    with asked(alone(settings, token=TOKEN, cache=cache), root_path=root_path) as client:
         if login:
             client.get(f"/?token={TOKEN}")
             client.headers[WRITE_HEADER] = "1"
         yield client
+
+
+def asked(app: FastAPI, *, root_path: str = "") -> TestClient:
+    """A client of an application, which begins and ends with its block."""
+    return TestClient(app, base_url="http://127.0.0.1:8585", follow_redirects=False, root_path=root_path)

@@ -30,6 +30,13 @@ COPY = re.compile(
 
 LOCK = re.compile(r'LOCK "[^"]+"\."load_lock"')
 
+_FUNCTIONS = {
+    "to_varbyte(varchar, varchar)": "SELECT convert_to($1, ''UTF8'')",
+    "from_hex(varchar)": "SELECT decode($1, ''hex'')",
+    "unhex(varchar)": "SELECT decode($1, ''hex'')",
+}
+"""What PostgreSQL calls otherwise."""
+
 _ONLY_REDSHIFT = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)
 
 
@@ -52,6 +59,10 @@ class RedshiftOnPostgres:
                 "CREATE OR REPLACE VIEW svv_columns AS SELECT table_schema::text, table_name::text, "
                 "column_name::text FROM information_schema.columns"
             )
+            for signature, body in _FUNCTIONS.items():
+                connection.execute(
+                    f"CREATE OR REPLACE FUNCTION {signature} RETURNS bytea LANGUAGE sql IMMUTABLE AS '{body}'"
+                )
 
     def batch_execute_statement(self, **parameters: Any) -> dict[str, Any]:
         shape = self._check("BatchExecuteStatement", parameters)

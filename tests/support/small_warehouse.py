@@ -18,8 +18,8 @@ from moderation.policy.thresholds import Thresholds
 from moderation.reference.content import subject_id
 from moderation.schema import physical_schema
 from moderation.tables.standing import ALL_TABLES
-from moderation.warehouses import in_use
 from moderation.warehouses.duckdb import labels_view, verdicts_views
+from moderation.warehouses.views import in_use
 from support.verdict_rows import verdict_row
 
 FIRST_LOAD = "20261116T020000Z-aaaaaaaaaaaa"

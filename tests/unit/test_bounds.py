@@ -72,7 +72,7 @@ def test_the_command_that_waits_for_a_job_ends_though_the_job_does_not(
     job = {"JobId": "job", "Status": "IN_PROGRESS", "OperationsConfig": {}}
     rekognition = SimpleNamespace(get_media_analysis_job=lambda JobId: {**job, "JobId": JobId})
     monkeypatch.setattr(jobs, "time", clock)
-    monkeypatch.setattr(jobs, "_Rekognition", lambda _: _Open(rekognition))
+    monkeypatch.setattr(jobs, "Rekognition", lambda _: _Open(rekognition))
     begun = clock.now
     code = main.main(["show-job", "job", "--wait", str(wait)], settings=Settings.from_env({}))
     assert code == (1 if wait else 0)

@@ -85,6 +85,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "COLUMNS": ("120", 120),
     "MODERATION_CONSOLE_CACHE": ("/data/console", Path("/data/console")),
     "MODERATION_CONSOLE_CACHE_GB": ("1.5", 1.5),
+    "MODERATION_CONSOLE_PREFIX": ("/below/it", "/below/it"),
     "MODERATION_REVIEW_DB": ("postgresql://me:s@db/review", "postgresql://me:s@db/review"),
     "MODERATION_REVIEW_DAILY_CAP": ("500", 500),
     "MODERATION_REVIEW_UNFLAGGED_PERCENT": ("0.5", 0.5),

@@ -12,7 +12,7 @@ from moderation.adapters.sets import eligibility, store
 from moderation.adapters.sets.decided import Decided
 from moderation.adapters.sets.verdicts import gather
 from moderation.policy.thresholds import Thresholds, in_use
-from moderation.review.state.open import open_state
+from moderation.review import mark
 from moderation.settings import Settings
 from moderation.variables.adapters import AdapterSettings
 
@@ -28,12 +28,12 @@ def thresholds_in_use() -> tuple[Thresholds, float]:
 
 
 def decided(settings: Settings) -> list[Decided]:
-    """All that people decided."""
-    state = open_state()
-    try:
+    """All that people decided.
+
+    :raises moderation.review.state.faults.StateLostError: some of it was lost; the text says what to do.
+    """
+    with mark.opened(settings) as state:
         return gather(settings, state.log)
-    finally:
-        state.close()
 
 
 def eligible(

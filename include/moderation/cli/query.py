@@ -24,8 +24,9 @@ from moderation.settings import Settings
 from moderation.storage import scratch
 from moderation.tables.standing import ALL_TABLES
 from moderation.variables.machine import MachineSettings
-from moderation.warehouses import missing, verdict_views
+from moderation.warehouses import missing
 from moderation.warehouses.reading import DEFAULT_WAIT_SECONDS, open_warehouse, tables
+from moderation.warehouses.views import verdict_views
 
 DEFAULT_ROWS = 40
 _STDOUT = Path("-")

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from moderation import stages
 from moderation.console.application import application
@@ -21,7 +22,7 @@ from moderation.console.learning.training import Ask
 from moderation.console.pages.adapters import Learning
 from moderation.errors import NeedsAPersonError
 from moderation.review.state.open import State
-from moderation.settings import Settings
+from moderation.settings import ConsoleSettings, Settings
 
 HOST = "127.0.0.1"
 _COOKIE = "moderation_console"
@@ -65,7 +66,27 @@ def alone(settings: Settings, *, token: str, ask: Ask | None = None, cache: Path
 
     # A page of another site could have its name point here; only these names are answered.
     made.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)
+    if prefix := ConsoleSettings.from_env().prefix:
+        made.add_middleware(_Below, prefix=prefix)
     return made
+
+
+class _Below:
+    """Puts every request below a prefix, which a proxy strips or leaves where it was.
+
+    The prefix is a setting: a header would be whatever the request says.
+    """
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path")
+        if path is not None:
+            stands = path == self._prefix or path.startswith(f"{self._prefix}/")
+            scope = {**scope, "root_path": self._prefix, "path": path if stands else self._prefix + path}
+        await self._app(scope, receive, send)
 
 
 def serve(settings: Settings, *, port: int, told: Callable[[str], None], ask: Ask | None = None) -> None:

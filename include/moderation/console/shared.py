@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from moderation.console.index.described import Described
 from moderation.console.index.found import Found
 from moderation.console.index.history import History
 from moderation.console.index.load_index import MOST_OPEN, LoadIndexes
@@ -19,6 +20,7 @@ from moderation.console.verify.figures import Figures
 from moderation.policy.rules import Policy, read_policy
 from moderation.policy.thresholds import Thresholds, in_use
 from moderation.reference.content import subject_id
+from moderation.review import mark
 from moderation.review.state.open import State, open_state
 from moderation.settings import ConsoleSettings, Settings
 from moderation.storage import s3_objects
@@ -45,6 +47,7 @@ class Shared:
         self.s3 = s3_objects.client(settings, connections=_CONNECTIONS)
         self.history = History(settings)
         self.under_way = UnderWay(settings, self.s3)
+        self.described = Described(settings, self.s3)
         self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)
         self.figures = Figures(settings)
         self.decoders = Decoders()
@@ -59,12 +62,22 @@ class Shared:
     def review(self) -> State:
         """Verdicts and queues, opened when first asked for.
 
-        :raises moderation.review.state.faults.StateError: they cannot be had; the message has the remedy.
+        :raises moderation.review.state.faults.StateError: they cannot be had, or were lost; the message has
+            the remedy.
         """
         with self._lock:
             if self._review is None:
-                self._review = open_state()
+                self._review = self._opened()
             return self._review
+
+    def _opened(self) -> State:
+        state = open_state()
+        try:
+            mark.check(self.s3, self.settings, state)
+        except BaseException:
+            state.close()
+            raise
+        return state
 
     def has_unpublished(self) -> bool:
         """Whether verdicts were said here that are not published; without opening what nobody asked for."""

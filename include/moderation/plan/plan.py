@@ -153,6 +153,12 @@ class Plan:
         return self.uri.rpartition("/")[0]
 
     @property
+    def job_name(self) -> str:
+        """What the names of its jobs begin with, as the run was asked; "" without a job."""
+        whole = self.manifests[0].job_name if self.manifests else ""
+        return whole.partition(f"-{self.load_id}-")[0]
+
+    @property
     def is_empty(self) -> bool:
         """True when there is nothing to analyse and nothing to report as rejected."""
         return self.totals.to_analyse == 0 and self.totals.rejected == 0

@@ -18,7 +18,7 @@ _ADAPTER = re.compile(
     r"arn:[a-z\d-]+:rekognition:[a-z\d-]+:\d{12}:project/[a-zA-Z0-9_.\-]{1,255}"
     r"/version/[a-zA-Z0-9_.\-]{1,255}/[0-9]+"
 )
-_JOB_NAME = re.compile(r"[a-zA-Z0-9_.\-]{1,24}")
+JOB_NAME = re.compile(r"[a-zA-Z0-9_.\-]{1,24}")
 
 
 def asked_or_default(min_confidence: float | None, settings: Settings) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class PlanRequest:
             raise PlanError(f"adapter={self.adapter!r}: expected the ARN of an adapter version, or none")
         if self.backend not in BACKENDS:
             raise PlanError(f"backend={self.backend!r}: expected one of {', '.join(BACKENDS)}")
-        if not _JOB_NAME.fullmatch(self.job_name):
+        if not JOB_NAME.fullmatch(self.job_name):
             raise PlanError(f"job_name={self.job_name!r}: expected 1 to 24 of a-z A-Z 0-9 _ . -")
         if self.max_images is not None and self.max_images < 1:
             raise PlanError(f"max_images={self.max_images}: expected a number above 0")

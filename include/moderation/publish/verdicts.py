@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,9 +25,6 @@ from moderation.tables.standing import VERDICTS
 
 _AT_ONCE = 50_000
 """Rows of one commit: some 50 MB in memory."""
-
-_ALSO_ERASED = ("load_id", "manifest_id", "line_number", "item_id")
-"""Besides what the log forgets: through these the image could be found in the table images."""
 
 _log = logging.getLogger(__name__)
 
@@ -91,15 +87,9 @@ def restore(settings: Settings, log: VerdictLog) -> tuple[int, int]:
 
 def as_table(verdicts: Iterable[Verdict]) -> pa.Table:
     """The table's columns, in the order of time: equal verdicts give equal files."""
-    rows = [row_of(verdict) for verdict in verdicts]
+    rows = [verdict.as_row() for verdict in verdicts]
     rows.sort(key=lambda row: (row["decided_at"], row["verdict_id"]))
     return pa.Table.from_pylist(rows, physical_schema(VERDICTS))
-
-
-def row_of(verdict: Verdict) -> dict[str, Any]:
-    """The verdict's row; of an erased one nothing is left that leads to the image."""
-    row = verdict.as_row()
-    return row | dict.fromkeys(_ALSO_ERASED) if verdict.erased else row
 
 
 def _forgetting(verdict_ids: Sequence[str], rows: pa.Table) -> pa.Table | None:
@@ -108,7 +98,7 @@ def _forgetting(verdict_ids: Sequence[str], rows: pa.Table) -> pa.Table | None:
     concerned = pc.and_(named, pc.invert(rows.column("erased")))
     if not pc.any(concerned).as_py():
         return None
-    for name in (*ERASED, *_ALSO_ERASED):
+    for name in ERASED:
         kept = pc.if_else(concerned, pa.scalar(None, rows.schema.field(name).type), rows.column(name))
         rows = _with_column(rows, name, kept)
     return _with_column(rows, "erased", pc.or_(rows.column("erased"), concerned))

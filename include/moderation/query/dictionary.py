@@ -15,7 +15,7 @@ from moderation import schema
 from moderation.query import queries
 from moderation.schema import LOADS, TableSpec
 from moderation.tables.standing import ALL_TABLES, STANDING
-from moderation.warehouses import verdict_views
+from moderation.warehouses.views import verdict_views
 
 _INTRODUCTION = """\
 # The tables

@@ -17,8 +17,8 @@ from moderation.settings import Settings
 from moderation.storage.files import absolute
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import published_load, scan
-from moderation.warehouses.in_use import condition
 from moderation.warehouses.reading import bounded
+from moderation.warehouses.views.in_use import condition
 
 _SEEN = """
 CREATE TEMP TABLE seen AS

@@ -10,11 +10,13 @@ anything, and numbers and training sets made from it would be wrong without a wo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from moderation.review.state.faults import StateLostError
-from moderation.review.state.open import State
+from moderation.review.state.open import State, open_state
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.state import read_state, seal
@@ -30,6 +32,23 @@ class Mark:
 
     state_id: str
     verdicts: int
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[State]:
+    """The state of the settings, once it is known to be the right one with all that was in it.
+
+    :raises StateLostError: as :func:`check`.
+    :raises StateError: it cannot be opened.
+    :raises S3Error: S3 cannot be read.
+    """
+    state = open_state()
+    try:
+        with s3_objects.open_client(settings) as client:
+            check(client, settings, state)
+        yield state
+    finally:
+        state.close()
 
 
 def check(s3: Any, settings: Settings, state: State) -> None:

@@ -68,8 +68,11 @@ ALLOWED = {
     Subject.CONTENT_TYPE: _OF_LABELS,
     Subject.IMAGE: _OF_IMAGES | {Said.WITHDRAWN},
 }
-ERASED = ("content", "source_ref", "etag", "size_bytes", "note")
-"""What an erasure request makes null."""
+ERASED = (
+    *("content", "source_ref", "etag", "size_bytes", "note"),
+    *("load_id", "manifest_id", "line_number", "item_id"),
+)
+"""What an erasure request makes null: the image, and what would find it in the table `images`."""
 
 _MAX_TEXT = 4_000
 

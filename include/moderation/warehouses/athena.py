@@ -22,7 +22,8 @@ from moderation.policy.thresholds import in_use as in_use_now
 from moderation.schema import LOADS, TABLES, TableSpec
 from moderation.tables.catalog import NAMESPACE
 from moderation.tables.standing import STANDING
-from moderation.warehouses import in_use, sql, verdict_views
+from moderation.warehouses import sql
+from moderation.warehouses.views import in_use, verdict_views
 
 PUBLISHED = "moderation_published"
 

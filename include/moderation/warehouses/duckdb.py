@@ -29,12 +29,13 @@ from moderation.settings import Settings
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import published_load, scan
 from moderation.tables.standing import STANDING
-from moderation.warehouses import in_use, missing, verdict_views
+from moderation.warehouses import missing
 from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
 from moderation.warehouses.reading import bounded, quiet
 from moderation.warehouses.sql import name as quoted_name
 from moderation.warehouses.sql import with_origin
+from moderation.warehouses.views import in_use, verdict_views
 
 DEFAULT_WAIT_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0

@@ -35,9 +35,10 @@ from moderation.settings import Settings
 from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
 from moderation.tables.published import published_load, scan
 from moderation.tables.standing import ALL_TABLES, STANDING
-from moderation.warehouses import in_use, sql, verdict_views
+from moderation.warehouses import sql
 from moderation.warehouses.base import check_rows
 from moderation.warehouses.load_files import read_load
+from moderation.warehouses.views import in_use, verdict_views
 
 DEFAULT_WAIT_SECONDS = 60.0
 _NUL_STAND_IN = "\N{SYMBOL FOR NULL}"

@@ -16,7 +16,7 @@ from moderation.errors import WarehouseBusyError, WarehouseMissingError, Warehou
 from moderation.policy import thresholds
 from moderation.schema import IMAGES, LABELS
 from moderation.variables.machine import MachineSettings
-from moderation.warehouses import in_use
+from moderation.warehouses.views import in_use
 
 DEFAULT_WAIT_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0

@@ -34,9 +34,10 @@ from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
 from moderation.tables.published import published_load
 from moderation.tables.standing import ALL_TABLES, STANDING
 from moderation.tables.swap import data_files
-from moderation.warehouses import in_use, sql, verdict_views
+from moderation.warehouses import sql
 from moderation.warehouses.load_files import files_holding
 from moderation.warehouses.redshift_fit import fitting
+from moderation.warehouses.views import in_use, verdict_views
 
 MAX_BATCH = 40
 """Statements in one BatchExecuteStatement (AWS's service model, ``SqlList``)."""

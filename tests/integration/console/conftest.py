@@ -18,7 +18,7 @@ from moderation.console.application import WRITE_HEADER, application
 from moderation.review.state.open import open_state
 from moderation.settings import Settings
 from support import browser
-from support.console_load import TOKEN, TestClient, listening_at, publish_pictures, served
+from support.console_load import TOKEN, asked, listening_at, publish_pictures, served
 from support.console_review import by_header
 from support.fake_rekognition import fake_rekognition  # noqa: F401 - a fixture
 from support.planned_runs import make_settings
@@ -69,7 +69,7 @@ def reviewed(console_world: tuple[Settings, str, Path], aws_env: Any, tmp_path: 
     settings, _, folder = console_world
     aws_env.setenv("MODERATION_REVIEW_DB", str(tmp_path / "review.db"))
     app = application(lambda: settings, gate=by_header, cache=folder / "cache")
-    with TestClient(app, base_url="http://127.0.0.1:8585", follow_redirects=False) as client:
+    with asked(app) as client:
         client.headers[WRITE_HEADER] = "1"
         yield client
 

@@ -20,7 +20,7 @@ from moderation.console.pages.start import Started
 from support import browser, compared
 from support.browser import wait_for
 from support.console_browser import LOOKS
-from support.console_load import TOKEN, TestClient, listening_at
+from support.console_load import TOKEN, asked, listening_at
 from support.console_review import asked_by, by_header
 from support.judged import publish_judged
 from support.planned_runs import make_settings
@@ -47,7 +47,7 @@ def client(world) -> Iterator[Any]:
 
     learning = Learning(ask=lambda: Rekognition(world.settings), trainer=trainer)
     app = application(lambda: world.settings, gate=by_header, learning=learning, cache=world.cache)
-    with TestClient(app, base_url="http://127.0.0.1:8585", follow_redirects=False) as made:
+    with asked(app) as made:
         made.headers[WRITE_HEADER] = "1"
         yield made
 
@@ -194,9 +194,7 @@ def test_an_adapter_is_promoted_and_rolled_back_by_keyboard_alone(chromium, worl
 
 
 def test_alone_the_command_is_told(judged, world):
-    with TestClient(
-        alone(judged, token=TOKEN, cache=world.cache), base_url="http://127.0.0.1:8585"
-    ) as client:
+    with asked(alone(judged, token=TOKEN, cache=world.cache)) as client:
         client.get(f"/?token={TOKEN}")
         wanted = {"labels": ["Gambling"], "max_cost_usd": 2}
         told = client.post("/adapters/train", json=wanted, headers={WRITE_HEADER: "1"}).json()

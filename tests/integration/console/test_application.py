@@ -97,6 +97,21 @@ def test_below_a_path_prefix_all_stays_there_the_login_too(console_world, load_i
         assert f"/below/jobs/{load_id}" in walk_below(client, "/below", "/below/")
 
 
+@pytest.mark.parametrize("strips", [True, False])
+def test_behind_a_proxy_all_stays_below_its_prefix_whether_it_strips_it_or_not(
+    console_world, load_id, aws_env, strips
+):
+    settings, _, folder = console_world
+    aws_env.setenv("MODERATION_CONSOLE_PREFIX", "/below/it")
+    with served(settings, folder / "cache", login=False) as client:
+        if strips:
+            asked = client.get
+            client.get = lambda address, **more: asked(address.removeprefix("/below/it"), **more)
+        answer = client.get(f"/below/it/jobs/{load_id}?token={TOKEN}")
+        assert answer.headers["location"] == f"/below/it/jobs/{load_id}"
+        assert f"/below/it/jobs/{load_id}" in walk_below(client, "/below/it", "/below/it/")
+
+
 def test_settings_that_are_wrong_are_said_on_the_page(console_world, aws_env, tmp_path):
     settings, load_id, _ = console_world
     aws_env.setenv("MODERATION_THRESHOLDS", str(tmp_path / "none.toml"))

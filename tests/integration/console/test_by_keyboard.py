@@ -116,6 +116,23 @@ def test_images_of_this_computer_are_sent_and_the_command_is_told(page, address,
     assert page.inner_text("#done pre").startswith("airflow dags trigger moderate_images")
 
 
+def test_a_min_confidence_is_asked_when_it_is_typed_and_only_then(page, address, console_world):
+    settings = console_world[0]
+    commands = []
+    for typed in ("", f"{settings.min_confidence:g}"):
+        page.goto(f"{address}/start")
+        page.check("input[value=s3]")
+        page.fill("#source", settings.work_uri)
+        page.fill("#min", typed)
+        page.wait_for_selector("#go:not([disabled])", timeout=60_000)
+        page.focus("#go")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#done pre")
+        commands.append(page.inner_text("#done pre"))
+    assert "min_confidence" not in commands[0]
+    assert f'"min_confidence": {settings.min_confidence}' in commands[1]
+
+
 FRAME = "allow-scripts allow-same-origin allow-forms allow-downloads"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -111,6 +112,20 @@ def test_the_jobs_page_counts_what_is_flagged(console, load_id):
     assert load_id in console.get("/").text
     answer = console.get("/flagged", params={"load": [load_id, "20260101T000000Z-000000000000"]})
     assert answer.json() == {load_id: FLAGGED}
+
+
+def test_the_jobs_page_tells_the_name_and_the_backend_of_each_load(console, load_id):
+    answer = console.get("/described", params={"load": [load_id, "20260101T000000Z-000000000000"]})
+    assert answer.json() == {load_id: {"name": "job", "backend": "bulk"}}
+
+
+def test_a_load_whose_plan_is_gone_has_a_backend_and_no_name(console_world, load_id, tmp_path, aws_env):
+    from support.console_load import served  # noqa: PLC0415 - another console than the fixture's
+
+    moved = replace(console_world[0], work_uri=f"{console_world[0].work_uri}/elsewhere")
+    with served(moved, tmp_path / "cache") as other:
+        answer = other.get("/described", params={"load": load_id})
+    assert answer.json() == {load_id: {"name": "", "backend": "bulk"}}
 
 
 def test_thresholds_in_use_decide_what_is_flagged_everywhere(

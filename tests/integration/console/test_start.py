@@ -71,6 +71,11 @@ def test_what_is_no_place_in_s3_is_refused(console, source):
     assert console.post("/start", json={"source": source}).status_code == 400
 
 
+@pytest.mark.parametrize(("name", "status"), [("a" * 24, 200), ("a" * 25, 400), ("a b", 400)])
+def test_a_name_is_taken_as_the_run_takes_it(console, name, status):
+    assert console.post("/start", json={"upload": "holiday", "name": name}).status_code == status
+
+
 def test_where_nothing_can_start_a_run_the_command_is_told(console):
     console.put("/uploads/holiday/a.jpg", content=b"1")
     wanted = {"upload": "holiday", "name": "it's", "min_confidence": 5}

@@ -86,7 +86,12 @@ def test_what_was_erased_while_it_was_published_is_published_again(state):
 def test_an_erasure_leaves_a_count_and_nothing_that_names_the_image(state, state_url):
     state.log.append(
         [
-            said("present", note="secret note", etag="secret etag", size_bytes=3, source_ref="s3://secret/1"),
+            said(
+                "present",
+                **{"note": "secret note", "etag": "secret etag", "size_bytes": 3},
+                **{"source_ref": "s3://secret/1", "load_id": "secret", "manifest_id": "secret"},
+                **{"line_number": 4, "item_id": "secret"},
+            ),
             said("absent", reviewer="bob", source_ref="s3://secret/copy"),
             said("present", content="other"),
         ]

@@ -17,9 +17,10 @@ import sqlglot
 
 from moderation.policy.thresholds import Thresholds
 from moderation.query import queries
-from moderation.schema import TABLES
-from moderation.warehouses import in_use, postgres
+from moderation.tables.standing import ALL_TABLES
+from moderation.warehouses import postgres
 from moderation.warehouses.duckdb import TYPES
+from moderation.warehouses.views import in_use
 from support import small_warehouse
 from support.postgres_server import Postgres
 
@@ -52,8 +53,8 @@ def in_postgres(
     story: duckdb.DuckDBPyConnection, postgres_server: Postgres, thresholds: Thresholds
 ) -> Iterator[psycopg.Connection[Any]]:
     """The same rows in PostgreSQL."""
-    with psycopg.connect(postgres_server.new_database()) as connection:
-        for spec in TABLES.values():
+    with psycopg.connect(postgres_server.new_database(), autocommit=True) as connection:
+        for spec in ALL_TABLES.values():
             types = (TYPES[field.type].replace("DOUBLE", "DOUBLE PRECISION") for field in spec.schema)
             columns = (f'"{name}" {kind}' for name, kind in zip(spec.schema.names, types, strict=True))
             connection.execute(f"CREATE TABLE {spec.name} ({', '.join(columns)})")
@@ -62,7 +63,7 @@ def in_postgres(
                 for row in rows:
                     copy.write_row(row)
         connection.execute(postgres.create_view("public"))
-        for statement in postgres.in_use_views(thresholds, "public"):
+        for statement in (*postgres.verdicts_views("public"), *postgres.in_use_views(thresholds, "public")):
             connection.execute(statement)
         yield connection
 

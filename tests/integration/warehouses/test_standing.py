@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,16 +12,18 @@ import psycopg
 import pytest
 from pyarrow import parquet
 
+from moderation import stages
 from moderation.publish.standing import open_standing
 from moderation.reference.content import subject_id
-from moderation.review.verdict import ALLOWED, Said, Subject
+from moderation.review.state.open import open_state
+from moderation.review.verdict import ALLOWED, ERASED, Said, Subject, Verdict
 from moderation.settings import Settings
 from moderation.tables.standing import VERDICTS
-from moderation.warehouses import verdict_views
 from moderation.warehouses.base import Warehouse
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
 from moderation.warehouses.postgres import PostgresWarehouse
+from moderation.warehouses.views import verdict_views
 from support.published_loads import publish_odd, publish_plain
 from support.verdict_rows import START, verdict_row, verdict_table
 
@@ -88,7 +91,8 @@ def test_every_view_says_the_same_in_postgresql_as_in_duckdb_and_loading_again_c
     for load in in_duckdb(published, "loads"):
         warehouses[1].load(load[0])
     for _ in range(2):
-        assert [warehouse.load_standing() for warehouse in warehouses] == [{"verdicts": 60}] * 3
+        counts = {"verdicts": 60, "review_numbers": 0}
+        assert [warehouse.load_standing() for warehouse in warehouses] == [counts] * 3
     with psycopg.connect(postgres_uri) as connection:
         connection.execute("SET TIME ZONE 'UTC'")
         for name in (VERDICTS.name, *verdict_views.VIEWS):
@@ -101,3 +105,37 @@ def test_every_view_says_the_same_in_postgresql_as_in_duckdb_and_loading_again_c
     assert {"present", "absent", None} <= {row[place] for row in in_duckdb(published, "labels_verified")}
     assert published.parquet_mirror is not None
     assert parquet.read_table(published.parquet_mirror / "verdicts").num_rows == 60
+
+
+def test_what_was_erased_is_a_count_in_every_warehouse_that_had_it(
+    local_settings: Settings, postgres_uri: str, tmp_path: Path
+) -> None:
+    warehouses: list[Warehouse] = [
+        DuckDBWarehouse(local_settings),
+        PostgresWarehouse(local_settings, postgres_uri),
+        FolderMirror(local_settings),
+    ]
+    seen = {"load_id": "20261122T020000Z-4f1c0a9b77de", "manifest_id": "m", "line_number": 4, "item_id": "i"}
+    state = open_state(str(tmp_path / "review.db"))
+    state.log.append([Verdict.from_row(verdict_row(number, note="who", **seen)) for number in (1, 2)])
+    for _ in range(2):
+        stages.publish_verdicts(state, settings=local_settings)
+        for warehouse in warehouses:
+            assert warehouse.load_standing()["verdicts"] == 2
+        state.log.erase(contents=["c1"])
+    state.close()
+
+    names = ", ".join(("verdict_id", "verdict", *ERASED))
+    with psycopg.connect(postgres_uri) as postgres:
+        query = f"SELECT {names} FROM moderation.verdicts ORDER BY verdict_id"
+        found = [postgres.execute(query).fetchall()]
+    with duckdb.connect(str(local_settings.warehouse_path), read_only=True) as connection:
+        mirror = f"'{local_settings.parquet_mirror}/verdicts/*.parquet'"
+        found += [
+            connection.execute(f"SELECT {names} FROM {place} ORDER BY verdict_id").fetchall()
+            for place in ("verdicts", mirror)
+        ]
+    for gone, kept in found:
+        assert gone == ("v1", "present", *[None] * len(ERASED))
+        assert kept[:3] == ("v2", "present", "c2")
+        assert "who" in kept

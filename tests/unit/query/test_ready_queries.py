@@ -148,8 +148,8 @@ def test_uses_only_tables_and_columns_of_the_schema(name: str, tmp_path: Path) -
     from sqlglot.optimizer.qualify import qualify  # noqa: PLC0415 - used by this test alone
 
     from moderation.tables.standing import ALL_TABLES  # noqa: PLC0415
-    from moderation.warehouses import in_use  # noqa: PLC0415
-    from moderation.warehouses.verdict_views import COLUMNS  # noqa: PLC0415
+    from moderation.warehouses.views import in_use  # noqa: PLC0415
+    from moderation.warehouses.views.verdict_views import COLUMNS  # noqa: PLC0415
 
     schema: dict[str, object] = {
         table.name: {field.name: "text" for field in table.schema} for table in ALL_TABLES.values()

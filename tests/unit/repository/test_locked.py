@@ -10,7 +10,13 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[3]
-LOCKS = sorted([*ROOT.glob("requirements*.txt"), ROOT / "benchmarks" / "requirements.txt"])
+LOCKS = sorted(
+    [
+        *ROOT.glob("requirements*.txt"),
+        ROOT / "benchmarks" / "requirements.txt",
+        ROOT / "deploy" / "mwaa" / "requirements-mwaa.txt",
+    ]
+)
 PYTHONS = [Version(text) for text in ("3.11", "3.12", "3.13", "3.14")]
 
 

@@ -17,8 +17,9 @@ from sqlglot import exp
 
 from moderation.schema import IMAGES, LABELS, TABLES
 from moderation.tables.standing import ALL_TABLES
-from moderation.warehouses import athena, duckdb, in_use, postgres, redshift, verdict_views
+from moderation.warehouses import athena, duckdb, postgres, redshift
 from moderation.warehouses.redshift import Copy, RedshiftSql
+from moderation.warehouses.views import in_use, verdict_views
 from support.redshift_on_postgres import COPY, LOCK
 
 LOAD_ID = "20261122T020000Z-4f1c0a9b77de"

@@ -18,8 +18,8 @@ from moderation.review.effective import effective, severe
 from moderation.review.verdict import ALLOWED, Said, Subject, Verdict
 from moderation.schema import TABLES
 from moderation.tables.standing import ALL_TABLES
-from moderation.warehouses import verdict_views
 from moderation.warehouses.duckdb import labels_view, verdicts_views
+from moderation.warehouses.views import verdict_views
 from support.small_warehouse import FIRST_LOAD, chain, image, tables
 from support.verdict_rows import START, verdict_row, verdict_table
 

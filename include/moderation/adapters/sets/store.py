@@ -199,13 +199,13 @@ def erase(settings: Settings, contents: Collection[str]) -> list[str]:
         for stored in list(all_sets(s3, settings)):
             _Frozen(s3, settings, stored.project).remove(gone)
             record = stored.contents.record()
-            kept = [one for one in record["pictures"] if one["content"] not in gone]
+            kept = [one for one in record["images"] if one["content"] not in gone]
             told = set(record["left_out"]) | {c for found in record["needs_decision"].values() for c in found}
-            if len(kept) == len(record["pictures"]) and not told & gone:
+            if len(kept) == len(record["images"]) and not told & gone:
                 continue
             touched.append(stored.digest)
-            removed = len(record["pictures"]) - len(kept)
-            record["pictures"] = kept
+            removed = len(record["images"]) - len(kept)
+            record["images"] = kept
             record["left_out"] = {c: why for c, why in record["left_out"].items() if c not in gone}
             record["needs_decision"] = {
                 label: [c for c in found if c not in gone]

@@ -95,7 +95,7 @@ class TrainingSet:
             "annotated": list(self.annotated),
             "thresholds": self.thresholds,
             "rule": self.rule,
-            "pictures": [asdict(picture) for picture in self.pictures],
+            "images": [asdict(picture) for picture in self.pictures],
             "left_out": self.left_out,
             "needs_decision": {label: list(found) for label, found in self.needs_decision.items()},
             "tests": [asdict(count) for count in self.tests],
@@ -114,7 +114,7 @@ class TrainingSet:
             rule=dict(record["rule"]),
             pictures=tuple(
                 Picture(**{**one, "names": tuple(one["names"]), "verdicts": tuple(one["verdicts"])})
-                for one in record["pictures"]
+                for one in record["images"]
             ),
             left_out=dict(record["left_out"]),
             needs_decision={label: tuple(found) for label, found in record["needs_decision"].items()},
@@ -159,7 +159,7 @@ def build(
     What is not annotated counts as absent (developer guide, best practices), so an image is taken only if
     people decided about each of these labels and those above them.
 
-    :param hashes: of the pictures by content; one without a hash cannot be placed and is left out.
+    :param hashes: of the images by content; one without a hash cannot be placed and is left out.
     :param frozen: contents of earlier test sets with their hashes.
     :param unusable: by content why an image cannot be used: changed, gone, not to be decoded.
     :raises UnknownLabelError: a label is none of taxonomy 7.0.

@@ -1,4 +1,4 @@
-"""``moderation adapter eligibility|train|list|show|evaluate|promote|rollback|retire``."""
+"""``moderation adapter``."""
 
 from __future__ import annotations
 

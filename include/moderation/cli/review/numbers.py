@@ -62,15 +62,12 @@ def add_parsers(commands: Any) -> None:
 
 def _told(settings: Settings, args: argparse.Namespace) -> Numbers:
     # SQLAlchemy and Iceberg are slow to import.
-    from moderation.review.state.open import open_state  # noqa: PLC0415
+    from moderation.review import mark  # noqa: PLC0415
     from moderation.review.statistics.draws import drawn  # noqa: PLC0415
     from moderation.review.statistics.numbers import numbers_of  # noqa: PLC0415
 
-    state = open_state()
-    try:
+    with mark.opened(settings) as state:
         draws, (waiting, _) = drawn(state), state.log.waiting()
-    finally:
-        state.close()
     if waiting:
         warn(
             f"{waiting:,} verdicts are not published yet and not counted: {settings.command} verdicts publish"

@@ -100,13 +100,17 @@ def _state() -> Iterator[State]:
 
 def _import(settings: Settings, args: argparse.Namespace) -> int:
     from moderation.query.published_views import open_published  # noqa: PLC0415 - as above
+    from moderation.review import mark  # noqa: PLC0415 - as above
     from moderation.review.exchange import imported, lines  # noqa: PLC0415 - as above
+    from moderation.storage import s3_objects  # noqa: PLC0415 - as above
 
     as_format = args.format or lines.format_of(args.file)
     reviewer = args.reviewer or getpass.getuser()
     translation = imported.Translation(reviewer=reviewer, load_id=args.load, threshold=args.threshold)
-    with _state() as state, open_published(settings, load_id=args.load) as connection:
+    with mark.opened(settings) as state, open_published(settings, load_id=args.load) as connection:
         done = imported.import_lines(lines.read(args.file, as_format), connection, state.log, translation)
+        with s3_objects.open_client(settings) as client:
+            mark.note(client, settings, state)
     code = SOMETHING_FAILED if done.refused else DONE
     if args.json:
         print_json(asdict(done))
@@ -192,10 +196,11 @@ def _restore(settings: Settings, args: argparse.Namespace) -> int:
 def _erase(settings: Settings, args: argparse.Namespace) -> int:
     from moderation import stages  # noqa: PLC0415 - as above
     from moderation.publish.verdicts import restore  # noqa: PLC0415 - as above
+    from moderation.review import mark  # noqa: PLC0415 - as above
 
     if not args.source_ref and not args.content:
         raise arguments.UsageError("name what to forget: s3://bucket/key, or --content")
-    with _state() as state:
+    with mark.opened(settings) as state:
         restore(settings, state.log)  # else what only the table knows would stay
         contents = {*args.content, *_contents(settings, args.source_ref)}
         changed = state.log.erase(contents=contents, source_refs=args.source_ref)

@@ -43,7 +43,7 @@ def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
         since=since,
         older=since + MOST_JOBS if since + MOST_JOBS < len(every) else None,
         newer=max(0, since - MOST_JOBS) if since else None,
-        running=running,
+        running=[(run, _name(run), _about(run)) for run in running],
         trouble=trouble or no_runs,
         command=shared.settings.command,
         may_start=request.state.person.may(Right.START),
@@ -57,11 +57,36 @@ def under_way(request: Request) -> Response:
     every, trouble = shared.history.known_loads()
     running, no_runs = _running(shared, every)
     told = [
-        run.as_data()
-        | {"name": wording.foreign(run.plan.run_key), "source": wording.foreign(run.plan.source)}
+        run.as_data() | {"name": _name(run), "about": _about(run), "source": wording.foreign(run.plan.source)}
         for run in running
     ]
     return JSONResponse({"runs": told, "trouble": trouble or no_runs})
+
+
+def _name(run: OpenRun) -> str:
+    """The job name that was asked for, and which run it is."""
+    plan = run.plan
+    return wording.foreign(f"{plan.job_name} · {plan.run_key}" if plan.job_name else plan.run_key)
+
+
+def _about(run: OpenRun) -> str:
+    """How it is answered, and for what price at most."""
+    plan = run.plan
+    parts = (plan.backend, f"model {plan.model_version}", plan.adapter or "base model")
+    return f"{wording.foreign(', '.join(parts))}, at most {wording.dollars(plan.expected_cost_usd)}"
+
+
+@router.get("/described", name="described")
+def described(request: Request, load: list[str] = Query(max_length=MOST_JOBS)) -> Response:  # noqa: B008 - FastAPI's way
+    """Name and backend of each load, as text that is safe to look at; "" where nobody knows."""
+    shared: Shared = request.app.state.shared
+    asked = set(load)
+    loads = [row for row in shared.history.loads() if row["load_id"] in asked]
+    told = {
+        load_id: {what: wording.foreign(text) for what, text in row.items()}
+        for load_id, row in shared.described.of(loads).items()
+    }
+    return JSONResponse(told)
 
 
 def _running(shared: Shared, loads: list[dict[str, Any]]) -> tuple[list[OpenRun], str]:

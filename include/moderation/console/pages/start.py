@@ -24,6 +24,7 @@ from moderation.console.learning.choices import choices
 from moderation.console.pages.view import page
 from moderation.console.shared import Shared
 from moderation.plan.price import estimate
+from moderation.plan.request import JOB_NAME
 from moderation.reference import limits
 from moderation.settings import Settings
 from moderation.storage import s3_objects
@@ -158,8 +159,8 @@ async def begin(request: Request, wanted: Wanted) -> Response:
         source = _upload_uri(shared.settings, request.state.person.name, wanted.upload)
     else:
         source = _s3_place(wanted.source)
-    if wanted.name and not re.fullmatch(_NAME, wanted.name):
-        raise HTTPException(400, "A name has letters, digits, dots, dashes and underscores, at most 64.")
+    if wanted.name and not JOB_NAME.fullmatch(wanted.name):
+        raise HTTPException(400, "A name has letters, digits, dots, dashes and underscores, at most 24.")
     conf: dict[str, Any] = {"source": source}
     conf |= {} if wanted.min_confidence is None else {"min_confidence": wanted.min_confidence}
     conf |= {"adapter": wanted.adapter} if wanted.adapter else {}

@@ -14,7 +14,7 @@ from moderation.policy.thresholds import Thresholds
 from moderation.query import queries
 from moderation.reference.taxonomy import taxonomy
 from moderation.report.page.parts import counted
-from moderation.warehouses.in_use import THRESHOLDS_VIEW
+from moderation.warehouses.views.in_use import THRESHOLDS_VIEW
 
 _LOADS = "SELECT * FROM loads ORDER BY published_at DESC NULLS LAST, load_id DESC"
 """All columns: a warehouse lacks those of a later release until the next load."""

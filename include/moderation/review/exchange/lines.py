@@ -37,7 +37,7 @@ class ImportFileError(NeedsAPersonError):
     """The file cannot be read as verdicts at all; the text names it and what is expected."""
 
 
-class LineError(ValueError):
+class LineError(NeedsAPersonError, ValueError):
     """One line cannot be taken; the text says why."""
 
 

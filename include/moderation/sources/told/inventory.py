@@ -117,12 +117,15 @@ def _cast(batch: pa.RecordBatch, name: str, uri: str) -> pa.Array:
 def _as_time(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(column.type) and column.type.tz is None:
         return pc.assume_timezone(pc.cast(column, pa.timestamp("us")), "UTC")
-    return pc.cast(column, kind)
+    try:
+        return pc.cast(column, kind)
+    except pa.ArrowInvalid:  # A time without a zone, or a day alone: UTC.
+        return pc.assume_timezone(pc.cast(column, pa.timestamp("us")), "UTC")
 
 
 def _can_be(value: pa.Array, kind: pa.DataType) -> bool:
     try:
-        pc.cast(value, kind)
+        _as_time(value, kind) if pa.types.is_timestamp(kind) else pc.cast(value, kind)
     except pa.ArrowInvalid:
         return False
     return True

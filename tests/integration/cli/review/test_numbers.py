@@ -32,7 +32,7 @@ def reviewed(
     assert main(["verdicts", "import", str(lines)], settings=local_settings) == DONE
     state = open_state()
     try:
-        stages.publish_verdicts(state.log, settings=local_settings)
+        stages.publish_verdicts(state, settings=local_settings)
     finally:
         state.close()
     return local_settings

@@ -10,8 +10,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from moderation.adapters.stages import decided
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.main import main
+from moderation.console.shared import Shared
+from moderation.review.state.faults import StateLostError
 from moderation.settings import Settings
 from support.published_loads import publish_plain
 
@@ -127,4 +130,32 @@ def test_what_is_exported_published_lost_and_erased(
         assert rows.fetchall() == [("Violence", "present", None, None, None, True)]
     _, out, _ = told(capsys, settings, "export", "--format", "jsonl")
     assert json.loads(out)["erased"] is True
+    assert "0 new verdicts, 1 known before" in told(capsys, settings, "import", str(file))[1]
+
+
+def test_a_log_that_was_lost_stops_whoever_works_with_it_until_it_is_restored_as_the_message_says(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "one.csv"
+    file.write_text(f"source_ref,label,verdict\n{REF.format(0)},Violence,true_positive\n")
+    told(capsys, settings, "import", str(file))
+    told(capsys, settings, "publish")
+    monkeypatch.setenv("MODERATION_REVIEW_DB", str(tmp_path / "new.db"))
+    for words in (
+        ["verdicts", "import", str(file)],
+        ["verdicts", "publish"],
+        ["verdicts", "erase", REF.format(0)],
+        ["review", "stats"],
+    ):
+        assert main(words, settings=settings) not in {DONE, SOMETHING_FAILED}
+        assert "1 verdicts were there, 0 are" in capsys.readouterr().err
+    with pytest.raises(StateLostError) as caught:
+        decided(settings)
+    shared = Shared(settings, tmp_path / "cache")
+    with pytest.raises(StateLostError):
+        _ = shared.review
+    remedy = str(caught.value).split("`")[1].removeprefix(settings.command).split()
+    assert main(remedy, settings=settings) == DONE
+    assert shared.review.log.count() == 1
+    shared.close()
     assert "0 new verdicts, 1 known before" in told(capsys, settings, "import", str(file))[1]

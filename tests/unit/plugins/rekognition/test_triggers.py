@@ -63,12 +63,10 @@ def test_a_trigger_survives_serialization_whole(kwargs: dict[str, Any]) -> None:
 
 
 def test_the_hook_of_a_trigger_gets_all_that_the_operator_was_given() -> None:
-    assert RekognitionMediaAnalysisJobCompletedTrigger(**FULL)._hook_parameters == {
-        "aws_conn_id": "my_aws",
-        "region_name": "eu-west-1",
-        "verify": False,
-        "config": {"read_timeout": 10},
-    }
+    hook = RekognitionMediaAnalysisJobCompletedTrigger(**FULL).hook()
+    given = (hook.aws_conn_id, hook._region_name, hook._verify, hook._config)
+    assert given[:3] == ("my_aws", "eu-west-1", False)
+    assert given[3].read_timeout == 10
 
 
 async def test_a_job_that_succeeds_is_told(job_id: str) -> None:

@@ -17,6 +17,7 @@ from moderation.report.page import charts, data, wording
 from moderation.report.page.data import Period
 from moderation.report.page.write import load_file, write_report
 from moderation.warehouses.reading import open_warehouse
+from moderation.warehouses.views import in_use, verdict_views
 from support import small_warehouse
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD, Row, image, label
 
@@ -266,7 +267,8 @@ def test_amazons_own_answers_need_no_notice(tmp_path: Path) -> None:
 def test_a_warehouse_that_an_earlier_release_has_loaded_has_its_pages(tmp_path: Path) -> None:
     warehouse = small_warehouse.small(tmp_path / "w.duckdb")
     with duckdb.connect(str(warehouse)) as connection:
-        connection.execute("DROP VIEW IF EXISTS labels")
+        for view in ("labels", *verdict_views.VIEWS, *in_use.view_names()):
+            connection.execute(f"DROP VIEW IF EXISTS {view}")
         connection.execute("ALTER TABLE images DROP COLUMN origin")
         connection.execute("ALTER TABLE loads DROP COLUMN refused_before")
     files = write_report(warehouse, tmp_path, load_id=FIRST_LOAD, now=NOW)

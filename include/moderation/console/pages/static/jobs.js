@@ -22,9 +22,23 @@ async function flagged() {
   const found = answer?.ok ? await answer.json() : {};
   for (const cell of cells) cell.textContent = found[cell.dataset.flagged ?? ""]?.toLocaleString("en-US") ?? "–";
 }
+/** Name and backend of each job stand with its plan, and come after the page. */
+async function described() {
+  const table = /** @type {HTMLElement|null} */ (document.querySelector("table[data-described]"));
+  const cells = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("td[data-name], td[data-backend]")]);
+  if (!table || !cells.length) return;
+  const query = new URLSearchParams(cells.flatMap((cell) => cell.dataset.name ? [["load", cell.dataset.name]] : []));
+  const answer = await fetch(`${table.dataset.described}?${query}`, { headers: { Accept: "application/json" } }).catch(() => null);
+  const found = answer?.ok ? await answer.json() : {};
+  for (const cell of cells) {
+    const told = found[cell.dataset.name ?? cell.dataset.backend ?? ""];
+    cell.textContent = (cell.dataset.name ? told?.name : told?.backend) || "–";
+  }
+}
 void flagged();
+void described();
 
-/** @typedef {{load_id: string, name: string, source: string, state: string, images: number, answered: number,
+/** @typedef {{load_id: string, name: string, about: string, source: string, state: string, images: number, answered: number,
  *   manifests: number, ended: number}} Run */
 const EVERY = 3_000, AT_MOST = 30_000;
 const section = /** @type {HTMLElement} */ (document.getElementById("under-way"));
@@ -39,7 +53,7 @@ let timer = 0;
  * @param {HTMLElement} card @param {Run} run */
 function fill(card, run) {
   card.dataset.run = run.load_id;
-  for (const name of /** @type {const} */ (["name", "source", "state", "answered", "images", "ended", "manifests"])) {
+  for (const name of /** @type {const} */ (["name", "about", "source", "state", "answered", "images", "ended", "manifests"])) {
     const place = card.querySelector(`[data-${name}]`);
     const text = run[name].toLocaleString("en-US");
     if (place && place.textContent !== text) place.textContent = text;
@@ -84,6 +98,7 @@ async function published() {
   localTimes(fresh);
   links().find((link) => link.href === focus)?.focus();
   void flagged();
+  void described();
   return true;
 }
 

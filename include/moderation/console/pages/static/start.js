@@ -170,8 +170,8 @@ form.addEventListener("submit", async (event) => {
   const wanted = {
     ...(fromS3() ? { source: field("source").value.trim() } : { upload }),
     name: field("name").value,
-    // What was left as it stood is the installation's default, which asks for nothing that is answered already.
-    min_confidence: field("min").value && field("min").value !== field("min").defaultValue ? Number(field("min").value) : null,
+    // Left empty it is the installation's default, which asks for nothing that is answered already.
+    min_confidence: field("min").value ? Number(field("min").value) : null,
     adapter: field("adapter").value || null,
   };
   try {

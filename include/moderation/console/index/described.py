@@ -1,0 +1,65 @@
+"""What published loads are called, and which backend answered them: a load's row says neither."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from moderation.plan import store
+from moderation.plan.plan import PlanError
+from moderation.query.published_views import open_published
+from moderation.settings import Settings
+from moderation.storage import s3_objects
+
+_AT_ONCE = 8
+_BACKENDS = """
+SELECT load_id, string_agg(DISTINCT backend, ' and ' ORDER BY backend) FROM jobs
+WHERE load_id IN (SELECT unnest($1::VARCHAR[])) GROUP BY load_id
+"""
+
+
+class Described:
+    """Names and backends of published loads, looked up once each: neither changes."""
+
+    def __init__(self, settings: Settings, s3: Any) -> None:
+        self._settings = settings
+        self._s3 = s3
+        self._known: dict[str, dict[str, str]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, loads: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
+        """By load id ``name``, the job name that was asked for, and ``backend``; "" where nobody knows.
+
+        :param loads: rows of `loads`.
+        :raises moderation.tables.faults.TablesError: the tables cannot be read.
+        :raises moderation.storage.s3_objects.S3Unavailable: S3 cannot be reached now.
+        """
+        with self._lock:
+            missing = [load for load in loads if load["load_id"] not in self._known]
+        if missing:
+            backends = self._backends(missing)
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                names = list(pool.map(self._name, missing))
+            made = {
+                load["load_id"]: {"name": name, "backend": backends.get(load["load_id"]) or ""}
+                for load, name in zip(missing, names, strict=True)
+            }
+            with self._lock:
+                self._known |= made
+        return {load["load_id"]: self._known[load["load_id"]] for load in loads}
+
+    def _backends(self, loads: Sequence[dict[str, Any]]) -> dict[str, str]:
+        days = [load["dt"] for load in loads]
+        with open_published(self._settings, since=min(days), until=max(days)) as connection:
+            return dict(connection.execute(_BACKENDS, [[load["load_id"] for load in loads]]).fetchall())
+
+    def _name(self, load: dict[str, Any]) -> str:
+        """The plan alone knows it, and may be gone: plans are kept for some time only."""
+        uri = store.plan_uri(self._settings, load["run_key"], load["plan_number"])
+        try:
+            plan = store.load_plan(uri, s3=self._s3)
+        except (PlanError, s3_objects.S3Refused):
+            return ""
+        return plan.job_name if plan.load_id == load["load_id"] else ""
