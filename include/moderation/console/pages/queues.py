@@ -93,7 +93,6 @@ def queues(request: Request) -> Response:
 @router.get("/new", name="new_queue")
 def new_queue(
     request: Request,
-    *,
     load_id: str = "",
     kind: str = "",
     label: str = "",
