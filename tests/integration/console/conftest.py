@@ -74,7 +74,7 @@ def reviewed(console_world: tuple[Settings, str, Path], aws_env: Any, tmp_path: 
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(console_world, s3_server, credentials) -> Iterator[str]:
     """Where a real server answers with the console."""
     settings, _, folder = console_world
@@ -88,7 +88,7 @@ def address(console_world, s3_server, credentials) -> Iterator[str]:
             yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     with browser.chromium() as found:
         yield found
