@@ -40,7 +40,7 @@ def queries(report: Report) -> tuple[str, ...]:
         table = f"{LABELS[deepest].name}_in_use"
         found.append(
             f"SELECT source_ref, {levels}, confidence FROM {table} "  # noqa: S608 - names of ours
-            "ORDER BY confidence DESC LIMIT 20"
+            f"ORDER BY {deepest + 2} DESC LIMIT 20"
         )
     if report.content_types:
         found.append(

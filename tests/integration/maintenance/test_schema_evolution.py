@@ -21,6 +21,7 @@ from moderation.maintenance.rebuild import RebuildError, rebuild
 from moderation.query.published_views import open_published
 from moderation.schema import TableSpec
 from moderation.settings import Settings
+from moderation.tables import standing
 from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
 from moderation.tables.published import published_images
 from moderation.tables.swap import data_files
@@ -43,6 +44,7 @@ def later_release(monkeypatch: pytest.MonkeyPatch) -> Iterator[TableSpec]:
             if name.startswith("moderation.") and getattr(module, "IMAGES", None) is former:
                 patch.setattr(module, "IMAGES", later)
         patch.setitem(schema.TABLES, "images", later)
+        patch.setitem(standing.ALL_TABLES, "images", later)
         yield later
 
 

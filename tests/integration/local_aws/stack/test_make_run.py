@@ -72,7 +72,7 @@ def test_a_folder_becomes_tables_once_beside_a_refused_second_run_and_nothing_is
         )
         l2 = dict(
             connection.execute(
-                "SELECT l2, count(DISTINCT source_ref) FROM read_parquet(?) GROUP BY 1",
+                "SELECT l2, count(DISTINCT source_ref) FROM read_parquet(?) WHERE confidence >= 50 GROUP BY 1",
                 [f"{parquet}/labels_l2/**/*.parquet"],
             ).fetchall()
         )
@@ -82,7 +82,9 @@ def test_a_folder_becomes_tables_once_beside_a_refused_second_run_and_nothing_is
     assert l2 == {"Weapons": 1, "Alcoholic Beverages": 1}
     assert all(counted(stdout, f"› {name}") == images for name, images in l2.items())
     with duckdb.connect(str(checkout.root / "var/warehouse.duckdb"), read_only=True) as connection:
-        assert connection.execute("SELECT count(*) FROM labels").fetchone() == (4,)
+        assert connection.execute("SELECT count(*) FROM labels_in_use").fetchone() == (4,)
+        (asked,) = connection.execute("SELECT DISTINCT min_confidence FROM loads").fetchone()
+    assert asked == 5
 
     second = checkout.run("run", IMAGES=str(folder))
 
