@@ -91,7 +91,7 @@ def queues(request: Request) -> Response:
 
 
 @router.get("/new", name="new_queue")
-def new_queue(
+def new_queue(  # noqa: PLR0917 - the query of an address
     request: Request,
     load_id: str = "",
     kind: str = "",

@@ -72,7 +72,8 @@ def test_a_folder_becomes_tables_once_beside_a_refused_second_run_and_nothing_is
         )
         l2 = dict(
             connection.execute(
-                "SELECT l2, count(DISTINCT source_ref) FROM read_parquet(?) WHERE confidence >= 50 GROUP BY 1",
+                "SELECT l2, count(DISTINCT source_ref) FROM read_parquet(?) "
+                "WHERE confidence >= 50 GROUP BY 1",
                 [f"{parquet}/labels_l2/**/*.parquet"],
             ).fetchall()
         )
