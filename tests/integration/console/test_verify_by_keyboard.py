@@ -57,9 +57,11 @@ def test_a_queue_is_made_worked_through_and_summed_up_by_keyboard_alone(page, ad
     page.keyboard.press("Space")
     page.keyboard.press("Enter")
     page.wait_for_selector("#large")
-    for key in "aanu":
-        page.keyboard.press(key)
-    page.keyboard.press("a")
+    wait_for(page, "document.getElementById('name').textContent !== ''")
+    for number, keys in enumerate(("a", "a", "n", "ua", "a"), start=1):
+        for key in keys:
+            page.keyboard.press(key)
+        wait_for(page, f"document.getElementById('done').textContent === '{number}'")
     wait_for(page, "!document.getElementById('end').hidden")
     wait_for(page, SAVED)
     page.keyboard.press("Escape")
