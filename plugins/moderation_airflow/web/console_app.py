@@ -87,7 +87,7 @@ def _why(answer: httpx.Response) -> str:
 
 
 def publish(settings: Settings, log: VerdictLog) -> None:
-    """Publish verdicts when the web server ends; the Dag `publish_verdicts` does so before, and loads them."""
+    """Publish verdicts when the web server ends; the Dag `publish_verdicts` does so before."""
     stages.publish_verdicts(log, settings=settings)
 
 
