@@ -56,6 +56,7 @@ class Shared:
         self._found: OrderedDict[str, Found] = OrderedDict()
         self._lock = threading.Lock()
         self._review: State | None = None
+        self._review_is_proved = False
         self._severe: tuple[float, frozenset[str]] = (-_SEVERE_SECONDS, frozenset())
 
     @property
@@ -67,17 +68,21 @@ class Shared:
         """
         with self._lock:
             if self._review is None:
-                self._review = self._opened()
+                self._review = open_state()
+            if not self._review_is_proved:
+                self._prove(self._review)
             return self._review
 
-    def _opened(self) -> State:
-        state = open_state()
+    def _prove(self, state: State) -> None:
         try:
             mark.check(self.s3, self.settings, state)
+            self._review_is_proved = True
+        except s3_objects.S3Unavailable:
+            pass  # What is kept here can be shown without S3; the next request asks again.
         except BaseException:
+            self._review = None
             state.close()
             raise
-        return state
 
     def has_unpublished(self) -> bool:
         """Whether verdicts were said here that are not published; without opening what nobody asked for."""

@@ -17,6 +17,7 @@ from moderation.console.alone import alone
 from moderation.console.application import WRITE_HEADER, application
 from moderation.review.state.open import open_state
 from moderation.settings import Settings
+from moderation.storage import s3_objects
 from support import browser
 from support.console_load import TOKEN, asked, listening_at, publish_pictures, served
 from support.console_review import by_header
@@ -61,6 +62,15 @@ def console(console_world: tuple[Settings, str, Path], aws_env: Any) -> Iterator
     settings, _, folder = console_world
     with served(settings, folder / "cache") as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def no_mark_of_another_test(request: pytest.FixtureRequest, s3_client: Any) -> Iterator[None]:
+    """Each test has verdicts of its own over one load that all share: what one published binds no other."""
+    yield
+    if "console_world" in request.fixturenames:
+        settings, _, _ = request.getfixturevalue("console_world")
+        s3_objects.delete(s3_client, s3_objects.join_uri(settings.work_uri, "review", "verdicts.json"))
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ def test_the_defaults_of_a_run_are_the_ones_told(tmp_path: Path) -> None:
     told = {variable.names[0]: variable.default.strip("`") for variable in variables.RUN}
     assert told.pop("IMAGES").endswith("demo_images")
     told.pop("REDO")
+    assert told.pop("ADAPTER") == "the base model"
     assert told.pop("MIN_CONFIDENCE") == "as `MODERATION_MIN_CONFIDENCE` says"
     unset = Request.from_environment({}, default_images=tmp_path)
     assert Request.from_environment(told, default_images=tmp_path) == unset
