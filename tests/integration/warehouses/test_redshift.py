@@ -161,7 +161,7 @@ def test_a_label_column_of_a_later_release_is_in_the_view_too(cluster):
     """A view that names a column before the tables have it cannot be made, nor one with another column
     replaced: Redshift takes the same ones only."""
     with psycopg.connect(cluster.uri) as connection:
-        connection.execute("DROP VIEW moderation.labels")
+        connection.execute("DROP VIEW moderation.labels CASCADE")
         for level in (1, 2, 3):
             connection.execute(f"ALTER TABLE moderation.labels_l{level} DROP COLUMN model_version")
         connection.execute("CREATE VIEW moderation.labels AS SELECT 3 AS level, * FROM moderation.labels_l3")
