@@ -178,7 +178,7 @@ def _publish(shared: Shared, publisher: Publisher) -> None:
     try:
         if shared.has_unpublished():
             publisher(shared.settings, shared.review)
-    except Exception:
+    except Exception:  # Whatever it is, the pages go on and the next hour tries again.
         _log.exception("verdicts could not be published now; nothing is lost, they are published later")
 
 

@@ -137,10 +137,9 @@ class ListingBuilder:
         last_modified: datetime | None,
         rejection: Rejection | None = None,
         origin: str | None = None,
-        judge_size: bool = True,
     ) -> None:
         """Add one row; the size alone may already reject it."""
-        if judge_size and rejection is None and size is not None:
+        if rejection is None and size is not None:
             rejection = image_header.check_size(size)
         code, message = rejection or (None, None)
         row = (source_ref, bucket, key, etag or None, size, last_modified, code, message, origin)
