@@ -99,6 +99,22 @@ class Registry:
         nights = (now.astimezone(UTC).date() - datetime.fromisoformat(promoted.at).date()).days
         return max(0.0, min(1.0, nights * promoted.older_share))
 
+    def promotion_of(self, arn: str) -> Event | None:
+        """The latest promotion that put a version in place of another one; None if it never was promoted."""
+        return next(
+            (
+                e
+                for e in reversed(self.events)
+                if (e.action, e.version) == (PROMOTED, arn) and self.before(e) != arn
+            ),
+            None,
+        )
+
+    def before(self, event: Event) -> str | None:
+        """What was in use before something was done; None for the base model."""
+        place = self.events.index(event)
+        return self.events[place - 1].champion if place else None
+
     def known(self, arn: str) -> Version:
         """A version that was trained here.
 

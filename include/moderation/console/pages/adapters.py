@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from moderation.adapters import champion, gate, older, registry, stages, training
+from moderation.adapters.after import sample
 from moderation.adapters.registry import Registry, Version
 from moderation.adapters.sets import eligibility
 from moderation.console.gate import Person, Right
-from moderation.console.learning import drawn, flips
+from moderation.console.learning import drawn, flips, in_use
 from moderation.console.learning.choices import short
 from moderation.console.learning.eligible import Eligible, line
 from moderation.console.learning.training import ENDED, Ask, Trainings
@@ -137,8 +138,11 @@ def adapter(request: Request, arn: str = Query(max_length=_LONGEST_ARN)) -> Resp
             if label in used
         ],
         events=[event for event in reversed(found.events) if event.version == arn],
+        production=in_use.production(shared, found, version),
+        sample=in_use.queue_address(shared, version, links(request)),
         asks=version.gate is not None and version.gate["verdict"] == gate.ASKS,
         may_train=person.may(Right.START),
+        may_verify=person.may(Right.VERIFY),
         may_decide=person.may(Right.DECIDE),
         may_promote=_may_be_promoted(found, version),
     )
@@ -215,6 +219,7 @@ def promote(request: Request, wanted: Promotion) -> Response:
         knowingly=wanted.knowingly,
         older_share=wanted.older_share / 100,
     )
+    sample.after_promotion(shared.settings, shared.review.queues)
     return JSONResponse({"champion": found.champion})
 
 
