@@ -99,6 +99,14 @@ class AdapterSettings(Table):
         meaning="Confidence of the intervals and tests by which adapter and base model are compared.",
         read_by=WORK,
     )
+    when_expired: str = setting(
+        "MODERATION_ADAPTER_WHEN_EXPIRED",
+        value=values.one_of("wait", "base"),
+        default="wait",
+        meaning="Of an adapter that expires in mid-run: `wait` leaves the rest to the next run, `base` lets "
+        "the base model answer.",
+        read_by=WORK,
+    )
     sample_images: int = setting(
         "MODERATION_ADAPTER_SAMPLE",
         value=values.whole(at_least=0, at_most=100_000),
