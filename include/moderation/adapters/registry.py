@@ -41,6 +41,8 @@ class Version:
     :param base_model_version: of the base model behind it when it was compared; auto-update changes it.
     :param evaluation: of :meth:`moderation.adapters.evaluation.Evaluation.record`.
     :param gate: of :meth:`moderation.adapters.gate.Gate.record`.
+    :param begun_at: when its training began.
+    :param reminded: how many new verdicts waited when people were told last.
     """
 
     arn: str
@@ -54,6 +56,8 @@ class Version:
     cost_usd: float | None = None
     evaluation: dict[str, Any] | None = None
     gate: dict[str, Any] | None = None
+    begun_at: str | None = None
+    reminded: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,6 +99,14 @@ class AdapterSettings(Table):
         meaning="Confidence of the intervals and tests by which adapter and base model are compared.",
         read_by=WORK,
     )
+    remind_after: int = setting(
+        "MODERATION_ADAPTER_REMIND_AFTER",
+        value=values.whole(at_most=10_000_000),
+        default=200,
+        unit="images",
+        meaning="Images decided about the newest adapter's labels since its training that suggest another.",
+        read_by=WORK,
+    )
     when_expired: str = setting(
         "MODERATION_ADAPTER_WHEN_EXPIRED",
         value=values.one_of("wait", "base"),

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from moderation.adapters import champion, older, registry
-from moderation.adapters.after import production, sample
+from moderation.adapters.after import production, reminder, sample
 from moderation.adapters.after.production import Production
 from moderation.adapters.registry import Registry, Version
 from moderation.cli.boundary import DONE
@@ -19,6 +19,7 @@ from moderation.errors import WarehouseMissingError
 from moderation.review import mark
 from moderation.review.statistics.draws import drawn
 from moderation.settings import Settings
+from moderation.variables.adapters import AdapterSettings
 
 
 def list_all(settings: Settings, options: argparse.Namespace) -> int:
@@ -26,7 +27,9 @@ def list_all(settings: Settings, options: argparse.Namespace) -> int:
     found = registry.load(settings)
     rows = [_row(found, version) for version in found.versions.values()]
     if options.json:
-        print_json({"champion": found.champion, "adapters": rows})
+        with mark.opened(settings) as state:
+            new = reminder.waiting(found, state.log, AdapterSettings.from_env())
+        print_json({"champion": found.champion, "adapters": rows, "since_training": new and new.record()})
         return DONE
     sys.stdout.write(f"in use: {found.champion or 'the base model'}\n")
     for row, version in zip(rows, found.versions.values(), strict=True):

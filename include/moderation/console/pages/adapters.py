@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from moderation.adapters import champion, gate, older, registry, stages, training
-from moderation.adapters.after import sample
+from moderation.adapters.after import reminder, sample
 from moderation.adapters.registry import Registry, Version
 from moderation.adapters.sets import eligibility
 from moderation.console.gate import Person, Right
@@ -97,6 +97,7 @@ def adapters(request: Request) -> Response:
         "adapters/adapters.html.j2",
         champion=found.champion,
         versions=sorted(versions, key=lambda told: told["trained_at"] or "9", reverse=True),
+        new=reminder.waiting(found, shared.review.log, rule),
         under_way=[told["arn"] for told in versions if told["far"]],
         ready=[one for one in lines if one.counted.eligible],
         near=[one for one in lines if not one.counted.eligible and one.errors],
