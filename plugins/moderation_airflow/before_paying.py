@@ -31,6 +31,15 @@ def look_before_calls(context: Context) -> None:
     _skip_without_adapter(context, is_bulk=False)
 
 
+def look_before_shadow(context: Context) -> None:
+    """Skip a shadow's manifest, as its ``pre_execute``, if its budget does not bear it."""
+    from moderation.adapters.shadow import budget  # noqa: PLC0415
+    from moderation.settings import Settings  # noqa: PLC0415
+
+    if not budget.may_ask_manifest(Settings.from_env(), context["task"].input_uri):
+        raise AirflowSkipException("the budget of the shadow does not bear this manifest any more")
+
+
 def _skip_without_adapter(context: Context, *, is_bulk: bool) -> None:
     from moderation.adapters import mid_run  # noqa: PLC0415
     from rekognition.hooks import RekognitionHook  # noqa: PLC0415

@@ -140,6 +140,7 @@ def adapter(request: Request, arn: str = Query(max_length=_LONGEST_ARN)) -> Resp
         ],
         events=[event for event in reversed(found.events) if event.version == arn],
         production=in_use.production(shared, found, version),
+        shadows=in_use.shadows(shared, version, links(request)),
         sample=in_use.queue_address(shared, version, links(request)),
         asks=version.gate is not None and version.gate["verdict"] == gate.ASKS,
         may_train=person.may(Right.START),
