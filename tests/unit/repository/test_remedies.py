@@ -70,7 +70,7 @@ def words(command: str) -> list[str]:
 
 @cache
 def parser() -> Parser:
-    return main._parser()[0]
+    return main._parser()
 
 
 def is_accepted(arguments: list[str]) -> bool:
