@@ -304,6 +304,13 @@ PLACES = (
         why="written anew by every run",
     ),
     Place(
+        name="page of the review's numbers",
+        pattern=r"s3:work/report/numbers\.html",
+        kind="text",
+        fates="NNNNN",
+        why="for people alone; each week's is written over it",
+    ),
+    Place(
         name="page of a load",
         pattern=rf"(s3:work/report|disk:report)/loads/{_LOAD}\.html",
         kind="text",
