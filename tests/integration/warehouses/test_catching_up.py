@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,22 +12,30 @@ import pytest
 from moderation import stages
 from moderation.errors import WarehouseError
 from moderation.settings import Settings
-from support import planned_runs
 from support.published_loads import publish_plain
+from support.put_back import MadeOnce
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    return MadeOnce(tmp_path_factory.mktemp("loads"))
 
 
 @pytest.fixture
-def settings(tmp_path: Path, bucket: str, aws_env: Any) -> Settings:
-    made = planned_runs.make_settings(tmp_path, bucket, tables="local")
-    return replace(made, parquet_mirror=tmp_path / "mirror")
-
-
-@pytest.fixture
-def loads(settings: Settings, s3_client: Any) -> list[str]:
+def settings(made_once: MadeOnce, bucket: str, aws_env: Any, s3_client: Any) -> Settings:
     """Three published loads, all of them in both warehouses."""
-    published = [publish_plain(settings, s3_client, f"run-{n}", images=2) for n in range(3)]
-    assert stages.load(settings=settings) == sorted(published)
-    return published
+
+    def make(settings: Settings) -> list[str]:
+        published = [publish_plain(settings, s3_client, f"run-{n}", images=2) for n in range(3)]
+        assert stages.load(settings=settings) == sorted(published)
+        return published
+
+    return made_once.get(s3_client, bucket, make).settings
+
+
+@pytest.fixture
+def loads(made_once: MadeOnce, settings: Settings) -> list[str]:
+    return made_once.made
 
 
 def in_duckdb(settings: Settings) -> set[str]:
