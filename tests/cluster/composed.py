@@ -34,7 +34,8 @@ class Composed:
         """What its container runs: words for Airflow, or a whole command where the entrypoint is a shell."""
         known = self._read["services"][service]
         words = known["command"].split() if isinstance(known["command"], str) else known["command"]
-        begins = known.get("entrypoint", ["airflow"])
+        # As the image's entrypoint does.
+        begins = known.get("entrypoint", [] if words[0] in {"bash", "python"} else ["airflow"])
         return [*begins, *(word.replace("$$", "$") for word in words)]
 
     def _filled(self, value: Any) -> str:

@@ -27,21 +27,25 @@ class Death:
     held: Held
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recovery:
-    """What a death cost.
+    """What a death cost, as far as it is known.
 
     :param held: tasks that the dead had.
+    :param done: mapped tasks that had ended well then.
+    :param died: when, on the monotonic clock.
     :param started_seconds: from the death until what took its place was started.
-    :param next_seconds: from the death until the next task of the run ended well.
-    :param all_seconds: from the death until all tasks that it had were done.
+    :param next_seconds: from the death until the next task of the run ended well; 0 before.
+    :param all_seconds: from the death until all tasks that it had were done; 0 before.
     """
 
     victim: str
-    held: int
+    held: frozenset[tuple[str, int]]
+    done: int
+    died: float
     started_seconds: float
-    next_seconds: float
-    all_seconds: float
+    next_seconds: float = 0.0
+    all_seconds: float = 0.0
 
 
 DEATHS = (
@@ -53,7 +57,7 @@ DEATHS = (
 
 
 class Deaths:
-    """Kills one after another, each once the one before is got over.
+    """Kills one after another, each when the work has come so far and has gone on after the death before.
 
     :param run_id: the run that tells how far the work is.
     :param manifests: of that run.
@@ -64,41 +68,52 @@ class Deaths:
         self._run_id, self._manifests = run_id, manifests
 
     def happen(self, say: Callable[[str], None]) -> list[Recovery]:
-        """Let all of them die."""
-        return [self._happen(death, say) for death in DEATHS]
+        """Let all of them die; returns when what they had is done.
 
-    def _happen(self, death: Death, say: Callable[[str], None]) -> Recovery:
-        run_id, watch = self._run_id, self._watch
-        due = int(death.after * self._manifests)
-
-        def is_due() -> bool:
-            self._cluster.look()
-            held = any(death.held(one) for one in watch.instances(run_id))
-            return watch.finished(run_id) >= due and held
-
-        watch.until(is_due, run_id, what=f"the moment of {death.victim}'s death")
-        died = time.monotonic()
-        self._kill(death.victim)
-        held = {one.key for one in watch.instances(run_id) if death.held(one)}
-        done = watch.finished(run_id)
-        say(f"{death.victim} dies with {len(held)} tasks in its hands; {watch.summary(run_id)}")
-        self._replace(death.victim)
-        started = time.monotonic() - died
-        watch.until(lambda: watch.finished(run_id) > done, run_id, what=f"work after {death.victim}'s death")
-        following = time.monotonic() - died
-        watch.until(lambda: watch.is_over(run_id, held), run_id, what=f"the end of what {death.victim} had")
-        found = Recovery(death.victim, len(held), started, following, time.monotonic() - died)
-        say(f"{death.victim} got over: {found}")
+        :raises AssertionError: the run was over before they could, or nothing goes on.
+        """
+        found: list[Recovery] = []
+        for death in DEATHS:
+            self._wait(
+                found, lambda death=death: self._is_due(death), f"the moment of {death.victim}'s death"
+            )
+            found.append(self._die(death, say))
+            self._wait(found, lambda: found[-1].next_seconds, f"work after {death.victim}'s death")
+        self._wait(found, lambda: all(one.all_seconds for one in found), "the end of what the dead had")
         return found
 
-    def _kill(self, victim: str) -> None:
-        if victim == "redis":
+    def _wait(self, found: list[Recovery], check: Callable[[], object], what: str) -> None:
+        def looked() -> object:
+            self._cluster.look()
+            for one in found:
+                self._note(one)
+            return check()
+
+        self._watch.until(looked, self._run_id, what=what)
+
+    def _is_due(self, death: Death) -> bool:
+        instances = self._watch.instances(self._run_id)
+        answered = sum(one.state == "success" for one in instances if one.index >= 0)
+        assert answered < self._manifests, f"all was done before {death.victim} could die"
+        return answered >= int(death.after * self._manifests) and any(death.held(one) for one in instances)
+
+    def _die(self, death: Death, say: Callable[[str], None]) -> Recovery:
+        died = time.monotonic()
+        if death.victim == "redis":
             self._servers.redis.kill()
         else:
-            self._cluster.hosts[victim].kill()
-
-    def _replace(self, victim: str) -> None:
-        if victim == "redis":
+            self._cluster.hosts[death.victim].kill()
+        held = frozenset(one.key for one in self._watch.instances(self._run_id) if death.held(one))
+        say(f"{death.victim} dies with {len(held)} tasks; {self._watch.summary(self._run_id)}")
+        done = self._watch.finished(self._run_id)
+        if death.victim == "redis":
             self._servers.redis.start()
         else:
-            self._cluster.replace_host(victim)
+            self._cluster.replace_host(death.victim)
+        return Recovery(death.victim, held, done, died, time.monotonic() - died)
+
+    def _note(self, one: Recovery) -> None:
+        if not one.next_seconds and self._watch.finished(self._run_id) > one.done:
+            one.next_seconds = time.monotonic() - one.died
+        if not one.all_seconds and self._watch.is_over(self._run_id, one.held):
+            one.all_seconds = time.monotonic() - one.died

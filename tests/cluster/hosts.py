@@ -48,7 +48,7 @@ class Host:
 
     def __init__(self, name: str, root: Path, *, python: Path, private: bool) -> None:
         self.name, self._root, self._private = name, root, private
-        self._airflow = python.with_name("airflow")
+        self._programs = python.parent
         self.folder = root / "hosts" / name
         for part in ("home", "tmp", "airflow", "mount"):
             (self.folder / part).mkdir(parents=True, mode=0o700)
@@ -57,7 +57,7 @@ class Host:
 
     def start(self, command: list[str], environment: Mapping[str, str]) -> None:
         """Start what the machine is there for."""
-        words = [str(self._airflow) if word == "airflow" else word for word in command]
+        words = [str(self._programs / word) if word in {"airflow", "python"} else word for word in command]
         if self._private:
             (self._root / "host").mkdir(exist_ok=True)
             places = [str(self.folder), str(self._seen_as), str(self._root / "hosts"), self.name]
@@ -114,7 +114,7 @@ class Host:
     def _own(self) -> dict[str, str]:
         here = self._seen_as
         return {
-            "PATH": f"{self._airflow.parent}:{os.environ['PATH']}",
+            "PATH": f"{self._programs}:{os.environ['PATH']}",
             "LANG": "C.UTF-8",
             "HOSTNAME": self.name,
             "HOME": str(here / "home"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,7 @@ class Watch:
         )
         return {run_id: self.run(run_id)[0] for run_id in run_ids}
 
-    def is_over(self, run_id: str, keys: set[tuple[str, int]]) -> bool:
+    def is_over(self, run_id: str, keys: Collection[tuple[str, int]]) -> bool:
         """Whether all of these tasks have ended."""
         return all(one.state in _DONE for one in self.instances(run_id) if one.key in keys)
 
