@@ -1,8 +1,8 @@
-"""Files of the tables by credentials that end while a catalog is open: each use asks for those that hold now.
+"""Files of the tables by credentials that end while a catalog is open: each use takes those of now.
 
-A role's credentials end after an hour, a compaction may take longer. Arrow's S3 client keeps those that it was
-made with; botocore renews its own shortly before they end. So whoever opens a file gets the client made of what
-botocore has now, and the one before goes on where it reads already.
+A role's credentials end after an hour, a compaction may take longer. Arrow's S3 client keeps those that it
+was made with; botocore renews its own shortly before they end. So whoever opens a file gets the client made
+of what botocore has now, and the one before goes on where it reads already.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _renewed: dict[str, RefreshableCredentials] = {}
 
 @contextmanager
 def properties(credentials: Credentials | None) -> Iterator[dict[str, str]]:
-    """What a catalog's properties say of credentials, which are renewed in the block where they end at all."""
+    """What a catalog's properties say of credentials; those that end are renewed in the block."""
     if not isinstance(credentials, RefreshableCredentials):
         yield _as_properties(credentials.get_frozen_credentials()) if credentials else {}
         return
