@@ -7,9 +7,12 @@ from typing import Any
 
 from airflow.sdk import Asset, dag, task
 
+from moderation_airflow.machines import several_hosts
 from moderation_airflow.retry_policy import moderation_retry_policy
 
 MODERATED_IMAGES = Asset("moderated_images")
+
+several_hosts.refuse_own_disks()
 
 DOC = """
 ### Fill the review queues
