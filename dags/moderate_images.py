@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from moderation.settings import DagSettings
 from moderation_airflow import alerts, failure_reason
 from moderation_airflow.approval import SpendApprovalOperator
+from moderation_airflow.archives.runs import ARCHIVES_LAST
 from moderation_airflow.report import ModerationReportOperator
 from moderation_airflow.retry_policy import moderation_retry_policy
 from moderation_airflow.skip_taken_over import skip_if_taken_over
@@ -157,6 +158,8 @@ DISCOVERY = (
         "retries": 3,
         "retry_delay": timedelta(seconds=30),
         "retry_policy": moderation_retry_policy(),
+        # A slot that falls free goes to the night's images before those of an archive.
+        "weight_rule": ARCHIVES_LAST,
     },
     tags=["moderation", "rekognition"],
 )
