@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from moderation.archive.backfill import cutting, progress, state, step
+from moderation.archive.backfill import progress, state
 from moderation.archive.backfill.state import Archive, ArchiveError, Options
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE
@@ -70,6 +70,8 @@ def _add_start(actions: Any) -> None:
 
 
 def _start(settings: Settings, options: argparse.Namespace) -> int:
+    from moderation.archive.backfill import cutting  # noqa: PLC0415 - DuckDB is slow to import
+
     asked = Options(
         order=options.order,
         chunk_images=options.chunk_images,
@@ -116,6 +118,8 @@ def _status(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _pause(settings: Settings, options: argparse.Namespace) -> int:
+    from moderation.archive.backfill import step  # noqa: PLC0415 - DuckDB is slow to import
+
     if options.days is not None and not 0 < options.days < 3_650:
         raise ArchiveError(f"--days {options.days}: expected a number of days above 0")
     until = datetime.now(UTC) + timedelta(days=options.days) if options.days is not None else None
@@ -123,14 +127,20 @@ def _pause(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _resume(settings: Settings, options: argparse.Namespace) -> int:
+    from moderation.archive.backfill import step  # noqa: PLC0415 - DuckDB is slow to import
+
     return _changed(settings, options, lambda s3: step.resume(settings, s3, options.name))
 
 
 def _stop(settings: Settings, options: argparse.Namespace) -> int:
+    from moderation.archive.backfill import step  # noqa: PLC0415 - DuckDB is slow to import
+
     return _changed(settings, options, lambda s3: step.stop(settings, s3, options.name))
 
 
 def _retry(settings: Settings, options: argparse.Namespace) -> int:
+    from moderation.archive.backfill import step  # noqa: PLC0415 - DuckDB is slow to import
+
     numbers = set(options.chunk) if options.chunk else None
     return _changed(settings, options, lambda s3: step.retry(settings, s3, options.name, numbers))
 
