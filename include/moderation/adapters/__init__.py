@@ -2,5 +2,6 @@
 
 ``status`` (whether a version can answer at all), ``sets`` (training sets), ``training``;
 whether it is better: ``exact`` (statistics), ``curves`` (at other thresholds), ``evaluation``, ``gate``;
-what is used: ``registry`` (who promoted what), ``champion`` (what a run gets), ``older`` (asked anew).
+what is used: ``registry`` (who promoted what), ``champion`` (what a run gets), ``older`` (asked anew);
+``erasure`` (in all of these).
 """
