@@ -421,7 +421,7 @@ PLACES = (
     ),
     Place(
         name="lock of a standing table",
-        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers|shadow_answers)-lock\.json",
+        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers|shadow_answers|adapters)-lock\.json",
         kind="json",
         fates="HHHHH",
         why="a lock that tells nothing runs out",
@@ -467,7 +467,7 @@ PLACES = (
     ),
     Place(
         name="mirror of a standing table",
-        pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers)/all\.parquet",
+        pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers|adapters)/all\.parquet",
         kind="parquet",
         fates="OOOOO",
         why="every load writes it again; no test damages it yet",
