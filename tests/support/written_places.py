@@ -64,6 +64,14 @@ PLACES = (
         moment="half answered",
     ),
     Place(
+        name="answers of earlier loads",
+        pattern=rf"{_PLAN}known(-labels)?-[0-9a-f]+\.parquet",
+        kind="parquet",
+        fates="SSSSS",
+        why="the plan holds the SHA-256 of each; read when the load is built",
+        moment="half answered",
+    ),
+    Place(
         name="list of what is left out",
         pattern=rf"{_PLAN}left-out-[0-9a-f]+\.parquet",
         kind="parquet",

@@ -262,6 +262,8 @@ def make_world(world: World, images: Iterable[str]) -> World:
         world.run_through("night-1")
         world.known = world.paid()
         world.upload(second)
+        again = {"Bucket": bucket, "Key": "photos/a.jpg"}
+        s3.copy_object(Bucket=bucket, Key="photos/copy.jpg", CopySource=again)
         uri = world.plan("night-2")
         _stop_half_way(world, uri)
         world.detect(uri, shared=True)
