@@ -80,7 +80,7 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
 
     :raises TablesError: it cannot be opened, or what the block asks of it fails.
     """
-    aws = _s3_properties(settings)
+    aws = s3_properties(settings)
     with catalog_faults(settings.catalog_uri):
         try:
             catalog = load_catalog(NAMESPACE, **_properties(settings), **aws)
@@ -241,7 +241,7 @@ def _database_uri(uri: str) -> str:
     return url.update_query_dict({"timeout": str(_BUSY_SECONDS)}).render_as_string(hide_password=False)
 
 
-def _s3_properties(settings: Settings) -> dict[str, Any]:
+def s3_properties(settings: Settings) -> dict[str, Any]:
     """What Arrow's S3 client needs to reach the same place as boto3 with the same rights."""
     properties = {"s3.region": settings.region, "s3.connect-timeout": "10", "s3.request-timeout": "60"}
     if endpoint := MachineSettings.from_env().s3_endpoint:
