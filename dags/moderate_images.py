@@ -11,9 +11,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from moderation.settings import DagSettings
 from moderation_airflow import alerts, failure_reason
 from moderation_airflow.approval import SpendApprovalOperator
+from moderation_airflow.before_paying import look_before_calls, look_before_job
 from moderation_airflow.report import ModerationReportOperator
 from moderation_airflow.retry_policy import moderation_retry_policy
-from moderation_airflow.skip_taken_over import skip_if_taken_over
 from rekognition.detect import RekognitionDetectModerationLabelsOperator
 from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
 from rekognition.retry_policy import rekognition_retry_policy
@@ -260,13 +260,14 @@ def moderate_images() -> None:
         poll_interval=timedelta(seconds=SETTINGS.poll_seconds),
         # One slot a bulk job of the account, for all Dags: the quota is the account's, not a run's.
         pool=SETTINGS.job_pool,
-        pre_execute=skip_if_taken_over,
+        pre_execute=look_before_job,
         retry_policy=moderation_retry_policy(also=rekognition_retry_policy()),
         doc_md="One media analysis job a manifest; found again, not paid again, by a retry or a clear.",
     ).expand_kwargs(jobs)
     detect = RekognitionDetectModerationLabelsOperator.partial(
         task_id="detect",
         max_active_tis_per_dag=CALLING_TASKS,
+        pre_execute=look_before_calls,
         retry_policy=moderation_retry_policy(also=rekognition_retry_policy()),
         doc_md="Each image of a manifest by a call of its own; goes on where it was.",
     ).expand_kwargs(single_calls(approve.output, analyse.output))

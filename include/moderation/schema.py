@@ -372,7 +372,7 @@ ANOMALIES = TableSpec(
             _text(
                 "kind",
                 "MalformedLine, UnexpectedResult, DuplicateResult, UnexpectedError, "
-                "MalformedSummary, AdapterIgnored or DeeperLevel.",
+                "MalformedSummary, AdapterIgnored, OtherAdapter or DeeperLevel.",
                 "UnexpectedResult",
                 required=True,
             ),

@@ -53,6 +53,11 @@ def emit_verdicts(published: int, *, health: Health) -> None:
     stats.gauge(f"{PREFIX}.review.oldest_seconds", health.oldest_seconds)
 
 
+def emit_new_verdicts(contents: int) -> None:
+    """Send gauge ``moderation.adapters.new_verdicts``: images decided since the newest adapter's training."""
+    stats.gauge(f"{PREFIX}.adapters.new_verdicts", contents)
+
+
 @contextmanager
 def review_errors_counted() -> Iterator[None]:
     """Count what fails within: counter ``moderation.review.errors``."""

@@ -428,7 +428,7 @@ PLACES = (
     ),
     Place(
         name="lock of a standing table",
-        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers)-lock\.json",
+        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers|shadow_answers)-lock\.json",
         kind="json",
         fates="HHHHH",
         why="a lock that tells nothing runs out",
@@ -474,7 +474,7 @@ PLACES = (
     ),
     Place(
         name="mirror of a standing table",
-        pattern=r"disk:parquet/(verdicts|review_numbers)/all\.parquet",
+        pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers)/all\.parquet",
         kind="parquet",
         fates="OOOOO",
         why="every load writes it again; no test damages it yet",

@@ -113,7 +113,7 @@ def finish(
     )
     refs = {stored.places.get(one.content, one.source_ref) for one in stored.contents.part("testing")}
     judged = gate.judge(compared, rule=rule, is_ours={case.source_ref for case in cases} <= refs)
-    seconds = found.get("BillableTrainingTimeInSeconds")
+    seconds, begun = found.get("BillableTrainingTimeInSeconds"), found.get("CreationTimestamp")
     noted = Version(
         arn=arn,
         project=version.project,
@@ -126,6 +126,7 @@ def finish(
         cost_usd=None if seconds is None else seconds / 3600 * rule.training_usd_per_hour,
         evaluation=compared.record(),
         gate=judged.record(),
+        begun_at=begun.astimezone(UTC).isoformat() if begun else None,
     )
     return registry.note(settings, noted), compared, judged
 

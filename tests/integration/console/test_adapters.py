@@ -112,6 +112,7 @@ def test_what_was_done_stands_there_with_the_person(client, adapter, world):
         assert told.json() == {"champion": None}
         assert carla.post("/adapters/roll-back", json={"arn": adapter}).status_code == 409
         page = carla.get("/adapters/one", params={"arn": adapter}).text
+    assert "In production" in page
     assert "carla" in page
     assert "&lt;i&gt;too many&lt;/i&gt;" in page
 
