@@ -32,7 +32,9 @@ from moderation.sources import failed_of_load
 from moderation.sources.base import SourceError
 from moderation.storage import s3_objects
 from moderation.tables.history import prove_history
-from moderation.tables.published import read_loads, stream_images
+from moderation.tables.ledger.known import stream_known
+from moderation.tables.ledger.upkeep import try_bring_up
+from moderation.tables.published import read_loads
 from moderation.tables.standing import VERDICTS
 from moderation.warehouses import configured
 
@@ -88,6 +90,8 @@ def discover(
     in_use()  # a file that cannot be used stops the run before it has paid for anything
     with s3_objects.open_client(settings) as client:
         prove_history(settings, s3=client, remember=not dry_run)
+    if not dry_run:
+        try_bring_up(settings)
     if redo_load_id:
         try:
             min_confidence, adapter = failed_of_load.question_of(settings, redo_load_id)
@@ -112,7 +116,7 @@ def discover(
         force=force,
         backend=backend,
     )
-    plan = make_plan(settings, request, published=stream_images, dry_run=dry_run)
+    plan = make_plan(settings, request, published=stream_known, dry_run=dry_run)
     if dry_run:
         plan = replace(plan, uri=dry_run_uri(settings, run.key()))
         with s3_objects.open_client(settings) as client:
@@ -199,7 +203,7 @@ def approve(plan_uri: str, *, settings: Settings | None = None) -> None:
     settings = settings or Settings.from_env()
     plan = load_plan(plan_uri, settings=settings)
     if not plan.is_empty:
-        renew_claim(plan, settings=settings, published=stream_images)
+        renew_claim(plan, settings=settings, published=stream_known)
 
 
 def detect_arguments(
@@ -312,6 +316,7 @@ def publish(
             note_stop(plan, str(error), s3=client)
         raise
     configured.note_published(settings)
+    try_bring_up(settings)
     return load
 
 

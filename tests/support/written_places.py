@@ -282,6 +282,20 @@ PLACES = (
         why="its name alone counts",
     ),
     Place(
+        name="index of the ledger",
+        pattern=r"s3:work/ledger/tables-[0-9a-f]+/index\.json",
+        kind="sealed",
+        fates="HHHHN",
+        why="sealed, and of one place; the tables say the same, and the next run makes it anew",
+    ),
+    Place(
+        name="part of the ledger",
+        pattern=r"s3:work/ledger/tables-[0-9a-f]+/[0-9a-f]{32}\.parquet",
+        kind="parquet",
+        fates="NNNNN",
+        why="the index holds its digest; the tables say the same, and the next run makes it anew",
+    ),
+    Place(
         name="SHA-256 of a load's files",
         pattern=rf"s3:work/checksums/tables-[0-9a-f]+/{_LOAD}\.json",
         kind="sealed",

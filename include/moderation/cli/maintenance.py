@@ -1,4 +1,4 @@
-"""``moderation publish``, ``load``, ``compact``, ``rebuild``, ``verify``, ``files``; others do the work."""
+"""``moderation publish``, ``load``, ``compact``, ``rebuild``, ``verify``, ``ledger``, ``files``."""
 
 from __future__ import annotations
 
@@ -55,6 +55,11 @@ def add_parsers(commands: Any) -> None:
     verify = commands.add_parser("verify", help="hold the published files against their SHA-256")
     verify.add_argument("--load", metavar="LOAD_ID", help="only files with rows of this load")
     verify.set_defaults(run=_verify)
+    ledger = commands.add_parser(
+        "ledger", help="bring the ledger of what is moderated up to the published loads, and merge it"
+    )
+    ledger.add_argument("--rebuild", action="store_true", help="make all of it anew from the tables")
+    ledger.set_defaults(run=_ledger)
     files = commands.add_parser("files", help="list the Parquet files that hold a table's published rows")
     files.add_argument("table", choices=list(ALL_TABLES))
     files.add_argument(
@@ -62,7 +67,7 @@ def add_parsers(commands: Any) -> None:
     )
     files.add_argument("--until", type=arguments.day, metavar="DAY", help="only days up to this one")
     files.set_defaults(run=_files)
-    for parser in (publish, load, compact, rebuild, verify, files):
+    for parser in (publish, load, compact, rebuild, verify, ledger, files):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -172,6 +177,25 @@ def _verify(settings: Settings, args: argparse.Namespace) -> int:
         sys.stdout.write(f"{len(found.damaged):,} files are damaged or missing:\n")
         sys.stdout.writelines(f"  {one_line(text)}\n" for text in found.damaged)
     return code
+
+
+def _ledger(settings: Settings, args: argparse.Namespace) -> int:
+    from moderation.tables.ledger import upkeep  # noqa: PLC0415 - as above
+
+    done = upkeep.bring_up(settings, anew=args.rebuild, most_rows=None)
+    removed = upkeep.tidy(settings)
+    index = done.index
+    if args.json:
+        counts = {"entries": index.entries, "runs": len(index.runs), "bytes": index.bytes}
+        more = {"loads": len(index.loads), "added": done.added, "written": done.written, "removed": removed}
+        print_json({**counts, **more})
+        return DONE
+    sys.stdout.write(
+        f"{index.entries:,} entries of {len(index.loads):,} loads in {len(index.runs):,} runs "
+        f"({index.bytes:,} bytes); {done.added:,} added, {done.written:,} rows written, "
+        f"{removed:,} old files removed\n"
+    )
+    return DONE
 
 
 def _files(settings: Settings, args: argparse.Namespace) -> int:

@@ -85,7 +85,7 @@ def _upload(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _plan(settings: Settings, options: argparse.Namespace) -> int:
-    from moderation.tables.published import stream_images  # noqa: PLC0415 - Iceberg is slow to import, only this needs it
+    from moderation.tables.ledger.known import stream_known  # noqa: PLC0415 - Iceberg is slow to import, only this needs it
 
     _prove_history(settings)
     now = datetime.now(UTC)
@@ -99,14 +99,14 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
         inspect=not options.no_inspect,
         max_images=options.max_images,
     )
-    plan = make_plan(settings, request, published=stream_images, dry_run=True)
+    plan = make_plan(settings, request, published=stream_known, dry_run=True)
     show(_summary(plan), _plan_lines(plan), as_json=options.json)
     return DONE
 
 
 def _redo(settings: Settings, options: argparse.Namespace) -> int:
     from moderation.sources.failed_of_load import FailedOfLoad, question_of  # noqa: PLC0415
-    from moderation.tables.published import stream_images  # noqa: PLC0415 - as above
+    from moderation.tables.ledger.known import stream_known  # noqa: PLC0415 - as above
 
     _prove_history(settings)
     now = datetime.now(UTC)
@@ -118,7 +118,7 @@ def _redo(settings: Settings, options: argparse.Namespace) -> int:
         min_confidence=min_confidence,
         adapter=adapter,
     )
-    plan = make_plan(settings, request, published=stream_images, dry_run=True)
+    plan = make_plan(settings, request, published=stream_known, dry_run=True)
     conf = {"redo_load_id": options.load_id} | ({"redo_permanent": True} if options.permanent else {})
     command = _redo_command(settings, conf)
     lines = _plan_lines(plan)

@@ -35,6 +35,7 @@ from moderation.storage.files import Storage, absolute, spool
 from moderation.tables import checksums
 from moderation.tables.catalog import load_table, open_catalog, unknown_columns
 from moderation.tables.faults import TablesUnavailableError, open_parquet
+from moderation.tables.ledger import upkeep
 from moderation.tables.published import in_types, load_named, loads_in
 from moderation.tables.swap import ATTEMPTS, data_files, giving_way, swap
 from moderation.tables.writer import ROW_GROUP_ROWS, LoadWriter
@@ -102,9 +103,12 @@ def compact(
             for spec in TABLES.values()
         ]
         renew()
-        return done + [
+        done += [
             CompactedTable(**row) for row in standing.compact(settings, keep=keep, orphan_age=orphan_age)
         ]
+    upkeep.bring_up(settings, most_rows=None)
+    upkeep.tidy(settings, age=orphan_age)
+    return done
 
 
 def reached(step: str) -> None:

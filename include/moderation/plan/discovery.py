@@ -22,6 +22,7 @@ from moderation.sources.base import Source
 from moderation.sources.listing import LEFT_OUT, MENTIONED_AGAIN, SCHEMA, Tally
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.row_file import RowFile
+from moderation.tables.ledger.runs import COLUMNS
 from moderation.tables.source_ref_ranges import range_of
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Discovery:
         between = range_of(portion["source_ref"])
         if between is None:
             return portion
-        rows = published(settings, ledger.COLUMNS, between=between)
+        rows = published(settings, COLUMNS, between=between, names=portion["source_ref"])
         settled = ledger.settled(portion, rows, question=question)
         counts = Counter({entry["values"]: entry["counts"] for entry in pc.value_counts(settled).to_pylist()})
         del counts[None]

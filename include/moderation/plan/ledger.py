@@ -17,10 +17,8 @@ from moderation.reference import error_codes
 from moderation.schema import MODERATED
 from moderation.settings import Settings
 from moderation.storage import parquet
+from moderation.tables.ledger.runs import COLUMNS
 from moderation.tables.source_ref_ranges import batches_between, range_of
-
-COLUMNS = ("source_ref", "etag", "status", "error_code", "model_version", "adapter", "min_confidence")
-"""What the ledger reads of each published row."""
 
 _ROWS_AT_ONCE = 100_000
 
@@ -100,11 +98,17 @@ class PublishedReader(Protocol):
     """Gives the rows of all published loads."""
 
     def __call__(
-        self, settings: Settings, columns: Sequence[str], *, between: tuple[str, str] | None = None
+        self,
+        settings: Settings,
+        columns: Sequence[str],
+        *,
+        between: tuple[str, str] | None = None,
+        names: pa.ChunkedArray | None = None,
     ) -> pa.Table | Iterable[pa.RecordBatch]:
         """These columns, as a table or a stream of batches.
 
         :param between: rows whose ``source_ref`` is not from the one to the other are not needed.
+        :param names: nor are rows of other ``source_ref``.
         """
         ...
 

@@ -37,6 +37,7 @@ from moderation.sources.open import open_source
 from moderation.storage import lease, s3_objects, scratch
 from moderation.storage.row_file import PORTION_ROWS
 from moderation.tables import register
+from moderation.tables.ledger.runs import COLUMNS
 from moderation.tables.source_ref_ranges import range_of
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def make_plan(
 ) -> Plan:
     """Plan a run, or give back its plan that still waits to be published.
 
-    :param published: gives the rows of all published loads; ``moderation.tables.published.stream_images``.
+    :param published: gives the rows of all published loads; ``moderation.tables.ledger.known.stream_known``.
     :param dry_run: plan and price only; nothing is uploaded, written or claimed.
     :raises PlanError: the request or the source cannot be used; s3.S3Error: S3 refuses;
         lease.LeaseBusy: another run was planning all the time; lease.LeaseLost: planning took too long.
@@ -128,7 +129,8 @@ class _Ownership:
                 taken = is_claimed(portion)
                 if self.published:
                     between = range_of(portion["source_ref"])
-                    rows = self.published(self.settings, ledger.COLUMNS, between=between)
+                    names = portion["source_ref"]
+                    rows = self.published(self.settings, COLUMNS, between=between, names=names)
                     taken = pc.or_(taken, ledger.already_moderated(portion, rows, question=self.question))
                 if pc.any(taken, min_count=0).as_py():
                     return False

@@ -45,6 +45,7 @@ from moderation.storage.s3_objects import S3Error
 from moderation.tables import checksums
 from moderation.tables.catalog import ensure_tables, load_table, open_catalog
 from moderation.tables.faults import TablesError
+from moderation.tables.ledger.runs import COLUMNS
 from moderation.tables.published import files_named, loads_in, row_of, scan
 from moderation.tables.swap import giving_way
 from moderation.tables.writer import DataFile
@@ -220,9 +221,8 @@ class _Publisher:
         return PublishedLoad(load_id=self.plan.load_id, row=row, repeated=False, files=files)
 
     def _published_meanwhile(self, loads: pa.Table, inputs_path: Path) -> pa.Table | None:
-        """Rows, about our inputs, of loads that the plan's ledger cannot have seen.
-
-        None for a plan that repeats on purpose.
+        """Rows, about our inputs, of loads that the plan's ledger cannot have seen; None for a plan that
+        repeats on purpose.
         """
         if self.plan.force:
             return None
@@ -232,7 +232,7 @@ class _Publisher:
         images = load_table(self.catalog, schema.IMAGES) if names else None
         # Without it, every file of all years would be read.
         where = f"dt >= '{min(days)}' and dt <= '{max(days)}'" if names else None
-        theirs = scan(images, schema.IMAGES, ledger.COLUMNS, load_ids=names, where=where)
+        theirs = scan(images, schema.IMAGES, COLUMNS, load_ids=names, where=where)
         return ledger.about_inputs(theirs, inputs_path)
 
     def _refuse_what_cannot_stand(self, built: BuiltLoad) -> None:

@@ -125,6 +125,11 @@ def rows_in(path: Path) -> int | None:
         return None
 
 
+def digest_in(metadata: pq.FileMetaData) -> str:
+    """The footer's digest of itself and of all columns; "" in a file that has none."""
+    return (metadata.metadata or {}).get(_KEY, b"")[: len(_BLANK)].decode()
+
+
 @dataclass(frozen=True)
 class Chunk:
     """The bytes of a column in a row group, from ``begin`` to before ``end``.

@@ -81,10 +81,9 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
 
     :raises TablesError: it cannot be opened, or what the block asks of it fails.
     """
-    credentials = boto3.Session().get_credentials()
-    with renewed_io.properties(credentials) as keys, catalog_faults(settings.catalog_uri):
+    with s3_properties(settings) as aws, catalog_faults(settings.catalog_uri):
         try:
-            catalog = load_catalog(NAMESPACE, **_properties(settings), **_s3_properties(settings), **keys)
+            catalog = load_catalog(NAMESPACE, **_properties(settings), **aws)
         except (ModuleNotFoundError, NotInstalledError) as error:
             raise missing_driver(settings.catalog_uri, error) from error
         try:
@@ -242,9 +241,12 @@ def _database_uri(uri: str) -> str:
     return url.update_query_dict({"timeout": str(_BUSY_SECONDS)}).render_as_string(hide_password=False)
 
 
-def _s3_properties(settings: Settings) -> dict[str, Any]:
-    """What Arrow's S3 client needs to reach the same place as boto3."""
+@contextmanager
+def s3_properties(settings: Settings) -> Iterator[dict[str, Any]]:
+    """What Arrow's S3 client needs to reach the same place as boto3 with the same rights, also when these
+    are renewed in the block."""
     properties = {"s3.region": settings.region, "s3.connect-timeout": "10", "s3.request-timeout": "60"}
     if endpoint := MachineSettings.from_env().s3_endpoint:
         properties["s3.endpoint"] = endpoint
-    return properties
+    with renewed_io.properties(boto3.Session().get_credentials()) as keys:
+        yield properties | keys

@@ -30,12 +30,18 @@ def batches_between(
     :param columns: to be read; with a range ``source_ref`` must be one of them.
     :param between: only rows with a ``source_ref`` from the one to the other, both included; None for all.
     """
-    for number in range(file.metadata.num_row_groups):
-        if between is not None and not _may_hold(file.metadata.row_group(number), between):
-            continue
+    for number in groups_between(file, between):
         # One group at a time: what a file buffers ahead, it buffers for all groups that it is asked for.
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=[number], columns=list(columns)):
             yield batch if between is None else batch.filter(_within(batch.column(NAME), between))
+
+
+def groups_between(file: pq.ParquetFile, between: tuple[str, str] | None) -> list[int]:
+    """Numbers of the row groups that may hold such a ``source_ref``; None for all."""
+    groups = range(file.metadata.num_row_groups)
+    if between is None:
+        return list(groups)
+    return [number for number in groups if _may_hold(file.metadata.row_group(number), between)]
 
 
 def _may_hold(group: pq.RowGroupMetaData, between: tuple[str, str]) -> bool:

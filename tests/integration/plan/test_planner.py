@@ -47,7 +47,7 @@ class Tables:
     def __init__(self):
         self.rows = []
 
-    def __call__(self, settings, columns, *, between=None):
+    def __call__(self, settings, columns, *, between=None, names=None):
         assert tuple(columns) == ledger.COLUMNS
         fields = [(name, pa.string()) for name in ledger.COLUMNS[:-1]] + [("min_confidence", pa.float64())]
         return pa.Table.from_pylist(self.rows, schema=pa.schema(fields))

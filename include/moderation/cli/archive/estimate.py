@@ -52,14 +52,14 @@ def add_parsers(commands: Any) -> None:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
-    from moderation.tables.published import stream_images  # noqa: PLC0415 - Iceberg is slow to import
+    from moderation.tables.ledger.known import stream_known  # noqa: PLC0415 - Iceberg is slow to import
 
     now = datetime.now(UTC)
     question = Question(settings.model_version, options.adapter, options.min_confidence)
     source = open_source(options.source)
     with s3_objects.open_client(settings, connections=settings.inspect_threads + 4) as s3:
         prove_history(settings, s3=s3, remember=False)
-        published = None if options.force else stream_images
+        published = None if options.force else stream_known
         counted = survey(settings, s3, source, question=question, published=published)
     beside = _beside(settings, now, options.nightly)
     found = ways(settings, counted.to_analyse, adapter=options.adapter, now=now, beside=beside)

@@ -1,0 +1,187 @@
+"""What asking the ledger costs: a night against an archive, read from S3, beside DuckDB over the same files.
+
+    PYTHONPATH=include:tests python benchmarks/ledger.py [--entries 10000000] [--listing 1000000]
+
+One real S3 server holds the ledger. The archive is written as one big run, as a merge leaves it; the listing
+lies under one prefix first and is spread over all afterwards; half of its keys are known. Ours asks portion
+by portion as planning does, from S3. DuckDB makes one anti-join of the listing and local copies of the same
+files, for its reader of S3 is an extension to be downloaded. Both get two threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from local_aws import seaweedfs
+from moderation.plan import ledger
+from moderation.plan.ledger import Question
+from moderation.settings import Settings
+from moderation.storage import s3_objects
+from moderation.storage.row_file import PORTION_ROWS
+from moderation.tables.ledger.layout import Index, Run, part_uri
+from moderation.tables.ledger.runs import COLUMNS, GROUP_ROWS, SCHEMA, merged, open_files, write_run
+from moderation.tables.source_ref_ranges import range_of
+
+BUCKET = "work"
+FAN_IN, DELTA = 16, 10_000
+QUESTION = Question("7.0", None, 50.0)
+PREFIX = "s3://photos-of-an-archive/customers"
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--entries", type=int, default=10_000_000)
+    parser.add_argument("--listing", type=int, default=1_000_000)
+    parser.add_argument("--all", action="store_true", help="also ask for as many keys as there are entries")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ledger-") as name:
+        key = seaweedfs.Credentials("AKIALEDGERBENCHMARKS", "benchmark-secret-of-no-value")
+        server = seaweedfs.start(Path(name) / "s3", key)
+        os.environ |= {
+            "AWS_ACCESS_KEY_ID": key.access_key,
+            "AWS_SECRET_ACCESS_KEY": key.secret_key,
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL_S3": server.endpoint_url,
+        }
+        pa.set_cpu_count(2)
+        try:
+            settings = replace(Settings.from_env(), work_uri=f"s3://{BUCKET}/work")
+            with s3_objects.open_client(settings) as s3:
+                s3.create_bucket(Bucket=BUCKET)
+                begin = time.perf_counter()
+                run = write_run(s3, settings, entries(given.entries), Path(name))
+                size = sum(part.bytes for part in run)
+                print(
+                    f"{given.entries:,} entries written in {time.perf_counter() - begin:.1f} s: "
+                    f"{len(run)} parts, {size / given.entries:.1f} bytes an entry"
+                )
+                merging(s3, settings, Path(name), size / given.entries)
+                copies = [str(Path(name) / f"copy-{part.name}") for part in run]
+                for part, copy in zip(run, copies, strict=True):
+                    with Path(copy).open("wb") as target:
+                        s3_objects.download(s3, part_uri(settings, part.name), target)
+                nights(settings, run, copies, given)
+        finally:
+            server.stop()
+
+
+def nights(settings: Settings, run: Run, copies: list[str], given: argparse.Namespace) -> None:
+    """Each listing, asked of ours and of DuckDB, the answers held against each other."""
+    step = max(given.entries // (given.listing // 2), 1)
+    listings = {
+        "under one prefix": lambda: listing(given.entries // 3, given.listing, 1),
+        "spread": lambda: listing(0, given.listing, step),
+    }
+    if given.all:
+        listings["as many as entries"] = lambda: listing(0, 2 * given.entries, 1)
+    for name, made in listings.items():
+        ours, seconds = timed(lambda made=made: asked(settings, run, made()))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        theirs, beside = timed(lambda made=made: anti_join(copies, made()))
+        assert ours == theirs, (ours, theirs)
+        print(
+            f"{name}: {ours:,} known; ours {seconds:.1f} s (peak so far {peak:,.0f} MB), "
+            f"DuckDB {beside:.1f} s, ratio {seconds / beside:.2f}"
+        )
+
+
+def merging(s3: Any, settings: Settings, folder: Path, bytes_each: float) -> None:
+    """What a run of each night and its merges write, for as many nights as fill two tiers."""
+    nights_each = FAN_IN
+    runs = [write_run(s3, settings, entries(DELTA, first=number), folder) for number in range(nights_each)]
+    one = sum(part.bytes for run in runs for part in run)
+    begin = time.perf_counter()
+    with open_files(settings) as files:
+        big = write_run(s3, settings, merged([files.stream(run) for run in runs]), folder)
+    seconds = time.perf_counter() - begin
+    merged_bytes = sum(part.bytes for part in big)
+    print(
+        f"{nights_each} runs of {DELTA:,}: {one:,} bytes written, merged in {seconds:.2f} s into "
+        f"{merged_bytes:,}: {(one + merged_bytes) / (FAN_IN * DELTA * bytes_each):.2f} times the rows' bytes "
+        "with this merge, once more with each sixteenfold growth"
+    )
+
+
+def entries(count: int, first: int = 0) -> Iterator[pa.Table]:
+    """Sorted entries; every second number is known."""
+    for at in range(0, count, GROUP_ROWS):
+        numbers = pa.array(range(at, min(at + GROUP_ROWS, count)), pa.int64())
+        table = keyed(pc.add(pc.multiply(numbers, 2), 2 * first * count))
+        rows = len(table)
+        constant = {"status": "moderated", "error_code": None, "model_version": "7.0", "adapter": None}
+        columns = {name: pa.array([value] * rows, pa.string()) for name, value in constant.items()}
+        more = {"min_confidence": pa.array([50.0] * rows)}
+        yield pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **columns, **more}).cast(
+            SCHEMA
+        )
+
+
+def listing(begin: int, rows: int, step: int) -> Iterator[pa.Table]:
+    """Portions of a listing in order: a known key, an unknown one, ``step`` entries on, and so forth."""
+    for at in range(0, rows, PORTION_ROWS):
+        places = range(at, min(at + PORTION_ROWS, rows))
+        yield keyed(pa.array([2 * (begin + place // 2 * step) + place % 2 for place in places], pa.int64()))
+
+
+def keyed(numbers: pa.Array) -> pa.Table:
+    """Names of 80 bytes in order of the numbers, and etags as random as MD5's."""
+    texts = pc.utf8_lpad(numbers.cast(pa.string()), 14, "0")
+    folders = pc.utf8_slice_codeunits(texts, 0, 9)
+    names = pc.binary_join_element_wise(PREFIX, folders, texts, "original-photo.jpg", "/")
+    mixed = [pc.multiply(numbers, factor) for factor in (0x9E3779B97F4A7C15 >> 1, 0x2545F4914F6CDD1D)]
+    etags = pc.binary_join_element_wise(*[word.cast(pa.string()) for word in mixed], "-")
+    return pa.table({"source_ref": names, "etag": etags})
+
+
+def asked(settings: Settings, run: Run, portions: Iterator[pa.Table]) -> int:
+    """How many of the listing are settled, as planning asks."""
+    index, found = Index(runs=(run,)), 0
+    with open_files(settings) as files:
+        for portion in portions:
+            between = range_of(portion["source_ref"])
+            assert between is not None
+            names = portion["source_ref"].combine_chunks()
+            rows = files.about(index.runs, COLUMNS, names, between)
+            settled = ledger.settled(portion, rows, question=QUESTION)
+            found += len(settled) - settled.null_count
+    return found
+
+
+def anti_join(copies: list[str], portions: Iterator[pa.Table]) -> int:
+    """How many of the listing DuckDB's anti-join does not leave."""
+    with duckdb.connect() as duck:
+        duck.execute("SET threads = 2")
+        schema = pa.schema([("source_ref", pa.string()), ("etag", pa.string())])
+        batches = (batch for portion in portions for batch in portion.to_batches())
+        duck.register("asked", pa.RecordBatchReader.from_batches(schema, batches))
+        duck.execute("CREATE TEMP TABLE listing AS SELECT * FROM asked")
+        left = duck.execute(
+            "SELECT (SELECT count(*) FROM listing) - count(*) FROM (SELECT * FROM listing ANTI JOIN "
+            "(FROM read_parquet(?) WHERE status = 'moderated') USING (source_ref, etag))",
+            [copies],
+        ).fetchone()
+        assert left is not None
+        return int(left[0])
+
+
+def timed(work: Callable[[], int]) -> tuple[int, float]:
+    """What it gives, and how long it took."""
+    begin = time.perf_counter()
+    return work(), time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    main()
