@@ -38,6 +38,7 @@ from moderation.tables.ledger.runs import (
     entries_of,
     merged,
     of_file,
+    open_files,
     sorted_chunks,
     write_run,
 )
