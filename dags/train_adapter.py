@@ -10,6 +10,7 @@ from airflow.sdk import Param, dag, task
 from moderation.settings import DagSettings, Settings
 from moderation_airflow import failure_reason
 from moderation_airflow.adapters.approval import PromotionApprovalOperator, TrainingApprovalOperator
+from moderation_airflow.machines import several_hosts
 from moderation_airflow.retry_policy import moderation_retry_policy
 from rekognition.projects.operators import (
     RekognitionCreateProjectOperator,
@@ -18,6 +19,8 @@ from rekognition.projects.operators import (
 from rekognition.retry_policy import rekognition_retry_policy
 
 SETTINGS = DagSettings.from_env()
+
+several_hosts.refuse_own_disks()
 
 DOC = """
 ### Train an adapter from verdicts

@@ -119,11 +119,12 @@ def discover(
             s3_objects.put(client, plan.uri, plan.to_json())
     totals = plan.totals
     log.info(
-        "%s lists %d: %d to analyse, %d cannot be sent, %s, %d no images, "
+        "%s lists %d: %d to analyse, %d copies of these or of others, %d cannot be sent, %s, %d no images, "
         "%d in another open run, %d left to the next run",
         plan.source,
         totals.listed,
         totals.to_analyse,
+        totals.copies,
         totals.rejected,
         ", ".join(f"{before.name}: {before.text}" for before in totals.done_before),
         totals.ignored,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moderation.adapters import champion, erasure, gate, registry, training
+from moderation.adapters.after import sample
 from moderation.adapters.sets import eligibility, store
 from moderation.adapters.sets.decided import Decided
 from moderation.adapters.sets.verdicts import gather
@@ -155,6 +156,7 @@ def promote(
     settings = settings or Settings.from_env()
     champion.check(settings, rekognition, arn)
     registry.promote(settings, arn, person=person, now=datetime.now(UTC), knowingly=knowingly)
+    log.info("%s", sample.after_promotion(settings))
     return arn
 
 

@@ -103,7 +103,7 @@ def finish(
         raise TrainingError(f"the adapter {arn} is {found['Status']}: {told}")
     stored = store.load(settings, version.set_uri)
     compared, judged = _compare(settings, stored, version, found, rule, thresholds or {}, default_threshold)
-    seconds = found.get("BillableTrainingTimeInSeconds")
+    seconds, begun = found.get("BillableTrainingTimeInSeconds"), found.get("CreationTimestamp")
     noted = Version(
         arn=arn,
         project=version.project,
@@ -116,6 +116,7 @@ def finish(
         cost_usd=None if seconds is None else seconds / 3600 * rule.training_usd_per_hour,
         evaluation=compared.record(),
         gate=judged.record(),
+        begun_at=begun.astimezone(UTC).isoformat() if begun else None,
     )
     kept = registry.note(settings, noted)
     if store.load(settings, version.set_uri).contents.erased != stored.contents.erased:

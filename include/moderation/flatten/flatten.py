@@ -24,6 +24,7 @@ from moderation.flatten.reconcile import (
     ADAPTER_IGNORED,
     DEEPER_LEVEL,
     MALFORMED_SUMMARY,
+    OTHER_ADAPTER,
     Anomaly,
     Reconciliation,
     reconcile,
@@ -56,6 +57,18 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Copied:
+    """The rows of images that have copies, superseded or not.
+
+    :param images: `schema.IMAGES`.
+    :param labels: as in `Flattened`.
+    """
+
+    images: pa.Table
+    labels: dict[tuple[int, str], pa.Table]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Flattened:
     """The rows of one manifest, ready to be written.
 
@@ -64,12 +77,14 @@ class Flattened:
     :param images: `schema.IMAGES`.
     :param labels: by level and content type, `schema.LABELS`; empty tables are left out.
     :param anomalies: to become rows of `schema.ANOMALIES`.
+    :param copied: what copies get; None when there are none.
     """
 
     images: pa.Table
     labels: dict[tuple[int, str], pa.Table] = field(default_factory=dict)
     anomalies: tuple[Anomaly, ...] = ()
     counts: Counts = Counts()
+    copied: Copied | None = None
 
 
 def flatten_manifest(
@@ -104,7 +119,15 @@ def _flattened(manifest: Manifest, keep: np.ndarray) -> Flattened:
     places = Places.of(manifest.answers.places)
     images = image_rows(manifest, places)
     lines_outcome = arrays.to_numpy(manifest.answers.lines.column("outcome"))
+    has_copies = arrays.is_valid(manifest.inputs.column("copies"))
+    copied = None
+    if has_copies.any():
+        copied = Copied(
+            images=arrays.take(images, np.flatnonzero(has_copies)),
+            labels=label_rows(manifest, places, has_copies),
+        )
     return Flattened(
+        copied=copied,
         images=images if keep.all() else arrays.take(images, np.flatnonzero(keep)),
         labels=label_rows(manifest, places, keep),
         anomalies=tuple(state.anomalies),
@@ -204,18 +227,32 @@ def _whole_file_anomalies(
     if summary is not None and summary.fault is not None:
         yield Anomaly(kind=MALFORMED_SUMMARY, message=summary.fault, in_summary=True)
     if record.adapter is not None:
-        adapters = arrays.joined(answers.lines.column("adapter"))
-        right = [text == record.adapter for text in adapters.dictionary.to_pylist()]
-        used = arrays.codes(adapters.indices)[state.answer[state.moderated]]
-        ignored = state.answer[state.moderated][~np.array([*right, False])[used]]
-        if len(ignored):
-            yield Anomaly(
-                kind=ADAPTER_IGNORED,
-                message=f"{len(ignored):,} of {len(used):,} answers do not come from {record.adapter} "
-                f"({_named_lines(answers, ignored)}): "
-                "an expired adapter is silently replaced by the base model",
-            )
+        yield from _of_other_models(record.adapter, answers, state)
     yield from _deeper_levels(answers)
+
+
+def _of_other_models(adapter: str, answers: Answers, state: Reconciliation) -> Iterator[Anomaly]:
+    """Answers that are not of the adapter that was asked: of the base model, or of yet another one."""
+    told = arrays.joined(answers.lines.column("adapter"))
+    texts = told.dictionary.to_pylist()
+    settled = state.answer[state.moderated]
+    used = arrays.codes(told.indices)[settled]
+    is_base = ~np.array([*map(bool, texts), False])[used]
+    is_right = np.array([*(text == adapter for text in texts), False])[used]
+    for kind, mask, why in (
+        (
+            ADAPTER_IGNORED,
+            is_base,
+            "are the base model's, and published as such: AWS replaces an expired adapter",
+        ),
+        (OTHER_ADAPTER, ~is_base & ~is_right, "are another adapter's"),
+    ):
+        if mask.any():
+            yield Anomaly(
+                kind=kind,
+                message=f"{mask.sum():,} of {len(used):,} answers do not come from {adapter}, they {why} "
+                f"({_named_lines(answers, settled[mask])})",
+            )
 
 
 def _deeper_levels(answers: Answers) -> Iterator[Anomaly]:

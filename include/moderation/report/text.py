@@ -20,7 +20,8 @@ _ANOMALY_TEXT = {
     "DuplicateResult": "results beyond the number asked for",
     "UnexpectedError": "errors that fit no image still open",
     "MalformedSummary": "manifest summaries that could not be read",
-    "AdapterIgnored": "jobs that the base model answered instead of the adapter",
+    "AdapterIgnored": "manifests that the base model answered, wholly or in part, instead of the adapter",
+    "OtherAdapter": "jobs that another adapter answered",
     "DeeperLevel": "jobs with labels below level 3, kept in labels_l3 with their names",
 }
 
@@ -89,6 +90,8 @@ def _images(report: Report) -> Iterator[str]:
     yield _row("Images in this load", total)
     yield _row("  moderated", load["moderated"], total)
     yield _row("    of these with a label", report.flagged, total)
+    if load.get("copies"):
+        yield _row(f"    of these copies of others ({load['contents']:,} contents)", load["copies"], total)
     yield _row("  failed", load["failed"], total)
     yield _row("  not attempted", load["not_attempted"], total)
     if load["superseded"]:

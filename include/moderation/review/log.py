@@ -190,6 +190,24 @@ class VerdictLog:
         with self._database.read() as connection:
             return {load_id: number for load_id, number in connection.execute(query).all()}  # noqa: C416
 
+    def decided_since(self, moment: datetime, labels: Iterable[str]) -> int:
+        """How many different contents were decided since then about these labels, or as a whole.
+
+        What was erased, undone, passed over or left open does not count.
+        """
+        undone = sa.select(_T.c.replaces).where(_T.c.replaces.is_not(None))
+        query = sa.select(sa.func.count(sa.distinct(_T.c.content))).where(
+            _T.c.dt >= moment.date(),
+            _T.c.decided_at >= moment,
+            _T.c.verdict_id.not_in(undone),
+            sa.or_(
+                _T.c.label.in_(list(labels)) & _T.c.verdict.in_([Said.PRESENT, Said.ABSENT]),
+                _T.c.verdict.in_([Said.NOTHING, Said.COMPLETE]),
+            ),
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
         """Whether a person has seen as many today as the cap says: a break is offered, nothing forbidden."""
         day = (now or datetime.now(UTC)).astimezone(UTC).date()

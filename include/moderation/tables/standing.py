@@ -176,6 +176,47 @@ REVIEW_NUMBERS = TableSpec(
     ),
 )  # fmt: skip - one line a column
 
+SHADOW_ANSWERS = TableSpec(
+    name="shadow_answers",
+    doc="One row an image and label that an adapter in the shadow, or the one in use, answered; and one an "
+    "image with label null. Nothing of it is in `images`.",
+    partition_by=("dt",),
+    dictionary=(
+        "dt",
+        "shadow_id",
+        "challenger",
+        "champion",
+        "label",
+        "load_id",
+        "manifest_id",
+        "model_version",
+    ),
+    schema=pa.schema(
+        [
+            _text(
+                "answer_id", "Shadow, content and label.", "9f86d081884c7d65:9e10…:Gambling", required=True
+            ),
+            column(
+                "begun_at", _TIME, "When the shadow was begun.", "2026-11-28 03:00:00.000000", "UTC", True
+            ),
+            column("dt", pa.date32(), "UTC day of begun_at; partition.", "2026-11-28", "", True),
+            _text("shadow_id", "The shadow.", "9f86d081884c7d65", required=True),
+            _text("challenger", "The adapter in the shadow.", "arn:aws:rekognition:…", required=True),
+            _text("champion", "The one in use then; null for the base model.", "arn:aws:rekognition:…"),
+            _text("content", "The content, as in `verdicts`.", "9e107d9d…-183204", required=True),
+            _text("load_id", "Load of the answer of the one in use.", "20261122T020000Z-4f1c0a9b77de"),
+            _text("manifest_id", "Its manifest.", "m00012-9f86d081884c"),
+            column("line_number", pa.int64(), "Its line there.", "4711", "1-based"),
+            _text("model_version", "Model of the challenger's answer.", "7.0"),
+            _percent("min_confidence", "MinConfidence of both.", "50.0"),
+            _text("label", "Name in taxonomy 7.0 where it has it; null: the image.", "Gambling"),
+            column("level", pa.int32(), "Level of the label, 1 to 3.", "1"),
+            _percent("champion_confidence", "Of the one in use; null where it does not list it.", "12.5"),
+            _percent("challenger_confidence", "Of the challenger; null where it does not list it.", "83.1"),
+        ]
+    ),
+)  # fmt: skip - one line a column
+
 ADAPTERS = TableSpec(
     name="adapters",
     doc="One row an adapter that was trained here, as it stands now: on what, how it compares with the base "
@@ -245,7 +286,7 @@ ADAPTERS = TableSpec(
     ),
 )  # fmt: skip - one line a column
 
-STANDING = {table.name: table for table in (VERDICTS, REVIEW_NUMBERS, ADAPTERS)}
+STANDING = {table.name: table for table in (VERDICTS, REVIEW_NUMBERS, SHADOW_ANSWERS, ADAPTERS)}
 """The tables of no load, by name."""
 
 ALL_TABLES = {**TABLES, **STANDING}

@@ -6,16 +6,18 @@ import argparse
 import sys
 import time
 
-from moderation.adapters import stages, training
+from moderation.adapters import registry, stages, training
+from moderation.adapters.after import reminder
 from moderation.adapters.evaluation import Evaluation
 from moderation.adapters.gate import PASSES, Gate
 from moderation.adapters.registry import Version
 from moderation.adapters.sets import eligibility as counting
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.jobs import Rekognition
-from moderation.cli.output import one_line, print_json
+from moderation.cli.output import one_line, print_json, warn
 from moderation.plan.price import OverBudgetError
 from moderation.publish.adapters import publish_after
+from moderation.review import mark
 from moderation.settings import Settings
 from moderation.variables.adapters import AdapterSettings
 
@@ -32,6 +34,10 @@ def eligibility(settings: Settings, options: argparse.Namespace) -> int:
         default_threshold=default,
         labels=options.labels or None,
     )
+    with mark.opened(settings) as opened:
+        new = reminder.waiting(registry.load(settings), opened.log, AdapterSettings.from_env())
+    if new is not None and (new.is_due or not options.json):
+        warn(new.text(settings.command))
     if options.json:
         print_json([row.row() for row in rows])
         return DONE

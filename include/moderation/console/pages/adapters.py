@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from moderation.adapters import champion, gate, older, registry, stages, training
+from moderation.adapters.after import reminder, sample
 from moderation.adapters.registry import Registry, Version
 from moderation.adapters.sets import eligibility
 from moderation.console.gate import Person, Right
-from moderation.console.learning import drawn, flips
+from moderation.console.learning import drawn, flips, in_use
 from moderation.console.learning.choices import short
 from moderation.console.learning.eligible import Eligible, line
 from moderation.console.learning.training import ENDED, Ask, Trainings
@@ -97,6 +98,7 @@ def adapters(request: Request) -> Response:
         "adapters/adapters.html.j2",
         champion=found.champion,
         versions=sorted(versions, key=lambda told: told["trained_at"] or "9", reverse=True),
+        new=reminder.waiting(found, shared.review.log, rule),
         under_way=[told["arn"] for told in versions if told["far"]],
         ready=[one for one in lines if one.counted.eligible],
         near=[one for one in lines if not one.counted.eligible and one.errors],
@@ -138,8 +140,12 @@ def adapter(request: Request, arn: str = Query(max_length=_LONGEST_ARN)) -> Resp
             if label in used
         ],
         events=[event for event in reversed(found.events) if event.version == arn],
+        production=in_use.production(shared, found, version),
+        shadows=in_use.shadows(shared, version, links(request)),
+        sample=in_use.queue_address(shared, version, links(request)),
         asks=version.gate is not None and version.gate["verdict"] == gate.ASKS,
         may_train=person.may(Right.START),
+        may_verify=person.may(Right.VERIFY),
         may_decide=person.may(Right.DECIDE),
         may_promote=_may_be_promoted(found, version),
     )
@@ -217,6 +223,7 @@ def promote(request: Request, wanted: Promotion) -> Response:
         knowingly=wanted.knowingly,
         older_share=wanted.older_share / 100,
     )
+    sample.after_promotion(shared.settings, shared.review.queues)
     publish_after(shared.settings)
     return JSONResponse({"champion": found.champion})
 

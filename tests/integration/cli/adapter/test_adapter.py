@@ -72,6 +72,11 @@ def test_from_verdicts_to_the_adapter_in_use_and_back(
     _, told = said(capsys, settings, "promote", arn, "--person", "anna")
     assert (told["champion"], told["event"]["person"]) == (arn, "anna")
     assert "of these 0 a night" in told["text"]
+    assert "100 of its answers are drawn to be verified" in told["text"]
+    _, told = said(capsys, settings, "show", arn)
+    new = next(row["new"] for row in told["production"]["rows"] if row["label"] == "Gambling")
+    assert (told["production"]["old"], told["production"]["suggestion"], new["value"]) == (None, None, None)
+    assert new["reason"].startswith("not measurable yet: 0 of 30")
     _, told = said(capsys, settings, "list")
     assert [(one["arn"], one["state"]) for one in told["adapters"]] == [(arn, "in use")]
     _, told = said(capsys, settings, "rollback", "--person", "ben", "--reason", "too strict")
