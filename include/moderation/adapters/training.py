@@ -5,6 +5,8 @@ A version's name is that of its set: whoever asks for the training of the same s
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,6 +28,8 @@ from moderation.storage import s3_objects
 from moderation.variables.adapters import AdapterSettings
 
 _FEATURE = "CONTENT_MODERATION"
+
+_log = logging.getLogger(__name__)
 
 
 class TrainingError(NeedsAPersonError):
@@ -54,12 +58,13 @@ def expected_cost_usd(rule: AdapterSettings) -> float:
 def begin(settings: Settings, rekognition: Any, stored: StoredSet, *, threshold: float = 50.0) -> str:
     """Start the training of a set, or find the one that was started; returns the version's ARN.
 
+    One that failed is trained anew, under the next name: its cause may be mended by now.
+
     :param rekognition: a boto3 client.
     :raises TrainingError: AWS does not take it, or a version of the name was trained on something else.
     """
     project = _project(rekognition, stored.project)
-    name = version_name(stored)
-    arn = _find(rekognition, project, name, stored)
+    arn, name = _find(rekognition, project, stored)
     if arn is None:
         arn = _create(rekognition, project, name, stored, threshold)
     note_begun(settings, arn, stored)
@@ -175,28 +180,45 @@ def _find_project(rekognition: Any, name: str) -> str | None:
     return next((str(entry["ProjectArn"]) for entry in answer["ProjectDescriptions"]), None)
 
 
-def _find(rekognition: Any, project: str, name: str, stored: StoredSet) -> str | None:
-    try:
-        answer = rekognition.describe_project_versions(ProjectArn=project, VersionNames=[name])
-    except ClientError as error:
-        if _code(error) != "ResourceNotFoundException":
-            raise
-        return None
-    for entry in answer["ProjectVersionDescriptions"]:
+def generation_name(base: str, generation: int) -> str:
+    """The name of the first training of a set, or of one that follows after so many have failed.
+
+    That of `rekognition.projects.training`, so that what a Dag began is found here, and the other way.
+    """
+    return base if generation == 1 else f"{base}-g{generation}"
+
+
+def _find(rekognition: Any, project: str, stored: StoredSet) -> tuple[str | None, str]:
+    """The newest version of a set that did not fail, None without any; and the name of the next one."""
+    for generation in itertools.count(1):
+        name = generation_name(version_name(stored), generation)
+        entry = _version(rekognition, project, name)
+        if entry is None:
+            return None, name
         trained_on = (entry.get("TrainingDataResult") or {}).get("Input")
         if trained_on and trained_on != _assets(stored.training_uri):
             raise TrainingError(
                 f"the version {entry['ProjectVersionArn']} was trained on something else; delete it, or name "
                 "another project"
             )
-        if entry["Status"] == "TRAINING_FAILED":
-            raise TrainingError(
-                f"the version {entry['ProjectVersionArn']} failed: "
-                f"{entry.get('StatusMessage') or 'AWS gives no reason'}. Mend the cause, "
-                "delete that version, and train again"
-            )
-        return str(entry["ProjectVersionArn"])
-    return None
+        if entry["Status"] != "TRAINING_FAILED":
+            return str(entry["ProjectVersionArn"]), name
+        _log.warning(
+            "the version %s failed: %s; training anew",
+            entry["ProjectVersionArn"],
+            entry.get("StatusMessage") or "AWS gives no reason",
+        )
+    raise AssertionError("unreachable")
+
+
+def _version(rekognition: Any, project: str, name: str) -> dict[str, Any] | None:
+    try:
+        answer = rekognition.describe_project_versions(ProjectArn=project, VersionNames=[name])
+    except ClientError as error:
+        if _code(error) != "ResourceNotFoundException":
+            raise
+        return None
+    return next((dict(entry) for entry in answer["ProjectVersionDescriptions"]), None)
 
 
 def _create(rekognition: Any, project: str, name: str, stored: StoredSet, threshold: float) -> str:
@@ -212,7 +234,7 @@ def _create(rekognition: Any, project: str, name: str, stored: StoredSet, thresh
         )
     except ClientError as error:
         # An answer that was lost, or somebody who was quicker.
-        found = _code(error) == "ResourceInUseException" and _find(rekognition, project, name, stored)
+        found = _code(error) == "ResourceInUseException" and _find(rekognition, project, stored)[0]
         if not found:
             raise
         return found

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 _REMEDY = "restore it from a version or a backup of the bucket, or delete the folder and make the set anew"
 _TRIES = 5
 _PROJECT = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")  # ProjectName [service-2.json]
-_TAKEN = {"images", "registry.json"}
+_TAKEN = {"images", "registry.json", "shadow"}
 
 
 class TrainingSetError(NeedsAPersonError):

@@ -129,7 +129,7 @@ def test_damaged_state_is_told_and_never_gone_by(
         made(settings, decided)
 
 
-@pytest.mark.parametrize("project", ["", "..", "a/b", "x" * 256, "ä", "images"])
+@pytest.mark.parametrize("project", ["", "..", "a/b", "x" * 256, "ä", "images", "shadow"])
 def test_a_name_that_aws_would_not_take_never_becomes_a_key(
     project: str, settings: Settings, decided: list[Decided]
 ) -> None:
