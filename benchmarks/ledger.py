@@ -100,7 +100,7 @@ def nights(settings: Settings, run: Run, copies: list[str], given: argparse.Name
 
 def merging(s3: Any, settings: Settings, folder: Path, bytes_each: float) -> None:
     """What a run of each night and its merges write, for as many nights as fill two tiers."""
-    files, nights_each = Files(settings), FAN_IN
+    files, nights_each = Files(settings, access()), FAN_IN
     runs = [write_run(s3, settings, entries(DELTA, first=number), folder) for number in range(nights_each)]
     one = sum(part.bytes for run in runs for part in run)
     begin = time.perf_counter()
@@ -147,7 +147,7 @@ def keyed(numbers: pa.Array) -> pa.Table:
 
 def asked(settings: Settings, run: Run, portions: Iterator[pa.Table]) -> int:
     """How many of the listing are settled, as planning asks."""
-    files, index, found = Files(settings), Index(runs=(run,)), 0
+    files, index, found = Files(settings, access()), Index(runs=(run,)), 0
     for portion in portions:
         between = range_of(portion["source_ref"])
         assert between is not None
@@ -173,6 +173,13 @@ def anti_join(copies: list[str], portions: Iterator[pa.Table]) -> int:
         ).fetchone()
         assert left is not None
         return int(left[0])
+
+
+def access() -> dict[str, str]:
+    """How Arrow reaches the server."""
+    names = {"endpoint": "AWS_ENDPOINT_URL_S3", "access-key-id": "AWS_ACCESS_KEY_ID"}
+    names |= {"secret-access-key": "AWS_SECRET_ACCESS_KEY", "region": "AWS_REGION"}
+    return {f"s3.{name}": os.environ[variable] for name, variable in names.items()}
 
 
 def timed(work: Callable[[], int]) -> tuple[int, float]:

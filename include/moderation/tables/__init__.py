@@ -5,5 +5,5 @@
 them), ``checksums`` (the SHA-256 of each file), ``outcomes`` (what of a load people must see to),
 ``source_ref_ranges`` (rows of a range of names only), ``writer`` and ``row_buffer`` (Parquet files of a
 load), ``ledger`` (what of the rows planning goes by, sorted, in S3), ``swap`` (files in place of others,
-while others commit).
+while others commit), ``renewed_io`` (files by credentials that end).
 """

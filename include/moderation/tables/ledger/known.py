@@ -46,7 +46,7 @@ def stream_known(
         if index.loads and names is not None and between is not None:
             wanted = names.cast(pa.string()).combine_chunks()
             try:
-                found = Files(settings).about(index.runs, columns, wanted, between)
+                found = Files(settings, catalog.properties).about(index.runs, columns, wanted, between)
             except LedgerDamagedError as error:
                 _log.warning("%s", error)
                 discard(s3, settings)
