@@ -31,7 +31,7 @@ from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.row_file import PORTION_ROWS
 from moderation.tables.ledger.layout import Index, Run, part_uri
-from moderation.tables.ledger.runs import COLUMNS, GROUP_ROWS, SCHEMA, merged, open_files, write_run
+from moderation.tables.ledger.runs import COLUMNS, GROUP_ROWS, SCHEMA, Files, merged, write_run
 from moderation.tables.source_ref_ranges import range_of
 
 BUCKET = "work"
@@ -100,12 +100,11 @@ def nights(settings: Settings, run: Run, copies: list[str], given: argparse.Name
 
 def merging(s3: Any, settings: Settings, folder: Path, bytes_each: float) -> None:
     """What a run of each night and its merges write, for as many nights as fill two tiers."""
-    nights_each = FAN_IN
+    files, nights_each = Files(settings, access()), FAN_IN
     runs = [write_run(s3, settings, entries(DELTA, first=number), folder) for number in range(nights_each)]
     one = sum(part.bytes for run in runs for part in run)
     begin = time.perf_counter()
-    with open_files(settings) as files:
-        big = write_run(s3, settings, merged([files.stream(run) for run in runs]), folder)
+    big = write_run(s3, settings, merged([files.stream(run) for run in runs]), folder)
     seconds = time.perf_counter() - begin
     merged_bytes = sum(part.bytes for part in big)
     print(
@@ -148,15 +147,14 @@ def keyed(numbers: pa.Array) -> pa.Table:
 
 def asked(settings: Settings, run: Run, portions: Iterator[pa.Table]) -> int:
     """How many of the listing are settled, as planning asks."""
-    index, found = Index(runs=(run,)), 0
-    with open_files(settings) as files:
-        for portion in portions:
-            between = range_of(portion["source_ref"])
-            assert between is not None
-            names = portion["source_ref"].combine_chunks()
-            rows = files.about(index.runs, COLUMNS, names, between)
-            settled = ledger.settled(portion, rows, question=QUESTION)
-            found += len(settled) - settled.null_count
+    files, index, found = Files(settings, access()), Index(runs=(run,)), 0
+    for portion in portions:
+        between = range_of(portion["source_ref"])
+        assert between is not None
+        names = portion["source_ref"].combine_chunks()
+        rows = files.about(index.runs, COLUMNS, names, between)
+        settled = ledger.settled(portion, rows, question=QUESTION)
+        found += len(settled) - settled.null_count
     return found
 
 
@@ -175,6 +173,13 @@ def anti_join(copies: list[str], portions: Iterator[pa.Table]) -> int:
         ).fetchone()
         assert left is not None
         return int(left[0])
+
+
+def access() -> dict[str, str]:
+    """How Arrow reaches the server."""
+    names = {"endpoint": "AWS_ENDPOINT_URL_S3", "access-key-id": "AWS_ACCESS_KEY_ID"}
+    names |= {"secret-access-key": "AWS_SECRET_ACCESS_KEY", "region": "AWS_REGION"}
+    return {f"s3.{name}": os.environ[variable] for name, variable in names.items()}
 
 
 def timed(work: Callable[[], int]) -> tuple[int, float]:

@@ -81,9 +81,10 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
 
     :raises TablesError: it cannot be opened, or what the block asks of it fails.
     """
-    with s3_properties(settings) as aws, catalog_faults(settings.catalog_uri):
+    credentials = boto3.Session().get_credentials()
+    with renewed_io.properties(credentials) as keys, catalog_faults(settings.catalog_uri):
         try:
-            catalog = load_catalog(NAMESPACE, **_properties(settings), **aws)
+            catalog = load_catalog(NAMESPACE, **_properties(settings), **_s3_properties(settings), **keys)
         except (ModuleNotFoundError, NotInstalledError) as error:
             raise missing_driver(settings.catalog_uri, error) from error
         try:
@@ -241,12 +242,9 @@ def _database_uri(uri: str) -> str:
     return url.update_query_dict({"timeout": str(_BUSY_SECONDS)}).render_as_string(hide_password=False)
 
 
-@contextmanager
-def s3_properties(settings: Settings) -> Iterator[dict[str, Any]]:
-    """What Arrow's S3 client needs to reach the same place as boto3 with the same rights, also when these
-    are renewed in the block."""
+def _s3_properties(settings: Settings) -> dict[str, Any]:
+    """What Arrow's S3 client needs to reach the same place as boto3."""
     properties = {"s3.region": settings.region, "s3.connect-timeout": "10", "s3.request-timeout": "60"}
     if endpoint := MachineSettings.from_env().s3_endpoint:
         properties["s3.endpoint"] = endpoint
-    with renewed_io.properties(boto3.Session().get_credentials()) as keys:
-        yield properties | keys
+    return properties

@@ -13,7 +13,7 @@ from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.ledger.layout import Index, LedgerDamagedError, discard, read_index
-from moderation.tables.ledger.runs import open_files
+from moderation.tables.ledger.runs import Files
 from moderation.tables.ledger.upkeep import within
 from moderation.tables.published import known_load_ids, scan
 
@@ -46,8 +46,7 @@ def stream_known(
         if index.loads and names is not None and between is not None:
             wanted = names.cast(pa.string()).combine_chunks()
             try:
-                with open_files(settings) as files:
-                    found = files.about(index.runs, columns, wanted, between)
+                found = Files(settings, catalog.properties).about(index.runs, columns, wanted, between)
             except LedgerDamagedError as error:
                 _log.warning("%s", error)
                 discard(s3, settings)

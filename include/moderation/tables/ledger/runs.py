@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,6 @@ from moderation.schema import MODERATED
 from moderation.settings import Settings
 from moderation.storage import parquet, s3_objects
 from moderation.storage.row_file import rebatched
-from moderation.tables.catalog import s3_properties
 from moderation.tables.ledger.layout import LedgerDamagedError, Part, Run, new_name, part_uri
 from moderation.tables.source_ref_ranges import NAME, groups_between
 
@@ -134,21 +133,17 @@ def _cut(tables: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
         yield part()
 
 
-@contextmanager
-def open_files(settings: Settings) -> Iterator[Files]:
-    """What reads and writes parts, with rights that are renewed in the block."""
-    with s3_properties(settings) as aws:
-        yield Files(settings, load_file_io(aws, location=settings.work_uri))
-
-
 class Files:
     """Reads parts from S3.
+
+    :param access: properties of an open catalog, by which Arrow reaches S3.
 
     :raises LedgerDamagedError: from each method: a part is missing or not what was written.
     """
 
-    def __init__(self, settings: Settings, io: FileIO) -> None:
-        self._settings, self._io = settings, io
+    def __init__(self, settings: Settings, access: Mapping[str, str]) -> None:
+        self.settings = settings
+        self._io: FileIO = load_file_io(dict(access), location=settings.work_uri)
 
     def stream(self, run: Run) -> Iterator[pa.Table]:
         """A run, row group by row group."""
@@ -194,7 +189,7 @@ class Files:
 
     @contextmanager
     def _open(self, part: Part) -> Iterator[pq.ParquetFile]:
-        uri = part_uri(self._settings, part.name)
+        uri = part_uri(self.settings, part.name)
         try:
             with self._io.new_input(uri).open() as stream, parquet.open_file(stream, pre_buffer=True) as file:
                 size = cast(pa.NativeFile, stream).size()

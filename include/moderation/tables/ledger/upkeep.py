@@ -35,10 +35,10 @@ from moderation.tables.ledger.layout import (
 )
 from moderation.tables.ledger.runs import (
     COLUMNS,
+    Files,
     entries_of,
     merged,
     of_file,
-    open_files,
     sorted_chunks,
     write_run,
 )
@@ -168,7 +168,7 @@ def _updated(s3: Any, settings: Settings, before: Index, *, anew: bool, most_row
             added = rows_in(run)
             if run:
                 index = replace(index, runs=(*index.runs, run), written=index.written + added)
-        index = _merge(s3, settings, index, folder, most_rows)
+        index = _merge(s3, Files(settings, catalog.properties), index, folder, most_rows)
         return Updated(index, added, index.written - begun.written)
 
 
@@ -196,7 +196,7 @@ def _entries(rows: Iterator[pa.RecordBatch], wanted: int) -> Iterator[pa.Table]:
         )
 
 
-def _merge(s3: Any, settings: Settings, index: Index, folder: Path, most_rows: int | None) -> Index:
+def _merge(s3: Any, files: Files, index: Index, folder: Path, most_rows: int | None) -> Index:
     while True:
         tiers: dict[int, list[Run]] = defaultdict(list)
         for run in index.runs:
@@ -206,8 +206,7 @@ def _merge(s3: Any, settings: Settings, index: Index, folder: Path, most_rows: i
         if not due:
             return index
         rows = sum(map(rows_in, due[0]))
-        with open_files(settings) as files:
-            run = write_run(s3, settings, merged([files.stream(run) for run in due[0]]), folder)
+        run = write_run(s3, files.settings, merged([files.stream(run) for run in due[0]]), folder)
         if rows_in(run) != rows:
             raise LedgerDamagedError(f"{rows:,} entries were merged into {rows_in(run):,}")
         kept = tuple(other for other in index.runs if other not in due[0])
