@@ -31,7 +31,7 @@ def note() -> bool:
     told = MachineSettings.from_env().several_hosts
     if told is None and (told := bool(executors() - _ONE_MACHINE)):
         surroundings()[_VARIABLE] = "1"
-    return told
+    return bool(told)
 
 
 def refuse_own_disks() -> None:
