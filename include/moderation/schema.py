@@ -112,7 +112,7 @@ _LOAD_ID = _text(
 _DT = _field("dt", pa.date32(), "Logical day of the run; partition.", "2026-11-22", "", True)
 _SOURCE_REF = _text("source_ref", "The image.", "s3://archive/2019/a.jpg", required=True)
 _JOB_ID = _text("job_id", "Id of the job that analysed the image.", "c3a1…")
-_MANIFEST_ID = _text("manifest_id", "The manifest that listed the image.", "m00012-9f86d081884c")
+_MANIFEST_ID = _text("manifest_id", "The manifest that listed the image, or copies.", "m00012-9f86d081884c")
 _LINE_NUMBER = _field(
     "line_number",
     pa.int64(),
@@ -129,6 +129,8 @@ _ADAPTER = _text(
 _MIN_CONFIDENCE = _field(
     "min_confidence", pa.float64(), "MinConfidence of the request.", "50.0", "percent, 0 to 100"
 )
+
+_ANSWER_OF = "Load of the answer, where that of another image of the same content stands here; else null."
 
 IMAGES = TableSpec(
     name="images",
@@ -151,6 +153,8 @@ IMAGES = TableSpec(
         "label_count",
         "moderated_at",
         "min_confidence",
+        "answer_of_load_id",
+        "answer_of_manifest_id",
     ),
     schema=pa.schema(
         [
@@ -163,9 +167,7 @@ IMAGES = TableSpec(
             _text("status", "moderated, failed or not_attempted.", "moderated", required=True),
             _text("error_code", "Why the image is not moderated; null when it is.", "ImageTooLarge"),
             _text("error_message", "The error in words.", "The image has 16,000,000 bytes."),
-            _text(
-                "content_type", "none, illustrated, animated, illustrated_animated; null otherwise.", "none"
-            ),
+            _text("content_type", "As in the label tables; null where no answer is.", "none"),
             _percent("illustrated_confidence", "Confidence of the content type Illustrated; null if absent."),
             _percent("animated_confidence", "Confidence of the content type Animated; null if absent."),
             _field(
@@ -202,6 +204,9 @@ IMAGES = TableSpec(
                 "Path or key as the person knows it; null where source_ref says it.",
                 "/photos/a.jpg",
             ),
+            _text("answer_of_load_id", _ANSWER_OF, "20261121T020000Z-0b7c2e91a4d3"),
+            _text("answer_of_manifest_id", "With it: the manifest.", "m00003-1b4f0e985197"),
+            _field("answer_of_line", pa.int64(), "With it: the line of the manifest.", "17", "1-based"),
         ]
     ),
 )  # fmt: skip - one line a column
@@ -311,6 +316,7 @@ _ALREADY_MODERATED = (
     "Images left out: moderated before. Where refused_before is null, which is a load of an earlier release, "
     "those refused before are counted here too."
 )
+_CONTENTS = "Different contents among the images; one that nothing proves counts as its own."
 _REFUSED_BEFORE = "Images left out: refused before for their own sake, never moderated, unchanged since."
 
 LOADS = TableSpec(
@@ -353,6 +359,8 @@ LOADS = TableSpec(
                 required=True,
             ),
             _count("refused_before", _REFUSED_BEFORE, "7", required=False),
+            _count("contents", _CONTENTS, "9120", "contents", required=False),
+            _count("copies", "Images with the answer of another of the same content.", "887", required=False),
         ]
     ),
 )  # fmt: skip - one line a column

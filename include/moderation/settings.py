@@ -160,6 +160,13 @@ class Settings(Table):
         meaning="How long an unfinished plan keeps its images from other runs.",
         read_by=WORK,
     )
+    share_answers: bool = setting(
+        "MODERATION_SHARE_ANSWERS",
+        value=values.FLAG,
+        default=True,
+        meaning="Whether images of the same content are paid for once; see [Copies](operations.md#copies).",
+        read_by=WORK,
+    )
     inspect_threads: int = setting(
         "MODERATION_INSPECT_THREADS",
         value=values.whole(at_most=256),

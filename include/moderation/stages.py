@@ -22,6 +22,7 @@ from moderation.plan.stop_note import forget_stop, note_stop
 from moderation.plan.store import check_manifests, dry_run_uri, find_open_plan, load_plan
 from moderation.policy.thresholds import in_use
 from moderation.publish import verdicts
+from moderation.publish.adapters import publish_after
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
 from moderation.publish.commit import publish as publish_load
 from moderation.review import mark
@@ -118,11 +119,12 @@ def discover(
             s3_objects.put(client, plan.uri, plan.to_json())
     totals = plan.totals
     log.info(
-        "%s lists %d: %d to analyse, %d cannot be sent, %s, %d no images, "
+        "%s lists %d: %d to analyse, %d copies of these or of others, %d cannot be sent, %s, %d no images, "
         "%d in another open run, %d left to the next run",
         plan.source,
         totals.listed,
         totals.to_analyse,
+        totals.copies,
         totals.rejected,
         ", ".join(f"{before.name}: {before.text}" for before in totals.done_before),
         totals.ignored,
@@ -374,6 +376,7 @@ def publish_verdicts(state: State, *, settings: Settings | None = None) -> verdi
         if done.rewritten:
             forget_what_was(settings, VERDICTS)
         mark.note(client, settings, state)
+    publish_after(settings)
     return done
 
 

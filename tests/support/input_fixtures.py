@@ -31,12 +31,13 @@ def settings(aws_env: pytest.MonkeyPatch, bucket: str, tmp_path: Any) -> Setting
 
 @pytest.fixture
 def put(s3_client: Any, bucket: str) -> Put:
-    """Put objects into the bucket: good pictures unless a body is given."""
+    """Put objects into the bucket: good pictures, no two alike, unless a body is given."""
     good = pictures.picture()
 
-    def put(*keys: str, body: bytes = good) -> None:
+    def put(*keys: str, body: bytes | None = None) -> None:
         for key in keys:
-            s3_client.put_object(Bucket=bucket, Key=key, Body=body)
+            content = good + key.encode() if body is None else body
+            s3_client.put_object(Bucket=bucket, Key=key, Body=content)
 
     return put
 

@@ -64,6 +64,14 @@ PLACES = (
         moment="half answered",
     ),
     Place(
+        name="answers of earlier loads",
+        pattern=rf"{_PLAN}known(-labels)?-[0-9a-f]+\.parquet",
+        kind="parquet",
+        fates="SSSSS",
+        why="the plan holds the SHA-256 of each; read when the load is built",
+        moment="half answered",
+    ),
+    Place(
         name="list of what is left out",
         pattern=rf"{_PLAN}left-out-[0-9a-f]+\.parquet",
         kind="parquet",
@@ -304,6 +312,13 @@ PLACES = (
         why="written anew by every run",
     ),
     Place(
+        name="page of the review's numbers",
+        pattern=r"s3:work/report/numbers\.html",
+        kind="text",
+        fates="NNNNN",
+        why="for people alone; each week's is written over it",
+    ),
+    Place(
         name="page of a load",
         pattern=rf"(s3:work/report|disk:report)/loads/{_LOAD}\.html",
         kind="text",
@@ -414,7 +429,7 @@ PLACES = (
     ),
     Place(
         name="lock of a standing table",
-        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers|shadow_answers)-lock\.json",
+        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers|shadow_answers|adapters)-lock\.json",
         kind="json",
         fates="HHHHH",
         why="a lock that tells nothing runs out",
@@ -460,7 +475,7 @@ PLACES = (
     ),
     Place(
         name="mirror of a standing table",
-        pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers)/all\.parquet",
+        pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers|adapters)/all\.parquet",
         kind="parquet",
         fates="OOOOO",
         why="every load writes it again; no test damages it yet",

@@ -57,6 +57,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "MODERATION_ADAPTER_TRAINING_USD_PER_HOUR": ("4", 4.0),
     "MODERATION_ADAPTER_TRAINING_HOURS": ("2.5", 2.5),
     "MODERATION_CLAIM_HOURS": ("1.5", 1.5),
+    "MODERATION_SHARE_ANSWERS": ("0", False),
     "MODERATION_INSPECT_THREADS": ("4", 4),
     "MODERATION_NO_IMAGE_NAMES": ("*.Txt, cover.*", NamePatterns(("*.txt", "cover.*"))),
     "MODERATION_DETECT_TPS": ("2.5", 2.5),

@@ -14,6 +14,7 @@ from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.output import show
 from moderation.plan.plan import Plan, run_key
 from moderation.plan.planner import make_plan, release
+from moderation.plan.price import copies_in_words
 from moderation.plan.request import PlanRequest, asked_or_default
 from moderation.plan.store import load_plan
 from moderation.report.left_out import in_words
@@ -168,6 +169,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, Any]]:
         ("rejected", totals.rejected),
         ("left to the next run", totals.postponed),
         ("to analyse", totals.to_analyse),
+        ("copies", copies_in_words(plan)),
         ("jobs", len(plan.manifests)),
         ("price at most", f"{plan.expected_cost_usd:.4f} USD"),
         ("time by bulk jobs", _duration(plan.expected_seconds["bulk"])),
@@ -177,14 +179,17 @@ def _plan_lines(plan: Plan) -> list[tuple[str, Any]]:
 
 def _summary(plan: Plan) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(plan.to_json())
-    kept = ("source", "min_confidence", "adapter", "totals", "expected_cost_usd", "expected_seconds")
-    return {name: content[name] for name in kept} | {"left_out": plan.left_out, "jobs": len(plan.manifests)}
+    kept = ("source", "min_confidence", "adapter", "totals", "expected_cost_usd", "expected_seconds", "saved")
+    return {name: content.get(name, {}) for name in kept} | {
+        "left_out": plan.left_out,
+        "jobs": len(plan.manifests),
+    }
 
 
 def _release(settings: Settings, options: argparse.Namespace) -> int:
     plan = load_plan(options.plan_uri.uri, settings=settings)
     release(plan, settings=settings)
-    print(f"released {plan.totals.to_analyse + plan.totals.rejected} images of {plan.load_id}")
+    print(f"released {plan.totals.inputs} images of {plan.load_id}")
     return DONE
 
 

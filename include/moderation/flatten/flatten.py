@@ -57,6 +57,18 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Copied:
+    """The rows of images that have copies, superseded or not.
+
+    :param images: `schema.IMAGES`.
+    :param labels: as in `Flattened`.
+    """
+
+    images: pa.Table
+    labels: dict[tuple[int, str], pa.Table]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Flattened:
     """The rows of one manifest, ready to be written.
 
@@ -65,12 +77,14 @@ class Flattened:
     :param images: `schema.IMAGES`.
     :param labels: by level and content type, `schema.LABELS`; empty tables are left out.
     :param anomalies: to become rows of `schema.ANOMALIES`.
+    :param copied: what copies get; None when there are none.
     """
 
     images: pa.Table
     labels: dict[tuple[int, str], pa.Table] = field(default_factory=dict)
     anomalies: tuple[Anomaly, ...] = ()
     counts: Counts = Counts()
+    copied: Copied | None = None
 
 
 def flatten_manifest(
@@ -105,7 +119,15 @@ def _flattened(manifest: Manifest, keep: np.ndarray) -> Flattened:
     places = Places.of(manifest.answers.places)
     images = image_rows(manifest, places)
     lines_outcome = arrays.to_numpy(manifest.answers.lines.column("outcome"))
+    has_copies = arrays.is_valid(manifest.inputs.column("copies"))
+    copied = None
+    if has_copies.any():
+        copied = Copied(
+            images=arrays.take(images, np.flatnonzero(has_copies)),
+            labels=label_rows(manifest, places, has_copies),
+        )
     return Flattened(
+        copied=copied,
         images=images if keep.all() else arrays.take(images, np.flatnonzero(keep)),
         labels=label_rows(manifest, places, keep),
         anomalies=tuple(state.anomalies),

@@ -84,7 +84,7 @@ def rejected_rows(context: LoadContext, inputs: pa.Table) -> pa.Table:
         "label_count": _zeros(size),
         "unknown_labels": _zeros(size),
     }
-    return _table(schema.IMAGES, columns, size)
+    return table_of(schema.IMAGES, columns, size)
 
 
 def image_rows(manifest: Manifest, places: Places) -> pa.Table:
@@ -127,7 +127,7 @@ def image_rows(manifest: Manifest, places: Places) -> pa.Table:
     )
     if record.min_confidence is not None:
         columns["min_confidence"] = _number(record.min_confidence, size)
-    return _table(schema.IMAGES, columns, size)
+    return table_of(schema.IMAGES, columns, size)
 
 
 def _model_versions(manifest: Manifest) -> tuple[list[str], int]:
@@ -247,7 +247,7 @@ def label_rows(manifest: Manifest, places: Places, keep: np.ndarray) -> dict[tup
         "job_id": arrays.constant(record.job_id, size),
         "manifest_id": arrays.constant(record.manifest_id, size),
     }
-    return _by_group(_table(schema.LABELS[LEVELS], labels, size), bounds)
+    return _by_group(table_of(schema.LABELS[LEVELS], labels, size), bounds)
 
 
 def _by_group(labels: pa.Table, bounds: list[int]) -> dict[tuple[int, str], pa.Table]:
@@ -293,7 +293,7 @@ def _zeros(size: int) -> pa.Array:
     return arrays.from_numpy(np.zeros(size, dtype=np.int32))
 
 
-def _table(table: schema.TableSpec, columns: dict[str, Any], size: int) -> pa.Table:
+def table_of(table: schema.TableSpec, columns: dict[str, Any], size: int) -> pa.Table:
     """The columns in the table's order and types, text of few values as dictionaries; absent ones null."""
     built = []
     for entry in table.schema:

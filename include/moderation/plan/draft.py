@@ -13,14 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from moderation.plan import claims, manifests
+from moderation.plan.content.sharing import Sharing, share
 from moderation.plan.discovery import Discovery, leave_out
 from moderation.plan.inputs import numbered
 from moderation.plan.ledger import PublishedReader, Question
 from moderation.plan.manifests import Manifest
 from moderation.plan.plan import ManifestRef, Plan, Totals, load_id
-from moderation.plan.price import estimate
+from moderation.plan.price import estimate, saved
 from moderation.plan.request import PlanRequest
-from moderation.plan.store import plan_uri, write_inputs, write_left_out
+from moderation.plan.store import plan_uri, write_inputs, write_known, write_left_out
 from moderation.settings import Settings
 from moderation.sources.listing import SCHEMA, chunked
 from moderation.storage import lease, s3_objects
@@ -74,6 +75,11 @@ class Writer:
         tables = (self._kept(table) for table in found.left_out.portions())
         return write_left_out(self._s3, folder, tables)
 
+    def known(self, folder: str, shared: Sharing) -> dict[str, str]:
+        """Store the answers of earlier loads; see `store.write_known`."""
+        images, labels = (map(self._kept, rows.portions()) for rows in (shared.known, shared.known_labels))
+        return write_known(self._s3, folder, images, labels)
+
     def _kept(self, table: pa.Table) -> pa.Table:
         self.keep_lock()
         return table
@@ -94,6 +100,7 @@ class Draft:
         self.request, self.settings = asked.request, asked.settings
         self.uri = plan_uri(self.settings, self.request.run_key, number)
         self.folder = self.uri.rpartition("/")[0]
+        self.load_id = load_id(self.request.run_key, number, self.request.logical_time)
         spool = found.rows.path.parent
         self.accepted = RowFile(spool / "accepted.arrow", SCHEMA)
         self.rejected = RowFile(spool / "rejected.arrow", SCHEMA)
@@ -101,47 +108,75 @@ class Draft:
     def finish(self) -> Plan:
         """The plan; without a writer of nothing that exists."""
         claimed = self._leave_out()
+        candidates = self.accepted.rows
+        shared = self._share()
         chosen = self._cut()
         lines = [manifest.lines for manifest in chosen]
-        inputs_uri, digest, left_out_uri = "", "", ""
-        if self.writer:
-            inputs_uri, digest = self.writer.inputs(
-                self.folder, numbered(self.accepted, lines, self.rejected)
-            )
-            if self.found.left_out.rows:
-                left_out_uri = self.writer.left_out(self.folder, self.found)
-        expected = estimate(self.settings, manifest_lines=lines, adapter=self.request.adapter)
+        copies = shared.included(chosen, self.load_id) if shared else None
+        copied, known = (copies.rows, shared.known.rows) if shared and copies else (0, 0)
+        adapter = self.request.adapter
+        expected = estimate(self.settings, manifest_lines=lines, adapter=adapter)
         return Plan(
             uri=self.uri,
             run_key=self.request.run_key,
             plan_number=self.number,
-            load_id=load_id(self.request.run_key, self.number, self.request.logical_time),
+            load_id=self.load_id,
             dt=self.request.logical_time.astimezone(UTC).date().isoformat(),
             source=self.asked.source_uri,
             min_confidence=float(self.request.min_confidence),
-            adapter=self.request.adapter,
+            adapter=adapter,
             model_version=self.settings.model_version,
             force=self.request.force,
             backend=self.request.backend,
             created_at=datetime.now(UTC).isoformat(),
-            inputs_uri=inputs_uri,
-            inputs_sha256=digest,
             totals=Totals(
                 listed=self.found.listed,
                 ignored=self.found.by_rule.total(),
                 already_moderated=self.found.already_moderated,
                 refused_before=dict(self.found.refused_before.most_common()),
                 claimed_elsewhere=claimed,
-                postponed=self.accepted.rows - sum(lines),
+                postponed=candidates - sum(lines) - copied,
                 rejected=self.rejected.rows,
                 to_analyse=sum(lines),
+                copies=copied,
+                contents=sum(lines) + known if shared else None,
             ),
             expected_cost_usd=float(expected.cost_usd),
             expected_seconds={"bulk": expected.bulk_seconds, "detect": expected.detect_seconds},
             manifests=tuple(chosen),
             left_out=dict(self.found.by_rule.most_common()),
-            left_out_uri=left_out_uri,
+            saved=saved(self.settings, lines=lines, copies=copied, adapter=adapter),
+            **self._written(lines, shared, copies),
         )
+
+    def _written(self, lines: list[int], shared: Sharing | None, copies: RowFile | None) -> dict[str, Any]:
+        """Store the plan's files but for the manifests; returns what the plan says of them."""
+        if not self.writer:
+            return {"inputs_uri": "", "inputs_sha256": ""}
+        tables = numbered(self.accepted, lines, self.rejected, copies.portions() if copies else ())
+        uri, digest = self.writer.inputs(self.folder, tables)
+        written: dict[str, Any] = {"inputs_uri": uri, "inputs_sha256": digest}
+        if self.found.left_out.rows:
+            written["left_out_uri"] = self.writer.left_out(self.folder, self.found)
+        if shared and shared.known.rows:
+            written["known"] = self.writer.known(self.folder, shared)
+        return written
+
+    def _share(self) -> Sharing | None:
+        """Leave one image of each content among the accepted; None when each is asked for by itself."""
+        if not self.settings.share_answers:
+            return None
+        if self.writer:
+            self.writer.keep_lock()
+        shared = share(
+            self.accepted,
+            self.accepted.path.parent,
+            self.settings,
+            question=self.asked.question if self.asked.published else None,
+            seed=self.load_id,
+        )
+        self.accepted = shared.sent
+        return shared
 
     def _leave_out(self) -> int:
         """Leave out what others do or did, part what can be sent from what cannot; returns what is claimed.
@@ -181,7 +216,7 @@ class Draft:
 
     def _reference(self, manifest: Manifest) -> ManifestRef:
         bucket, key = s3_objects.split_uri(self.folder)
-        name = load_id(self.request.run_key, self.number, self.request.logical_time)
+        name = self.load_id
         return ManifestRef(
             manifest_id=manifest.manifest_id,
             uri=_manifest_uri(self.folder, manifest),

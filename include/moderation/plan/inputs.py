@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,24 @@ from moderation.plan.plan import INPUTS_SCHEMA, PlanError
 from moderation.storage import parquet
 from moderation.storage.row_file import RowFile
 
+COPY = -1
+"""Stands in place of a manifest's number with the inputs that get the answers of others."""
+
+LATER = frozenset(("origin", "copies", "answer_of_load_id", "answer_of_manifest_id", "answer_of_line"))
+"""Columns that plans of earlier releases may lack."""
+
 _BATCH_ROWS = 32_768
 
 
-def numbered(accepted: RowFile, lines: list[int], rejected: RowFile) -> Iterator[pa.Table]:
-    """The rows of all inputs (`plan.INPUTS_SCHEMA`): the manifests' in order, then the rejected.
+def numbered(
+    accepted: RowFile, lines: list[int], rejected: RowFile, copies: Iterable[pa.Table] = ()
+) -> Iterator[pa.Table]:
+    """The rows of all inputs (`plan.INPUTS_SCHEMA`): the manifests' in order, the rejected, then the copies.
 
-    :param accepted: rows of `sources.listing.SCHEMA`; what is beyond the last manifest is left out.
+    :param accepted: rows of `sources.listing.SCHEMA`, and ``copies`` with them or not; what is beyond the
+        last manifest is left out.
     :param lines: how many of them each manifest has.
+    :param copies: `plan.INPUTS_SCHEMA` but for ``line_number``.
     """
     ends = np.cumsum(lines, dtype=np.int64)
     start, total = 0, sum(lines)
@@ -37,15 +47,23 @@ def numbered(accepted: RowFile, lines: list[int], rejected: RowFile) -> Iterator
     for portion in rejected.portions():
         size = len(portion)
         yield _as_inputs(portion, pa.nulls(size, pa.int32()), pa.nulls(size, pa.int64()))
+    start = 0
+    for portion in copies:
+        number = pa.array(np.arange(start + 1, start + len(portion) + 1))
+        yield portion.set_column(INPUTS_SCHEMA.get_field_index("line_number"), "line_number", number)
+        start += len(portion)
 
 
 def _as_inputs(rows: pa.Table, manifest: pa.Array, line_number: pa.Array) -> pa.Table:
     numbered = rows.append_column("manifest", manifest).append_column("line_number", line_number)
+    for name in sorted(LATER - set(rows.schema.names)):
+        numbered = numbered.append_column(name, pa.nulls(len(rows), INPUTS_SCHEMA.field(name).type))
     return numbered.select(INPUTS_SCHEMA.names).cast(INPUTS_SCHEMA)
 
 
 def iter_manifests(path: Path, *, manifests: int, where: str) -> Iterator[tuple[int | None, pa.Table]]:
-    """The inputs of each manifest in order, then the rejected ones in portions under None.
+    """The inputs of each manifest in order, then in portions the rejected ones under None, and the copies
+    under :data:`COPY`.
 
     :param path: the plan's ``inputs.parquet``.
     :param manifests: how many manifests the plan has.
@@ -61,16 +79,17 @@ def iter_manifests(path: Path, *, manifests: int, where: str) -> Iterator[tuple[
 
 def _grouped(file: pq.ParquetFile, manifests: int, where: str) -> Iterator[tuple[int | None, pa.Table]]:
     missing = set(INPUTS_SCHEMA.names) - set(file.schema_arrow.names)
-    if missing - {"origin"}:
+    if missing - LATER:
         raise PlanError(f"{where} lacks the columns {sorted(missing)}; plan the run again")
     expected = 0
     waiting: list[pa.Table] = []
     for batch in file.iter_batches(_BATCH_ROWS, columns=[*file.schema_arrow.names]):
         table = pa.Table.from_batches([batch])
-        if missing:
-            table = table.append_column("origin", pa.nulls(len(table), pa.string()))
+        for name in missing:
+            table = table.append_column(name, pa.nulls(len(table), INPUTS_SCHEMA.field(name).type))
         table = table.select(INPUTS_SCHEMA.names).cast(INPUTS_SCHEMA)
-        rejected = table.filter(pc.is_null(table.column("manifest")))
+        unsent = table.filter(pc.is_null(table.column("manifest")))
+        is_copy = pc.is_valid(unsent.column("answer_of_load_id"))
         for number, part in _runs(table.filter(pc.is_valid(table.column("manifest")))):
             if number != expected and waiting:
                 yield expected, pa.concat_tables(waiting)
@@ -81,7 +100,9 @@ def _grouped(file: pq.ParquetFile, manifests: int, where: str) -> Iterator[tuple
                     "plan the run again"
                 )
             waiting.append(part)
-        if rejected.num_rows:
+        if (copies := unsent.filter(is_copy)).num_rows:
+            yield COPY, copies
+        if (rejected := unsent.filter(pc.invert(is_copy))).num_rows:
             yield None, rejected
     if waiting:
         yield expected, pa.concat_tables(waiting)

@@ -136,7 +136,7 @@ def settled(
     wanted = None
     found = pa.nulls(len(listing), pa.string())
     for table in _portions(published):
-        moderated, refused = _settles(table, question)
+        moderated, refused = settles(table, question)
         if not pc.any(pc.or_(moderated, refused), min_count=0).as_py():
             continue
         wanted = keys(listing) if wanted is None else wanted
@@ -180,7 +180,7 @@ def keys(table: pa.Table) -> pa.ChunkedArray:
     )
 
 
-def _settles(table: pa.Table, question: Question) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+def settles(table: pa.Table, question: Question) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     """The rows that need no repetition: those with an answer, and those refused for good."""
     models = table["model_version"].cast(pa.string())
     wanted = Model.parse(question.model_version)

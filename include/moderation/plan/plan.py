@@ -26,11 +26,20 @@ INPUTS_SCHEMA = pa.schema(
         ("error_code", pa.string()),
         ("error_message", pa.string()),
         ("origin", pa.string()),
+        ("copies", pa.int64()),
+        ("answer_of_load_id", pa.string()),
+        ("answer_of_manifest_id", pa.string()),
+        ("answer_of_line", pa.int64()),
     ]
 )
 """A plan's ``inputs.parquet``, a row per input. ``manifest`` is the manifest's index and ``line_number`` its
-line there, from 1; both are null when the input was rejected (then ``error_code`` is set). Plans of earlier
-releases have no ``origin``."""
+line there, from 1; both are null when the input was rejected (then ``error_code`` is set). A copy has no
+manifest: ``answer_of_…`` name the load, manifest and line whose answer it gets, and ``line_number`` is its
+own among the plan's copies. ``copies`` is how many get the answer of this one. Plans of earlier releases have
+no ``origin`` and nothing of copies."""
+
+COPIES = "copies"
+"""Stands as ``manifest_id`` in the rows of copies, whose lines no job was given."""
 
 
 class PlanError(NeedsAPersonError):
@@ -61,6 +70,9 @@ class Totals:
     :param already_moderated: published before, with an answer that covers this question.
     :param refused_before: refused before for their own sake and unchanged, by code; never moderated. None in
         plans of earlier releases, which count them among the moderated.
+    :param copies: not sent, for they get the answer of another image of the same content.
+    :param contents: different contents among the images to analyse and the copies; what nothing proves counts
+        as its own. None in plans of earlier releases.
     :param claimed_elsewhere: in another unfinished plan.
     :param postponed: beyond the plan's size; left to the next run.
     :param rejected: cannot be sent; each has a row with a code.
@@ -75,6 +87,13 @@ class Totals:
     rejected: int
     to_analyse: int
     refused_before: dict[str, int] | None = None
+    copies: int = 0
+    contents: int | None = None
+
+    @property
+    def inputs(self) -> int:
+        """How many images get a row."""
+        return self.to_analyse + self.rejected + self.copies
 
     @property
     def refused(self) -> int | None:
@@ -124,6 +143,9 @@ class Plan:
     :param left_out: how many objects each rule of `sources.listing` left out; together ``totals.ignored``.
         Empty in plans of earlier releases.
     :param left_out_uri: the list of them; "" when there is none.
+    :param known: answers of earlier loads that copies get: the SHA-256 of each file of them, by URI.
+    :param saved: what the copies would cost (``usd``), and how much longer it would take by each backend, in
+        seconds; empty without copies.
     """
 
     uri: str
@@ -146,6 +168,8 @@ class Plan:
     manifests: tuple[ManifestRef, ...]
     left_out: dict[str, int] = field(default_factory=dict)
     left_out_uri: str = ""
+    known: dict[str, str] = field(default_factory=dict)
+    saved: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def folder_uri(self) -> str:
@@ -160,8 +184,8 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """True when there is nothing to analyse and nothing to report as rejected."""
-        return self.totals.to_analyse == 0 and self.totals.rejected == 0
+        """True when nothing is to be analysed, answered as a copy, or reported as rejected."""
+        return self.totals.inputs == 0
 
     def analysis_record_uri(self, manifest_id: str) -> str:
         """Where the record of a manifest's analysis is kept."""
@@ -183,7 +207,10 @@ class Plan:
         del content["uri"]
         if self.totals.refused_before is None:  # as an earlier release wrote it: its digest is known
             del content["totals"]["refused_before"]
-        for name in ("left_out", "left_out_uri"):
+        for name, without in (("copies", 0), ("contents", None)):
+            if getattr(self.totals, name) == without:
+                del content["totals"][name]
+        for name in ("left_out", "left_out_uri", "known", "saved"):
             # What a publish builds is named after these bytes: an earlier release's plan keeps its own.
             if not content[name]:
                 del content[name]

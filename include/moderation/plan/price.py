@@ -48,6 +48,29 @@ def estimate(settings: Settings, *, manifest_lines: list[int], adapter: str | No
     )
 
 
+def saved(
+    settings: Settings, *, lines: list[int], copies: int, adapter: str | None
+) -> dict[str, float | None]:
+    """What it would cost and last to analyse the copies too; see `Plan.saved`.
+
+    :param lines: of the manifests without them.
+    """
+    if not copies:
+        return {}
+    whole, rest = divmod(copies, limits.MANIFEST_MAX_LINES)
+    theirs = [limits.MANIFEST_MAX_LINES] * whole + [rest] * bool(rest)
+    without = estimate(settings, manifest_lines=lines, adapter=adapter)
+    with_them = estimate(settings, manifest_lines=lines + theirs, adapter=adapter)
+    bulk = None
+    if with_them.bulk_seconds is not None:
+        bulk = with_them.bulk_seconds - (without.bulk_seconds or 0.0)
+    return {
+        "usd": float(with_them.cost_usd - without.cost_usd),
+        "bulk": bulk,
+        "detect": with_them.detect_seconds - without.detect_seconds,
+    }
+
+
 def _bulk_seconds(settings: Settings, manifest_lines: list[int], at_once: int) -> float:
     """Jobs go into the first slot that frees; the last slot to end counts."""
     slots = [0.0] * at_once
@@ -120,6 +143,7 @@ class Spending:
             "cannot be sent": f"{totals.rejected:,} (a row with the reason each)",
             "left to the next run": f"{totals.postponed:,}",
             "to analyse": f"{totals.to_analyse:,}, by {calls} (backend {self.backend})",
+            "copies": copies_in_words(plan, self.backend),
             "price at most": f"{self.cost_usd:,.4f} USD at the set prices" + billed,
             "price limit": limit,
             "time by bulk jobs": self._time("bulk"),
@@ -149,6 +173,22 @@ class Spending:
             f"{self.headline}; max_cost_usd allows {self.limit_usd:,.4f}{asked}. Nothing was sent and "
             f"nothing was paid. {then}"
         )
+
+
+def copies_in_words(plan: Plan, backend: str = "bulk") -> str:
+    """How many images get the answer of another of the same content, and what that saves."""
+    totals, saved = plan.totals, plan.saved
+    if totals.contents is None:
+        return "each image is paid for by itself"
+    if not totals.copies:
+        return "0"
+    images = totals.copies + totals.to_analyse
+    seconds = saved["detect" if backend == "detect" or saved["bulk"] is None else "bulk"]
+    return (
+        f"{totals.copies:,} of {images:,} images ({100 * totals.copies / images:.1f} %; contents "
+        f"{totals.contents:,}), answered without paying: {saved['usd']:,.4f} USD and {duration(seconds)} "
+        "saved"
+    )
 
 
 def _as_markdown(text: str) -> str:

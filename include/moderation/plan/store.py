@@ -4,6 +4,8 @@
 
     {work_uri}/runs/{run_key}/plan-001/inputs-{sha}.parquet   every input: to analyse, or rejected with a code
                                        left-out-{sha}.parquet what is no image, with the rule that says so
+                                       known-{sha}.parquet    answers of earlier loads that copies get,
+                                       known-labels-{sha}.parquet  and their labels
                                        manifests/{id}.jsonl   what the backend is given
                                        plan.json              written last: without it there is no plan
                                        published.json         the plan's rows are in the tables
@@ -25,6 +27,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from moderation.plan.content.answers import IMAGE_ANSWERS, LABEL_ANSWERS
 from moderation.plan.manifests import parse, verify
 from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError
 from moderation.settings import Settings
@@ -81,7 +84,7 @@ def open_inputs(plan: Plan, *, s3: Any) -> Iterator[pq.ParquetFile]:
     """
     with tempfile.TemporaryFile() as copy:
         s3_objects.download(s3, plan.inputs_uri, copy)
-        _check_inputs(plan, copy)
+        _check(copy, plan.inputs_sha256, plan.inputs_uri)
         with parquet.open_file(copy) as file:
             yield file
 
@@ -114,8 +117,17 @@ def check_inputs(plan: Plan, path: Path) -> None:
 
     :raises PlanError: it is not.
     """
+    check_file(path, plan.inputs_sha256, plan.inputs_uri)
+
+
+def check_file(path: Path, sha256: str, uri: str) -> None:
+    """Prove that a local copy of a file of a plan is what was planned.
+
+    :param uri: of the file, for the message.
+    :raises PlanError: it is not.
+    """
     with path.open("rb") as file:
-        _check_inputs(plan, file)
+        _check(file, sha256, uri)
 
 
 def write_inputs(s3: Any, folder_uri: str, tables: Iterable[pa.Table]) -> tuple[str, str]:
@@ -133,6 +145,22 @@ def write_left_out(s3: Any, folder_uri: str, tables: Iterable[pa.Table]) -> str:
     :param tables: :data:`moderation.sources.listing.LEFT_OUT`.
     """
     return _write_rows(s3, f"{folder_uri}/left-out", LEFT_OUT, tables)[0]
+
+
+def write_known(
+    s3: Any, folder_uri: str, answers: Iterable[pa.Table], labels: Iterable[pa.Table]
+) -> dict[str, str]:
+    """Store answers of earlier loads; returns the SHA-256 of each file by its URI, that of the labels last.
+
+    :param answers: :data:`moderation.plan.content.answers.IMAGE_ANSWERS`.
+    :param labels: :data:`moderation.plan.content.answers.LABEL_ANSWERS`.
+    """
+    return dict(
+        [
+            _write_rows(s3, f"{folder_uri}/known", IMAGE_ANSWERS, answers),
+            _write_rows(s3, f"{folder_uri}/known-labels", LABEL_ANSWERS, labels),
+        ]
+    )
 
 
 @contextmanager
@@ -243,9 +271,9 @@ def _using(settings: Settings | None, s3: Any) -> Iterator[Any]:
         yield client
 
 
-def _check_inputs(plan: Plan, file: Any) -> None:
-    if _sha256(file) != plan.inputs_sha256:
-        raise PlanError(f"{plan.inputs_uri} was changed after it was planned; plan the run again")
+def _check(file: Any, sha256: str, uri: str) -> None:
+    if _sha256(file) != sha256:
+        raise PlanError(f"{uri} was changed after it was planned; plan the run again")
 
 
 def _sha256(file: Any) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,12 @@ from moderation.flatten.reconcile import Anomaly
 from moderation.flatten.rows import LoadContext
 from moderation.flatten.summary import parse_summary
 from moderation.plan import ledger
-from moderation.plan.inputs import iter_manifests
+from moderation.plan.inputs import COPY, iter_manifests
 from moderation.plan.ledger import Question
 from moderation.plan.plan import Plan
 from moderation.plan.price import tiers_of
+from moderation.plan.store import check_file
+from moderation.publish.copies import Copies, count_contents
 from moderation.reference import prices
 from moderation.settings import Settings
 from moderation.storage.files import Storage
@@ -117,13 +121,21 @@ def build_load(
     :param costs: US dollars that the manifests of these ids cost; the others go by the price list.
     """
     builder = _Builder(settings, plan, _digest(plan, records, meanwhile), meanwhile, costs or {})
-    with LoadWriter(spool, f"{plan.load_id}-{builder.digest}") as writer:
+    with (
+        LoadWriter(spool, f"{plan.load_id}-{builder.digest}") as writer,
+        _copies(plan, builder.context, storage, inputs_path) as copies,
+    ):
         manifests = iter_manifests(inputs_path, manifests=len(records), where=plan.inputs_uri)
         for number, inputs in manifests:
             if number is None:
                 builder.add(writer, flatten_rejected(builder.context, inputs))
+            elif number == COPY:
+                builder.add_copies(copies, inputs)
             else:
-                builder.add_manifest(writer, records[number], inputs, storage)
+                builder.add_manifest(writer, records[number], inputs, storage, copies)
+        for flattened in copies.rows():
+            builder.add(writer, flattened)
+            builder.totals["copies"] += flattened.counts.moderated + flattened.counts.failed
         builder.write_jobs(writer)
         files = writer.finish()
     rows = Counter[str]()
@@ -133,12 +145,32 @@ def build_load(
     return BuiltLoad(
         files=tuple(files),
         digest=builder.digest,
-        totals={name: builder.totals[name] for name in _LOAD_COUNTS} | {name: rows[name] for name in tables},
+        totals={name: builder.totals[name] for name in (*_LOAD_COUNTS, "copies")}
+        | {name: rows[name] for name in tables}
+        | {"contents": count_contents([file.path for file in files if file.table == schema.IMAGES.name])},
         cost_usd=builder.cost_usd,
         mismatches=tuple(builder.mismatches),
         mismatch_count=builder.mismatch_count,
         owed=builder.owed,
     )
+
+
+@contextmanager
+def _copies(plan: Plan, context: LoadContext, storage: Storage, inputs_path: Path) -> Iterator[Copies]:
+    """Where the plan's copies get their answers; those of earlier loads are there already."""
+    with (
+        tempfile.TemporaryDirectory(prefix="copies-", dir=inputs_path.parent) as folder,
+        Copies(context, Path(folder)) as copies,
+    ):
+        paths = []
+        for uri, digest in plan.known.items():
+            path = Path(folder) / uri.rpartition("/")[2]
+            storage.copy_to(uri, path)
+            check_file(path, digest, uri)
+            paths.append(path)
+        if paths:
+            copies.add_known(*paths)
+        yield copies
 
 
 def load_row(plan: Plan, built: BuiltLoad) -> dict[str, Any]:
@@ -204,8 +236,11 @@ class _Builder:
             min_confidence=self.plan.min_confidence,
         )
 
+    def add_copies(self, copies: Copies, inputs: pa.Table) -> None:
+        copies.add(inputs, self._superseded(inputs))
+
     def add_manifest(
-        self, writer: LoadWriter, record: AnalysisRecord, inputs: pa.Table, storage: Storage
+        self, writer: LoadWriter, record: AnalysisRecord, inputs: pa.Table, storage: Storage, copies: Copies
     ) -> None:
         if inputs.num_rows != record.lines:
             raise RecordMismatchError(
@@ -227,6 +262,8 @@ class _Builder:
         else:
             flattened = flatten_manifest(self.context, record, inputs, summary=summary, superseded=superseded)
         self.add(writer, flattened)
+        if flattened.copied:
+            copies.add_answers(flattened.copied.images, flattened.copied.labels)
         self._add_anomalies(writer, record, flattened.anomalies)
         self._add_job(record, flattened)
 

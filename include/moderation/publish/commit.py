@@ -249,7 +249,7 @@ class _Publisher:
                 "back, and another run analyses them anew"
             )
         images = sum(built.totals[name] for name in ("moderated", "failed", "not_attempted"))
-        asked = self.plan.totals.to_analyse + self.plan.totals.rejected
+        asked = self.plan.totals.inputs
         if (accounted := images + built.totals["superseded"]) != asked:
             raise ReconciliationError(
                 f"{load} for {asked:,} images were asked for and {accounted:,} are accounted for: "

@@ -10,6 +10,9 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 SQL = "CASE WHEN regexp_full_match(etag, '[0-9a-f]{32}') THEN etag || '-' || size_bytes END"
 """The same rule for DuckDB, over the columns ``etag`` and ``size_bytes`` of `images`."""
 
+BOTH_SQL = SQL.replace("size_bytes", "size")
+"""The same over ``etag`` and ``size`` of a plan's inputs."""
+
 SUBJECT_SQL = f"""coalesce({SQL}, 'k-' || left(sha256(source_ref || chr(0) || coalesce(etag, '')
 || chr(0) || CASE WHEN size_bytes <> 0 THEN size_bytes::VARCHAR ELSE '' END), 40))"""
 """What :func:`subject_id` says, for DuckDB, over ``source_ref``, ``etag`` and ``size_bytes`` of `images`."""

@@ -58,6 +58,7 @@ ADAPTER_IGNORED = "AdapterIgnored"
 
 NOT_ATTEMPTED = "NotAttempted"
 NOT_STARTED = "NotStarted"
+SAME_CONTENT_OWED = "SameContentOwed"
 CONNECTION_FAILED = "ConnectionFailed"
 
 _P, _C, _T = Kind.PERMANENT, Kind.CIRCUMSTANCE, Kind.TRANSIENT
@@ -83,6 +84,7 @@ _TABLE = (
     # Of work that was not done.
     (NOT_ATTEMPTED, _C, "The run's time was up.", "Run again: what is answered is not paid again."),
     (NOT_STARTED, _C, "Its manifest has no job.", "See the log of the analyse task; bulk may be closed."),
+    (SAME_CONTENT_OWED, _C, "The image sent for its content has no answer.", _RUN_AGAIN),
     (CONNECTION_FAILED, _T, "No call got an answer.", "Check network and endpoint, then run again."),
     # Of a whole job.
     ("InvalidManifest", _C, "AWS could not use it.", "Clear the run from the task discover on."),
@@ -103,7 +105,9 @@ _TABLE = (
 )
 _CODES = {name: Code(name, kind, meaning, remedy) for name, kind, meaning, remedy in _TABLE}
 
-_UNFINISHED = frozenset({NOT_ATTEMPTED, NOT_STARTED, CONNECTION_FAILED, RESULT_MISSING, MALFORMED_RESULT})
+_UNFINISHED = frozenset(
+    {NOT_ATTEMPTED, NOT_STARTED, SAME_CONTENT_OWED, CONNECTION_FAILED, RESULT_MISSING, MALFORMED_RESULT}
+)
 """Codes of work that was broken off, or whose answer was lost."""
 
 
@@ -164,3 +168,6 @@ def all_codes() -> tuple[Code, ...]:
 
 
 PERMANENT_CODES = frozenset(code.name for code in _CODES.values() if code.kind is Kind.PERMANENT)
+
+OF_CONTENT = PERMANENT_CODES - {KEY_TOO_LONG, INVALID_KEY}
+"""Codes of what every image of the same content is refused for, whatever its name."""

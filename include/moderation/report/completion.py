@@ -20,6 +20,7 @@ from pyiceberg.catalog import Catalog
 from moderation import schema
 from moderation.analyse import backend
 from moderation.plan.plan import Plan
+from moderation.plan.price import copies_in_words
 from moderation.policy.thresholds import in_use
 from moderation.reference import error_codes
 from moderation.report import left_out
@@ -65,6 +66,7 @@ def build_completion(settings: Settings, plan: Plan, load_id: str | None, *, out
             "plan_totals": asdict(plan.totals),
             "expected_cost_usd": plan.expected_cost_usd,
             "expected_seconds": plan.expected_seconds,
+            "copies": copies_in_words(plan, choice.backend if choice else plan.backend),
             "left_out": left_out.of_plan(plan, s3=storage.s3_client),
         }
         if load_id is None:
@@ -109,6 +111,8 @@ def to_text(report: dict[str, Any], *, uri: str, redo_command: str) -> str:
         lines.append(
             f"  … {counts['failed'] + counts['not_attempted'] - SHOWN_FAILURES:,} more in the report"
         )
+    if report["plan_totals"]["copies"]:
+        lines.append(f"Copies        {report['copies']}")
     lines += _left_out(report["left_out"])
     lines.append(f"Completion    {len(report['files']):,} files with SHA-256, every failure with its line")
     lines.append(f"              {uri}")
@@ -134,7 +138,7 @@ def _published(plan: Plan, load: dict[str, Any], catalog: Catalog, storage: Stor
     failures, owed, blocked = _failures(catalog, load)
     names = ("moderated", "failed", "not_attempted", "superseded", "billed", "anomalies")
     counts = {name: load[name] for name in names}
-    inputs = plan.totals.to_analyse + plan.totals.rejected
+    inputs = plan.totals.inputs
     accounted = sum(counts[name] for name in ("moderated", "failed", "not_attempted", "superseded"))
     return {
         "counts": {"inputs": inputs, **counts, "owed": owed},

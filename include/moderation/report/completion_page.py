@@ -124,6 +124,7 @@ def _planned(totals: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = {
         "Found": found.listed,
         "To analyse": found.to_analyse,
+        "Answered as copies": found.copies,
         **{
             before.name.capitalize()
             + (f", {before.note}" if before.images and before.note else ""): before.images
@@ -147,6 +148,7 @@ def _facts(report: Mapping[str, Any]) -> list[dict[str, str]]:
         "Adapter": report["adapter"],
         "MinConfidence": f"{report['min_confidence']:g}",
         "Thresholds in use": report.get("thresholds_in_use"),
+        "Copies": report.get("copies"),
         "Expected price": f"at most {wording.dollars(report['expected_cost_usd'])}",
         "Spent so far": _spent(report.get("spent")),
         "Expected time": f"about {duration(seconds)}",

@@ -90,6 +90,8 @@ def _images(report: Report) -> Iterator[str]:
     yield _row("Images in this load", total)
     yield _row("  moderated", load["moderated"], total)
     yield _row("    of these with a label", report.flagged, total)
+    if load.get("copies"):
+        yield _row(f"    of these copies of others ({load['contents']:,} contents)", load["copies"], total)
     yield _row("  failed", load["failed"], total)
     yield _row("  not attempted", load["not_attempted"], total)
     if load["superseded"]:

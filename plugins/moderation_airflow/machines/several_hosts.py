@@ -29,9 +29,11 @@ def note() -> bool:
     A person who has set ``MODERATION_SEVERAL_HOSTS`` is believed.
     """
     told = MachineSettings.from_env().several_hosts
-    if told is None and (told := bool(executors() - _ONE_MACHINE)):
-        surroundings()[_VARIABLE] = "1"
-    return bool(told)
+    if told is None:
+        told = bool(executors() - _ONE_MACHINE)
+        if told:
+            surroundings()[_VARIABLE] = "1"
+    return told
 
 
 def refuse_own_disks() -> None:

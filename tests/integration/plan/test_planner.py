@@ -141,6 +141,8 @@ def test_a_plan_accounts_for_everything_that_was_listed(put, make, settings, buc
         "rejected": 2,
         "to_analyse": 4,
         "refused_before": {},
+        "copies": 0,
+        "contents": 4,
     }
     assert [manifest.lines for manifest in plan.manifests] == [2, 2]
     assert (plan.expected_cost_usd, plan.expected_seconds["detect"]) == (0.004, 0.08)
@@ -455,7 +457,7 @@ def test_a_local_folder_is_uploaded_planned_and_known_again(make, settings, tabl
     (folder / "deep").mkdir(parents=True)
     names = ["a b.jpg", "#%+.jpg", "new\nline.jpg", "deep/e\u0301 \U0001f600.jpg"]
     for name in names:
-        (folder / name).write_bytes(pictures.picture())
+        (folder / name).write_bytes(pictures.picture() + name.encode())
     (folder / "text.jpg").write_bytes(b"text")
     (folder / "huge.jpg").write_bytes(pictures.picture() + bytes(limits.IMAGE_MAX_BYTES))
 
@@ -464,8 +466,9 @@ def test_a_local_folder_is_uploaded_planned_and_known_again(make, settings, tabl
     assert (plan.totals.to_analyse, plan.totals.rejected) == (4, 2)
     origins = read_inputs(plan, settings=settings)["origin"].to_pylist()
     assert sorted(origins) == sorted(str(folder / name) for name in [*names, "text.jpg", "huge.jpg"])
-    for source_ref in read_manifest(plan, plan.manifests[0].manifest_id, settings=settings):
-        assert s3_objects.read(s3_client, source_ref).body == pictures.picture()
+    sent = read_manifest(plan, plan.manifests[0].manifest_id, settings=settings)
+    bodies = {s3_objects.read(s3_client, source_ref).body for source_ref in sent}
+    assert bodies == {pictures.picture() + name.encode() for name in names}
     tables.publish(plan, settings)
     again = make("run-2", source=str(folder))
     assert again.is_empty

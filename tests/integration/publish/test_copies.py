@@ -1,0 +1,267 @@
+"""Images of one content are paid for once, and each has rows of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pytest
+
+from moderation import schema
+from moderation.analyse.record import JobStatus
+from moderation.maintenance.compaction import compact
+from moderation.maintenance.rebuild import rebuild
+from moderation.plan.content.answers import OF_IMAGES, OF_LABELS
+from moderation.plan.plan import COPIES, PlanError
+from moderation.publish import commit
+from moderation.publish.commit import publish
+from moderation.tables import catalog
+from support import planned_runs
+from support.copied_images import Gallery
+from support.killed import killed_at
+from support.published_loads import expected, rows
+
+ADAPTER = "arn:aws:rekognition:us-east-1:123456789012:project/p/version/v/1700000000000"
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, bucket: str, aws_env: Any, s3_client: Any) -> Gallery:
+    settings = planned_runs.make_settings(tmp_path, bucket, tables="local")
+    made = Gallery(settings, s3_client, bucket)
+    made.put(a=1, b=1, c=2, d=1, e=2, f=3)
+    return made
+
+
+def answered(gallery: Gallery) -> dict[str, set[Any]]:
+    """What stands of each content's images and labels, without whose they are."""
+    tables = expected(gallery.settings)
+    found: dict[str, set[Any]] = {}
+    for name, columns in {
+        "images": OF_IMAGES,
+        **dict.fromkeys(("labels_l1", "labels_l2", "labels_l3"), OF_LABELS),
+    }.items():
+        for row in tables[name].to_pylist():
+            content = gallery.contents[row["source_ref"]]
+            told = tuple(row.get(column) for column in columns)
+            found.setdefault(f"{name} {content}", set()).add(told)
+    return found
+
+
+def test_of_a_content_one_image_is_sent_and_each_has_rows_of_its_own(gallery: Gallery) -> None:
+    load = gallery.run("night")
+    assert gallery.paid == {1: 1, 2: 1, 3: 1}
+    images = gallery.images()
+    assert {row["status"] for row in images.values()} == {"moderated"}
+    keys = Counter((row["load_id"], row["manifest_id"], row["line_number"]) for row in images.values())
+    assert len(keys) == 6
+    assert (load.row["images"], load.row["contents"], load.row["copies"], load.row["billed"]) == (6, 3, 3, 3)
+    assert load.row["cost_usd"] == pytest.approx(0.003)
+    assert all(len(said) == 1 for said in answered(gallery).values())
+    labels = expected(gallery.settings)["labels_l3"]
+    assert sorted(labels["source_ref"].to_pylist()) == sorted(map(gallery.ref, "abcdef"))
+    for row in images.values():
+        if row["manifest_id"] == COPIES:
+            place = (row["answer_of_manifest_id"], row["answer_of_line"])
+            (of,) = (
+                name
+                for name, other in images.items()
+                if (other["manifest_id"], other["line_number"]) == place and other["answer_of_line"] is None
+            )
+            assert images[of]["etag"] == row["etag"]
+            assert row["answer_of_load_id"] == load.load_id
+
+
+def test_the_next_run_over_the_same_images_has_nothing_to_do(gallery: Gallery) -> None:
+    gallery.run("night")
+    plan = gallery.plan("next")
+    assert plan.is_empty
+    assert plan.totals.already_moderated == 6
+
+
+def test_a_new_name_of_a_known_content_gets_its_answer_and_nothing_is_sent(gallery: Gallery) -> None:
+    first = gallery.run("night")
+    gallery.put(x=1, y=9, z=9)
+    plan = gallery.plan("next")
+    assert (plan.totals.to_analyse, plan.totals.copies, plan.totals.contents) == (1, 2, 2)
+    second = gallery.publish(plan)
+    assert gallery.paid == {1: 1, 2: 1, 3: 1, 9: 1}
+    assert second.row["billed"] == 1
+    assert gallery.images()["x"]["answer_of_load_id"] == first.load_id
+    assert all(len(said) == 1 for said in answered(gallery).values())
+
+
+def test_a_run_of_copies_alone_is_published_without_a_job(gallery: Gallery) -> None:
+    gallery.run("night")
+    gallery.put(x=1, y=2)
+    load = gallery.run("next")
+    assert (load.row["images"], load.row["billed"], load.row["manifests"]) == (2, 0, 0)
+    assert load.row["cost_usd"] == 0
+
+
+def test_a_copy_of_a_copy_names_the_image_that_was_sent(gallery: Gallery) -> None:
+    first = gallery.run("night")
+    gallery.put(x=1)
+    second = gallery.run("second")
+    with catalog.open_catalog(gallery.settings) as opened:
+        table = catalog.load_table(opened, schema.LOADS)
+        assert table is not None
+        table.delete(f"load_id = '{first.load_id}'")  # rolled back, or erased
+    for name in "abcdef":
+        gallery.s3.delete_object(Bucket=gallery.bucket, Key=f"photos/{name}.jpg")
+    gallery.put(y=1)
+    third = gallery.run("third")
+    assert (second.row["billed"], third.row["billed"]) == (0, 0)
+    assert gallery.images()["y"]["answer_of_load_id"] == first.load_id
+
+
+@pytest.mark.parametrize(
+    ("change", "asked"),
+    [({"min_confidence": 20.0}, 3), ({"force": True}, 3), ({"adapter": ADAPTER}, 3), ({}, 0)],
+    ids=["lower threshold", "force", "adapter", "the same"],
+)
+def test_an_answer_to_another_question_is_no_answer(
+    gallery: Gallery, change: dict[str, Any], asked: int
+) -> None:
+    gallery.run("night")
+    gallery.put(x=1)
+    assert gallery.plan("next", **change).totals.to_analyse == asked
+
+
+def test_what_lies_in_the_content_is_the_copies_too_and_anything_else_leaves_them_owed(
+    gallery: Gallery,
+) -> None:
+    plan = gallery.plan("night")
+    sent = {row["source_ref"]: row for row in gallery.inputs(plan) if row["copies"]}
+    codes = {1: "InvalidImageFormatException", 2: "AccessDeniedException"}
+    gallery.fails = {ref: codes[gallery.contents[ref]] for ref in sent}
+    load = gallery.publish(plan)
+    outcomes = {
+        (gallery.contents[row["source_ref"]], row["manifest_id"] == COPIES): (
+            row["status"],
+            row["error_code"],
+        )
+        for row in gallery.images().values()
+    }
+    assert outcomes == {
+        (1, False): ("failed", "InvalidImageFormat"),
+        (1, True): ("failed", "InvalidImageFormat"),
+        (2, False): ("failed", "AccessDenied"),
+        (2, True): ("not_attempted", "SameContentOwed"),
+        (3, False): ("moderated", None),
+    }
+    assert load.row["copies"] == 2
+    gallery.fails = {}
+    gallery.put(x=1)
+    again = gallery.plan("next")
+    assert (again.totals.to_analyse, again.totals.copies) == (1, 2)  # x is refused for its content
+    assert again.totals.refused == 3
+    gallery.publish(again)
+    assert gallery.paid == {2: 1, 3: 1}
+
+
+def test_a_job_that_never_ran_leaves_its_copies_owed(gallery: Gallery) -> None:
+    load = gallery.publish(
+        gallery.plan("night"), status=JobStatus.NOT_STARTED, results_uri=None, summary_uri=None
+    )
+    assert load.row["not_attempted"] == 6
+    assert load.row["copies"] == 0
+
+
+def test_without_the_setting_each_image_is_paid_for(gallery: Gallery) -> None:
+    gallery.settings = replace(gallery.settings, share_answers=False)
+    load = gallery.run("night")
+    assert gallery.paid == {1: 3, 2: 2, 3: 1}
+    assert (load.row["contents"], load.row["copies"]) == (3, 0)
+
+
+def test_what_no_digest_proves_is_never_shared(gallery: Gallery) -> None:
+    for name in ("m1", "m2"):
+        upload = gallery.s3.create_multipart_upload(Bucket=gallery.bucket, Key=f"photos/{name}.jpg")
+        where = {"Bucket": gallery.bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+        body = gallery.s3.get_object(Bucket=gallery.bucket, Key="photos/a.jpg")["Body"].read()
+        part = gallery.s3.upload_part(**where, PartNumber=1, Body=body)
+        parts = [{"ETag": part["ETag"], "PartNumber": 1}]
+        gallery.s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+    plan = gallery.plan("night")
+    sent = {row["key"] for row in gallery.inputs(plan) if row["manifest"] is not None}
+    assert {"photos/m1.jpg", "photos/m2.jpg"} <= sent
+    assert plan.totals.contents == 5
+
+
+def test_what_is_beyond_the_plan_is_left_to_the_next_run_with_its_copies(gallery: Gallery) -> None:
+    plan = gallery.plan("night", max_images=1)
+    totals = plan.totals
+    assert totals.to_analyse == 1
+    assert totals.to_analyse + totals.copies + totals.postponed == 6
+    gallery.publish(plan)
+    for number in range(2):
+        gallery.run(f"later {number}", max_images=1)
+    assert gallery.paid == {1: 1, 2: 1, 3: 1}
+    assert gallery.plan("last").is_empty
+
+
+def test_a_dry_run_counts_the_same_and_writes_nothing(gallery: Gallery) -> None:
+    gallery.run("night")
+    gallery.put(x=1, y=9, z=9)
+    dry = gallery.plan("dry", dry_run=True)
+    assert (dry.totals.to_analyse, dry.totals.copies, dry.totals.contents) == (1, 2, 2)
+    assert not dry.known
+
+
+@pytest.mark.parametrize("step", ["built", "added images", "uploaded loads", "committed"])
+def test_killed_anywhere_copies_are_published_once(gallery: Gallery, step: str) -> None:
+    gallery.run("night")
+    gallery.put(x=1, y=9, z=9)
+    plan = gallery.plan("next")
+    records = gallery.answer(plan)
+    with killed_at(step, commit):
+        publish(gallery.settings, plan, records)
+    publish(gallery.settings, plan, records)
+    assert len(gallery.images()) == 9
+    assert expected(gallery.settings)["images"].num_rows == 9
+    assert expected(gallery.settings)["labels_l3"].num_rows == 9
+
+
+def test_rebuilt_and_compacted_the_tables_tell_the_same_whatever_became_of_the_earlier_load(
+    gallery: Gallery,
+) -> None:
+    gallery.run("night")
+    gallery.put(x=1, y=9, z=9)
+    gallery.run("next")
+    before = {name: rows(table) for name, table in expected(gallery.settings).items()}
+    assert all(load.is_proven and load.is_same_digest for load in rebuild(gallery.settings))
+    assert {name: rows(table) for name, table in expected(gallery.settings).items()} == before
+    compact(gallery.settings)
+    assert {name: rows(table) for name, table in expected(gallery.settings).items()} == before
+    gallery.put(w=1)
+    assert gallery.plan("last").totals.copies == 1
+
+
+def test_known_answers_that_were_changed_stop_the_publish(gallery: Gallery) -> None:
+    gallery.run("night")
+    gallery.put(x=1)
+    plan = gallery.plan("next")
+    uri = next(iter(plan.known))
+    gallery.s3.put_object(
+        Bucket=gallery.bucket, Key=uri.removeprefix(f"s3://{gallery.bucket}/"), Body=b"other"
+    )
+    with pytest.raises(PlanError, match="was changed after it was planned"):
+        gallery.publish(plan)
+
+
+def test_labels_keep_the_order_of_the_answer(gallery: Gallery) -> None:
+    gallery.run("night")
+    for level in schema.LABELS:
+        table = expected(gallery.settings)[f"labels_l{level}"]
+        by_image = {
+            ref: table.filter(pc.equal(table["source_ref"], ref)).select(["name", "confidence"]).to_pylist()
+            for ref in table["source_ref"].to_pylist()
+        }
+        for ref, said in by_image.items():
+            same = [
+                other for name, other in by_image.items() if gallery.contents[name] == gallery.contents[ref]
+            ]
+            assert all(other == said for other in same)
