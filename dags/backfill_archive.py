@@ -9,9 +9,12 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import dag, task
 
 from moderation.archive.backfill.names import DAG_ID
+from moderation_airflow.machines import several_hosts
 from moderation_airflow.retry_policy import moderation_retry_policy
 
 EVERY = "*/5 * * * *"
+
+several_hosts.refuse_own_disks()
 
 DOC = """
 ### Work off archives

@@ -6,6 +6,7 @@ import base64
 import json
 import secrets
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,8 +76,8 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop all that runs."""
-        for name in (*WORKERS, *ONES):
-            self.hosts[name].stop()
+        with ThreadPoolExecutor(len(self.hosts)) as pool:
+            list(pool.map(Host.stop, self.hosts.values()))
 
     def _host(self, name: str) -> Host:
         host = Host(name, self._root, python=self._python, private=self._private)

@@ -103,8 +103,8 @@ class Host:
         shutil.rmtree(self.folder)
 
     def files(self) -> list[Path]:
-        """What lies on its disk besides code and what Airflow logs there."""
-        left_out = {"dags", "plugins", "include", "logs"}
+        """What lies on its disk besides code, logs, and the console's cache, all of which can go."""
+        left_out = {"dags", "plugins", "include", "logs", "console"}
         return [
             path
             for path in self.folder.rglob("*")

@@ -10,6 +10,7 @@ from moderation.review.state.faults import StateUnusableError
 from moderation.review.state.open import open_state
 from moderation_airflow.machines import several_hosts
 from moderation_airflow.machines.several_hosts import OwnDiskError
+from support.airflow_home import REPOSITORY
 
 SHARED = {
     "MODERATION_CATALOG_URI": "postgresql+psycopg://a:secret@db/catalog",
@@ -95,3 +96,8 @@ def test_a_file_of_verdicts_is_refused_where_it_would_be_opened_and_none_is_made
     with pytest.raises(StateUnusableError, match="MODERATION_REVIEW_DB is a file"):
         open_state()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dag", sorted((REPOSITORY / "dags").glob("*.py")), ids=lambda path: path.stem)
+def test_every_dag_asks_while_it_is_parsed(dag: Path):
+    assert "\nseveral_hosts.refuse_own_disks()\n" in dag.read_text()
