@@ -11,9 +11,11 @@ from airflow.sdk.exceptions import AirflowSkipException
 from moderation.settings import DagSettings
 from moderation_airflow import alerts, failure_reason
 from moderation_airflow.approval import SpendApprovalOperator
+from moderation_airflow.archives.runs import ARCHIVES_LAST
+from moderation_airflow.before_paying import look_before_calls, look_before_job
+from moderation_airflow.machines import several_hosts
 from moderation_airflow.report import ModerationReportOperator
 from moderation_airflow.retry_policy import moderation_retry_policy
-from moderation_airflow.skip_taken_over import skip_if_taken_over
 from rekognition.detect import RekognitionDetectModerationLabelsOperator
 from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
 from rekognition.retry_policy import rekognition_retry_policy
@@ -23,6 +25,8 @@ SETTINGS = DagSettings.from_env()
 NIGHTLY = "0 2 * * *"
 # They share one budget of calls a second, which a few keep busy.
 CALLING_TASKS = 4
+
+several_hosts.refuse_own_disks()
 
 DOC = """
 ### Moderate the images of a source
@@ -157,6 +161,8 @@ DISCOVERY = (
         "retries": 3,
         "retry_delay": timedelta(seconds=30),
         "retry_policy": moderation_retry_policy(),
+        # A slot that falls free goes to the night's images before those of an archive.
+        "weight_rule": ARCHIVES_LAST,
     },
     tags=["moderation", "rekognition"],
 )
@@ -260,13 +266,14 @@ def moderate_images() -> None:
         poll_interval=timedelta(seconds=SETTINGS.poll_seconds),
         # One slot a bulk job of the account, for all Dags: the quota is the account's, not a run's.
         pool=SETTINGS.job_pool,
-        pre_execute=skip_if_taken_over,
+        pre_execute=look_before_job,
         retry_policy=moderation_retry_policy(also=rekognition_retry_policy()),
         doc_md="One media analysis job a manifest; found again, not paid again, by a retry or a clear.",
     ).expand_kwargs(jobs)
     detect = RekognitionDetectModerationLabelsOperator.partial(
         task_id="detect",
         max_active_tis_per_dag=CALLING_TASKS,
+        pre_execute=look_before_calls,
         retry_policy=moderation_retry_policy(also=rekognition_retry_policy()),
         doc_md="Each image of a manifest by a call of its own; goes on where it was.",
     ).expand_kwargs(single_calls(approve.output, analyse.output))

@@ -8,9 +8,12 @@ from typing import Any
 from airflow.sdk import Asset, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from moderation_airflow.machines import several_hosts
 from moderation_airflow.retry_policy import moderation_retry_policy
 
 VERDICTS = Asset("verdicts")
+
+several_hosts.refuse_own_disks()
 
 DOC = """
 ### Publish verdicts
@@ -53,8 +56,10 @@ def publish_verdicts() -> None:
         from dataclasses import asdict  # noqa: PLC0415 - keeps parsing fast, here and below
 
         from moderation import stages  # noqa: PLC0415
+        from moderation.adapters.after import reminder  # noqa: PLC0415
         from moderation.review.health import health  # noqa: PLC0415
         from moderation.review.state.open import open_state  # noqa: PLC0415
+        from moderation.settings import Settings  # noqa: PLC0415
         from moderation_airflow import failure_reason, metrics  # noqa: PLC0415
 
         with failure_reason.kept(), metrics.review_errors_counted():
@@ -62,6 +67,8 @@ def publish_verdicts() -> None:
             try:
                 done = stages.publish_verdicts(state)
                 metrics.emit_verdicts(done.rows, health=health(state))
+                if done.rows and (new := reminder.remind_if_known(Settings.from_env(), state.log)):
+                    metrics.emit_new_verdicts(new.contents)
             finally:
                 state.close()
         if not done.rows and not done.rewritten:

@@ -37,6 +37,10 @@ LONGEST = (
     "test_rekognition_paid_once_runs.py",
     "test_rebuild.py",
     "test_moderate_images_backends.py",
+    "test_by_keyboard.py",
+    "test_redshift.py",
+    "test_warehouse_tasks.py",
+    "test_verify_by_keyboard.py",
     "test_postgres.py",
     "test_glue.py",
 )

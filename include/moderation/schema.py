@@ -380,7 +380,7 @@ ANOMALIES = TableSpec(
             _text(
                 "kind",
                 "MalformedLine, UnexpectedResult, DuplicateResult, UnexpectedError, "
-                "MalformedSummary, AdapterIgnored or DeeperLevel.",
+                "MalformedSummary, AdapterIgnored, OtherAdapter or DeeperLevel.",
                 "UnexpectedResult",
                 required=True,
             ),

@@ -136,6 +136,7 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
         from moderation.analyse.detect.request import DetectOptions, DetectRequest  # noqa: PLC0415
         from moderation.analyse.detect.run import run_manifest  # noqa: PLC0415
         from moderation.settings import Settings  # noqa: PLC0415
+        from moderation.variables.adapters import AdapterSettings  # noqa: PLC0415
 
         parameters = self._checked_parameters()
         settings = Settings.from_env()
@@ -146,6 +147,7 @@ class RekognitionDetectModerationLabelsOperator(AwsBaseOperator[RekognitionHook]
             outage_seconds=self.outage_timeout,
             total_seconds=self.timeout,
             stopped=lambda: self._told_to_end,
+            stops_without_adapter=AdapterSettings.from_env().when_expired == "wait",
         )
         request = DetectRequest(
             manifest_uri=self.input_uri,

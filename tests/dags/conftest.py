@@ -25,8 +25,9 @@ from support.fake_rekognition import fake_rekognition  # noqa: E402, F401 - a fi
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let Airflow's own deprecations pass, in the tests of this folder only."""
+    here = {path for path in {item.path for item in items} if Path(__file__).parent in path.parents}
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if item.path in here:
             for warning in airflow_home.WARNINGS_OF_AIRFLOW:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 

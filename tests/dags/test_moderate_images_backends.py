@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from local_aws.rekognition.settings import ServerSettings
+from moderation import stages
 from support import airflow_runs, pictures
 from support import rekognition_server as offline
 from support.moderation_runs import World
@@ -112,14 +113,51 @@ def test_an_adapter_that_cannot_answer_is_refused_before_the_start(
     assert not [entry for entry in offline.ledger(world.server) if world.bucket in str(entry)]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_answers_of_the_base_model_in_an_adapters_place_are_not_published(world: World, backend: str) -> None:
-    """The adapter expires between the check and the calls; AWS then answers with the base model, unasked."""
-    world.upload(f"{n}.jpg" for n in range(4))
-    missing = {"kind": "adapter_missing"}
-    with adapters(world, **{ADAPTER: "TRAINING_COMPLETED"}), offline.faults(world.server, missing):
+@contextmanager
+def expires_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The adapter expires between the check of the plan and the calls, for the length of a block."""
+    spending = stages.spending
+
+    def last_look(plan_uri: str, **given: Any) -> Any:
+        offline.local(world.server, "/adapters", method="PUT", body={ADAPTER: "EXPIRED"})
+        return spending(plan_uri, **given)
+
+    with adapters(world, **{ADAPTER: "TRAINING_COMPLETED"}), monkeypatch.context() as patch:
+        patch.setattr(stages, "spending", last_look)
+        yield
+
+
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize("backend", ["bulk", pytest.param("detect", marks=LONG)])
+def test_an_adapter_that_expires_in_mid_run_is_paid_for_nothing_and_the_rest_waits(
+    world: World, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refs = world.upload(f"{n}.jpg" for n in range(4))
+    with expires_meanwhile(world, monkeypatch):
         dag_run = world.run(backend=backend, adapter=ADAPTER)
     assert str(dag_run.state) == "failed"
-    assert world.states(dag_run)["publish"] == {"failed"}
-    assert not world.rows("images")
-    assert f"4 of 4 answers do not come from {ADAPTER}" in world.text(dag_run)
+    assert world.states(dag_run)["analyse" if backend == "bulk" else "detect"] == {"skipped"}
+    assert world.statuses() == {"not_attempted": 4}
+    assert not world.paid()
+    with adapters(world, **{ADAPTER: "DEPRECATED"}):
+        dag_run = world.run(backend=backend, adapter=ADAPTER)
+    assert str(dag_run.state) == "success"
+    assert world.paid() == dict.fromkeys(refs, 1)
+
+
+@pytest.mark.parametrize("backend", [pytest.param("bulk", marks=LONG), "detect"])
+def test_what_the_base_model_answers_in_an_adapters_place_is_published_as_its_own(
+    world: World, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODERATION_ADAPTER_WHEN_EXPIRED", "base")
+    refs = world.upload(f"{n}.jpg" for n in range(4))
+    with expires_meanwhile(world, monkeypatch):
+        dag_run = world.run(backend=backend, adapter=ADAPTER)
+    assert str(dag_run.state) == "success"
+    assert {(row["status"], row["adapter"]) for row in world.rows("images")} == {("moderated", None)}
+    assert [row["kind"] for row in world.rows("anomalies")] == ["AdapterIgnored"]
+    assert "base model" in world.text(dag_run)
+    dag_run = world.run(backend=backend)
+    assert world.paid() == dict.fromkeys(refs, 1), "the base model is not asked again what it has answered"

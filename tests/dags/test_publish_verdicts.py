@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from moderation import stages
+from moderation.adapters.after import reminder
 from moderation.publish.verdicts import PublishedVerdicts
 from moderation.review.queue import Progress
 from moderation.review.state import open as review_state
@@ -37,6 +38,8 @@ def publish(monkeypatch: pytest.MonkeyPatch, done: PublishedVerdicts) -> tuple[A
     state = SimpleNamespace(log=log, queues=queues, close=lambda: None)
     monkeypatch.setattr(review_state, "open_state", lambda: state)
     monkeypatch.setattr(stages, "publish_verdicts", lambda state: done)
+    new = reminder.Waiting(since="arn", labels=("Gambling",), contents=41, needed=200)
+    monkeypatch.setattr(reminder, "remind", lambda settings, log: new)
     task = load_dag().get_task("publish")
     (asset,) = task.outlets
     events = {asset: SimpleNamespace(extra=None)}
@@ -64,6 +67,7 @@ def test_an_event_tells_of_new_verdicts_and_metrics_of_those_that_wait(
     assert sent["moderation.verdicts.waiting_seconds"] > 0
     assert sent["moderation.review.backlog"] == 7
     assert sent["moderation.review.oldest_seconds"] > 0
+    assert sent["moderation.adapters.new_verdicts"] == 41
     assert "moderation.review.errors" not in sent
 
 

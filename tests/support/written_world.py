@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -30,12 +28,12 @@ from moderation.publish.standing import open_standing
 from moderation.publish.verdicts import published_verdicts
 from moderation.query.published_views import open_published
 from moderation.report import run_report
+from moderation.report.page.store import write_numbers_page
 from moderation.review import mark
 from moderation.review.state.open import open_state
+from moderation.review.statistics.numbers import numbers_of
 from moderation.review.verdict import Verdict
-from moderation.settings import Settings
 from moderation.stages import Run
-from moderation.storage import s3_objects
 from moderation.tables.faults import TablesDamagedError
 from moderation.tables.published import read_loads
 from moderation.tables.standing import VERDICTS
@@ -43,6 +41,7 @@ from moderation.warehouses.reading import open_warehouse
 from support import pictures
 from support import rekognition_server as offline
 from support.console_load import served
+from support.put_back import Install
 from support.said import said
 
 LOGICAL_TIME = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
@@ -73,13 +72,9 @@ class Moment:
 
 
 @dataclass
-class World:
-    """One install: a bucket, a folder, and pictures of its own."""
+class World(Install):
+    """One install with pictures of its own."""
 
-    settings: Settings
-    s3: Any
-    bucket: str
-    folder: Path
     server: Rekognition
     moments: dict[str, Moment] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
@@ -101,61 +96,19 @@ class World:
 
     # -- what lies there
 
-    def names(self) -> dict[str, str]:
-        """Every key and file by its name in the table, ``s3:work/…`` or ``disk:…``, with its MD5."""
-        found = {
-            f"s3:{entry['Key']}": entry["ETag"].strip('"')
-            for page in s3_objects.list_pages(self.s3, self.bucket, "")
-            for entry in page.get("Contents", [])
-        }
-        for path in sorted(self.folder.rglob("*")):
-            if path.is_file():
-                found[f"disk:{path.relative_to(self.folder)}"] = _md5(path.read_bytes())
-        return found
-
-    def read(self, name: str) -> bytes | None:
-        """None where there is none."""
-        if name.startswith("s3:"):
-            stored = s3_objects.find(self.s3, f"s3://{self.bucket}/{name[3:]}")
-            return stored.body if stored else None
-        path = self.folder / name.removeprefix("disk:")
-        return path.read_bytes() if path.is_file() else None
-
-    def write(self, name: str, body: bytes | None) -> None:
-        """None deletes."""
-        if name.startswith("s3:"):
-            if body is None:
-                self.s3.delete_object(Bucket=self.bucket, Key=name[3:])
-            else:
-                self.s3.put_object(Bucket=self.bucket, Key=name[3:], Body=body)
-            return
-        path = self.folder / name.removeprefix("disk:")
-        if body is None:
-            path.unlink(missing_ok=True)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(body)
-
     def keep(self, moment: str, run: str) -> None:
         """Remember how everything lies now."""
-        names = self.names()
-        files = {name: self.read(name) or b"" for name in names}
+        files = self.files()
         spooled = b"".join(body for name, body in files.items() if name.startswith("disk:spool/"))
-        images = (name[3:] for name in names if name.startswith("s3:photos/") and name.endswith(".jpg"))
+        images = (name[3:] for name in files if name.startswith("s3:photos/") and name.endswith(".jpg"))
         refs = [f"s3://{self.bucket}/{key}" for key in images]
         owed = Counter(ref for ref in refs if spooled and not self.known[ref] and ref.encode() not in spooled)
         self.moments[moment] = Moment(run, files, owed)
-        self.written |= set(names)
+        self.written |= set(files)
 
     def restore(self, moment: str) -> None:
         """Bring everything back as it lay then."""
-        wanted = self.moments[moment].files
-        now = self.names()
-        for name in now.keys() - wanted.keys():
-            self.write(name, None)
-        for name, body in wanted.items():
-            if now.get(name) != _md5(body):
-                self.write(name, body)
+        self.put_back(self.moments[moment].files)
 
     def paid(self) -> Counter[str]:
         """How often each picture was billed."""
@@ -286,11 +239,6 @@ class World:
             return {"tiles": shown, "tile": tile.content}
 
 
-def _md5(body: bytes) -> str:
-    """As S3 tells it of an object that was put in one part."""
-    return hashlib.md5(body, usedforsecurity=False).hexdigest()
-
-
 def _ask(connection: duckdb.DuckDBPyConnection) -> Answers:
     return {sql: connection.execute(sql).fetchall() for sql in QUESTIONS}
 
@@ -327,6 +275,7 @@ def make_world(world: World, images: Iterable[str]) -> World:
         world.said = world.review([said("present", content=f"c{number}") for number in range(100)])
         world.keep("published", "night-3")
         world.publish_verdicts()
+        write_numbers_page(world.settings, numbers_of(world.settings))
         world.shown = world.published_verdicts()
         world.keep("verdicts published", "night-3")
     return world

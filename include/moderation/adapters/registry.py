@@ -6,7 +6,7 @@ ever taken back: a promotion, a roll-back and a retirement are rows that come af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +41,8 @@ class Version:
     :param base_model_version: of the base model behind it when it was compared; auto-update changes it.
     :param evaluation: of :meth:`moderation.adapters.evaluation.Evaluation.record`.
     :param gate: of :meth:`moderation.adapters.gate.Gate.record`.
+    :param begun_at: when its training began.
+    :param reminded: how many new verdicts waited when people were told last.
     """
 
     arn: str
@@ -54,6 +56,8 @@ class Version:
     cost_usd: float | None = None
     evaluation: dict[str, Any] | None = None
     gate: dict[str, Any] | None = None
+    begun_at: str | None = None
+    reminded: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +102,22 @@ class Registry:
             return 0.0
         nights = (now.astimezone(UTC).date() - datetime.fromisoformat(promoted.at).date()).days
         return max(0.0, min(1.0, nights * promoted.older_share))
+
+    def promotion_of(self, arn: str) -> Event | None:
+        """The latest promotion that put a version in place of another one; None if it never was promoted."""
+        return next(
+            (
+                e
+                for e in reversed(self.events)
+                if (e.action, e.version) == (PROMOTED, arn) and self.before(e) != arn
+            ),
+            None,
+        )
+
+    def before(self, event: Event) -> str | None:
+        """What was in use before something was done; None for the base model."""
+        place = self.events.index(event)
+        return self.events[place - 1].champion if place else None
 
     def known(self, arn: str) -> Version:
         """A version that was trained here.
@@ -201,6 +221,24 @@ def retire(settings: Settings, arn: str, *, person: str, now: datetime, reason: 
         return replace(there, events=(*there.events, event))
 
     return _change(settings, change)
+
+
+def forget(settings: Settings, kept: Mapping[str, Collection[str]]) -> Registry:
+    """Take out of the comparisons on some sets the images that these do not hold any more.
+
+    :param kept: by the set's URI, where the images are that it still holds.
+    """
+
+    def cleaned(version: Version) -> Version:
+        if version.set_uri not in kept or not version.evaluation:
+            return version
+        flips = [one for one in version.evaluation["flips"] if one["source_ref"] in kept[version.set_uri]]
+        return replace(version, evaluation=version.evaluation | {"flips": flips})
+
+    return _change(
+        settings,
+        lambda there: replace(there, versions={arn: cleaned(one) for arn, one in there.versions.items()}),
+    )
 
 
 def trained_on(registry: Registry, digests: set[str]) -> list[Version]:

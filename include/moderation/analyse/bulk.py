@@ -14,8 +14,8 @@ BACKEND = "bulk"
 _ENDED = {"SUCCEEDED": JobStatus.SUCCEEDED, "FAILED": JobStatus.FAILED}
 
 _NO_JOB = (
-    "no job was started; clear the analyse task to start it, or, if bulk jobs are closed to "
-    "the account, run again with backend=auto or backend=detect"
+    "no job was started, as the log of its analyse task says; clear that task to start it, or, if bulk jobs "
+    "are closed to the account, run again with backend=auto or backend=detect"
 )
 _CLOCK_SKEW = timedelta(hours=1)
 

@@ -12,6 +12,7 @@ from moderation.analyse.detect.run import run_manifest
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE, SOMETHING_FAILED, ended, settled
 from moderation.cli.output import print_json
+from moderation.variables.adapters import AdapterSettings
 
 _NAME = "python -m moderation.cli.detect"
 
@@ -39,6 +40,7 @@ def _run(words: Sequence[str] | None) -> int:
                 spool_dir=given.spool,
                 part_seconds=given.part_seconds,
                 owner_seconds=given.owner_seconds,
+                stops_without_adapter=AdapterSettings.from_env().when_expired == "wait",
             ),
         )
     print_json(outcome.to_dict())

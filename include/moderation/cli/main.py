@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from importlib import metadata
+from collections.abc import Iterable, Sequence
+from importlib import import_module, metadata
 from pathlib import Path
 
-from moderation.cli import doctor, jobs, maintenance, pages, plan, query, replay
-from moderation.cli.adapter import parser as adapter
-from moderation.cli.archive import estimate
 from moderation.cli.arguments import Parser
 from moderation.cli.boundary import ended, settled
-from moderation.cli.review import numbers, verdicts
 from moderation.settings import Settings
 
-# Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code;
+# Modules of this folder and the commands of each: only the one asked for is imported, all would take two
+# seconds. Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code;
 # ``on_disk(options)`` if there are cases in which it asks no service for anything; and
 # ``reads_settings=False`` if it must work where settings are wrong.
-_COMMANDS = (jobs, plan, estimate, query, pages, replay, verdicts, numbers, adapter, maintenance, doctor)
+_COMMANDS = {
+    "jobs": ("start-job", "list-jobs", "show-job", "detect"),
+    "plan": ("upload", "plan", "redo", "release"),
+    "archive.estimate": ("archive",),
+    "query": ("query",),
+    "pages": ("report-page", "console"),
+    "replay": ("replay",),
+    "review.verdicts": ("verdicts",),
+    "review.numbers": ("review",),
+    "adapter.parser": ("adapter",),
+    "maintenance": ("publish", "load", "compact", "rebuild", "verify", "files"),
+    "doctor": ("doctor",),
+}
 
 _EXIT_CODES = (
     "Exit codes: 0 done; 1 a job or an image failed; 2 a person must act (arguments, settings, rights, "
@@ -34,12 +43,12 @@ def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = 
     :param settings: those of the environment by default.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser, names = _parser()
     first = next((word for word in given if not word.startswith("-")), "")
-    command = f"moderation {first}" if first in names else "moderation"
+    asked = [module for module, names in _COMMANDS.items() if first in names]
+    command = f"moderation {first}" if asked else "moderation"
 
     def work() -> int:
-        options = parser.parse_args(given)
+        options = _parser(asked or _COMMANDS).parse_args(given)
         if settings is not None or not options.reads_settings:
             return int(options.run(settings, options))
         with settled(command, services=not options.on_disk(options), local=options.local) as found:
@@ -60,8 +69,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> tuple[Parser, frozenset[str]]:
-    """The parser, and the names of the commands."""
+def _parser(modules: Iterable[str] = _COMMANDS) -> Parser:
+    """The parser of the commands of these modules."""
     parser = Parser(prog="moderation", description="Bulk image moderation by hand.", epilog=_EXIT_CODES)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     parser.add_argument(
@@ -71,9 +80,9 @@ def _parser() -> tuple[Parser, frozenset[str]]:
     )
     parser.set_defaults(on_disk=lambda options: False, reads_settings=True)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in _COMMANDS:
-        module.add_parsers(commands)
-    return parser, frozenset(commands.choices)
+    for module in modules:
+        import_module(f"moderation.cli.{module}").add_parsers(commands)
+    return parser
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from moderation.flatten.reconcile import (
     ADAPTER_IGNORED,
     DEEPER_LEVEL,
     MALFORMED_SUMMARY,
+    OTHER_ADAPTER,
     Anomaly,
     Reconciliation,
     reconcile,
@@ -226,18 +227,32 @@ def _whole_file_anomalies(
     if summary is not None and summary.fault is not None:
         yield Anomaly(kind=MALFORMED_SUMMARY, message=summary.fault, in_summary=True)
     if record.adapter is not None:
-        adapters = arrays.joined(answers.lines.column("adapter"))
-        right = [text == record.adapter for text in adapters.dictionary.to_pylist()]
-        used = arrays.codes(adapters.indices)[state.answer[state.moderated]]
-        ignored = state.answer[state.moderated][~np.array([*right, False])[used]]
-        if len(ignored):
-            yield Anomaly(
-                kind=ADAPTER_IGNORED,
-                message=f"{len(ignored):,} of {len(used):,} answers do not come from {record.adapter} "
-                f"({_named_lines(answers, ignored)}): "
-                "an expired adapter is silently replaced by the base model",
-            )
+        yield from _of_other_models(record.adapter, answers, state)
     yield from _deeper_levels(answers)
+
+
+def _of_other_models(adapter: str, answers: Answers, state: Reconciliation) -> Iterator[Anomaly]:
+    """Answers that are not of the adapter that was asked: of the base model, or of yet another one."""
+    told = arrays.joined(answers.lines.column("adapter"))
+    texts = told.dictionary.to_pylist()
+    settled = state.answer[state.moderated]
+    used = arrays.codes(told.indices)[settled]
+    is_base = ~np.array([*map(bool, texts), False])[used]
+    is_right = np.array([*(text == adapter for text in texts), False])[used]
+    for kind, mask, why in (
+        (
+            ADAPTER_IGNORED,
+            is_base,
+            "are the base model's, and published as such: AWS replaces an expired adapter",
+        ),
+        (OTHER_ADAPTER, ~is_base & ~is_right, "are another adapter's"),
+    ):
+        if mask.any():
+            yield Anomaly(
+                kind=kind,
+                message=f"{mask.sum():,} of {len(used):,} answers do not come from {adapter}, they {why} "
+                f"({_named_lines(answers, settled[mask])})",
+            )
 
 
 def _deeper_levels(answers: Answers) -> Iterator[Anomaly]:

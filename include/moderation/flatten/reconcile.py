@@ -36,9 +36,10 @@ DUPLICATE_RESULT = "DuplicateResult"
 UNEXPECTED_ERROR = "UnexpectedError"
 MALFORMED_SUMMARY = "MalformedSummary"
 ADAPTER_IGNORED = "AdapterIgnored"
+OTHER_ADAPTER = "OtherAdapter"
 DEEPER_LEVEL = "DeeperLevel"
 
-_MISMATCHES = frozenset({UNEXPECTED_RESULT, DUPLICATE_RESULT, UNEXPECTED_ERROR, ADAPTER_IGNORED})
+_MISMATCHES = frozenset({UNEXPECTED_RESULT, DUPLICATE_RESULT, UNEXPECTED_ERROR, OTHER_ADAPTER})
 
 OUTCOME_TEXT = {
     Outcome.NO_ANSWER: "the line holds no detect-moderation-labels",
@@ -76,7 +77,8 @@ class Anomaly:
         """Whether the answers are not those to the question: then no row of the manifest can be trusted.
 
         A line that cannot be read is none: its image is accounted for, as failed or not attempted. Nor is a
-        line delivered twice that says the same, nor an error that names no image: that one stays owed.
+        line delivered twice that says the same, nor an error that names no image: that one stays owed. Nor
+        are answers of the base model in an adapter's place: their rows say that they are the base model's.
         """
         nameless = self.kind == UNEXPECTED_ERROR and self.source_ref is None
         return self.kind in _MISMATCHES and not self.repeats and not nameless

@@ -20,7 +20,8 @@ _ANOMALY_TEXT = {
     "DuplicateResult": "results beyond the number asked for",
     "UnexpectedError": "errors that fit no image still open",
     "MalformedSummary": "manifest summaries that could not be read",
-    "AdapterIgnored": "jobs that the base model answered instead of the adapter",
+    "AdapterIgnored": "manifests that the base model answered, wholly or in part, instead of the adapter",
+    "OtherAdapter": "jobs that another adapter answered",
     "DeeperLevel": "jobs with labels below level 3, kept in labels_l3 with their names",
 }
 

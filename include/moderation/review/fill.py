@@ -199,6 +199,20 @@ def _of_strata(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, _: Rules)
     return _drawn(connection, spec, strata, wanted, design="stratified")
 
 
+def _of_adapter(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, _: Rules) -> Iterator[Item]:
+    """A sample of what an adapter answered, more of what it was trained for."""
+    wanted = spec.filter or {}
+    if not wanted.get("adapter"):
+        raise QueueError(f"queue {spec.name!r}: it is of an adapter's answers; name the adapter")
+    strata: dict[str, dict[str, tuple[str, float | None]]] = {name: {} for name in sampling.ADAPTER_STRATA}
+    asked = {"adapter": wanted["adapter"], "trained": list(wanted.get("labels") or ())}
+    for content, stratum, percent in _rows(connection, _BY_ADAPTER, asked):
+        strata[stratum][content] = ("", percent)
+    sizes = {name: len(rows) for name, rows in strata.items()}
+    wanted_sizes = sampling.allocate(sizes, spec.size, sampling.ADAPTER_STRATA) if spec.size else sizes
+    return _drawn(connection, spec, strata, wanted_sizes, design="stratified")
+
+
 def _of_filter(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, _: Rules) -> Iterator[Item]:
     """What a saved filter finds: columns of `images`, each with its value or a list of values."""
     conditions, values = ["true"], []
@@ -224,12 +238,21 @@ def _nothing(_: duckdb.DuckDBPyConnection, spec: QueueSpec, __: Rules) -> Iterat
 _UNFLAGGED = """SELECT content, max_confidence FROM answered
 WHERE content NOT IN (SELECT content FROM listed WHERE is_flagged)"""
 
+_BY_ADAPTER = """SELECT answered.content,
+    CASE WHEN coalesce(bool_or(listed.is_flagged AND listed.label IN (SELECT unnest($trained::VARCHAR[]))),
+        false) THEN 'trained'
+    WHEN coalesce(bool_or(listed.label IN (SELECT unnest($trained::VARCHAR[]))), false) THEN 'near'
+    WHEN coalesce(bool_or(listed.is_flagged), false) THEN 'flagged' ELSE 'unflagged' END,
+    any_value(answered.max_confidence)
+FROM answered LEFT JOIN listed USING (content) WHERE answered.adapter = $adapter GROUP BY answered.content"""
+
 _KINDS: Mapping[Kind, Callable[[duckdb.DuckDBPyConnection, QueueSpec, Rules], Iterator[Item]]] = {
     Kind.JOB: _of_job,
     Kind.BAND: _of_band,
     Kind.POLICY: _of_policy,
     Kind.RANDOM_UNFLAGGED: _of_unflagged,
     Kind.STRATIFIED: _of_strata,
+    Kind.ADAPTER: _of_adapter,
     Kind.FILTER: _of_filter,
     Kind.GOLDEN: _of_filter,
     Kind.DISPUTE: _nothing,

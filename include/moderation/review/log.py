@@ -150,6 +150,11 @@ class VerdictLog:
                 connection.execute(sa.delete(tables.items).where(tables.items.c.content.in_(some)))
         return changed
 
+    def contents_of(self, source_refs: Iterable[str]) -> set[str]:
+        """The contents behind keys, as far as verdicts and queues know them."""
+        with self._database.read() as connection:
+            return _contents_of(connection, source_refs)
+
     def severe(self) -> set[str]:
         """Contents that nobody but who decides may see."""
         marked = sa.select(_T.c.content).where(_T.c.verdict == Said.SEVERE, _T.c.content.is_not(None))
@@ -184,6 +189,24 @@ class VerdictLog:
         )
         with self._database.read() as connection:
             return {load_id: number for load_id, number in connection.execute(query).all()}  # noqa: C416
+
+    def decided_since(self, moment: datetime, labels: Iterable[str]) -> int:
+        """How many different contents were decided since then about these labels, or as a whole.
+
+        What was erased, undone, passed over or left open does not count.
+        """
+        undone = sa.select(_T.c.replaces).where(_T.c.replaces.is_not(None))
+        query = sa.select(sa.func.count(sa.distinct(_T.c.content))).where(
+            _T.c.dt >= moment.date(),
+            _T.c.decided_at >= moment,
+            _T.c.verdict_id.not_in(undone),
+            sa.or_(
+                _T.c.label.in_(list(labels)) & _T.c.verdict.in_([Said.PRESENT, Said.ABSENT]),
+                _T.c.verdict.in_([Said.NOTHING, Said.COMPLETE]),
+            ),
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
         """Whether a person has seen as many today as the cap says: a break is offered, nothing forbidden."""

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     RANDOM_UNFLAGGED = "random_unflagged"
     STRATIFIED = "stratified"
     FILTER = "filter"
+    ADAPTER = "adapter"
     DISPUTE = "dispute"
     GOLDEN = "golden"
 

@@ -226,32 +226,6 @@ class Queues:
         with self._database.read() as connection:
             return _items(connection, query.order_by(_I.c.position).limit(limit))
 
-    def draws(self) -> list[dict[str, Any]]:
-        """Each stratum of each draw and the loads it was drawn from, as the statistics take them.
-
-        ``stratum_drawn`` items were drawn of ``stratum_size`` contents; ``draw`` is the queue and the seed.
-        """
-        names = (_I.c.queue_id, _I.c.seed, _I.c.design, _I.c.stratum, _I.c.load_id)
-        query = (
-            sa.select(*names, sa.func.count(), sa.func.min(_I.c.inclusion_probability))
-            .where(_I.c.design.is_not(None))
-            .group_by(*names)
-        )
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        drawn: dict[Any, int] = {}
-        for *key, _, number, _ in rows:
-            drawn[tuple(key)] = drawn.get(tuple(key), 0) + number
-        return [
-            {
-                **{"draw": f"{queue_id}:{seed or 0}", "design": design, "stratum": stratum},
-                "stratum_size": round(drawn[queue_id, seed, design, stratum] / share),
-                "stratum_drawn": drawn[queue_id, seed, design, stratum],
-                "load_id": load_id,
-            }
-            for queue_id, seed, design, stratum, load_id, _, share in rows
-        ]
-
     def _change(self, queue_id: str, **values: Any) -> Queue:
         with self._database.write() as connection:
             connection.execute(sa.update(_Q).where(_Q.c.queue_id == queue_id).values(**values))

@@ -21,6 +21,10 @@ answered by jobs that were asked with MinConfidence 5; what is answered below be
 EXPECTED = {"none": 0.001, "5-20": 0.02, "20-50": 0.10, "above": 0.5}
 """Shares of images that are not as answered, assumed before anything is known, for the allocation."""
 
+ADAPTER_STRATA = {"trained": 0.3, "near": 0.2, "flagged": 0.3, "unflagged": 0.002}
+"""Strata of an adapter's answers, with the shares expected: a label that it was trained for is flagged; is
+listed below its threshold; another label is flagged; nothing is."""
+
 _LEAST = 30
 """Of each stratum that has so many: fewer say nothing, whatever was expected."""
 

@@ -99,6 +99,38 @@ class AdapterSettings(Table):
         meaning="Confidence of the intervals and tests by which adapter and base model are compared.",
         read_by=WORK,
     )
+    remind_after: int = setting(
+        "MODERATION_ADAPTER_REMIND_AFTER",
+        value=values.whole(at_most=10_000_000),
+        default=200,
+        unit="images",
+        meaning="Images decided about the newest adapter's labels since its training that suggest another.",
+        read_by=WORK,
+    )
+    when_expired: str = setting(
+        "MODERATION_ADAPTER_WHEN_EXPIRED",
+        value=values.one_of("wait", "base"),
+        default="wait",
+        meaning="Of an adapter that expires in mid-run: `wait` leaves the rest to the next run, `base` lets "
+        "the base model answer.",
+        read_by=WORK,
+    )
+    sample_images: int = setting(
+        "MODERATION_ADAPTER_SAMPLE",
+        value=values.whole(at_least=0, at_most=100_000),
+        default=100,
+        unit="images",
+        meaning="Of each publish, answers of the adapter in use that are drawn to be verified; 0: none.",
+        read_by=WORK,
+    )
+    sample_verdicts: int = setting(
+        "MODERATION_ADAPTER_SAMPLE_VERDICTS",
+        value=values.whole(at_most=100_000),
+        default=30,
+        unit="images",
+        meaning="Decided images from which a share in production is told, beside that of what was replaced.",
+        read_by=WORK,
+    )
     training_usd_per_hour: float = setting(
         "MODERATION_ADAPTER_TRAINING_USD_PER_HOUR",
         value=values.number(at_most=100_000),

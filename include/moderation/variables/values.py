@@ -65,13 +65,13 @@ def number(*, at_most: float) -> Value[float]:
     return Value(takes=takes, parse=parse)
 
 
-def whole(*, at_most: int) -> Value[int]:
-    """A whole number from 1 on."""
-    takes = f"a whole number, 1 to {at_most:,}"
+def whole(*, at_most: int, at_least: int = 1) -> Value[int]:
+    """A whole number, from 1 on unless said otherwise."""
+    takes = f"a whole number, {at_least} to {at_most:,}"
 
     def parse(text: str) -> int:
         digits = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
-        if not (digits and 1 <= int(text) <= at_most):
+        if not (digits and at_least <= int(text) <= at_most):
             raise ValueError(f"expected {takes}")
         return int(text)
 

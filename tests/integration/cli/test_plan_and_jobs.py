@@ -191,7 +191,10 @@ def test_release_lets_other_runs_have_the_pictures(run, put, bucket, settings):
 
 
 def test_the_command_starts_without_airflow():
-    code = "import moderation.cli.main, sys; sys.exit(any(n.split('.')[0] == 'airflow' for n in sys.modules))"
+    code = (
+        "import sys; from moderation.cli import main; main._parser(); "
+        "sys.exit(any(n.split('.')[0] == 'airflow' for n in sys.modules))"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
     assert (

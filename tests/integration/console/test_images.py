@@ -15,7 +15,9 @@ from support.planned_runs import make_settings
 
 def number_of(console, load_id, key):
     for show in ("all", "failed"):
-        for tile in console.get(f"/jobs/{load_id}/tiles?offset=0&limit=100&show={show}").json()["tiles"]:
+        answer = console.get(f"/jobs/{load_id}/tiles?offset=0&limit=100&show={show}")
+        assert answer.status_code == 200, answer.text
+        for tile in answer.json()["tiles"]:
             if tile["name"] == key:
                 return tile["n"]
     raise AssertionError(f"{key} has no tile")

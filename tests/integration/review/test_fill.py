@@ -10,6 +10,7 @@ from moderation.policy.thresholds import Thresholds
 from moderation.query.published_views import open_published
 from moderation.review.fill import STANDING_POLICY, STANDING_UNFLAGGED, Rules, fill, fill_standing
 from moderation.review.queue import QueueError, QueueSpec
+from moderation.review.statistics.draws import drawn
 from support import planned_runs, published_loads
 from support.answered import LOAD, image, published
 
@@ -112,7 +113,7 @@ def test_the_draws_are_told_with_the_sizes_of_their_strata(state, connection):
     queue = state.queues.create(QueueSpec(kind="stratified", name="x", size=20, seed=5))
     fill(connection, state.queues, queue, Rules())
 
-    found = state.queues.draws()
+    found = drawn(state).to_pylist()
 
     assert {row["draw"] for row in found} == {f"{queue.queue_id}:5"}
     assert {(row["stratum"], row["stratum_size"]) for row in found} == {
@@ -170,6 +171,7 @@ def test_benign_images_come_from_answers_that_list_nothing(filled):
         ({"kind": "policy"}, "set MODERATION_POLICY"),
         ({"kind": "band"}, "a band of confidence is of a label"),
         ({"kind": "dispute"}, "comes by itself"),
+        ({"kind": "adapter"}, "name the adapter"),
         ({"kind": "filter", "filter": {"x; DROP TABLE images": 1}}, "images have no column 'x; DROP"),
     ],
 )

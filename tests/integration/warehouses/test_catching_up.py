@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,22 +12,30 @@ import pytest
 from moderation import stages
 from moderation.errors import WarehouseError
 from moderation.settings import Settings
-from support import planned_runs
 from support.published_loads import publish_plain
+from support.put_back import MadeOnce
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    return MadeOnce(tmp_path_factory.mktemp("loads"))
 
 
 @pytest.fixture
-def settings(tmp_path: Path, bucket: str, aws_env: Any) -> Settings:
-    made = planned_runs.make_settings(tmp_path, bucket, tables="local")
-    return replace(made, parquet_mirror=tmp_path / "mirror")
-
-
-@pytest.fixture
-def loads(settings: Settings, s3_client: Any) -> list[str]:
+def settings(made_once: MadeOnce, bucket: str, aws_env: Any, s3_client: Any) -> Settings:
     """Three published loads, all of them in both warehouses."""
-    published = [publish_plain(settings, s3_client, f"run-{n}", images=2) for n in range(3)]
-    assert stages.load(settings=settings) == sorted(published)
-    return published
+
+    def make(settings: Settings) -> list[str]:
+        published = [publish_plain(settings, s3_client, f"run-{n}", images=2) for n in range(3)]
+        assert stages.load(settings=settings) == sorted(published)
+        return published
+
+    return made_once.get(s3_client, bucket, make).settings
+
+
+@pytest.fixture
+def loads(made_once: MadeOnce, settings: Settings) -> list[str]:
+    return made_once.made
 
 
 def in_duckdb(settings: Settings) -> set[str]:
@@ -62,25 +68,40 @@ def lost_copy(settings: Settings, load_id: str) -> None:
         path.unlink()
 
 
+DAMAGES: dict[str, Callable[[Settings, str], object]] = {
+    "file lost": lambda settings, _: settings.warehouse_path.unlink(),
+    "file emptied": lambda settings, _: settings.warehouse_path.write_bytes(b""),
+    "another file in its place": lambda settings, _: another_file(settings),
+    "a load was never brought in": older_file,
+    "a file of the folder lost": lost_copy,
+}
+WITH_A_LOAD = ("file lost", "a file of the folder lost")
+"""One of each warehouse: the run that has a load looks for what is lacking as the other does."""
+
+
 @pytest.mark.parametrize(
-    "damage",
+    ("next_run", "damage"),
     [
-        pytest.param(lambda settings, _: settings.warehouse_path.unlink(), id="file lost"),
-        pytest.param(lambda settings, _: settings.warehouse_path.write_bytes(b""), id="file emptied"),
-        pytest.param(lambda settings, _: another_file(settings), id="another file in its place"),
-        pytest.param(older_file, id="a load was never brought in"),
-        pytest.param(lost_copy, id="a file of the folder lost"),
+        *(pytest.param("with nothing new", damage, id=f"with nothing new-{damage}") for damage in DAMAGES),
+        *(
+            pytest.param(
+                "with a load",
+                damage,
+                id=f"with a load-{damage}",
+                marks=() if damage in WITH_A_LOAD else pytest.mark.long,
+            )
+            for damage in DAMAGES
+        ),
     ],
 )
-@pytest.mark.parametrize("next_run", ["with a load", "with nothing new"])
 def test_what_a_warehouse_lacks_is_brought_in_by_the_next_run(
     settings: Settings,
     s3_client: Any,
     loads: list[str],
-    damage: Callable[[Settings, str], object],
     next_run: str,
+    damage: str,
 ) -> None:
-    damage(settings, loads[1])
+    DAMAGES[damage](settings, loads[1])
     new = publish_plain(settings, s3_client, "run-new", images=2) if next_run == "with a load" else None
     stages.load(new, settings=settings)
     wanted = {*loads, *([new] if new else [])}

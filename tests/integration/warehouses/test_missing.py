@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,6 +14,7 @@ from moderation.settings import Settings
 from moderation.storage import s3_objects
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import publish_plain
+from support.put_back import MadeOnce
 from support.table_fixtures import local_settings
 
 __all__ = ["local_settings"]  # a fixture
@@ -23,16 +22,24 @@ __all__ = ["local_settings"]  # a fixture
 LINE = "the warehouse lacks 1 of 2 published loads: moderation load\n"
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    return MadeOnce(tmp_path_factory.mktemp("behind"))
+
+
 @pytest.fixture
-def behind(local_settings: Settings, s3_client: Any, tmp_path: Path) -> Settings:
+def behind(made_once: MadeOnce, bucket: str, aws_env: Any, s3_client: Any) -> Settings:
     """A warehouse that was set back to a copy of before the second load."""
-    publish_plain(local_settings, s3_client, "first", images=2)
-    stages.load(settings=local_settings)
-    shutil.copy(local_settings.warehouse_path, tmp_path / "copy")
-    publish_plain(local_settings, s3_client, "second", images=2)
-    stages.load(settings=local_settings)
-    shutil.copy(tmp_path / "copy", local_settings.warehouse_path)
-    return local_settings
+
+    def make(settings: Settings) -> None:
+        publish_plain(settings, s3_client, "first", images=2)
+        stages.load(settings=settings)
+        before = settings.warehouse_path.read_bytes()
+        publish_plain(settings, s3_client, "second", images=2)
+        stages.load(settings=settings)
+        settings.warehouse_path.write_bytes(before)
+
+    return made_once.get(s3_client, bucket, make).settings
 
 
 def test_queries_replays_and_pages_say_it_until_all_is_brought_in(behind, capsys, tmp_path):

@@ -97,7 +97,14 @@ class _DiesInTable:
             raise OSError("the connection to S3 is gone")
 
 
-@pytest.mark.parametrize("dies_in", ["images", "labels_l3", "loads"])
+@pytest.mark.parametrize(
+    "dies_in",
+    [
+        pytest.param("images", marks=pytest.mark.long),  # one transaction: as in any later table
+        pytest.param("labels_l3", marks=pytest.mark.long),
+        "loads",
+    ],
+)
 def test_a_crash_in_the_middle_leaves_the_database_as_it_was(
     dies_in, settings, s3_client, postgres_uri, monkeypatch
 ):

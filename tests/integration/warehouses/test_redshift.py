@@ -96,7 +96,12 @@ def test_every_row_and_bit_arrives_and_loading_or_setting_up_twice_changes_nothi
 
 
 @pytest.mark.parametrize(
-    "dies_before", ['COPY "moderation_staging_jobs"', 'INSERT INTO "moderation"."labels_l2"', "DELETE"]
+    "dies_before",
+    [
+        'COPY "moderation_staging_jobs"',
+        'INSERT INTO "moderation"."labels_l2"',
+        pytest.param("DELETE", marks=pytest.mark.long),  # of the same transaction as the inserts
+    ],
 )
 def test_a_crash_anywhere_leaves_the_tables_as_they_were(dies_before, cluster, settings, s3_client):
     first, second = (publish_plain(settings, s3_client, name, images=3) for name in ("run-a", "run-b"))

@@ -384,6 +384,17 @@ def test_answers_of_the_base_model_where_an_adapter_was_asked_are_told_apart():
     (anomaly,) = found.anomalies
     assert (anomaly.kind, anomaly.message[:6]) == ("AdapterIgnored", "1 of 2")
     assert "(lines 2)" in anomaly.message
+    assert not anomaly.is_mismatch, "they are paid for, and their rows say whose they are"
+
+
+def test_answers_of_another_adapter_are_none_to_the_question():
+    asked, other = (f"arn:aws:rekognition:us-east-1:1:project/p/version/v/{number}" for number in (1, 2))
+    lines = [line(A, answer(ProjectVersion=other)), line(B, answer())]
+    found = flatten([A, B], lines, record={"adapter": asked}, context=replace(CONTEXT, adapter=asked))
+    assert [(one.kind, one.is_mismatch) for one in found.anomalies] == [
+        ("AdapterIgnored", False),
+        ("OtherAdapter", True),
+    ]
 
 
 def test_the_top_l1_is_the_first_listed_of_equal_confidences():

@@ -46,3 +46,7 @@ def test_the_images_base_is_the_airflow_of_the_pins() -> None:
     )
     assert base is not None
     assert pins("requirements-image.txt")["apache-airflow"] == {f"=={base[1]}"}
+
+
+def test_the_image_has_a_celery_that_the_providers_executor_can_be_imported_with() -> None:
+    assert pins("requirements-image.txt")["celery"] == {"==5.6.3"}, "try another one by make cluster-test"

@@ -7,20 +7,24 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-import pytest
-
 from moderation.cli import main
-from moderation.cli.arguments import UsageError
+from moderation.cli.arguments import Parser, UsageError
 
 ROOT = Path(__file__).parents[3]
 STAND_INS = ("s3://bucket/key", "20261122T020000Z-4f1c0a9b77de", "labels_l1", "1")
 """For what a text fills in, or a person: one of them fits whatever it is."""
 
 
-def texts(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def texts(path: Path) -> list[tuple[int, str]]:
     """Every string of a file with its line; what is filled in is `‹›`, the command's name itself."""
+    return list(_texts(path))
+
+
+def _texts(path: Path) -> Iterator[tuple[int, str]]:
     if path.suffix != ".py":
         yield from enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         return
@@ -64,6 +68,11 @@ def words(command: str) -> list[str]:
     return shlex.split(plain)[1:]
 
 
+@cache
+def parser() -> Parser:
+    return main._parser()
+
+
 def is_accepted(arguments: list[str]) -> bool:
     """Whether the command line's own parser takes them, whatever the blanks are filled with."""
     for stand_in in STAND_INS:
@@ -72,7 +81,7 @@ def is_accepted(arguments: list[str]) -> bool:
             for word in arguments
         ]
         try:
-            main._parser()[0].parse_args(filled)
+            parser().parse_args(filled)
         except UsageError:
             continue
         return True
@@ -81,46 +90,36 @@ def is_accepted(arguments: list[str]) -> bool:
 
 def is_name(arguments: list[str]) -> bool:
     """Whether they are a command's name alone, as running text has it."""
-    parser: argparse.ArgumentParser | None = main._parser()[0]
+    found: argparse.ArgumentParser | None = parser()
     for word in arguments:
         choices = next(
             (
                 action.choices
-                for action in (parser._actions if parser else ())
+                for action in (found._actions if found else ())
                 if action.nargs == argparse.PARSER
             ),
             {},
         )
-        parser = choices.get(word)
-    return parser is not None
+        found = choices.get(word)
+    return found is not None
 
 
-NAMED = commands("moderation")
-MAKE = commands("make")
+def test_every_command_that_a_text_prints_is_one_that_the_command_line_takes():
+    found = {(place, command): words(command) for place, command in commands("moderation")}
+    # The first is by way of settings.command; where none is found nothing is looked at.
+    assert any("moderation load" in command for _, command in found)
+    assert len(found) > 20
+    assert {at: given for at, given in found.items() if not (is_name(given) or is_accepted(given))} == {}
 
 
-@pytest.mark.parametrize(("place", "command"), NAMED, ids=[place for place, _ in NAMED])
-def test_every_command_that_a_text_prints_is_one_that_the_command_line_takes(place, command):
-    arguments = words(command)
-    assert is_name(arguments) or is_accepted(arguments), f"{place}: `{command}`"
-
-
-@pytest.mark.parametrize(("place", "command"), MAKE, ids=[place for place, _ in MAKE])
-def test_every_target_and_variable_of_make_that_a_text_prints_is_there(place, command):
+def test_every_target_and_variable_of_make_that_a_text_prints_is_there():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     exported = [line.partition(":=")[0] for line in re.findall(r"^export (.*)$", makefile, re.MULTILINE)]
-    for word in words(command):
-        if word == "…":
-            continue
-        name, is_variable, _ = word.partition("=")
-        known = (
-            {*" ".join(exported).split(), "PYTHON", "SEEDS", "MODERATION_USERS"} if is_variable else targets
-        )
-        assert name in known, f"{place}: `{command}`"
-
-
-def test_the_texts_of_the_code_are_found():
-    assert len(NAMED) > 20
-    assert len(MAKE) > 3
-    assert any("moderation load" in command for _, command in NAMED)  # by way of settings.command
+    variables = {*" ".join(exported).split(), "PYTHON", "SEEDS", "MODERATION_USERS"}
+    found = commands("make")
+    assert len(found) > 3
+    for place, command in found:
+        for word in words(command):
+            name, is_variable, _ = word.partition("=")
+            assert word == "…" or name in (variables if is_variable else targets), f"{place}: `{command}`"

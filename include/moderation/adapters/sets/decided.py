@@ -70,6 +70,12 @@ def with_ancestors(labels: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def with_descendants(labels: Collection[str]) -> tuple[str, ...]:
+    """These labels and all below them, sorted: a decision about one tells something of those above."""
+    wanted = set(spelled(labels))
+    return tuple(sorted(node.name for node in taxonomy() if wanted & {*node.path, node.name}))
+
+
 def _unknown(label: str) -> str:
     near = difflib.get_close_matches(label, [node.name for node in taxonomy()], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""

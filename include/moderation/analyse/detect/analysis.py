@@ -14,6 +14,7 @@ from moderation.analyse.detect.calls import Answered, Counters, Disturbed, Refus
 from moderation.analyse.detect.checkpoint import Spool
 from moderation.analyse.detect.errors import DetectError, DetectUnavailable
 from moderation.analyse.detect.manifest import Line
+from moderation.analyse.detect.pacing import PacerClosed
 from moderation.analyse.detect.request import DetectOptions
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Analysis:
     :param in_flight: calls under way at once.
     :param keep_safe: copies new records to S3; called every few seconds.
     :param stop_calls: called once the run has failed; calls that still wait for their turn then raise.
+    :param adapter: whose answers are wanted, see `DetectOptions.stops_without_adapter`.
     :param given_up: what the last try of an image met, by line number; filled by :meth:`run`.
     """
 
@@ -55,11 +57,14 @@ class Analysis:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     given_up: dict[int, Disturbed] = field(default_factory=dict)
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         self._begun = self._useful_at = self.clock()
         self._stood_still = 0.0
         self._fatal: BaseException | None = None
+        self.is_ignored = False
+        """Whether the base model answered in the adapter's place, and so nothing more is asked."""
         self._patience = _DRAIN_SECONDS
         self._slots = asyncio.Semaphore(self.in_flight)
         self._under_way: set[asyncio.Task[None]] = set()
@@ -79,7 +84,7 @@ class Analysis:
         try:
             for line in lines:
                 await self._slots.acquire()
-                if self._fatal or self._time_left() <= 0:
+                if self._fatal or self.is_ignored or self._time_left() <= 0:
                     self._slots.release()
                     self.unasked = 0
                     break
@@ -123,10 +128,16 @@ class Analysis:
         """
         begun, pause = self.clock() - self._stood_still, _FIRST_PAUSE
         while True:
-            outcome = await self.caller.ask(line.image)
+            try:
+                outcome = await self.caller.ask(line.image)
+            except PacerClosed:
+                if self.is_ignored:
+                    return
+                raise
             if isinstance(outcome, Answered):
                 self._useful_at = self.clock()
                 self.spool.add(line.number, answer=outcome.body)
+                self._look_who_answered(outcome.body)
                 return
             if isinstance(outcome, Refused):
                 self._useful_at = self.clock()
@@ -135,6 +146,8 @@ class Analysis:
             spent = self.clock() - self._stood_still - begun
             left = min(self.options.image_seconds - spent, self._time_left())
             wait = random.uniform(0, pause)  # noqa: S311 - full jitter, no secret
+            if self.is_ignored:
+                return
             if self._fatal or wait >= left:
                 self.given_up[line.number] = outcome
                 return
@@ -148,6 +161,16 @@ class Analysis:
                 self.given_up[line.number] = outcome
                 return
             self.counters.retries += 1
+
+    def _look_who_answered(self, body: dict[str, object]) -> None:
+        """Ask no more once an answer that is paid for is not of the adapter."""
+        if self.adapter and self.options.stops_without_adapter and not body.get("ProjectVersion"):
+            if not self.is_ignored:
+                _log.error(
+                    "the base model answers in place of the adapter %s: nothing more is asked", self.adapter
+                )
+            self.is_ignored = True
+            self.stop_calls()
 
     def _time_left(self) -> float:
         return self._begun + self.options.total_seconds - self.clock()

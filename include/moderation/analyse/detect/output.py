@@ -19,6 +19,11 @@ from moderation.reference import error_codes
 from moderation.storage import s3_objects
 
 NOT_ATTEMPTED = ("NotAttempted", "The run's time was up before this image's turn; run again.")
+ADAPTER_GONE = (
+    NOT_ATTEMPTED[0],
+    "The adapter had expired before this image's turn: the base model answered in its place. Roll back or "
+    "promote another one, then run again.",
+)
 _MEMORY_BYTES = 8 * 1024 * 1024
 _CHUNK = 1024 * 1024
 

@@ -74,6 +74,8 @@ class DetectOptions:
     :param owner_seconds: age at which a silent owner of the manifest counts as dead.
     :param spool_dir: local folder for answers; None for the default.
     :param stopped: tells whether the run is to end early, keeping what is answered; asked every half second.
+    :param stops_without_adapter: once the base model answers in the adapter's place, ask no more: the rest
+        becomes error entries that a later run takes up.
     """
 
     max_in_flight: int | None = None
@@ -84,6 +86,7 @@ class DetectOptions:
     owner_seconds: float = 30.0
     spool_dir: Path | None = None
     stopped: Callable[[], bool] = lambda: False
+    stops_without_adapter: bool = False
 
     def __post_init__(self) -> None:
         if self.max_in_flight is not None and self.max_in_flight < 1:
@@ -110,7 +113,7 @@ class DetectOutcome:
     :param failed: lines that became error entries.
     :param failed_transient: those of them that another run may still bring in.
     :param adapter_missing: answers without the ProjectVersion that was asked for; not 0 means that the base
-        model answered, and that reconciliation must fail the manifest.
+        model answered, as it does for an expired adapter.
     :param resumed: answers found in the checkpoint of an earlier try and not asked again.
     :param calls: calls made by the try that finished.
     :param throttles: calls refused for their rate, in that try.

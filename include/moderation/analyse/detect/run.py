@@ -216,7 +216,14 @@ class _Run:
                 client, self.request.parameters(), pacer=pacer, control=control, counters=self.counters
             )
             analysis = Analysis(
-                caller, self.spool, self.options, in_flight, self.counters, self.keep_safe, pacer.close
+                caller,
+                self.spool,
+                self.options,
+                in_flight,
+                self.counters,
+                self.keep_safe,
+                pacer.close,
+                adapter=self.request.project_version,
             )
             budget.needs(lambda: analysis.unasked + pacer.waiting)
             try:
@@ -228,13 +235,16 @@ class _Run:
         # Only now, so that a try that fails before leaves these images to the next one.
         for number, last in analysis.given_up.items():
             self.spool.add(number, error={"code": last.code, "message": last.message})
-        self.leave_the_rest()
+        self.leave_the_rest(output.ADAPTER_GONE if analysis.is_ignored else output.NOT_ATTEMPTED)
 
-    def leave_the_rest(self) -> None:
-        """Note that nobody got round to the images without a record."""
+    def leave_the_rest(self, reason: tuple[str, str] = output.NOT_ATTEMPTED) -> None:
+        """Note that nobody got round to the images without a record.
+
+        :param reason: code and message.
+        """
+        code, message = reason
         for line in self.manifest.images:
             if line.number not in self.spool:
-                code, message = output.NOT_ATTEMPTED
                 self.spool.add(line.number, error={"code": code, "message": message})
 
     async def keep_safe(self) -> None:

@@ -7,7 +7,7 @@ import getpass
 from typing import Any
 
 from moderation.cli import arguments
-from moderation.cli.adapter import learn, use
+from moderation.cli.adapter import learn, shadow, use
 
 
 def add_parsers(commands: Any) -> None:
@@ -39,6 +39,15 @@ def add_parsers(commands: Any) -> None:
     show = _word(words, "show", "what is known of an adapter", use.show)
     show.add_argument("arn", metavar="ARN")
 
+    beside = _word(words, "shadow", "ask an adapter about a sample, beside the one in use", shadow.shadow)
+    beside.add_argument("arn", metavar="ARN")
+    beside.add_argument("--images", type=arguments.count, default=500, metavar="N", help="default: 500")
+    beside.add_argument(
+        "--max-cost-usd", type=arguments.rate, required=True, metavar="USD", help="what it may cost in all"
+    )
+    beside.add_argument("--name", default="first", help="another one for another sample; default: first")
+    beside.add_argument("--dry-run", action="store_true", help="draw the sample, tell the price, ask nothing")
+
     promote = _person(_word(words, "promote", "use an adapter from now on", use.promote))
     promote.add_argument("arn", metavar="ARN")
     promote.add_argument("--knowingly", action="store_true", help="what the gate asks about was seen")
@@ -55,6 +64,7 @@ def add_parsers(commands: Any) -> None:
     retire = _person(_word(words, "retire", "never use an adapter again", use.retire))
     retire.add_argument("arn", metavar="ARN")
     retire.add_argument("--reason", default="")
+    _word(words, "publish", "bring the table adapters and the warehouses up to date", use.publish)
 
 
 def _word(words: Any, name: str, told: str, run: Any) -> argparse.ArgumentParser:

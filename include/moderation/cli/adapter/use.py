@@ -1,4 +1,4 @@
-"""``moderation adapter list``, ``show``, ``promote``, ``rollback`` and ``retire``."""
+"""``moderation adapter list``, ``show``, ``promote``, ``rollback``, ``retire`` and ``publish``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from moderation.adapters import champion, older, registry
+from moderation.adapters.after import production, reminder, sample
+from moderation.adapters.after.production import Production
 from moderation.adapters.registry import Registry, Version
 from moderation.cli.boundary import DONE
 from moderation.cli.jobs import Rekognition
-from moderation.cli.output import one_line, print_json
+from moderation.cli.output import one_line, print_json, warn
 from moderation.cli.output import show as print_lines
+from moderation.errors import WarehouseMissingError
+from moderation.publish.adapters import publish_adapters, publish_after
+from moderation.review import mark
+from moderation.review.statistics.draws import drawn
 from moderation.settings import Settings
+from moderation.stages import load_verdicts
+from moderation.variables.adapters import AdapterSettings
 
 
 def list_all(settings: Settings, options: argparse.Namespace) -> int:
@@ -21,7 +29,9 @@ def list_all(settings: Settings, options: argparse.Namespace) -> int:
     found = registry.load(settings)
     rows = [_row(found, version) for version in found.versions.values()]
     if options.json:
-        print_json({"champion": found.champion, "adapters": rows})
+        with mark.opened(settings) as state:
+            new = reminder.waiting(found, state.log, AdapterSettings.from_env())
+        print_json({"champion": found.champion, "adapters": rows, "since_training": new and new.record()})
         return DONE
     sys.stdout.write(f"in use: {found.champion or 'the base model'}\n")
     for row, version in zip(rows, found.versions.values(), strict=True):
@@ -34,14 +44,24 @@ def show(settings: Settings, options: argparse.Namespace) -> int:
     found = registry.load(settings)
     version = found.known(options.arn)
     events = [asdict(event) for event in found.events if event.version == version.arn]
+    told = _production(settings, found, version)
     if options.json:
-        print_json({**_row(found, version), "evaluation": version.evaluation, "events": events})
+        print_json(
+            {
+                **_row(found, version),
+                "evaluation": version.evaluation,
+                "events": events,
+                "production": told and told.record(),
+            }
+        )
         return DONE
     row = _row(found, version)
     print_lines(row, [(name.replace("_", " "), value) for name, value in row.items()], as_json=False)
     for event in events:
         text = f"{event['at']} {event['person']}: {event['action']} {event['reason']}"
         sys.stdout.write(f"{one_line(text)}\n")
+    for line in told.lines() if told else ():
+        sys.stdout.write(f"{one_line(line)}\n")
     return DONE
 
 
@@ -61,12 +81,14 @@ def promote(settings: Settings, options: argparse.Namespace) -> int:
         knowingly=options.knowingly,
         older_share=share,
     )
-    return _tell(found, text, as_json=options.json)
+    publish_after(settings)
+    return _tell(found, f"{text}\n{sample.after_promotion(settings)}", as_json=options.json)
 
 
 def roll_back(settings: Settings, options: argparse.Namespace) -> int:
     """Use again what was used before."""
     found = registry.roll_back(settings, person=options.person, now=datetime.now(UTC), reason=options.reason)
+    publish_after(settings)
     return _tell(found, "nothing is paid again", as_json=options.json)
 
 
@@ -75,7 +97,35 @@ def retire(settings: Settings, options: argparse.Namespace) -> int:
     found = registry.retire(
         settings, options.arn, person=options.person, now=datetime.now(UTC), reason=options.reason
     )
+    publish_after(settings)
     return _tell(found, f"{options.arn} is retired", as_json=options.json)
+
+
+def publish(settings: Settings, options: argparse.Namespace) -> int:
+    """Bring the table `adapters` and the warehouses to what is known of every adapter."""
+    number = publish_adapters(settings)
+    rows = load_verdicts(settings=settings)
+    if options.json:
+        print_json({"adapters": number, "warehouses": rows})
+        return DONE
+    sys.stdout.write(f"{number:,} adapters are in the table adapters and in the warehouses\n")
+    return DONE
+
+
+def _production(settings: Settings, found: Registry, version: Version) -> Production | None:
+    """What people's verdicts tell of it in use; None before anything can be told."""
+    if found.promotion_of(version.arn) is None:
+        return None
+    with mark.opened(settings) as state:
+        draws, (waiting, _) = drawn(state), state.log.waiting()
+    if waiting:
+        warn(
+            f"{waiting:,} verdicts are not published yet and not counted: {settings.command} verdicts publish"
+        )
+    try:
+        return production.of_settings(settings, found, version, draws)
+    except WarehouseMissingError:
+        return None
 
 
 def _row(found: Registry, version: Version) -> dict[str, object]:

@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from moderation.adapters import champion, gate, older, registry, stages, training
+from moderation.adapters.after import reminder, sample
 from moderation.adapters.registry import Registry, Version
 from moderation.adapters.sets import eligibility
 from moderation.console.gate import Person, Right
-from moderation.console.learning import drawn, flips
+from moderation.console.learning import drawn, flips, in_use
 from moderation.console.learning.choices import short
 from moderation.console.learning.eligible import Eligible, line
 from moderation.console.learning.training import ENDED, Ask, Trainings
@@ -27,6 +28,7 @@ from moderation.console.pages.queues import decider
 from moderation.console.pages.start import Starter
 from moderation.console.pages.view import links, page
 from moderation.console.shared import Shared
+from moderation.publish.adapters import publish_after
 from moderation.variables.adapters import AdapterSettings
 
 _PROJECT = r"[a-zA-Z0-9_.\-]{1,255}"
@@ -96,6 +98,7 @@ def adapters(request: Request) -> Response:
         "adapters/adapters.html.j2",
         champion=found.champion,
         versions=sorted(versions, key=lambda told: told["trained_at"] or "9", reverse=True),
+        new=reminder.waiting(found, shared.review.log, rule),
         under_way=[told["arn"] for told in versions if told["far"]],
         ready=[one for one in lines if one.counted.eligible],
         near=[one for one in lines if not one.counted.eligible and one.errors],
@@ -137,8 +140,12 @@ def adapter(request: Request, arn: str = Query(max_length=_LONGEST_ARN)) -> Resp
             if label in used
         ],
         events=[event for event in reversed(found.events) if event.version == arn],
+        production=in_use.production(shared, found, version),
+        shadows=in_use.shadows(shared, version, links(request)),
+        sample=in_use.queue_address(shared, version, links(request)),
         asks=version.gate is not None and version.gate["verdict"] == gate.ASKS,
         may_train=person.may(Right.START),
+        may_verify=person.may(Right.VERIFY),
         may_decide=person.may(Right.DECIDE),
         may_promote=_may_be_promoted(found, version),
     )
@@ -197,6 +204,7 @@ def compare(request: Request, named: Named) -> Response:
         stages.evaluate(version.arn, version.set_uri, rekognition=rekognition, settings=shared.settings)
 
     _asked(request, finish)
+    publish_after(shared.settings)
     return JSONResponse({"arn": version.arn})
 
 
@@ -215,6 +223,8 @@ def promote(request: Request, wanted: Promotion) -> Response:
         knowingly=wanted.knowingly,
         older_share=wanted.older_share / 100,
     )
+    sample.after_promotion(shared.settings, shared.review.queues)
+    publish_after(shared.settings)
     return JSONResponse({"champion": found.champion})
 
 
@@ -226,6 +236,7 @@ def roll_back(request: Request, named: Named) -> Response:
     if registry.load(settings).champion != named.arn:
         raise HTTPException(409, "Another adapter is in use by now; load the page again.")
     found = registry.roll_back(settings, person=person.name, now=datetime.now(UTC), reason=named.reason)
+    publish_after(settings)
     return JSONResponse({"champion": found.champion})
 
 
@@ -237,6 +248,7 @@ def retire(request: Request, named: Named) -> Response:
     _known(registry.load(settings), named.arn)
     now = datetime.now(UTC)
     found = registry.retire(settings, named.arn, person=person.name, now=now, reason=named.reason)
+    publish_after(settings)
     return JSONResponse({"champion": found.champion})
 
 

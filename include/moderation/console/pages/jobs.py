@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -131,7 +132,7 @@ def job(request: Request, load_id: str) -> Response:
         "verified": verified,
         "different": different,
         "may_verify": request.state.person.may(Right.VERIFY),
-        "has_run": request.app.state.run_page is not None,
+        "has_run": _address_of_run(request, found.load) is not None,
     }
     if part == "side":
         return page(request, "job_side.html.j2", **values)
@@ -147,12 +148,15 @@ def job(request: Request, load_id: str) -> Response:
 @router.get("/jobs/{load_id}/run", name="run_of")
 def run_of(request: Request, load_id: str) -> Response:
     """To the page of the run that made the job."""
-    found = request.app.state.shared.found(load_id)
-    known = request.app.state.run_page
-    address = known(found.load) if known else None
+    address = _address_of_run(request, request.app.state.shared.found(load_id).load)
     if address is None:
         raise HTTPException(404, "The run that made this job is not known here; old runs are removed.")
     return RedirectResponse(address, status_code=303)
+
+
+def _address_of_run(request: Request, load: Mapping[str, Any]) -> str | None:
+    known = request.app.state.run_page
+    return known(load) if known else None
 
 
 @router.get("/jobs/{load_id}/tiles", name="tiles")

@@ -15,6 +15,7 @@ from moderation.console.pages.view import page
 from moderation.console.shared import Shared
 from moderation.console.verify import figures
 from moderation.errors import WarehouseMissingError
+from moderation.review.statistics.draws import drawn
 from moderation.review.statistics.numbers import NUMBERS, Numbers
 from moderation.schema import CONTENT_TYPES
 
@@ -85,7 +86,7 @@ def _is_met(row: dict[str, Any]) -> bool:
 
 def _numbers(shared: Shared, load: str) -> Numbers:
     try:
-        return shared.figures.of(load or None, shared.thresholds(), shared.review.queues.draws())
+        return shared.figures.of(load or None, shared.thresholds(), drawn(shared.review))
     except WarehouseMissingError:
         return Numbers(NUMBERS.empty_table())
 

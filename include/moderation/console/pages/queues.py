@@ -128,6 +128,8 @@ def make_queue(request: Request, asked: Asked) -> Response:
     """Make a queue and fill it; answers with its address."""
     shared: Shared = request.app.state.shared
     person = verifier(request)
+    if asked.kind == Kind.ADAPTER:
+        raise HTTPException(400, "A sample of an adapter's answers is made when the adapter is promoted.")
     if asked.kind == Kind.DISPUTE or (asked.kind == Kind.GOLDEN and not person.may(Right.DECIDE)):
         raise HTTPException(403, "Golden images and disputes are for operators.")
     if asked.people and not person.may(Right.DECIDE):

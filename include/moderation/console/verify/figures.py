@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,6 @@ import pyarrow as pa
 
 from moderation.policy.thresholds import Thresholds
 from moderation.query.published_views import open_published
-from moderation.review.statistics.frames import DRAWS
 from moderation.review.statistics.judged import frames_of
 from moderation.review.statistics.numbers import Numbers, numbers
 from moderation.settings import Settings
@@ -34,17 +32,17 @@ class Figures:
         self._lock = threading.Lock()
         self._kept: dict[str | None, tuple[float, Numbers]] = {}
 
-    def of(self, load_id: str | None, thresholds: Thresholds, draws: Sequence[dict[str, Any]]) -> Numbers:
+    def of(self, load_id: str | None, thresholds: Thresholds, draws: pa.Table) -> Numbers:
         """Those of a load, or of all.
 
         :param thresholds: those in use.
-        :param draws: what was drawn, as the queues know it.
+        :param draws: what was drawn, as `statistics.draws.drawn` tells it.
         :raises moderation.errors.WarehouseMissingError: nothing was published yet.
         """
         with self._lock:  # They take a while: who asks meanwhile gets the same ones.
             made_at, known = self._kept.get(load_id, (0.0, None))
             if known is None or time.monotonic() - made_at > _KEPT_SECONDS:
-                drawn = pa.Table.from_pylist(list(draws), schema=DRAWS) if draws else None
+                drawn = draws if draws.num_rows else None
                 with open_published(self._settings) as published:
                     frames = frames_of(published, thresholds=thresholds, draws=drawn, load_id=load_id)
                 known = numbers(frames)

@@ -26,6 +26,9 @@ KINDS = {
     Kind.GOLDEN: ("Golden images", "Known ones, mixed in to see how people and rules agree."),
 }
 
+_MADE_BY_ITSELF = {Kind.DISPUTE: "Where people disagree", Kind.ADAPTER: "A sample of what an adapter answers"}
+"""Kinds that nobody asks for."""
+
 
 @dataclass(frozen=True)
 class Told:
@@ -44,7 +47,7 @@ class Told:
 def told(queue: Queue) -> Told:
     """What there is to say of a queue."""
     spec = queue.spec
-    words = "Where people disagree" if spec.kind == Kind.DISPUTE else KINDS[Kind(spec.kind)][0]
+    words = _MADE_BY_ITSELF.get(Kind(spec.kind)) or KINDS[Kind(spec.kind)][0]
     parts = [words]
     if spec.label:
         parts.append(spec.label)

@@ -172,8 +172,8 @@ _DRAWS = """
 SELECT draw, any_value(design) AS design, stratum,
     round(count(DISTINCT content) / any_value(inclusion_probability))::BIGINT AS stratum_size,
     count(DISTINCT content) AS stratum_drawn, unnest(list(DISTINCT load_id)) AS load_id,
-    nullif(regexp_extract(draw, '^(job|band|policy|random_unflagged|stratified|filter|golden|dispute)-', 1),
-    '')
+    nullif(regexp_extract(draw,
+        '^(job|band|policy|random_unflagged|stratified|adapter|filter|golden|dispute)-', 1), '')
         AS kind, NULL AS label, NULL AS low, NULL AS high
 FROM judged WHERE draw IS NOT NULL AND truth IS NOT NULL GROUP BY draw, stratum
 """

@@ -149,7 +149,7 @@ class _Draw:
 
     def stands_for(self, part: Part, label: str | None, threshold: float) -> bool:
         """Whether all images of a part could have been drawn; kinds are those of `review.queue.Kind`."""
-        if self.kind in {None, "stratified"}:
+        if self.kind in {None, "stratified", "adapter"}:
             return True
         if self.kind == "random_unflagged":
             return part == Part.UNFLAGGED

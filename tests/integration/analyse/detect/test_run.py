@@ -238,6 +238,30 @@ def test_when_the_time_is_up_the_rest_is_noted_as_not_attempted(bench: Workbench
     assert outcome.failed_transient == outcome.failed
 
 
+def test_an_adapter_that_expires_meanwhile_is_asked_no_more_and_the_rest_is_owed(bench: Workbench) -> None:
+    arn = "arn:aws:rekognition:us-east-1:123456789012:project/p/version/v/1700000000000"
+    expired = {"kind": "adapter_missing", "operation": "DetectModerationLabels", "skip": 6}
+    request = bench.request(bench.upload(40), project_version=arn)
+    local(bench.server, "/adapters", method="PUT", body={arn: "TRAINING_COMPLETED"})
+    try:
+        with faults(bench.server, expired):
+            outcome = bench.run(request, max_in_flight=2, stops_without_adapter=True)
+        paid = bench.paid()
+        assert bench.run(request, stops_without_adapter=True) == outcome, "it is finished"
+        other = bench.request(bench.upload(4, prefix="b"), name="b", project_version=arn)
+        with faults(bench.server, expired | {"skip": 0}):
+            assert bench.run(other).billed == 4, "who lets the base model answer is asked on"
+    finally:
+        local(bench.server, "/adapters", method="PUT", body={})
+    assert sum(paid.values()) == outcome.billed
+    assert 1 <= outcome.adapter_missing <= 2
+    assert outcome.billed - outcome.adapter_missing == 6
+    errors = bench.summary(outcome)["errors"]
+    assert {entry["code"] for entry in errors} == {"NotAttempted"}
+    assert "had expired" in errors[0]["message"]
+    assert outcome.failed == outcome.failed_transient == 40 - outcome.billed
+
+
 @pytest.mark.parametrize("body", [b"", b"\n\n", b"{}\n", b"not json\n", b'["s3://a/b"]\n'])
 def test_a_manifest_without_images_fails_as_a_bulk_job_would(bench: Workbench, body: bytes) -> None:
     request = bench.request([])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from moderation.adapters.after import sample
 from moderation.policy.rules import read_policy
 from moderation.policy.thresholds import in_use
 from moderation.query.published_views import open_published
@@ -27,4 +28,5 @@ def fill_from(load_ids: Sequence[str]) -> dict[str, int]:
     percent = ReviewSettings.from_env().unflagged_percent
     settings = Settings.from_env()
     with mark.opened(settings) as state, open_published(settings) as connection:
+        sample.make_for_champion(settings, state.queues)
         return fill_standing(connection, state.queues, rules, load_ids, unflagged_percent=percent)
