@@ -164,6 +164,7 @@ class Settings(Table):
         "MODERATION_SHARE_ANSWERS",
         value=values.FLAG,
         default=True,
+        told="`1`",
         meaning="Whether images of the same content are paid for once; see [Copies](operations.md#copies).",
         read_by=WORK,
     )
