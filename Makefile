@@ -19,7 +19,7 @@ unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filte
 export CALLED_FROM := $(value PWD)
 export SQL IMAGES MIN_CONFIDENCE BACKEND ADAPTER REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install doctor query console run up down services status test test-long chaos bench lint lint-scripts format docs lock lock-image lock-mwaa
+.PHONY: help install doctor query console run up down services status test test-long cluster-test chaos bench lint lint-scripts format docs lock lock-image lock-mwaa
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -102,6 +102,16 @@ test: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run t
 
 test-long: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run also the long versions of the tests
 	@$(BIN)/python -m pytest -q $(IN_PARALLEL) --durations=10 -m ""
+
+# The image's own packages, and a Redis server besides.
+CLUSTER := .tools/cluster
+$(CLUSTER)/.installed: $(VENV)/.installed requirements-image.txt requirements-cluster.txt
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(CLUSTER)
+	@$(INSTALL) $(CLUSTER)/bin/python -r requirements-image.txt -r requirements-cluster.txt
+	@touch $@
+
+cluster-test: $(VENV)/.installed-dev $(CLUSTER)/.installed ## kill the parts of deploy/compose under load, on real processes (MANIFESTS=200)
+	@PYTHONPATH=tests:include:plugins $(BIN)/python -m cluster --python $(CLUSTER)/bin/python --manifests $(or $(MANIFESTS),200)
 
 chaos: $(VENV)/.installed-dev ## break the real pipeline in 200 seeded ways (SEEDS=200)
 	@PYTHONPATH=tests:include:plugins $(BIN)/python -m chaos --seeds $(or $(SEEDS),200) --minutes 60

@@ -7,7 +7,10 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
+from moderation_airflow.machines import several_hosts
 from moderation_airflow.retry_policy import moderation_retry_policy
+
+several_hosts.refuse_own_disks()
 
 DOC = """
 ### Compact the tables

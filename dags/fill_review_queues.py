@@ -7,9 +7,12 @@ from typing import Any
 
 from airflow.sdk import Asset, dag, task
 
+from moderation_airflow.machines import several_hosts
 from moderation_airflow.retry_policy import moderation_retry_policy
 
 MODERATED_IMAGES = Asset("moderated_images")
+
+several_hosts.refuse_own_disks()
 
 DOC = """
 ### Fill the review queues
@@ -42,7 +45,7 @@ def fill_review_queues() -> None:
     @task(doc_md="Adds the images of the loads that were published; returns how many, by queue.")
     def fill(triggering_asset_events: Any = None) -> dict[str, int]:
         from moderation_airflow import failure_reason  # noqa: PLC0415 - keeps parsing fast, here and below
-        from moderation_airflow.review_queues import fill_from  # noqa: PLC0415
+        from moderation_airflow.review.queues import fill_from  # noqa: PLC0415
 
         events = [event for found in (triggering_asset_events or {}).values() for event in found]
         with failure_reason.kept():

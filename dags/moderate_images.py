@@ -11,7 +11,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from moderation.settings import DagSettings
 from moderation_airflow import alerts, failure_reason
 from moderation_airflow.approval import SpendApprovalOperator
+from moderation_airflow.archives.runs import ARCHIVES_LAST
 from moderation_airflow.before_paying import look_before_calls, look_before_job
+from moderation_airflow.machines import several_hosts
 from moderation_airflow.report import ModerationReportOperator
 from moderation_airflow.retry_policy import moderation_retry_policy
 from rekognition.detect import RekognitionDetectModerationLabelsOperator
@@ -23,6 +25,8 @@ SETTINGS = DagSettings.from_env()
 NIGHTLY = "0 2 * * *"
 # They share one budget of calls a second, which a few keep busy.
 CALLING_TASKS = 4
+
+several_hosts.refuse_own_disks()
 
 DOC = """
 ### Moderate the images of a source
@@ -157,6 +161,8 @@ DISCOVERY = (
         "retries": 3,
         "retry_delay": timedelta(seconds=30),
         "retry_policy": moderation_retry_policy(),
+        # A slot that falls free goes to the night's images before those of an archive.
+        "weight_rule": ARCHIVES_LAST,
     },
     tags=["moderation", "rekognition"],
 )

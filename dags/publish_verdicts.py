@@ -8,9 +8,12 @@ from typing import Any
 from airflow.sdk import Asset, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from moderation_airflow.machines import several_hosts
 from moderation_airflow.retry_policy import moderation_retry_policy
 
 VERDICTS = Asset("verdicts")
+
+several_hosts.refuse_own_disks()
 
 DOC = """
 ### Publish verdicts

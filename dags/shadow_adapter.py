@@ -9,12 +9,15 @@ from airflow.sdk import Param, dag, task
 
 from moderation_airflow import failure_reason
 from moderation_airflow.before_paying import look_before_shadow
+from moderation_airflow.machines import several_hosts
 from moderation_airflow.retry_policy import moderation_retry_policy
 from rekognition.detect import RekognitionDetectModerationLabelsOperator
 from rekognition.retry_policy import rekognition_retry_policy
 
 # As `moderation.adapters.shadow.budget.IN_FLIGHT`, by which the budget is kept; a test compares them.
 IN_FLIGHT = 4
+
+several_hosts.refuse_own_disks()
 
 DOC = """
 ### Shadow an adapter

@@ -7,9 +7,10 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
-from moderation.settings import DagSettings
+from moderation.settings import DagSettings, Settings
 from moderation_airflow import failure_reason
 from moderation_airflow.adapters.approval import PromotionApprovalOperator, TrainingApprovalOperator
+from moderation_airflow.machines import several_hosts
 from moderation_airflow.retry_policy import moderation_retry_policy
 from rekognition.projects.operators import (
     RekognitionCreateProjectOperator,
@@ -18,6 +19,8 @@ from rekognition.projects.operators import (
 from rekognition.retry_policy import rekognition_retry_policy
 
 SETTINGS = DagSettings.from_env()
+
+several_hosts.refuse_own_disks()
 
 DOC = """
 ### Train an adapter from verdicts
@@ -112,10 +115,13 @@ def train_adapter() -> None:
     @task(doc_md="Compares adapter and base model on the frozen test images.")
     def evaluate(arn: str, prepared: dict[str, Any]) -> dict[str, Any]:
         from moderation.adapters import stages  # noqa: PLC0415
+        from moderation.publish.adapters import publish_after  # noqa: PLC0415
         from rekognition.hooks import RekognitionHook  # noqa: PLC0415
 
         with failure_reason.kept():
-            return stages.evaluate(arn, prepared["set_uri"], rekognition=RekognitionHook().conn)
+            compared = stages.evaluate(arn, prepared["set_uri"], rekognition=RekognitionHook().conn)
+            publish_after(Settings.from_env())
+        return compared
 
     prepared = training_set(eligibility())
     approve = TrainingApprovalOperator(

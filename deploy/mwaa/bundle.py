@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT / "include")]
 
 from moderation import settings  # noqa: E402 - the repository's own, whatever is installed
 from moderation.errors import ModerationError, NeedsAPersonError  # noqa: E402
+from moderation.variables import hosts  # noqa: E402
 
 NEEDED = ("AWS_REGION", "MODERATION_WORK_URI", "MODERATION_TABLES_URI", "MODERATION_CATALOG_URI")
 OTHERS = re.compile(r"AIRFLOW_CONN_[A-Z0-9_]+")
@@ -50,18 +51,14 @@ def read(path: Path) -> dict[str, str]:
         found[name] = value
     if missing := [name for name in NEEDED if not found.get(name, "").strip()]:
         raise BundleError(f"{path}: {', '.join(missing)} must be set: a worker's disk does not last")
-    if found["MODERATION_CATALOG_URI"].startswith("sqlite"):
-        raise BundleError(
-            f"{path}: MODERATION_CATALOG_URI names a file, which each worker has for itself: glue"
-        )
     for table in settings.TABLES:
         table.from_env(found)
-    warehouses = settings.Settings.from_env(found).warehouses or ("duckdb",)
-    if local := {"duckdb", "folder"} & set(warehouses):
-        raise BundleError(
-            f"{path}: MODERATION_WAREHOUSES: {', '.join(sorted(local))} lies on a disk, which each worker "
-            "has for itself; airflow:CONNECTION_ID names a database"
-        )
+    chosen = settings.Settings.from_env(found)
+    told = hosts.of_one_machine(
+        catalog_uri=chosen.catalog_uri, tables_uri=chosen.tables_uri, warehouses=chosen.warehouses
+    )
+    if told:
+        raise BundleError(f"{path}: a disk is each worker's own: {'; '.join(told)}")
     return found
 
 

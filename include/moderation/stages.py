@@ -22,6 +22,7 @@ from moderation.plan.stop_note import forget_stop, note_stop
 from moderation.plan.store import check_manifests, dry_run_uri, find_open_plan, load_plan
 from moderation.policy.thresholds import in_use
 from moderation.publish import verdicts
+from moderation.publish.adapters import publish_after
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
 from moderation.publish.commit import publish as publish_load
 from moderation.review import mark
@@ -374,6 +375,7 @@ def publish_verdicts(state: State, *, settings: Settings | None = None) -> verdi
         if done.rewritten:
             forget_what_was(settings, VERDICTS)
         mark.note(client, settings, state)
+    publish_after(settings)
     return done
 
 

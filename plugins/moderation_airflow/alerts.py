@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -38,6 +38,7 @@ STILL_FAILED = (
 )
 
 
+PRECISION_SUBJECT = "Moderation: precision is not where it was"
 WAITS_SUBJECT = "Moderation run waits for approval"
 WAITS = (
     "{dag_id}, run {run_id}: {headline}, and max_cost_usd allows {limit_usd:,.4f}. Nothing is sent before "
@@ -95,6 +96,18 @@ def approval_is_awaited(context: Mapping[str, Any], *, headline: str, limit_usd:
     )
     page = f"{_page(ti.dag_id, ti.run_id)}/tasks/{quote(ti.task_id)}/required_actions?map_index=-1"
     _tell(context, WAITS_SUBJECT, message, page, "Answer")
+
+
+def precision_left(context: Mapping[str, Any], left: Sequence[str], page: str) -> None:
+    """
+    Tell everybody who is told of failures that precision is not where it was; who cannot be told is logged.
+
+    :param left: a sentence for each label.
+    :param page: where the numbers are.
+    """
+    ti = context["ti"]
+    message = "\n".join([*left, "", f"All numbers: {page}"])
+    _tell(context, PRECISION_SUBJECT, message, _page(ti.dag_id, ti.run_id), "Run")
 
 
 def _page(dag_id: str, run_id: str) -> str:

@@ -58,6 +58,12 @@ def emit_new_verdicts(contents: int) -> None:
     stats.gauge(f"{PREFIX}.adapters.new_verdicts", contents)
 
 
+def emit_precision_left(labels: int) -> None:
+    """Send gauge ``moderation.review.precision_left``: labels whose precision is not where it was, by their
+    intervals of 95 %; 0 after a week in which each stayed."""
+    stats.gauge(f"{PREFIX}.review.precision_left", labels)
+
+
 @contextmanager
 def review_errors_counted() -> Iterator[None]:
     """Count what fails within: counter ``moderation.review.errors``."""

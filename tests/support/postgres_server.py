@@ -51,8 +51,10 @@ class Postgres:
 
 
 @contextmanager
-def running() -> Iterator[Postgres]:
+def running(**settings: str) -> Iterator[Postgres]:
     """Make a cluster in a temporary folder, run it, and stop it at the end of the block.
+
+    :param settings: of the server, in place of those that suit a test.
 
     PostgreSQL refuses to run as root; then it runs as ``nobody``, who may not reach pytest's own folders.
     """
@@ -63,7 +65,7 @@ def running() -> Iterator[Postgres]:
             os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
         programs = _programs(folder, user)
         _initdb(programs, folder, user)
-        server, port = _start(programs, folder, user)
+        server, port = _start(programs, folder, user, _SETTINGS | settings)
         try:
             yield Postgres(port)
         finally:
@@ -99,9 +101,11 @@ def _initdb(programs: Path, folder: Path, user: str | None) -> None:
     _run([str(programs / "initdb"), f"--pgdata={folder / 'data'}", *options], folder, user)
 
 
-def _start(programs: Path, folder: Path, user: str | None) -> tuple[ServiceProcess, int]:
+def _start(
+    programs: Path, folder: Path, user: str | None, settings: dict[str, str]
+) -> tuple[ServiceProcess, int]:
     port = ports.find_free()
-    options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     command = [str(programs / "postgres"), "-D", str(folder / "data"), "-p", str(port), *options]
     log_path = folder / "log"
     with log_path.open("ab") as log:

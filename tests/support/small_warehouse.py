@@ -22,6 +22,7 @@ from moderation.warehouses.duckdb import labels_view, verdicts_views
 from moderation.warehouses.views import in_use
 from support.verdict_rows import verdict_row
 
+ADAPTER = "arn:aws:rekognition:us-east-1:123456789012:project/cards/version/set-1/1700000000000"
 FIRST_LOAD = "20261116T020000Z-aaaaaaaaaaaa"
 SECOND_LOAD = "20261123T020000Z-bbbbbbbbbbbb"
 DAYS = {FIRST_LOAD: date(2026, 11, 16), SECOND_LOAD: date(2026, 11, 23)}  # both Mondays
@@ -173,6 +174,7 @@ STORY = [
             label(3, "Violence > Graphic Violence > Weapon Violence", 52.5),
         ],
         content_type="illustrated_animated",
+        adapter=ADAPTER,
     ),
     _other(SECOND_LOAD, 5, "b2.jpg", "failed", "ImageTooLarge"),
 ]
@@ -238,6 +240,25 @@ VERDICTS = [  # all on one Sunday
 ]
 
 
+ADAPTERS = [
+    {
+        "dt": DAYS[FIRST_LOAD],
+        "adapter": ADAPTER,
+        "version_name": "set-1",
+        "project": "cards",
+        "labels": "Gambling|Violence",
+        "state": "in use",
+        "base_model_version": "7.0",
+        "training_set": "1" * 64,
+        "gate": "passes",
+        "became_right": 21,
+        "became_wrong": 1,
+        "promoted_at": datetime.combine(DAYS[FIRST_LOAD], time(9), tzinfo=UTC),
+        "promoted_by": "ana",
+    },
+]
+
+
 def small(path: Path) -> Path:
     """The story above as a DuckDB file."""
-    return write(path, {**tables(STORY), "loads": LOADS, "verdicts": VERDICTS})
+    return write(path, {**tables(STORY), "loads": LOADS, "verdicts": VERDICTS, "adapters": ADAPTERS})

@@ -304,6 +304,13 @@ PLACES = (
         why="written anew by every run",
     ),
     Place(
+        name="page of the review's numbers",
+        pattern=r"s3:work/report/numbers\.html",
+        kind="text",
+        fates="NNNNN",
+        why="for people alone; each week's is written over it",
+    ),
+    Place(
         name="page of a load",
         pattern=rf"(s3:work/report|disk:report)/loads/{_LOAD}\.html",
         kind="text",
@@ -414,7 +421,7 @@ PLACES = (
     ),
     Place(
         name="lock of a standing table",
-        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers|shadow_answers)-lock\.json",
+        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers|shadow_answers|adapters)-lock\.json",
         kind="json",
         fates="HHHHH",
         why="a lock that tells nothing runs out",
@@ -460,7 +467,7 @@ PLACES = (
     ),
     Place(
         name="mirror of a standing table",
-        pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers)/all\.parquet",
+        pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers|adapters)/all\.parquet",
         kind="parquet",
         fates="OOOOO",
         why="every load writes it again; no test damages it yet",

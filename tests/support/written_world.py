@@ -28,8 +28,10 @@ from moderation.publish.standing import open_standing
 from moderation.publish.verdicts import published_verdicts
 from moderation.query.published_views import open_published
 from moderation.report import run_report
+from moderation.report.page.store import write_numbers_page
 from moderation.review import mark
 from moderation.review.state.open import open_state
+from moderation.review.statistics.numbers import numbers_of
 from moderation.review.verdict import Verdict
 from moderation.stages import Run
 from moderation.tables.faults import TablesDamagedError
@@ -271,6 +273,7 @@ def make_world(world: World, images: Iterable[str]) -> World:
         world.said = world.review([said("present", content=f"c{number}") for number in range(100)])
         world.keep("published", "night-3")
         world.publish_verdicts()
+        write_numbers_page(world.settings, numbers_of(world.settings))
         world.shown = world.published_verdicts()
         world.keep("verdicts published", "night-3")
     return world

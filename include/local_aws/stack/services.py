@@ -251,7 +251,9 @@ def _prepare_airflow_home(layout: Layout, secrets: Secrets, variables: dict[str,
 
 def _airflow_command(part: str) -> list[str]:
     command = (
-        [sys.executable, "-m", "moderation_airflow.warm"] if part == "scheduler" else [_airflow_binary()]
+        [sys.executable, "-m", "moderation_airflow.machines.warm"]
+        if part == "scheduler"
+        else [_airflow_binary()]
     )
     # The log server of these two would listen on every interface; the API server reads the files itself.
     return [*command, part, *(["--skip-serve-logs"] if part in {"scheduler", "triggerer"} else [])]

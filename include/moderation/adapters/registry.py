@@ -6,7 +6,7 @@ ever taken back: a promotion, a roll-back and a retirement are rows that come af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -221,6 +221,24 @@ def retire(settings: Settings, arn: str, *, person: str, now: datetime, reason: 
         return replace(there, events=(*there.events, event))
 
     return _change(settings, change)
+
+
+def forget(settings: Settings, kept: Mapping[str, Collection[str]]) -> Registry:
+    """Take out of the comparisons on some sets the images that these do not hold any more.
+
+    :param kept: by the set's URI, where the images are that it still holds.
+    """
+
+    def cleaned(version: Version) -> Version:
+        if version.set_uri not in kept or not version.evaluation:
+            return version
+        flips = [one for one in version.evaluation["flips"] if one["source_ref"] in kept[version.set_uri]]
+        return replace(version, evaluation=version.evaluation | {"flips": flips})
+
+    return _change(
+        settings,
+        lambda there: replace(there, versions={arn: cleaned(one) for arn, one in there.versions.items()}),
+    )
 
 
 def trained_on(registry: Registry, digests: set[str]) -> list[Version]:

@@ -7,11 +7,12 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from moderation.adapters import champion, gate, registry, training
+from moderation.adapters import champion, erasure, gate, registry, training
 from moderation.adapters.after import sample
 from moderation.adapters.sets import eligibility, store
 from moderation.adapters.sets.decided import Decided
 from moderation.adapters.sets.verdicts import gather
+from moderation.errors import TransientError
 from moderation.policy.thresholds import Thresholds, in_use
 from moderation.review import mark
 from moderation.settings import Settings
@@ -20,6 +21,10 @@ from moderation.variables.adapters import AdapterSettings
 log = logging.getLogger(__name__)
 
 DEFAULT_THRESHOLD = 50.0
+
+
+class ErasedMeanwhileError(TransientError):
+    """An erasure came in between."""
 
 
 def thresholds_in_use() -> tuple[Thresholds, float]:
@@ -65,16 +70,8 @@ def require_eligible(labels: Collection[str], *, settings: Settings | None = Non
 def prepare(labels: Collection[str], *, project: str, settings: Settings | None = None) -> dict[str, Any]:
     """Make the training set; returns what a training of it needs and is expected to cost."""
     settings = settings or Settings.from_env()
-    rule, (used, default) = AdapterSettings.from_env(), thresholds_in_use()
-    stored = store.make(
-        settings,
-        project,
-        decided(settings),
-        labels=labels,
-        rule=rule,
-        thresholds=used.labels,
-        default_threshold=default,
-    )
+    rule, (_, default) = AdapterSettings.from_env(), thresholds_in_use()
+    stored = make_set(settings, decided(settings), labels=labels, project=project)
     return {
         "set_uri": stored.uri,
         "project": project,
@@ -86,6 +83,40 @@ def prepare(labels: Collection[str], *, project: str, settings: Settings | None 
         "expected_cost_usd": training.expected_cost_usd(rule),
         "text": stored.contents.text(),
     }
+
+
+def make_set(
+    settings: Settings, entries: list[Decided], *, labels: Collection[str], project: str
+) -> store.StoredSet:
+    """Make the training set, or find it; copies of images whose time is over go.
+
+    :param entries: of :func:`decided`.
+    :raises ErasedMeanwhileError: some of it was erased while it was made; nothing of that is kept.
+    """
+    rule, (used, default) = AdapterSettings.from_env(), thresholds_in_use()
+    if swept := store.sweep_copies(settings, now=datetime.now(UTC), days=rule.copy_days):
+        log.info("%d copies of images older than %g days deleted", swept, rule.copy_days)
+    stored = store.make(
+        settings,
+        project,
+        entries,
+        labels=labels,
+        rule=rule,
+        thresholds=used.labels,
+        default_threshold=default,
+    )
+    _forget_meanwhile(settings, entries)
+    return stored
+
+
+def _forget_meanwhile(settings: Settings, entries: list[Decided]) -> None:
+    """Take out again what was erased between the look at the log and the writing of the set."""
+    of_verdict = {verdict: entry for entry in entries for verdict in entry.verdicts}
+    with mark.opened(settings) as state:
+        erased = [said.verdict_id for said in state.log.of_ids(of_verdict) if said.erased]
+    if gone := {of_verdict[verdict].content for verdict in erased}:
+        erasure.forget(settings, gone, {e.source_ref for e in entries if e.content in gone})
+        raise ErasedMeanwhileError(f"{len(gone)} images were erased while the set was made; run again")
 
 
 def evaluate(arn: str, set_uri: str, *, rekognition: Any, settings: Settings | None = None) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def describe(rekognition: Any, arn: str) -> dict[str, Any] | None:
 
     A version's ARN does not hold its project's: that one ends with the project's own time of creation.
 
-    :raises AdapterUnusableError: it is no ARN of a version.
+    :raises AdapterUnusableError: it is no ARN of a version, or who asks may not look it up.
     """
     match = _VERSION.fullmatch(arn)
     if match is None:
@@ -78,6 +78,12 @@ def describe(rekognition: Any, arn: str) -> dict[str, Any] | None:
                 if entry["ProjectVersionArn"] == arn:
                     return dict(entry)
     except ClientError as error:
-        if error.response["Error"].get("Code") != "ResourceNotFoundException":
+        code = error.response["Error"].get("Code")
+        if code == "AccessDeniedException":
+            raise AdapterUnusableError(
+                f"the state of the adapter {arn} may not be looked up: grant rekognition:DescribeProjects "
+                f"and rekognition:DescribeProjectVersions ({error})"
+            ) from error
+        if code != "ResourceNotFoundException":
             raise
     return None

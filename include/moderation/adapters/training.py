@@ -6,6 +6,7 @@ A version's name is that of its set: whoever asks for the training of the same s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from moderation.adapters import evaluation, gate, registry
 from moderation.adapters.evaluation import Evaluation
 from moderation.adapters.gate import Gate
 from moderation.adapters.registry import Version
-from moderation.adapters.sets import store
+from moderation.adapters.sets import erased, store
 from moderation.adapters.sets.store import StoredSet
 from moderation.adapters.status import USABLE, describe
 from moderation.errors import NeedsAPersonError, TransientError
@@ -96,23 +97,7 @@ def finish(
         told = found.get("StatusMessage") or "AWS gives no reason"
         raise TrainingError(f"the adapter {arn} is {found['Status']}: {told}")
     stored = store.load(settings, version.set_uri)
-    with s3_objects.open_client(settings) as s3:
-        cases = evaluation.read_cases(
-            s3_objects.iter_lines(s3, _manifest_uri(found)), stored.contents, places=stored.places
-        )
-        summary = orjson.loads(s3_objects.read(s3, _summary_uri(found)).body)
-    compared = evaluation.evaluate(
-        cases,
-        version_arn=arn,
-        labels=version.labels,
-        thresholds=thresholds or {},
-        default_threshold=default_threshold,
-        confidence=rule.gate_confidence / 100,
-        informative_needed=rule.test_positives,
-        summary=summary,
-    )
-    refs = {stored.places.get(one.content, one.source_ref) for one in stored.contents.part("testing")}
-    judged = gate.judge(compared, rule=rule, is_ours={case.source_ref for case in cases} <= refs)
+    compared, judged = _compare(settings, stored, version, found, rule, thresholds or {}, default_threshold)
     seconds, begun = found.get("BillableTrainingTimeInSeconds"), found.get("CreationTimestamp")
     noted = Version(
         arn=arn,
@@ -128,7 +113,43 @@ def finish(
         gate=judged.record(),
         begun_at=begun.astimezone(UTC).isoformat() if begun else None,
     )
-    return registry.note(settings, noted), compared, judged
+    kept = registry.note(settings, noted)
+    if store.load(settings, version.set_uri).contents.erased != stored.contents.erased:
+        raise TrainingGoesOnError(f"images of the set of {arn} were erased meanwhile; compare it again")
+    return kept, compared, judged
+
+
+def _compare(  # noqa: PLR0917 - what finish has at hand
+    settings: Settings,
+    stored: StoredSet,
+    version: Version,
+    found: Mapping[str, Any],
+    rule: AdapterSettings,
+    thresholds: Mapping[str, float],
+    default_threshold: float,
+) -> tuple[Evaluation, Gate]:
+    with s3_objects.open_client(settings) as s3:
+        erased.from_outputs(s3, stored)
+        cases = evaluation.read_cases(
+            s3_objects.iter_lines(s3, _manifest_uri(found)), stored.contents, places=stored.places
+        )
+        summary = orjson.loads(s3_objects.read(s3, _summary_uri(found)).body)
+    compared = evaluation.evaluate(
+        cases,
+        version_arn=version.arn,
+        labels=version.labels,
+        thresholds=thresholds,
+        default_threshold=default_threshold,
+        confidence=rule.gate_confidence / 100,
+        informative_needed=rule.test_positives,
+        summary=summary,
+    )
+    if gone := list(stored.contents.erased.values()).count("testing"):
+        told = f"{gone} test images were erased since; AWS's own counts still have them"
+        compared = replace(compared, disagreements=(told,))
+    refs = {stored.places.get(one.content, one.source_ref) for one in stored.contents.part("testing")}
+    judged = gate.judge(compared, rule=rule, is_ours={case.source_ref for case in cases} <= refs)
+    return compared, judged
 
 
 def _project(rekognition: Any, name: str) -> str:

@@ -12,8 +12,8 @@ from moderation.cli.arguments import Parser
 from moderation.cli.boundary import ended, settled
 from moderation.settings import Settings
 
-# Modules of this folder and the commands of each: all take two seconds to import, so only the one asked for is.
-# Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code;
+# Modules of this folder and the commands of each: only the one asked for is imported, all would take two
+# seconds. Each adds its commands to the parser, with ``run(settings, options)`` that returns the exit code;
 # ``on_disk(options)`` if there are cases in which it asks no service for anything; and
 # ``reads_settings=False`` if it must work where settings are wrong.
 _COMMANDS = {

@@ -150,6 +150,11 @@ class VerdictLog:
                 connection.execute(sa.delete(tables.items).where(tables.items.c.content.in_(some)))
         return changed
 
+    def contents_of(self, source_refs: Iterable[str]) -> set[str]:
+        """The contents behind keys, as far as verdicts and queues know them."""
+        with self._database.read() as connection:
+            return _contents_of(connection, source_refs)
+
     def severe(self) -> set[str]:
         """Contents that nobody but who decides may see."""
         marked = sa.select(_T.c.content).where(_T.c.verdict == Said.SEVERE, _T.c.content.is_not(None))

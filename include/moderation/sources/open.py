@@ -11,7 +11,8 @@ from moderation.sources.failed_of_load import FailedOfLoad
 from moderation.sources.filters import Filtered
 from moderation.sources.local_folder import LocalFolder
 from moderation.sources.s3_prefix import S3Prefix
-from moderation.sources.told import key_list, metadata_table
+from moderation.sources.told import chunk, key_list, metadata_table
+from moderation.sources.told.chunk import Chunk
 from moderation.sources.told.inventory import Inventory
 from moderation.sources.told.key_list import KeyList
 from moderation.sources.told.metadata_table import MetadataTable
@@ -32,6 +33,7 @@ class Kind(NamedTuple):
 KINDS = (
     Kind(lambda text: text.startswith(failed_of_load.PREFIX), FailedOfLoad.parse),
     Kind(lambda text: text.startswith(key_list.PREFIX), KeyList),
+    Kind(lambda text: text.startswith(chunk.PREFIX), Chunk.parse),
     Kind(lambda text: text.startswith(metadata_table.PREFIX), MetadataTable.parse),
     Kind(lambda text: text.startswith("s3://") and text.endswith("/manifest.json"), Inventory),
     Kind(lambda text: text.startswith("s3://"), S3Prefix),
@@ -47,6 +49,7 @@ def open_source(text: str) -> Source:
     - ``s3://bucket/…/manifest.json``: the objects in an S3 Inventory report (CSV, ORC or Parquet);
     - ``list:s3://bucket/keys.csv`` or ``list:/path/keys.txt``: what a file names (:class:`KeyList`);
     - ``table:<catalog>/<namespace>.<table>``: a table of S3 Metadata (:class:`MetadataTable`);
+    - ``chunk:s3://…``: a part of an archive (:class:`Chunk`);
     - ``load:<load_id>``: what a published load could not moderate (:class:`FailedOfLoad`);
     - anything else: a local folder, uploaded first.
 

@@ -4,5 +4,6 @@
 ``register`` (which loads there are, apart from the catalog), ``history`` (whether the catalog still knows
 them), ``checksums`` (the SHA-256 of each file), ``outcomes`` (what of a load people must see to),
 ``source_ref_ranges`` (rows of a range of names only), ``writer`` and ``row_buffer`` (Parquet files of a
-load), ``swap`` (files in place of others, while others commit).
+load), ``swap`` (files in place of others, while others commit), ``renewed_io`` (files
+by credentials that end).
 """

@@ -42,6 +42,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from moderation.schema import TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.storage import files
+from moderation.tables import renewed_io
 from moderation.tables.faults import TablesDamagedError, catalog_faults, metadata_faults, missing_driver
 from moderation.variables.machine import MachineSettings
 
@@ -80,10 +81,10 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
 
     :raises TablesError: it cannot be opened, or what the block asks of it fails.
     """
-    aws = _s3_properties(settings)
-    with catalog_faults(settings.catalog_uri):
+    credentials = boto3.Session().get_credentials()
+    with renewed_io.properties(credentials) as keys, catalog_faults(settings.catalog_uri):
         try:
-            catalog = load_catalog(NAMESPACE, **_properties(settings), **aws)
+            catalog = load_catalog(NAMESPACE, **_properties(settings), **_s3_properties(settings), **keys)
         except (ModuleNotFoundError, NotInstalledError) as error:
             raise missing_driver(settings.catalog_uri, error) from error
         try:
@@ -242,15 +243,8 @@ def _database_uri(uri: str) -> str:
 
 
 def _s3_properties(settings: Settings) -> dict[str, Any]:
-    """What Arrow's S3 client needs to reach the same place as boto3 with the same rights."""
+    """What Arrow's S3 client needs to reach the same place as boto3."""
     properties = {"s3.region": settings.region, "s3.connect-timeout": "10", "s3.request-timeout": "60"}
     if endpoint := MachineSettings.from_env().s3_endpoint:
         properties["s3.endpoint"] = endpoint
-    credentials = boto3.Session().get_credentials()
-    if credentials is not None:
-        frozen = credentials.get_frozen_credentials()
-        properties["s3.access-key-id"] = frozen.access_key
-        properties["s3.secret-access-key"] = frozen.secret_key
-        if frozen.token:
-            properties["s3.session-token"] = frozen.token
     return properties

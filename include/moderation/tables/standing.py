@@ -217,7 +217,76 @@ SHADOW_ANSWERS = TableSpec(
     ),
 )  # fmt: skip - one line a column
 
-STANDING = {table.name: table for table in (VERDICTS, REVIEW_NUMBERS, SHADOW_ANSWERS)}
+ADAPTERS = TableSpec(
+    name="adapters",
+    doc="One row an adapter that was trained here, as it stands now: on what, how it compares with the base "
+    "model on the same test images, and who put it to use. Counts of test images hold on these alone.",
+    partition_by=("dt",),
+    dictionary=(
+        "dt",
+        "project",
+        "labels",
+        "state",
+        "base_model_version",
+        "gate",
+        "promoted_by",
+        "retired_by",
+    ),
+    schema=pa.schema(
+        [
+            column("dt", pa.date32(), "UTC day on which it was created; partition.", "2026-11-28", "", True),
+            _text("adapter", "ARN of the version; that of images.", "arn:aws:rekognition:…", required=True),
+            _text("version_name", "Its name in the project.", "set-5c35a1c560abc061", required=True),
+            _text("project", "Its project.", "moderation", required=True),
+            _text("labels", "Labels that it was trained for, with | between.", "Gambling", required=True),
+            _text(
+                "state", "in training, compared, in use (the champion) or retired.", "in use", required=True
+            ),
+            _text("base_model_version", "Base model behind it when it was compared.", "7.0"),
+            _text("training_set", "Digest that names the training set.", "5c35a1c560abc061…", required=True),
+            column("training_images", pa.int64(), "Images that it was trained on.", "241", "images"),
+            column("testing_images", pa.int64(), "Images of its frozen test set.", "112", "images"),
+            column("erased_images", pa.int64(), "Of both, erased since on request.", "0", "images"),
+            column("trained_at", _TIME, "When its training ended.", "2026-11-28 03:00:00.000000", "UTC"),
+            column("f1", pa.float64(), "F1 score as AWS gives it.", "0.83", "0 to 1"),
+            column("billable_seconds", pa.int64(), "Training time that AWS bills.", "5400", "seconds"),
+            column("cost_usd", pa.float64(), "Of that, at the price set.", "1.5", "US dollars"),
+            _text("gate", "What the gate says: passes, asks or stops.", "passes"),
+            _text("gate_reasons", "Why, a sentence each.", "Gambling is not shown: 3 of 20 test images…"),
+            column(
+                "became_right",
+                pa.int64(),
+                "Pairs of test image and trained label that it alone has right.",
+                "21",
+            ),
+            column("became_wrong", pa.int64(), "Pairs that the base model alone has right.", "1"),
+            _text(
+                "evaluation",
+                "JSON: by trained label outcome, p by McNemar, and of both models recall, precision and "
+                "false alarms with k, n and limits.",
+                '[{"label":"Gambling","outcome":"better",…}]',
+            ),
+            column("promoted_at", _TIME, "When it was last put to use.", "2026-11-28 09:00:00.000000", "UTC"),
+            _text("promoted_by", "By whom.", "ana"),
+            column(
+                "older_share",
+                pa.float64(),
+                "Share of older images that this asks for anew a night.",
+                "0",
+                "0 to 1",
+            ),
+            column(
+                "rolled_back_at", _TIME, "When it was last taken back.", "2026-11-29 09:00:00.000000", "UTC"
+            ),
+            _text("rolled_back_by", "By whom.", "ben"),
+            column("retired_at", _TIME, "When it was retired.", "2026-11-30 09:00:00.000000", "UTC"),
+            _text("retired_by", "By whom.", "ben"),
+            _text("reason", "What was said at the last roll-back or retirement.", "too strict"),
+        ]
+    ),
+)  # fmt: skip - one line a column
+
+STANDING = {table.name: table for table in (VERDICTS, REVIEW_NUMBERS, SHADOW_ANSWERS, ADAPTERS)}
 """The tables of no load, by name."""
 
 ALL_TABLES = {**TABLES, **STANDING}

@@ -97,6 +97,14 @@ class MachineSettings(Table):
         read_by=ALL,
     )
 
+    several_hosts: bool | None = setting(
+        "MODERATION_SEVERAL_HOSTS",
+        value=values.FLAG,
+        told="as Airflow's executor says",
+        meaning="1: a file of one machine is refused; see [Deploying](deploying.md#no-shared-disk).",
+        read_by=ALL,
+    )
+
     def aws_retries(self) -> dict[str, Any] | None:
         """How botocore's ``Config`` has a call repeated: as AWS's own variables say, else five tries."""
         chosen = self.aws_max_attempts or self.aws_retry_mode

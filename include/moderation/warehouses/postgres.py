@@ -272,7 +272,8 @@ def create_table(table: TableSpec, schema: str = NAMESPACE) -> list[str]:
     statements = [f"CREATE TABLE {place} ({body})", f"COMMENT ON TABLE {place} IS {sql.text(table.doc)}"]
     statements += [_comment(place, entry) for entry in table.schema]
     unique = "UNIQUE " if table is LOADS else ""
-    statements.append(f"CREATE {unique}INDEX ON {place} ({sql.name('load_id')})")
+    if "load_id" in table.schema.names:
+        statements.append(f"CREATE {unique}INDEX ON {place} ({sql.name('load_id')})")
     if "source_ref" in table.schema.names:
         statements.append(f"CREATE INDEX ON {place} ({sql.name('source_ref')})")
     return statements

@@ -74,6 +74,9 @@ _WIDTHS = {
     "message": 65535,
     "raw": 65535,
     "note": 65535,
+    "evaluation": 65535,
+    "gate_reasons": 65535,
+    "labels": 8192,
 }
 
 _BIG = ("images", *(table.name for table in LABELS.values()))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from moderation.errors import NeedsAPersonError
+from moderation.settings import Settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -107,8 +108,11 @@ class PromotionApprovalOperator(ApprovalOperator):
 
     def _promote(self, person: str, *, knowingly: bool = False) -> str:
         from moderation.adapters import stages  # noqa: PLC0415
+        from moderation.publish.adapters import publish_after  # noqa: PLC0415
         from rekognition.hooks import RekognitionHook  # noqa: PLC0415
 
-        return stages.promote(
+        arn = stages.promote(
             self.evaluated["arn"], person=person, rekognition=RekognitionHook().conn, knowingly=knowingly
         )
+        publish_after(Settings.from_env())
+        return arn

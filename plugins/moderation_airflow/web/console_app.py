@@ -40,6 +40,7 @@ from moderation.console.pages.start import Started
 from moderation.plan.plan import run_key
 from moderation.review.state.open import State
 from moderation.settings import Settings
+from moderation_airflow.machines import several_hosts
 from rekognition.hooks import RekognitionHook
 
 DAG_ID = "moderate_images"
@@ -139,6 +140,7 @@ def _address(run_id: str, dag_id: str = DAG_ID) -> str:
     return f"{base}/dags/{dag_id}/runs/{quote(run_id, safe='')}"
 
 
+several_hosts.note()
 app = application(
     Settings.from_env,
     gate=who,

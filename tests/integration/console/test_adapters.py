@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from moderation.adapters import registry
+from moderation.adapters.shadow import comparison
 from moderation.cli.jobs import Rekognition
 from moderation.console.alone import alone
 from moderation.console.application import WRITE_HEADER, application
 from moderation.console.pages.adapters import Learning
 from moderation.console.pages.start import Started
+from moderation.publish.standing import open_standing
+from moderation.query.published_views import open_published
+from moderation.reference.content import SUBJECT_SQL
+from moderation.review.state.open import open_state
+from moderation.schema import physical_schema
+from moderation.tables.standing import SHADOW_ANSWERS
 from support import browser, compared
 from support.browser import wait_for
 from support.console_browser import LOOKS
@@ -202,3 +212,38 @@ def test_alone_the_command_is_told(judged, world):
     assert shlex.split(told["command"])[-7:] == [
         *("train", "Gambling", "--project", "moderation", "--max-cost-usd", "2", "--wait"),
     ]
+
+
+def test_a_shadow_tells_where_it_differs_and_leads_to_those_images(client, judged, world):
+    arn = compared.trained(world.fake, "good")
+    compared.note(judged, arn, compared.comparison(CARDS))
+    begun = datetime(2026, 11, 23, tzinfo=UTC)
+    about = {"begun_at": begun, "dt": begun.date(), "shadow_id": "s1", "challenger": arn}
+    with open_published(judged) as connection:
+        images = connection.execute(
+            f"SELECT {SUBJECT_SQL}, load_id, manifest_id, line_number FROM images ORDER BY 4 LIMIT 4"
+        ).fetchall()
+    names = ("content", "load_id", "manifest_id", "line_number")
+    rows = [
+        about
+        | dict(zip(names, image, strict=True))
+        | {"answer_id": f"{image[0]}:{label}", "label": label}
+        | told
+        for number, image in enumerate(images)
+        for label, told in ((None, {}), ("Gambling", {"challenger_confidence": 90.0 - 30 * number}))
+    ]
+    with open_standing(judged, SHADOW_ANSWERS) as table:
+        table.append(pa.Table.from_pylist(rows, physical_schema(SHADOW_ANSWERS)), key="answer_id")
+    state = open_state()
+    try:
+        comparison.differing_queue(judged, state.queues, "s1")
+    finally:
+        state.close()
+    page = client.get("/adapters/one", params={"arn": arn}).text
+    assert "In the shadow" in page
+    assert "4 images beside" in page
+    assert "2 are told alike" in page
+    (address,) = re.findall(r'href="([^"]*filter-shadow-s1[^"]*)"', page)
+    assert client.get(address).status_code == 200
+    with asked_by(client, "ben", "viewer") as other:
+        assert "filter-shadow-s1" not in other.get("/adapters/one", params={"arn": arn}).text

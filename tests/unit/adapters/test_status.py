@@ -76,3 +76,10 @@ def test_a_missing_adapter_is_refused(rekognition, projects, versions):
 def test_what_is_no_arn_of_a_version_is_refused_without_asking(rekognition):
     with pytest.raises(AdapterUnusableError, match="not the ARN"):
         check_adapter(rekognition, PROJECT)
+
+
+def test_who_may_not_look_it_up_is_told_which_rights_are_missing(rekognition):
+    with Stubber(rekognition) as stub:
+        stub.add_client_error("describe_projects", "AccessDeniedException", "not authorized")
+        with pytest.raises(AdapterUnusableError, match=r"grant rekognition:DescribeProjects"):
+            check_adapter(rekognition, ARN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from sqlglot import exp
 from moderation.query import queries
 from moderation.query.queries import UnknownQueryError
 from support import small_warehouse
-from support.small_warehouse import FIRST_LOAD
+from support.small_warehouse import ADAPTER, FIRST_LOAD, SECOND_LOAD
 
 NUDITY = "Non-Explicit Nudity of Intimate parts and Kissing"
+NINE = datetime(2026, 11, 16, 9, tzinfo=UTC)
 SUNDAY = date(2026, 11, 22)
 ONE, TWO = date(2026, 11, 16), date(2026, 11, 23)
 
@@ -109,6 +110,11 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
     ],
     "images_decided_by": [("person", "allow", 1, 0, 0), ("policy", "policy", 7, 1, 1)],  # 8 answers
     "decisions_by_reviewer": [(SUNDAY, "ana", 2, 2, 0, 0, 0), (SUNDAY, "ben", 1, 2, 0, 0, 1)],
+    "adapters_by_load": [
+        (SECOND_LOAD, ADAPTER, 1, 1, "in use", "Gambling|Violence", "7.0", "passes", 21, 1, NINE, "ana"),
+        (SECOND_LOAD, "the base model", 3, 2, *[None] * 8),
+        (FIRST_LOAD, "the base model", 4, 3, *[None] * 8),
+    ],
     "not_attempted_backlog": [  # a7 was answered in the second load
         (FIRST_LOAD, ONE, "Throttling", 1, ONE, "s3://archive/a6.jpg"),
     ],

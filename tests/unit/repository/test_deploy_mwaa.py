@@ -160,13 +160,11 @@ def test_a_value_reaches_the_workers_as_it_was_written(main, tmp_path):
     ("line", "told"),
     [
         ("MODERATION_WORK_URI=", "MODERATION_WORK_URI must be set"),
-        ("MODERATION_CATALOG_URI=sqlite:////data/catalog.db", "each worker has for itself"),
-        ("MODERATION_WAREHOUSES=duckdb", "each worker has for itself"),
-        ("MODERATION_WAREHOUSES=", "each worker has for itself"),
-        (
-            "MODERATION_WAREHOUSES=folder, airflow:duckdb",
-            "folder lies on a disk, which each worker has for itself",
-        ),
+        ("MODERATION_CATALOG_URI=sqlite:////data/catalog.db", "MODERATION_CATALOG_URI is a file"),
+        ("MODERATION_WAREHOUSES=duckdb", "MODERATION_WAREHOUSES has duckdb"),
+        ("MODERATION_WAREHOUSES=", "MODERATION_WAREHOUSES has duckdb"),
+        ("MODERATION_WAREHOUSES=folder, airflow:duckdb", "MODERATION_WAREHOUSES has folder:"),
+        ("MODERATION_TABLES_URI=/data/tables", "MODERATION_TABLES_URI is a folder"),
         ("MODERATION_SORCE=s3://bucket", "is no setting"),
         ("MODERATION_POLL_SECONDS=soon", "MODERATION_POLL_SECONDS"),
         ("no line of a file of settings", "expected NAME=value"),

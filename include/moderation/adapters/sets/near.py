@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import dhash
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from moderation.errors import NeedsAPersonError
 
@@ -37,6 +37,9 @@ def picture_hash(data: bytes) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _hash(data)
+    except UnidentifiedImageError as error:
+        # Pillow's text holds an address in memory; a reason is part of a set's digest.
+        raise UnreadablePictureError("it cannot be decoded: it is no JPEG or PNG") from error
     except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
         raise UnreadablePictureError(f"it cannot be decoded ({error})") from error
 

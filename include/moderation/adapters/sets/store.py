@@ -3,14 +3,14 @@
 Below ``MODERATION_WORK_URI/adapters/<project>/``: ``sets/<digest>/`` with ``training.jsonl``,
 ``testing.jsonl`` and, sealed, ``set.json``, which is written last; and ``frozen.json``, the contents that
 ever tested. Copies of images, made only where a set spans buckets, are in
-``MODERATION_WORK_URI/adapters/images/``.
+``MODERATION_WORK_URI/adapters/images/``; ``erased`` forgets.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 _REMEDY = "restore it from a version or a backup of the bucket, or delete the folder and make the set anew"
 _TRIES = 5
 _PROJECT = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")  # ProjectName [service-2.json]
+_TAKEN = {"images", "registry.json"}
 
 
 class TrainingSetError(NeedsAPersonError):
@@ -45,19 +46,22 @@ class StoredSet:
     """A set as it is in S3.
 
     :param places: where the images are that were copied, by content.
-    :param erased: how many images were taken out since for the sake of a person.
     """
 
     uri: str
     project: str
     contents: TrainingSet
     places: Mapping[str, str]
-    erased: int = 0
 
     @property
     def digest(self) -> str:
         """The set's name."""
         return self.uri.rstrip("/").rpartition("/")[2]
+
+    @property
+    def source_refs(self) -> set[str]:
+        """Where its images are, as its manifests name them."""
+        return {self.places.get(one.content, one.source_ref) for one in self.contents.pictures}
 
     @property
     def training_uri(self) -> str:
@@ -93,12 +97,13 @@ def make(
     :raises UnknownLabelError: a label is none of taxonomy 7.0.
     :raises TrainingSetError: no image is left to train or to test with, or the name is none of a project.
     """
-    if not _PROJECT.fullmatch(project) or not project.strip("."):
+    if not _PROJECT.fullmatch(project) or not project.strip(".") or project in _TAKEN:
         raise TrainingSetError(
-            f"{project!r} is no name of a project: up to 255 letters, digits and any of _ . - are allowed"
+            f"{project!r} is no name of a project: up to 255 letters, digits and any of _ . - are allowed, "
+            f"and none of {', '.join(sorted(_TAKEN))}"
         )
     with s3_objects.open_client(settings, connections=settings.inspect_threads) as s3:
-        frozen = _Frozen(s3, settings, project)
+        frozen = Frozen(s3, settings, project)
         hashes, unusable = _look(s3, decided, threads=settings.inspect_threads)
         made = build(
             decided,
@@ -138,7 +143,6 @@ def write(s3: Any, stored: StoredSet) -> None:
         "project": stored.project,
         "set": stored.contents.record(),
         "places": dict(stored.places),
-        "erased": stored.erased,
     }
     s3_objects.put(s3, f"{stored.uri}/set.json", seal(record), content_type="application/json")
 
@@ -159,10 +163,12 @@ def find(s3: Any, uri: str) -> StoredSet | None:
             project=str(state["project"]),
             contents=TrainingSet.of_record(state["set"]),
             places=dict(state["places"]),
-            erased=int(state["erased"]),
         )
 
-    return parse_state(found.body, place, parse=parse, error=TrainingSetError, remedy=_REMEDY)
+    stored = parse_state(found.body, place, parse=parse, error=TrainingSetError, remedy=_REMEDY)
+    if stored.contents.digest != stored.digest:
+        raise TrainingSetError(f"{place} is damaged: it is not the set that its folder names; {_REMEDY}")
+    return stored
 
 
 def load(settings: Settings, uri: str) -> StoredSet:
@@ -177,69 +183,21 @@ def load(settings: Settings, uri: str) -> StoredSet:
     return found
 
 
-def all_sets(s3: Any, settings: Settings) -> Iterator[StoredSet]:
-    """Every set of every project."""
-    for entry in s3_objects.list_objects(s3, s3_objects.join_uri(settings.work_uri, "adapters", "")):
-        if entry["Key"].endswith("/set.json"):
-            bucket, _ = s3_objects.split_uri(settings.work_uri)
-            found = find(s3, f"s3://{bucket}/{entry['Key'].removesuffix('/set.json')}")
-            if found is not None:
-                yield found
-
-
-def erase(settings: Settings, contents: Collection[str]) -> list[str]:
-    """Take contents out of all sets, frozen lists and copies; return the digests of the sets they were in.
-
-    Repeating it after a failure finishes it. What was trained on them is told by the registry; AWS has no way
-    to take an image out of an adapter.
-    """
-    gone = set(contents)
-    touched = []
-    with s3_objects.open_client(settings) as s3:
-        for stored in list(all_sets(s3, settings)):
-            _Frozen(s3, settings, stored.project).remove(gone)
-            record = stored.contents.record()
-            kept = [one for one in record["images"] if one["content"] not in gone]
-            told = set(record["left_out"]) | {c for found in record["needs_decision"].values() for c in found}
-            if len(kept) == len(record["images"]) and not told & gone:
-                continue
-            touched.append(stored.digest)
-            removed = len(record["images"]) - len(kept)
-            record["images"] = kept
-            record["left_out"] = {c: why for c, why in record["left_out"].items() if c not in gone}
-            record["needs_decision"] = {
-                label: [c for c in found if c not in gone]
-                for label, found in record["needs_decision"].items()
-            }
-            for content in gone & set(stored.places):
-                s3_objects.delete(s3, stored.places[content])
-            write(
-                s3,
-                StoredSet(
-                    uri=stored.uri,
-                    project=stored.project,
-                    contents=TrainingSet.of_record(record),
-                    places={c: place for c, place in stored.places.items() if c not in gone},
-                    erased=stored.erased + removed,
-                ),
-            )
-    return sorted(touched)
-
-
 def sweep_copies(settings: Settings, *, now: datetime, days: float) -> int:
     """Delete copies of images that are older than so many days; returns how many."""
     oldest = now.astimezone(UTC) - timedelta(days=days)
     number = 0
     with s3_objects.open_client(settings) as s3:
         bucket, _ = s3_objects.split_uri(settings.work_uri)
-        for entry in list(s3_objects.list_objects(s3, _copies_uri(settings) + "/")):
+        for entry in list(s3_objects.list_objects(s3, copies_uri(settings) + "/")):
             if entry["LastModified"] < oldest:
                 s3_objects.delete(s3, f"s3://{bucket}/{entry['Key']}")
                 number += 1
     return number
 
 
-def _copies_uri(settings: Settings) -> str:
+def copies_uri(settings: Settings) -> str:
+    """The folder of copied images."""
     return s3_objects.join_uri(settings.work_uri, "adapters", "images")
 
 
@@ -280,14 +238,14 @@ def _in_one_bucket(s3: Any, settings: Settings, made: TrainingSet) -> dict[str, 
         bucket, key = s3_objects.split_uri(picture.source_ref)
         if bucket == home:
             continue
-        place = s3_objects.split_uri(s3_objects.join_uri(_copies_uri(settings), picture.content))
+        place = s3_objects.split_uri(s3_objects.join_uri(copies_uri(settings), picture.content))
         with s3_objects.named_errors("copy", bucket, key):
             s3.copy_object(Bucket=place.bucket, Key=place.key, CopySource={"Bucket": bucket, "Key": key})
         places[picture.content] = place.uri
     return places
 
 
-class _Frozen:
+class Frozen:
     """The contents that ever tested in a project, with their hashes."""
 
     def __init__(self, s3: Any, settings: Settings, project: str) -> None:
@@ -296,9 +254,11 @@ class _Frozen:
         self.hashes = {content: int(text, 16) for content, text in self._read()[0].items()}
 
     def add(self, found: Mapping[str, str]) -> None:
+        """Contents that test from now on."""
         self._change(lambda there: {**there, **found})
 
     def remove(self, contents: Collection[str]) -> None:
+        """Contents that are forgotten."""
         self._change(lambda there: {c: text for c, text in there.items() if c not in contents})
 
     def _read(self) -> tuple[dict[str, str], str | None]:

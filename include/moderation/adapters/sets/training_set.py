@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -31,6 +31,7 @@ class Picture:
     """One image of a set.
 
     :param names: the labels of its ground truth; none for an image without.
+    :param cluster: of near-duplicates, a number within the set.
     :param hash: of the picture, hexadecimal.
     :param verdicts: the ids of the verdicts that it comes from.
     :param outcomes: of a test image, whether each label that people decided about is there, trained or not.
@@ -50,6 +51,11 @@ class Picture:
         truth = {"ModerationLabels": [{"Name": name} for name in self.names]}
         return orjson.dumps({"source-ref": source_ref, "content-moderation-groundtruth": truth}) + b"\n"
 
+    @property
+    def seal(self) -> str:
+        """Stands for the image in the set's digest; the ids of its verdicts keep it from being guessed."""
+        return _sha256(asdict(self))
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet:
@@ -58,6 +64,8 @@ class TrainingSet:
     :param left_out: by content why it is in neither part.
     :param needs_decision: by label the contents about which people have not decided, or do not agree.
     :param rule: by which settings it was made.
+    :param erased: of images that were taken out since, their seal and the part that they were of.
+    :param sealed_rest: the seal of what is in neither part, from before something of it was erased.
     """
 
     labels: tuple[str, ...]
@@ -68,12 +76,44 @@ class TrainingSet:
     left_out: dict[str, str] = field(default_factory=dict)
     needs_decision: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tests: tuple[TestCount, ...] = ()
+    erased: dict[str, str] = field(default_factory=dict)
+    sealed_rest: str | None = None
 
     @property
     def digest(self) -> str:
-        """Names the set: the same verdicts, images and rules give the same."""
-        told = {name: value for name, value in self.record().items() if name != "tests"}
-        return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        """Names the set: the same verdicts, images and rules give the same, before and after an erasure."""
+        return _sha256(
+            {
+                "labels": self.labels,
+                "annotated": self.annotated,
+                "thresholds": self.thresholds,
+                "rule": self.rule,
+                "images": sorted([*(picture.seal for picture in self.pictures), *self.erased]),
+                "rest": self.sealed_rest or self._seal_of_rest(),
+            }
+        )
+
+    def _seal_of_rest(self) -> str:
+        return _sha256({"left_out": self.left_out, "needs_decision": self.needs_decision})
+
+    def without(self, contents: Collection[str]) -> TrainingSet:
+        """The set after an erasure of contents: itself when it held none of them."""
+        gone = set(contents)
+        taken = [picture for picture in self.pictures if picture.content in gone]
+        told = set(self.left_out).union(*self.needs_decision.values())
+        if not taken and not told & gone:
+            return self
+        return replace(
+            self,
+            pictures=tuple(picture for picture in self.pictures if picture.content not in gone),
+            left_out={content: why for content, why in self.left_out.items() if content not in gone},
+            needs_decision={
+                label: tuple(content for content in found if content not in gone)
+                for label, found in self.needs_decision.items()
+            },
+            erased=self.erased | {picture.seal: picture.part for picture in taken},
+            sealed_rest=self.sealed_rest or self._seal_of_rest(),
+        )
 
     def part(self, name: str) -> list[Picture]:
         """The images that train, or that test, by content."""
@@ -99,6 +139,8 @@ class TrainingSet:
             "left_out": self.left_out,
             "needs_decision": {label: list(found) for label, found in self.needs_decision.items()},
             "tests": [asdict(count) for count in self.tests],
+            "erased": self.erased,
+            "sealed_rest": self.sealed_rest,
         }
 
     @classmethod
@@ -119,6 +161,8 @@ class TrainingSet:
             left_out=dict(record["left_out"]),
             needs_decision={label: tuple(found) for label, found in record["needs_decision"].items()},
             tests=tuple(TestCount(**one) for one in record["tests"]),
+            erased=dict(record["erased"]),
+            sealed_rest=record["sealed_rest"],
         )
 
     def text(self) -> str:
@@ -128,7 +172,11 @@ class TrainingSet:
             f"{sum(bool(picture.names) for picture in self.part(part)):,} with a label"
             for part in (TRAINING, TESTING)
         ]
+        for part, number in sorted(Counter(self.erased.values()).items()):
+            lines.append(f"{number:,} more {part} images were erased since it was made")
         for label, contents in sorted(self.needs_decision.items()):
+            if not contents:
+                continue
             verb = "images need" if len(contents) > 1 else "image needs"
             lines.append(f"{len(contents):,} {verb} a decision about {label}")
         undecided = {content for contents in self.needs_decision.values() for content in contents}
@@ -189,13 +237,15 @@ def build(
     cluster_of = near.clusters(known, within=rule.near_bits)
     done = split(list(complete.values()), cluster_of, question, frozen=set(frozen or ()))
     parts = {**dict.fromkeys(done.training, TRAINING), **dict.fromkeys(done.testing, TESTING)}
+    numbers: dict[str, str] = {}
     pictures = tuple(
         Picture(
             content=content,
             source_ref=complete[content].source_ref,
             part=part,
             names=_truth(complete[content], annotated, ancestors=rule.ancestors),
-            cluster=cluster_of[content],
+            # A name made of a content would outlive the content's erasure.
+            cluster=numbers.setdefault(cluster_of[content], str(len(numbers) + 1)),
             hash=f"{hashes[content]:032x}",
             verdicts=tuple(sorted(complete[content].verdicts)),
             outcomes=_outcomes(complete[content]) if part == TESTING else {},
@@ -212,6 +262,10 @@ def build(
         needs_decision={label: tuple(contents) for label, contents in sorted(needs.items())},
         tests=tuple(count_tests([complete[content] for content in done.testing], question)),
     )
+
+
+def _sha256(told: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _outcomes(entry: Decided) -> dict[str, bool]:

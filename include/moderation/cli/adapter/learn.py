@@ -12,11 +12,11 @@ from moderation.adapters.evaluation import Evaluation
 from moderation.adapters.gate import PASSES, Gate
 from moderation.adapters.registry import Version
 from moderation.adapters.sets import eligibility as counting
-from moderation.adapters.sets import store
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.jobs import Rekognition
 from moderation.cli.output import one_line, print_json, warn
 from moderation.plan.price import OverBudgetError
+from moderation.publish.adapters import publish_after
 from moderation.review import mark
 from moderation.settings import Settings
 from moderation.variables.adapters import AdapterSettings
@@ -62,15 +62,7 @@ def train(settings: Settings, options: argparse.Namespace) -> int:
         decided, rule=rule, thresholds=used.labels, default_threshold=default, labels=options.labels
     )
     counting.require(rows, options.labels)
-    stored = store.make(
-        settings,
-        options.project,
-        decided,
-        labels=options.labels,
-        rule=rule,
-        thresholds=used.labels,
-        default_threshold=default,
-    )
+    stored = stages.make_set(settings, decided, labels=options.labels, project=options.project)
     cost = training.expected_cost_usd(rule)
     if cost > options.max_cost_usd:
         raise OverBudgetError(
@@ -81,6 +73,7 @@ def train(settings: Settings, options: argparse.Namespace) -> int:
     if not options.dry_run:
         with Rekognition(settings) as rekognition:
             told["adapter"] = training.begin(settings, rekognition, stored, threshold=default)
+        publish_after(settings)
     waits = told["adapter"] and options.wait
     if options.json and not waits:
         print_json(told | {"contents": stored.contents.text().splitlines()})
@@ -109,7 +102,7 @@ def _wait(settings: Settings, arn: str, *, as_json: bool) -> int:
 def _finish(settings: Settings, arn: str) -> tuple[Version, Evaluation, Gate]:
     used, default = stages.thresholds_in_use()
     with Rekognition(settings) as rekognition:
-        return training.finish(
+        found = training.finish(
             settings,
             rekognition,
             arn,
@@ -117,6 +110,8 @@ def _finish(settings: Settings, arn: str) -> tuple[Version, Evaluation, Gate]:
             thresholds=used.labels,
             default_threshold=default,
         )
+    publish_after(settings)
+    return found
 
 
 def _tell(version: Version, compared: Evaluation, judged: Gate, *, as_json: bool) -> int:

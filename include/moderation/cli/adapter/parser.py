@@ -64,6 +64,7 @@ def add_parsers(commands: Any) -> None:
     retire = _person(_word(words, "retire", "never use an adapter again", use.retire))
     retire.add_argument("arn", metavar="ARN")
     retire.add_argument("--reason", default="")
+    _word(words, "publish", "bring the table adapters and the warehouses up to date", use.publish)
 
 
 def _word(words: Any, name: str, told: str, run: Any) -> argparse.ArgumentParser:

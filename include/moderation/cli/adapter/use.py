@@ -1,4 +1,4 @@
-"""``moderation adapter list``, ``show``, ``promote``, ``rollback`` and ``retire``."""
+"""``moderation adapter list``, ``show``, ``promote``, ``rollback``, ``retire`` and ``publish``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from moderation.cli.jobs import Rekognition
 from moderation.cli.output import one_line, print_json, warn
 from moderation.cli.output import show as print_lines
 from moderation.errors import WarehouseMissingError
+from moderation.publish.adapters import publish_adapters, publish_after
 from moderation.review import mark
 from moderation.review.statistics.draws import drawn
 from moderation.settings import Settings
+from moderation.stages import load_verdicts
 from moderation.variables.adapters import AdapterSettings
 
 
@@ -79,12 +81,14 @@ def promote(settings: Settings, options: argparse.Namespace) -> int:
         knowingly=options.knowingly,
         older_share=share,
     )
+    publish_after(settings)
     return _tell(found, f"{text}\n{sample.after_promotion(settings)}", as_json=options.json)
 
 
 def roll_back(settings: Settings, options: argparse.Namespace) -> int:
     """Use again what was used before."""
     found = registry.roll_back(settings, person=options.person, now=datetime.now(UTC), reason=options.reason)
+    publish_after(settings)
     return _tell(found, "nothing is paid again", as_json=options.json)
 
 
@@ -93,7 +97,19 @@ def retire(settings: Settings, options: argparse.Namespace) -> int:
     found = registry.retire(
         settings, options.arn, person=options.person, now=datetime.now(UTC), reason=options.reason
     )
+    publish_after(settings)
     return _tell(found, f"{options.arn} is retired", as_json=options.json)
+
+
+def publish(settings: Settings, options: argparse.Namespace) -> int:
+    """Bring the table `adapters` and the warehouses to what is known of every adapter."""
+    number = publish_adapters(settings)
+    rows = load_verdicts(settings=settings)
+    if options.json:
+        print_json({"adapters": number, "warehouses": rows})
+        return DONE
+    sys.stdout.write(f"{number:,} adapters are in the table adapters and in the warehouses\n")
+    return DONE
 
 
 def _production(settings: Settings, found: Registry, version: Version) -> Production | None:

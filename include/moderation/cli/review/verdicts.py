@@ -17,6 +17,7 @@ from moderation.cli.output import one_line, print_json
 from moderation.settings import Settings
 
 if TYPE_CHECKING:
+    from moderation.adapters.erasure import Forgotten
     from moderation.review.state.open import State
 
 _MOST_TOLD = 20
@@ -40,7 +41,7 @@ def add_parsers(commands: Any) -> None:
     erase = steps.add_parser(
         "erase",
         help="forget images: their verdicts stay as a count, without key, hash and note, here and wherever "
-        "they were published",
+        "they were published; training sets and copies lose them",
     )
     erase.add_argument("source_ref", nargs="*", help="s3://bucket/key; its other keys are forgotten with it")
     erase.add_argument("--content", action="append", default=[], help="as the column content has it")
@@ -195,6 +196,7 @@ def _restore(settings: Settings, args: argparse.Namespace) -> int:
 
 def _erase(settings: Settings, args: argparse.Namespace) -> int:
     from moderation import stages  # noqa: PLC0415 - as above
+    from moderation.adapters.erasure import forget  # noqa: PLC0415 - as above
     from moderation.publish.verdicts import restore  # noqa: PLC0415 - as above
     from moderation.review import mark  # noqa: PLC0415 - as above
 
@@ -202,18 +204,40 @@ def _erase(settings: Settings, args: argparse.Namespace) -> int:
         raise arguments.UsageError("name what to forget: s3://bucket/key, or --content")
     with mark.opened(settings) as state:
         restore(settings, state.log)  # else what only the table knows would stay
-        contents = {*args.content, *_contents(settings, args.source_ref)}
+        known = _contents(settings, args.source_ref) | state.log.contents_of(args.source_ref)
+        contents = {*args.content, *known}
+        refs = {said.source_ref for said in state.log.of_contents(contents) if said.source_ref}
+        refs |= set(args.source_ref)
+        # Before the log, which alone may know the contents of a key when this is killed and run again;
+        # and after it, for what was made of the log meanwhile.
+        forget(settings, contents, refs)
         changed = state.log.erase(contents=contents, source_refs=args.source_ref)
         stages.publish_verdicts(state, settings=settings)
+        forgotten = forget(settings, contents, refs)
     stages.load_verdicts(settings=settings)
     if args.json:
-        print_json({"erased": changed})
-        return DONE
+        print_json({"erased": changed, **asdict(forgotten)})
+        return SOMETHING_FAILED if forgotten.left else DONE
     sys.stdout.write(
         f"{changed:,} verdicts keep neither key, hash nor note, in the log, the table and the warehouses; "
         "the image's own rows in images and labels are as before\n"
     )
-    return DONE
+    _tell_forgotten(settings, forgotten)
+    return SOMETHING_FAILED if forgotten.left else DONE
+
+
+def _tell_forgotten(settings: Settings, forgotten: Forgotten) -> None:
+    if forgotten.sets:
+        sys.stdout.write(f"{len(forgotten.sets):,} training sets have lost images, now or before\n")
+    for arn in forgotten.adapters:
+        sys.stdout.write(
+            f"{arn} was trained on one of them and cannot unlearn: retire it "
+            f"(`{settings.command} adapter retire {arn}`) if that is not to be\n"
+        )
+    for told in forgotten.later:
+        sys.stdout.write(f"{one_line(told)}\n")
+    for told in forgotten.left:
+        sys.stderr.write(f"not erased: {one_line(told)}\n")
 
 
 def _contents(settings: Settings, source_refs: list[str]) -> set[str]:

@@ -28,6 +28,7 @@ from moderation.console.pages.queues import decider
 from moderation.console.pages.start import Starter
 from moderation.console.pages.view import links, page
 from moderation.console.shared import Shared
+from moderation.publish.adapters import publish_after
 from moderation.variables.adapters import AdapterSettings
 
 _PROJECT = r"[a-zA-Z0-9_.\-]{1,255}"
@@ -203,6 +204,7 @@ def compare(request: Request, named: Named) -> Response:
         stages.evaluate(version.arn, version.set_uri, rekognition=rekognition, settings=shared.settings)
 
     _asked(request, finish)
+    publish_after(shared.settings)
     return JSONResponse({"arn": version.arn})
 
 
@@ -222,6 +224,7 @@ def promote(request: Request, wanted: Promotion) -> Response:
         older_share=wanted.older_share / 100,
     )
     sample.after_promotion(shared.settings, shared.review.queues)
+    publish_after(shared.settings)
     return JSONResponse({"champion": found.champion})
 
 
@@ -233,6 +236,7 @@ def roll_back(request: Request, named: Named) -> Response:
     if registry.load(settings).champion != named.arn:
         raise HTTPException(409, "Another adapter is in use by now; load the page again.")
     found = registry.roll_back(settings, person=person.name, now=datetime.now(UTC), reason=named.reason)
+    publish_after(settings)
     return JSONResponse({"champion": found.champion})
 
 
@@ -244,6 +248,7 @@ def retire(request: Request, named: Named) -> Response:
     _known(registry.load(settings), named.arn)
     now = datetime.now(UTC)
     found = registry.retire(settings, named.arn, person=person.name, now=now, reason=named.reason)
+    publish_after(settings)
     return JSONResponse({"champion": found.champion})
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from moderation.errors import NeedsAPersonError
 from moderation.report.page.write import ReportFiles, load_file, write_report
+from moderation.report.review.page import render
+from moderation.review.statistics.numbers import Numbers
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 
 _PAGE = re.compile(
-    r"index\.html|runs\.html|loads/[A-Za-z0-9][A-Za-z0-9._-]{0,124}\.html"
+    r"index\.html|runs\.html|numbers\.html|loads/[A-Za-z0-9][A-Za-z0-9._-]{0,124}\.html"
     r"|completion/[A-Za-z0-9][A-Za-z0-9._-]{0,119}/report\.(html|json)"
 )
 
@@ -54,6 +56,17 @@ def write_pages(settings: Settings, load_id: str) -> ReportFiles:
         return files
 
 
+def write_numbers_page(settings: Settings, numbers: Numbers) -> str:
+    """Put the page that tells how good the answers are below ``work_uri``; returns its URI.
+
+    :raises moderation.storage.s3_objects.S3Error: it cannot be stored.
+    """
+    uri = f"{_root(settings)}/numbers.html"
+    with s3_objects.open_client(settings) as client:
+        s3_objects.put(client, uri, render(numbers).encode(), content_type="text/html; charset=utf-8")
+    return uri
+
+
 def place_of_load(settings: Settings, load_id: str) -> str | None:
     """Where a load's page is: the local file, or the one below ``work_uri``; None where none is written."""
     name = f"loads/{load_file(load_id)}"
@@ -67,8 +80,8 @@ def place_of_load(settings: Settings, load_id: str) -> str | None:
 def read_page(settings: Settings, name: str) -> bytes:
     """A page's HTML.
 
-    :param name: ``index.html``, ``runs.html``, ``loads/….html`` or ``completion/…/report.html`` (``.json``);
-        nothing else is ever looked up.
+    :param name: ``index.html``, ``runs.html``, ``numbers.html``, ``loads/….html`` or
+        ``completion/…/report.html`` (``.json``); nothing else is ever looked up.
     :raises NoSuchPageError: see there.
     """
     if not _PAGE.fullmatch(name) or ".." in name:

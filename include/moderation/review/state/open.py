@@ -16,6 +16,8 @@ from moderation.review.state.database import Database, insert_new, parse_url
 from moderation.review.state.faults import StateUnusableError, name_of, restore
 from moderation.review.state.migrate import migrate
 from moderation.settings import ReviewSettings
+from moderation.variables import hosts
+from moderation.variables.machine import MachineSettings
 
 _LOOKED_THROUGH = 64_000_000
 """Bytes of a SQLite file that is read through at each start, which takes a third of a second at most."""
@@ -45,7 +47,10 @@ def open_state(url: str | None = None) -> State:
 
     :raises StateError: it cannot be opened; nothing was changed.
     """
-    database = Database(parse_url(url or ReviewSettings.from_env().database))
+    address = parse_url(url or ReviewSettings.from_env().database)
+    if address.get_backend_name() == "sqlite" and MachineSettings.from_env().several_hosts:
+        raise StateUnusableError(hosts.REVIEW_FILE)
+    database = Database(address)
     try:
         if database.is_sqlite:
             _look_through(database)

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from moderation.adapters import registry
+from moderation.adapters.sets import store
 from moderation.cli.main import main
 from moderation.settings import Settings
+from moderation.storage import s3_objects
 from support import rekognition_server as offline
 from support.judged import publish_judged
 from support.planned_runs import make_settings
@@ -91,6 +94,36 @@ def test_from_verdicts_to_the_adapter_in_use_and_back(
     assert "Gambling: can be trained. 0 false positives, 80 false negatives" in told
     assert "in use: the base model" in told
     assert "gate: passes" in told
+    _erase(settings, arn, compared["evaluation"]["images"], capsys)
+
+
+def _erase(settings: Settings, arn: str, tested: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Forget a test image and a training image by their keys."""
+    bucket, _ = s3_objects.split_uri(settings.work_uri)
+    with s3_objects.open_client(settings) as s3:
+        stored = store.load(settings, registry.load(settings).versions[arn].set_uri)
+        gone = [stored.contents.part(part)[0] for part in ("training", "testing")]
+        assert main(["verdicts", "erase", *(one.source_ref for one in gone)], settings=settings) == 0
+        told = capsys.readouterr().out
+        assert "2 verdicts keep neither key, hash nor note" in told
+        assert f"{arn} was trained on one of them and cannot unlearn" in told
+        entries = s3_objects.list_objects(s3, f"{settings.work_uri}/adapters/")
+        texts = {
+            entry["Key"]: s3_objects.read(s3, f"s3://{bucket}/{entry['Key']}").body.decode()
+            for entry in entries
+        }
+    assert len(texts) > 6
+    assert not [
+        (key, one.source_ref)
+        for key, text in texts.items()
+        for one in gone
+        if one.content in key + text or f'{one.source_ref}"' in text
+    ]
+    assert main(["adapter", "evaluate", arn, "--json"], settings=settings) in {0, 1}, capsys.readouterr().err
+    assert json.loads(capsys.readouterr().out)["evaluation"]["images"] == tested - 1
+    # Of 20 test images that could show it one may be gone: then the gate says so.
+    assert main(["adapter", "evaluate", arn], settings=settings) in {0, 1}
+    assert "1 test images were erased since" in capsys.readouterr().out
 
 
 def test_a_label_without_enough_errors_is_refused_with_what_would_fill_it(

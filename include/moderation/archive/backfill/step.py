@@ -1,0 +1,226 @@
+"""One step of the conductor: looks at every archive, writes what follows, and says which runs are to begin.
+
+It holds one lease for all archives, so that no two look at once; an archive's file is changed only by whoever
+saw what it was, so that what people ask for meanwhile is never lost. Killed anywhere, it is begun again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from moderation.archive.backfill import conductor, outcome, spend, state
+from moderation.archive.backfill.conductor import Means
+from moderation.archive.backfill.names import RUN_PREFIX
+from moderation.archive.backfill.state import DONE, ENDED, GOES_ON, PARKED, PAUSED, STOPPED, WAITING, Archive
+from moderation.settings import Settings
+from moderation.storage import lease, s3_objects
+
+log = logging.getLogger(__name__)
+
+
+class Runs(Protocol):
+    """What is known of the runs that work chunks off."""
+
+    def states(self, run_ids: list[str]) -> Mapping[str, str | None]:
+        """The state of each as Airflow calls it; None where there is no such run."""
+        ...
+
+    def live(self) -> int:
+        """How many runs of the Dag have not ended, whoever began them."""
+        ...
+
+
+def step(
+    runs: Runs, *, asker: str, settings: Settings | None = None, now: datetime | None = None
+) -> list[dict[str, Any]]:
+    """Observe, decide and write; return for each run that is to begin its id, its conf, and if it is there.
+
+    :param asker: the conductor's own run; asked once more, it answers the same.
+    :raises lease.LeaseBusy: another step is under way; ArchiveError: an archive's file is damaged: the others
+        were dealt with.
+    """
+    settings, now = settings or Settings.from_env(), now or datetime.now(UTC)
+    uri = s3_objects.join_uri(settings.work_uri, "locks", "archives.json")
+    with s3_objects.open_client(settings) as s3, lease.hold(s3, uri, owner=asker, own_ttl=20.0) as held:
+        archives, damaged = _all(settings, s3)
+        if not any(_is_open(archive) for archive in archives):
+            return _unless(damaged, [])
+        under_way = [
+            (archive, chunk) for archive in archives for chunk in archive.chunks if chunk.is_under_way
+        ]
+        known = runs.states([archive.run_id(chunk) for archive, chunk in under_way])
+        others = runs.live() - sum(found in ("running", "queued", "restarting") for found in known.values())
+        observed = []
+        for archive in archives:
+            seen = conductor.observe(archive, known, now=now)
+            seen = _counted(settings, s3, archive, seen, keep=held.keep)
+            observed.append(_written(settings, s3, archive, seen))
+        means = _means(settings, observed, now)
+        decided, asks = conductor.choose(observed, means, others=max(0, others), asker=asker, now=now)
+        held.renew()  # Whoever took over meanwhile has decided by now: this step ends here.
+        for before, after in zip(observed, decided, strict=True):
+            if _written(settings, s3, before, after) != after:
+                asks = [ask for ask in asks if ask.archive.name != before.name]
+    return _unless(damaged, [_as_arguments(ask) for ask in asks])
+
+
+def begun(run_ids: list[str], *, settings: Settings | None = None) -> None:
+    """Note that these runs were begun. May be repeated, and left out: a later step sees it."""
+    settings = settings or Settings.from_env()
+    wanted = set(run_ids)
+    with s3_objects.open_client(settings) as s3:
+        for name in sorted({run_id.removeprefix(RUN_PREFIX).rpartition("__")[0] for run_id in wanted}):
+            state.change(settings, s3, name, lambda archive: conductor.begun(archive, wanted))
+
+
+def due(*, settings: Settings | None = None) -> list[str]:
+    """Names of the archives that have come to their end and are not reconciled."""
+    settings = settings or Settings.from_env()
+    with s3_objects.open_client(settings) as s3:
+        archives, damaged = _all(settings, s3)
+    return _unless(damaged, [archive.name for archive in archives if conductor.is_over(archive)])
+
+
+def reconcile(name: str, *, settings: Settings | None = None) -> dict[str, Any]:
+    """Say of every key of an archive what became of it, and keep that."""
+    settings = settings or Settings.from_env()
+    with s3_objects.open_client(settings, connections=settings.inspect_threads + 4) as s3:
+        archive = state.read(settings, s3, name)
+        result = outcome.as_json(outcome.reconcile(settings, s3, archive))
+
+        def ended(found: Archive) -> Archive:
+            if not conductor.is_over(found):
+                return found
+            open_ended = any(chunk.status == WAITING for chunk in found.chunks)
+            return replace(found, result=result, status=STOPPED if open_ended else ENDED, waits="")
+
+        state.change(settings, s3, name, ended)
+    log.info("%s: %s", name, result)
+    return result
+
+
+def pause(settings: Settings, s3: Any, name: str, *, until: datetime | None) -> Archive:
+    """Begin no further chunk, until a time or until it is resumed; what is under way ends."""
+
+    def paused(archive: Archive) -> Archive:
+        _refuse_ended(archive)
+        return replace(archive, status=PAUSED, paused_until=until.isoformat() if until else "", waits="")
+
+    return state.change(settings, s3, name, paused)
+
+
+def resume(settings: Settings, s3: Any, name: str) -> Archive:
+    """Go on with an archive that was paused or stopped."""
+
+    def resumed(archive: Archive) -> Archive:
+        _refuse_ended(archive)
+        return replace(archive, status=GOES_ON, paused_until="", result={}, waits="")
+
+    return state.change(settings, s3, name, resumed)
+
+
+def stop(settings: Settings, s3: Any, name: str) -> Archive:
+    """Begin no further chunk, and reconcile once what is under way has ended."""
+
+    def stopped(archive: Archive) -> Archive:
+        _refuse_ended(archive)
+        return replace(archive, status=STOPPED, paused_until="", waits="")
+
+    return state.change(settings, s3, name, stopped)
+
+
+def retry(settings: Settings, s3: Any, name: str, numbers: set[int] | None = None) -> Archive:
+    """Take parked chunks up again; None for all.
+
+    :raises state.ArchiveError: none of them is parked.
+    """
+
+    def again(archive: Archive) -> Archive:
+        parked = {chunk.number for chunk in archive.chunks if chunk.status == PARKED}
+        if not (parked & (numbers or parked)) or (numbers or set()) - parked:
+            told = ", ".join(map(str, sorted(parked))) or "none"
+            raise state.ArchiveError(f"parked chunks of {name}: {told}; only these can be tried again")
+        return conductor.retried(archive, numbers)
+
+    return state.change(settings, s3, name, again)
+
+
+def _refuse_ended(archive: Archive) -> None:
+    if archive.status == ENDED:
+        raise state.ArchiveError(
+            f"the archive {archive.name} has ended; its parked chunks can be tried again: "
+            f"moderation archive retry {archive.name}"
+        )
+
+
+def _all(settings: Settings, s3: Any) -> tuple[list[Archive], list[state.ArchiveError]]:
+    archives, damaged = [], []
+    for name in state.names(settings, s3):
+        try:
+            archives.append(state.read(settings, s3, name))
+        except state.ArchiveError as error:
+            damaged.append(error)
+    return archives, damaged
+
+
+def _unless(damaged: list[state.ArchiveError], found: list[Any]) -> list[Any]:
+    """One damaged archive stops no other; told when there is nothing else to do."""
+    for error in damaged:
+        log.error("%s", error)
+    if damaged and not found:
+        raise damaged[0]
+    return found
+
+
+def _is_open(archive: Archive) -> bool:
+    under_way = any(chunk.is_under_way for chunk in archive.chunks)
+    return under_way or (archive.status in (GOES_ON, PAUSED) and not archive.result)
+
+
+def _counted(
+    settings: Settings, s3: Any, before: Archive, after: Archive, *, keep: Callable[[], None]
+) -> Archive:
+    """With what the rows say of each chunk that has just ended."""
+    was = {chunk.number: chunk.status for chunk in before.chunks}
+    for chunk in after.chunks:
+        if chunk.status in (DONE, PARKED) and was[chunk.number] != chunk.status:
+            keep()
+            after = after.with_chunk(outcome.of_chunk(settings, s3, after, chunk))
+    return after
+
+
+def _means(settings: Settings, archives: list[Archive], now: datetime) -> dict[str, Means]:
+    limited = any(archive.options.day_usd or archive.options.month_usd for archive in archives)
+    ledger = spend.read(settings, now) if limited else spend.Ledger()
+    means = {}
+    for archive in archives:
+        ahead = next((chunk.images for chunk in archive.chunks if chunk.status == WAITING), 0)
+        price = spend.price_of(settings, archive, ahead, ledger, now=now)
+        means[archive.name] = Means(spend.spent(settings, archive, ledger, now=now), price)
+    return means
+
+
+def _written(settings: Settings, s3: Any, before: Archive, after: Archive) -> Archive:
+    """What stands in S3 then: ``after`` itself, or what people made of the archive meanwhile.
+
+    Their word counts: nothing of this look is written then, and the next one sees it all again.
+    """
+    if after == before:
+        return after
+    return state.change(settings, s3, after.name, lambda now: after if now == before else now)
+
+
+def _as_arguments(ask: conductor.Ask) -> dict[str, Any]:
+    options = ask.archive.options
+    conf = {
+        "source": f"chunk:{ask.chunk.uri}",
+        "min_confidence": options.min_confidence,
+        "adapter": options.adapter,
+        "backend": options.backend,
+        "job_name": f"archive-{ask.archive.name}"[:24],
+    }
+    return {"trigger_run_id": ask.archive.run_id(ask.chunk), "conf": conf, "reset_dag_run": ask.again}

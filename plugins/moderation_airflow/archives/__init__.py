@@ -1,0 +1,1 @@
+"""What Airflow is told of the runs that work off archives."""

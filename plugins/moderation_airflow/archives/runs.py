@@ -1,0 +1,53 @@
+"""Runs that work off chunks of an archive, as a task of Airflow can know and rank them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.task.priority_strategy import PriorityWeightStrategy
+
+from moderation.archive.backfill.names import DAG_ID, RUN_PREFIX
+
+_LIVE = ["queued", "running"]
+
+
+class KnownRuns:
+    """
+    What the supervisor of a task tells of runs; no task asks Airflow's database.
+
+    :param ti: the running task's instance.
+    """
+
+    def __init__(self, ti: Any) -> None:
+        self._ti = ti
+
+    def states(self, run_ids: list[str]) -> Mapping[str, str | None]:
+        """Return the state of each, None where there is no such run."""
+        return {run_id: self._state(run_id) for run_id in run_ids}
+
+    def live(self) -> int:
+        """Return how many runs of the Dag have not ended."""
+        return int(self._ti.get_dr_count(dag_id=DAG_ID, states=_LIVE))
+
+    def _state(self, run_id: str) -> str | None:
+        if not self._ti.get_dr_count(dag_id=DAG_ID, run_ids=[run_id]):
+            return None
+        return str(self._ti.get_dagrun_state(DAG_ID, run_id))
+
+
+class ArchivesLast(PriorityWeightStrategy):
+    """
+    Whoever waits for a slot of a pool: tasks of an archive's runs come after all others.
+
+    A slot that falls free goes to the nightly run, however many manifests of an archive wait.
+    """
+
+    def get_weight(self, ti: Any) -> int:
+        """Return the weight of a task instance."""
+        weight = int(ti.task.priority_weight)
+        return weight if str(ti.run_id).startswith(RUN_PREFIX) else weight + 1_000
+
+
+ARCHIVES_LAST = f"{ArchivesLast.__module__}.{ArchivesLast.__qualname__}"
+"""As a Dag names it: Airflow's own processes find the class by the plugin."""

@@ -1,0 +1,1 @@
+"""What the Dags about reviewing do: `queues` after each publish, `numbers` each week."""
