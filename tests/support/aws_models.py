@@ -1,4 +1,9 @@
-"""What botocore does anew for each client, though it never changes: some 0.2 s, thousands of times."""
+"""What botocore does anew for each client, though it never changes: some 0.2 s, thousands of times.
+
+botocore keeps models for a session only, and whoever builds clients as the product does builds
+sessions; there is no cache to turn on. Only what is read from the package's own files is kept: where a
+new release has other names, the whole suite fails at its start.
+"""
 
 from __future__ import annotations
 

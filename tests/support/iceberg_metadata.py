@@ -1,4 +1,8 @@
-"""What pyiceberg does anew for each look at a table, though nothing changed: a third of a publish."""
+"""What pyiceberg does anew for each look at a table, though nothing changed: a third of a publish.
+
+pyiceberg has no setting for it. What is kept is told apart by the whole text of the file, or by the very
+objects: nothing that a test changes on a disk is seen late.
+"""
 
 from __future__ import annotations
 

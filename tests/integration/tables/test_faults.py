@@ -20,20 +20,29 @@ from moderation.tables.faults import TablesDamagedError, TablesUnavailableError,
 from moderation.tables.swap import data_files, swap
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected
+from support.put_back import MadeOnce
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    return MadeOnce(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.fixture
-def published(local_settings: Settings, s3_client: Any) -> Settings:
+def published(made_once: MadeOnce, bucket: str, aws_env: Any, s3_client: Any) -> Settings:
     """Two loads, with the job records that the task publish keeps."""
-    for name in ("first", "second"):
-        run = Run(local_settings, s3_client, name=name)
-        refs = [f"s3://archive/{name}/{number}.jpg" for number in range(3)]
-        run.manifest(refs, b"\n".join(line(ref, answer(weapon_violence(60.0))) for ref in refs))
-        plan = run.store()
-        for record in run.records:
-            s3_objects.put(s3_client, plan.analysis_record_uri(record.manifest_id), record.to_json())
-        publish(local_settings, plan, run.records)
-    return local_settings
+
+    def make(settings: Settings) -> None:
+        for name in ("first", "second"):
+            run = Run(settings, s3_client, name=name)
+            refs = [f"s3://archive/{name}/{number}.jpg" for number in range(3)]
+            run.manifest(refs, b"\n".join(line(ref, answer(weapon_violence(60.0))) for ref in refs))
+            plan = run.store()
+            for record in run.records:
+                s3_objects.put(s3_client, plan.analysis_record_uri(record.manifest_id), record.to_json())
+            publish(settings, plan, run.records)
+
+    return made_once.get(s3_client, bucket, make).settings
 
 
 def catalog_file(settings: Settings) -> Path:
