@@ -1,4 +1,4 @@
-"""An erasure in all that adapters keep: sets, frozen tests, copies, outputs of trainings, comparisons.
+"""An erasure in what adapters keep: sets, frozen tests, copies, outputs of trainings, comparisons, shadows.
 
 Every pass may be repeated; one that was killed is finished by the same command. An adapter cannot unlearn an
 image: those that were trained on one are named.
@@ -16,6 +16,7 @@ from moderation.adapters import registry
 from moderation.adapters.registry import RegistryError, Version
 from moderation.adapters.sets import erased, store
 from moderation.adapters.sets.store import StoredSet
+from moderation.adapters.shadow import erased as shadows
 from moderation.settings import Settings
 from moderation.storage import lease, s3_objects
 
@@ -53,6 +54,8 @@ def forget(settings: Settings, contents: Collection[str], source_refs: Collectio
         with lease.hold(s3, lock, owner="an erasure", ttl=_LOCK_SECONDS) as held:
             uris = erased.objects(s3, settings)
             needles = _needles(contents, source_refs)
+            left += shadows.from_shadows(s3, settings, contents)
+            held.keep()
             erased.from_copies(s3, settings, contents)
             erased.from_frozen(s3, settings, uris, contents, left.append)
             held.keep()

@@ -35,6 +35,8 @@ def may_ask(settings: Settings, shadow_id: str, number: int) -> bool:
     :raises ShadowError: there is no such shadow, or what was written down is damaged.
     """
     shadow = load(settings, shadow_id)
+    if number >= len(shadow.chunks):
+        return False  # an erasure has ended it
     with s3_objects.open_client(settings) as s3:
         if outcome(s3, settings, shadow, number) is not None:
             return True

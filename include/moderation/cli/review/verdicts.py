@@ -197,6 +197,7 @@ def _restore(settings: Settings, args: argparse.Namespace) -> int:
 def _erase(settings: Settings, args: argparse.Namespace) -> int:
     from moderation import stages  # noqa: PLC0415 - as above
     from moderation.adapters.erasure import forget  # noqa: PLC0415 - as above
+    from moderation.maintenance.shadow_answers import forget_in_shadows  # noqa: PLC0415 - as above
     from moderation.publish.verdicts import restore  # noqa: PLC0415 - as above
     from moderation.review import mark  # noqa: PLC0415 - as above
 
@@ -210,6 +211,7 @@ def _erase(settings: Settings, args: argparse.Namespace) -> int:
         refs |= set(args.source_ref)
         # Before the log, which alone may know the contents of a key when this is killed and run again;
         # and after it, for what was made of the log meanwhile.
+        forget_in_shadows(settings, contents)
         forget(settings, contents, refs)
         changed = state.log.erase(contents=contents, source_refs=args.source_ref)
         stages.publish_verdicts(state, settings=settings)

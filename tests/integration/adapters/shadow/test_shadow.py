@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
+from moderation.adapters import erasure
 from moderation.adapters.shadow import answers, budget, comparison, sample
 from moderation.adapters.shadow.sample import ShadowError
 from moderation.analyse.detect.budget import FixedBudget
 from moderation.analyse.detect.errors import DetectDenied
 from moderation.analyse.detect.request import DetectOptions
+from moderation.maintenance.shadow_answers import forget_in_shadows
 from moderation.publish.shadow_answers import publish_shadow
 from moderation.query.published_views import open_published
 from moderation.review.state.open import open_state
@@ -199,3 +202,35 @@ def test_a_damaged_shadow_asks_nothing(
     with pytest.raises(ShadowError, match=f"{name} is damaged"):
         ask(settings, shadow, options)
     assert paid(server) == already
+
+
+def everything(settings: Settings, s3: Any, shadow: sample.Shadow) -> bytes:
+    """All bytes of the shadow's folder, and of the table's files with those of older snapshots."""
+    bucket = s3_objects.split_uri(settings.work_uri).bucket
+    entries = s3_objects.list_objects(s3, f"{shadow.folder(settings)}/")
+    found = [s3_objects.read(s3, f"s3://{bucket}/{entry['Key']}").body for entry in entries]
+    for path in Path(settings.tables_uri).rglob("shadow_answers/**/*.parquet"):
+        found += [str(row).encode() for row in pq.read_table(path).to_pylist()]
+    return b"\n".join(found)
+
+
+def test_an_erasure_ends_the_shadow_and_leaves_what_others_were_answered(
+    settings: Settings, server: Any, options: DetectOptions, s3_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "CHUNK", 4)
+    shadow = begin(settings, "erased", images=8)
+    ask(settings, shadow, options)
+    gone = shadow.images[1]
+    assert gone.content.encode() in everything(settings, s3_client, shadow)
+    for _ in range(2):
+        forget_in_shadows(settings, {gone.content})
+        erasure.forget(settings, {gone.content}, {gone.source_ref})
+        told, already = everything(settings, s3_client, shadow), paid(server)
+        assert gone.content.encode() not in told
+        assert f'{gone.source_ref}"'.encode() not in told
+        assert compared(settings, shadow).images == 7
+        now = begin(settings, "erased", images=8)
+        assert (now.shadow_id, now.images) == (shadow.shadow_id, ())
+        assert not budget.may_ask(settings, shadow.shadow_id, 1)
+        assert ask(settings, now, options)
+        assert paid(server) == already
