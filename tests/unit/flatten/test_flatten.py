@@ -98,6 +98,9 @@ def test_a_moderated_image_has_its_answer_in_its_row():
         "other_content_types": 0,
         "unknown_labels": 0,
         "origin": None,
+        "answer_of_load_id": None,
+        "answer_of_manifest_id": None,
+        "answer_of_line": None,
     }
 
 
