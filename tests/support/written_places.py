@@ -331,6 +331,7 @@ PLACES = (
         kind="text",
         fates="NNNNN",
         why="for people alone; each week's is written over it",
+        moment="verdicts published",
     ),
     Place(
         name="page of a load",
