@@ -367,17 +367,19 @@ def load(
     return sorted(brought)
 
 
-def publish_verdicts(state: State, *, settings: Settings | None = None) -> verdicts.PublishedVerdicts:
+def publish_verdicts(
+    state: State, *, settings: Settings | None = None, anew: bool = False
+) -> verdicts.PublishedVerdicts:
     """Show readers what people decided and, of what was erased, take away what was shown before.
 
+    :param anew: from the state alone: the table's files are damaged.
     :raises moderation.review.state.faults.StateLostError: the state has fewer verdicts than it had.
-    :raises moderation.publish.standing.StandingError: the table's own list is damaged, or a file is gone;
-        lease.LeaseBusy: another publish is under way, and nothing is lost.
+    :raises StandingError, lease.LeaseBusy: the table is damaged; another publish is under way.
     """
     settings = settings or Settings.from_env()
     with s3_objects.open_client(settings) as client:
         mark.check(client, settings, state)
-        done = verdicts.publish_verdicts(settings, state.log)
+        done = (verdicts.publish_anew if anew else verdicts.publish_verdicts)(settings, state.log)
         if done.rewritten:
             forget_what_was(settings, VERDICTS)
         mark.note(client, settings, state)

@@ -67,6 +67,18 @@ def publish_verdicts(settings: Settings, log: VerdictLog) -> PublishedVerdicts:
     return PublishedVerdicts(rows=rows, first=first, last=last, rewritten=erased)
 
 
+def publish_anew(settings: Settings, log: VerdictLog) -> PublishedVerdicts:
+    """Make the table from the log alone, whatever has become of its files; may be repeated, also when killed.
+
+    :raises StandingError: the table's own list is damaged.
+    :raises StandingBusyError, lease.LeaseBusy: another publish is under way.
+    """
+    log.mark_unpublished()
+    with open_standing(settings, VERDICTS) as table:
+        table.replace_all(physical_schema(VERDICTS).empty_table())
+    return publish_verdicts(settings, log)
+
+
 def published_verdicts(settings: Settings) -> Iterator[list[Verdict]]:
     """All verdicts that readers have, in parts."""
     with open_catalog(settings) as catalog:

@@ -105,6 +105,11 @@ class VerdictLog:
             number, oldest = connection.execute(query).one()
         return number, oldest
 
+    def mark_unpublished(self) -> None:
+        """The table has none of these rows any more: all are to be published again."""
+        with self._database.write() as connection:
+            connection.execute(sa.update(_T).where(_T.c.published).values(published=False))
+
     def mark_published(self, verdicts: Iterable[Verdict]) -> None:
         """The table has these rows, as they are; one that was erased meanwhile is published again."""
         with self._database.write() as connection:

@@ -26,6 +26,7 @@ from moderation.errors import ModerationError, NeedsAPersonError, TransientError
 from moderation.reference.library_errors import is_disk_full, named
 from moderation.schema import LOADS
 from moderation.storage import parquet
+from moderation.tables.standing import STANDING, VERDICTS
 
 
 class TablesError(ModerationError):
@@ -154,6 +155,8 @@ def file_fault(table: Table, uri: str, error: Exception) -> TablesError:
 
 def remedy_of(table: Table) -> str:
     """How a file of the table that is damaged or gone is made anew."""
+    if (name := table.name()[-1]) in STANDING:
+        return _OF_NO_LOAD.format(_ALSO.get(name, ""))
     # A rebuild reads `loads` before it writes anything.
     is_of_loads = table.name()[-1] == LOADS.name
     return _made_anew(table.catalog.properties.get("uri", "glue")) if is_of_loads else _REBUILT.format("it")
@@ -175,6 +178,11 @@ def _fault(error: Exception, what: str, remedy: str) -> TablesError:
     return TablesDamagedError(f"{what} cannot be read: {_first_line(error)}; {remedy}")
 
 
+_OF_NO_LOAD = "bring it back from a backup or an older version of the object{}"
+_ALSO = {
+    VERDICTS.name: "; while the database of verdicts is whole, `moderation verdicts publish --anew` makes "
+    "the table from it",
+}
 _CHECK = "check MODERATION_CATALOG_URI, the rights and the room on the disk"
 _REBUILT = "`moderation rebuild` makes {} anew from the kept answers, without paying again"
 

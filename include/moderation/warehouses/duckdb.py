@@ -20,13 +20,16 @@ from moderation.errors import (
     WarehouseError,
     WarehouseUnavailableError,
     WarehouseUnusableError,
+    kin,
 )
 from moderation.policy import sql, thresholds
 from moderation.policy.thresholds import Thresholds
 from moderation.reference.library_errors import is_disk_full
 from moderation.schema import IMAGES, LABELS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
+from moderation.storage.duckdb_stream import streamed
 from moderation.tables.catalog import load_table, open_catalog
+from moderation.tables.faults import TablesError
 from moderation.tables.published import published_load, scan
 from moderation.tables.standing import STANDING
 from moderation.warehouses import missing
@@ -107,6 +110,10 @@ class DuckDBWarehouse:
     def _named_errors(self, what: str) -> Iterator[None]:
         try:
             yield
+        except TablesError as error:
+            raise kin(WarehouseError, like=error)(
+                f"{self._path}: {what} is not loaded, the file is as before: {error}"
+            ) from error
         except (duckdb.Error, OSError) as error:
             raise _kind(error)(
                 f"{self._path}: {what} is not loaded, the file is as before: "
@@ -230,7 +237,7 @@ class DuckDBWarehouse:
 
 
 def _kind(error: duckdb.Error | OSError) -> type[WarehouseError]:
-    """Most of what stops a load passes: DuckDB also words what the published files raise while it reads."""
+    """Most of what stops a load passes."""
     no_room = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
     return WarehouseUnusableError if no_room or is_disk_full(error) else WarehouseUnavailableError
 
@@ -249,9 +256,8 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 def _insert(
     connection: duckdb.DuckDBPyConnection, table: TableSpec, batches: Iterator[pa.RecordBatch]
 ) -> None:
-    connection.register("incoming", pa.RecordBatchReader.from_batches(physical_schema(table), batches))
-    connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming")  # noqa: S608 - a name of ours
-    connection.unregister("incoming")
+    with streamed(connection, "incoming", physical_schema(table), batches):
+        connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming")  # noqa: S608 - a name of ours
 
 
 def _make_views(connection: duckdb.DuckDBPyConnection) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from moderation import stages
+from moderation.cli.boundary import DONE
+from moderation.cli.main import main
+from moderation.errors import NeedsAPersonError
 from moderation.maintenance.rebuild import other_tables, rebuild
 from moderation.publish import standing, verdicts
 from moderation.review.state.open import State, open_state
@@ -94,3 +97,27 @@ def test_verdicts_outlive_a_rebuild_and_the_catalog(
     rebuild(local_settings, into=elsewhere)
     assert sorted(published(elsewhere)) == ["v1", "v2"]
     assert list((tmp_path / "other" / "verdicts" / "dt=2026-11-22").glob("*.parquet"))
+
+
+@pytest.mark.parametrize("damage", ["deleted", "emptied", "one bit"])
+def test_a_damaged_file_of_verdicts_is_named_and_what_its_text_says_mends_it(
+    local_settings: Settings, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setenv("MODERATION_REVIEW_DB", str(tmp_path / "review.db"))
+    say(state, 1, 2)
+    stages.publish_verdicts(state, settings=local_settings)
+    (file,) = local_path(local_settings.tables_uri).glob("verdicts/dt=*/*.parquet")
+    body = file.read_bytes()
+    if damage == "deleted":
+        file.unlink()
+    else:
+        file.write_bytes(b"" if damage == "emptied" else body[:50] + bytes([body[50] ^ 4]) + body[51:])
+    for use in (stages.load_verdicts, verdicts.restore):
+        with pytest.raises(NeedsAPersonError, match=rf"{file.name}.*moderation verdicts publish --anew"):
+            use(settings=local_settings) if use is stages.load_verdicts else use(local_settings, state.log)
+    words = ["verdicts", "publish", "--anew"]
+    with killed_at("listed", standing):
+        main(words, settings=local_settings)
+    assert main(words, settings=local_settings) == DONE
+    assert sorted(published(local_settings)) == ["v1", "v2"]
+    assert stages.load_verdicts(settings=local_settings)["verdicts"] == 2

@@ -35,6 +35,9 @@ def add_parsers(commands: Any) -> None:
     _add_import(steps)
     _add_export(steps)
     publish = steps.add_parser("publish", help="show readers and warehouses every verdict that they lack")
+    publish.add_argument(
+        "--anew", action="store_true", help="make the table from the database alone: files of it are damaged"
+    )
     publish.set_defaults(run=_publish)
     restore = steps.add_parser("restore", help="bring published verdicts back into a log that lost them")
     restore.set_defaults(run=_restore)
@@ -165,7 +168,7 @@ def _publish(settings: Settings, args: argparse.Namespace) -> int:
     from moderation import stages  # noqa: PLC0415 - Iceberg is slow to import
 
     with _state() as state:
-        done = stages.publish_verdicts(state, settings=settings)
+        done = stages.publish_verdicts(state, settings=settings, anew=args.anew)
     # Also when nothing is new: a warehouse may lack what an earlier publish brought.
     rows = stages.load_verdicts(settings=settings)
     if args.json:

@@ -21,6 +21,7 @@ from moderation.plan.ledger import Question
 from moderation.reference import content, error_codes
 from moderation.schema import IMAGES, LABELS, MODERATED, TableSpec, physical_schema
 from moderation.settings import Settings
+from moderation.storage.duckdb_stream import streamed
 from moderation.storage.row_file import PORTION_ROWS
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import known_load_ids, scan
@@ -158,23 +159,9 @@ def _offer(
     batches: Iterator[pa.RecordBatch],
     statement: str,
 ) -> None:
-    """Run a statement that reads the batches once; what goes wrong in them is raised as it is."""
-    faults: list[Exception] = []
-
-    def kept() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from batches
-        except Exception as error:
-            faults.append(error)
-            raise
-
-    connection.register(name, pa.RecordBatchReader.from_batches(schema, kept()))
-    try:
+    """Run a statement that reads the batches once."""
+    with streamed(connection, name, schema, batches):
         connection.execute(statement)
-    except duckdb.Error as error:
-        raise (faults[0] if faults else error) from error
-    finally:
-        connection.unregister(name)
 
 
 def _schema(spec: TableSpec, names: tuple[str, ...]) -> pa.Schema:
