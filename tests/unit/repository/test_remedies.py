@@ -116,7 +116,8 @@ def test_every_target_and_variable_of_make_that_a_text_prints_is_there():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     exported = [line.partition(":=")[0] for line in re.findall(r"^export (.*)$", makefile, re.MULTILINE)]
-    variables = {*" ".join(exported).split(), "PYTHON", "SEEDS", "MODERATION_USERS"}
+    defaulted = re.findall(r"\$\(or \$\(([A-Z_]+)\),", makefile)
+    variables = {*" ".join(exported).split(), *defaulted, "PYTHON", "MODERATION_USERS"}
     found = commands("make")
     assert len(found) > 3
     for place, command in found:
