@@ -119,8 +119,12 @@ def test_a_copy_of_a_copy_names_the_image_that_was_sent(gallery: Gallery) -> Non
 
 @pytest.mark.parametrize(
     ("change", "asked"),
-    [({"min_confidence": 20.0}, 3), ({"force": True}, 3), ({"adapter": ADAPTER}, 3), ({}, 0)],
-    ids=["lower threshold", "force", "adapter", "the same"],
+    [
+        pytest.param({"min_confidence": 20.0}, 3, id="lower threshold"),
+        pytest.param({"force": True}, 3, id="force", marks=pytest.mark.long),
+        pytest.param({"adapter": ADAPTER}, 3, id="adapter"),
+        pytest.param({}, 0, id="the same", marks=pytest.mark.long),
+    ],
 )
 def test_an_answer_to_another_question_is_no_answer(
     gallery: Gallery, change: dict[str, Any], asked: int
@@ -211,7 +215,13 @@ def test_a_dry_run_counts_the_same_and_writes_nothing(gallery: Gallery) -> None:
     assert not dry.known
 
 
-@pytest.mark.parametrize("step", ["built", "added images", "uploaded loads", "committed"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "added images",
+        *(pytest.param(step, marks=pytest.mark.long) for step in ("built", "uploaded loads", "committed")),
+    ],
+)
 def test_killed_anywhere_copies_are_published_once(gallery: Gallery, step: str) -> None:
     gallery.run("night")
     gallery.put(x=1, y=9, z=9)
