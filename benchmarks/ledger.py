@@ -30,9 +30,9 @@ from moderation.plan.ledger import Question
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.row_file import PORTION_ROWS
-from moderation.tables.ledger.layout import Index, Run, part_uri
-from moderation.tables.ledger.runs import COLUMNS, GROUP_ROWS, SCHEMA, Files, merged, write_run
-from moderation.tables.source_ref_ranges import range_of
+from moderation.tables.ledger.layout import COLUMNS, Run, part_uri
+from moderation.tables.ledger.lookup import Lookup
+from moderation.tables.ledger.runs import GROUP_ROWS, SCHEMA, Files, merged, write_run
 
 BUCKET = "work"
 FAN_IN, DELTA = 16, 10_000
@@ -147,14 +147,12 @@ def keyed(numbers: pa.Array) -> pa.Table:
 
 def asked(settings: Settings, run: Run, portions: Iterator[pa.Table]) -> int:
     """How many of the listing are settled, as planning asks."""
-    files, index, found = Files(settings, access()), Index(runs=(run,)), 0
-    for portion in portions:
-        between = range_of(portion["source_ref"])
-        assert between is not None
-        names = portion["source_ref"].combine_chunks()
-        rows = files.about(index.runs, COLUMNS, names, between)
-        settled = ledger.settled(portion, rows, question=QUESTION)
-        found += len(settled) - settled.null_count
+    found = 0
+    with Lookup(Files(settings, access()), [run]) as lookup:
+        for portion in portions:
+            rows = lookup.about(COLUMNS, portion["source_ref"])
+            settled = ledger.settled(portion, rows, question=QUESTION)
+            found += len(settled) - settled.null_count
     return found
 
 
