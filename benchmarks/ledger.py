@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +89,15 @@ def nights(settings: Settings, run: Run, copies: list[str], given: argparse.Name
     if given.all:
         listings["as many as entries"] = lambda: listing(0, 2 * given.entries, 1)
     for name, made in listings.items():
-        ours, seconds = timed(lambda made=made: asked(settings, run, made()))
+        portions = list(made())
+        ours, seconds, cpu = timed(partial(asked, settings, run, iter(portions)))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        theirs, beside = timed(lambda made=made: anti_join(copies, made()))
+        theirs, beside, their_cpu = timed(partial(anti_join, copies, iter(portions)))
         assert ours == theirs, (ours, theirs)
         print(
-            f"{name}: {ours:,} known; ours {seconds:.1f} s (peak so far {peak:,.0f} MB), "
-            f"DuckDB {beside:.1f} s, ratio {seconds / beside:.2f}"
+            f"{name}: {ours:,} known; ours {seconds:.1f} s, CPU {cpu:.1f} s (peak so far {peak:,.0f} MB), "
+            f"DuckDB {beside:.1f} s, CPU {their_cpu:.1f} s, "
+            f"ratio {seconds / beside:.2f}, CPU {cpu / their_cpu:.2f}"
         )
 
 
@@ -180,10 +183,10 @@ def access() -> dict[str, str]:
     return {f"s3.{name}": os.environ[variable] for name, variable in names.items()}
 
 
-def timed(work: Callable[[], int]) -> tuple[int, float]:
-    """What it gives, and how long it took."""
-    begin = time.perf_counter()
-    return work(), time.perf_counter() - begin
+def timed(work: Callable[[], int]) -> tuple[int, float, float]:
+    """What it gives, how long it took, and how much of the CPU."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    return work(), time.perf_counter() - begin, time.process_time() - cpu
 
 
 if __name__ == "__main__":

@@ -107,14 +107,19 @@ class Lookup:
         return found
 
     def _read(self, groups: Sequence[_Group], columns: Sequence[str]) -> list[pa.RecordBatch]:
-        """Names first: of most row groups nothing else is read when few of the names are known."""
+        """Names first, for of most row groups nothing else is read when few of the names are known; all at
+        once, in one request instead of two, after a group in which some are.
+        """
         found: list[pa.RecordBatch] = []
+        every, some_known = list(dict.fromkeys([NAME, *columns])), False
         with self._opened(groups[0].part) as file:
             for group in groups:
-                table = _with_columns(self._held.pop(group.key, None), file, group.number, [NAME])
+                needed = every if some_known else [NAME]
+                table = _with_columns(self._held.pop(group.key, None), file, group.number, needed)
                 wanted = pc.is_in(table[NAME], value_set=group.names)
-                if pc.any(wanted).as_py():
-                    table = _with_columns(table, file, group.number, columns)
+                some_known = pc.any(wanted).as_py()
+                if some_known:
+                    table = _with_columns(table, file, group.number, every)
                     found += table.select(list(columns)).filter(wanted).to_batches()
                 if group.goes_on:
                     self._hold(group, table)
