@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ from moderation.plan.ledger import Question
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.row_file import PORTION_ROWS
-from moderation.tables.ledger.layout import Index, Run, part_uri
-from moderation.tables.ledger.runs import COLUMNS, GROUP_ROWS, SCHEMA, Files, merged, write_run
-from moderation.tables.source_ref_ranges import range_of
+from moderation.tables.ledger.layout import COLUMNS, Run, part_uri
+from moderation.tables.ledger.lookup import Lookup
+from moderation.tables.ledger.runs import GROUP_ROWS, SCHEMA, Files, merged, write_run
 
 BUCKET = "work"
 FAN_IN, DELTA = 16, 10_000
@@ -88,13 +89,15 @@ def nights(settings: Settings, run: Run, copies: list[str], given: argparse.Name
     if given.all:
         listings["as many as entries"] = lambda: listing(0, 2 * given.entries, 1)
     for name, made in listings.items():
-        ours, seconds = timed(lambda made=made: asked(settings, run, made()))
+        portions = list(made())
+        ours, seconds, cpu = timed(partial(asked, settings, run, iter(portions)))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        theirs, beside = timed(lambda made=made: anti_join(copies, made()))
+        theirs, beside, their_cpu = timed(partial(anti_join, copies, iter(portions)))
         assert ours == theirs, (ours, theirs)
         print(
-            f"{name}: {ours:,} known; ours {seconds:.1f} s (peak so far {peak:,.0f} MB), "
-            f"DuckDB {beside:.1f} s, ratio {seconds / beside:.2f}"
+            f"{name}: {ours:,} known; ours {seconds:.1f} s, CPU {cpu:.1f} s (peak so far {peak:,.0f} MB), "
+            f"DuckDB {beside:.1f} s, CPU {their_cpu:.1f} s, "
+            f"ratio {seconds / beside:.2f}, CPU {cpu / their_cpu:.2f}"
         )
 
 
@@ -147,14 +150,12 @@ def keyed(numbers: pa.Array) -> pa.Table:
 
 def asked(settings: Settings, run: Run, portions: Iterator[pa.Table]) -> int:
     """How many of the listing are settled, as planning asks."""
-    files, index, found = Files(settings, access()), Index(runs=(run,)), 0
-    for portion in portions:
-        between = range_of(portion["source_ref"])
-        assert between is not None
-        names = portion["source_ref"].combine_chunks()
-        rows = files.about(index.runs, COLUMNS, names, between)
-        settled = ledger.settled(portion, rows, question=QUESTION)
-        found += len(settled) - settled.null_count
+    found = 0
+    with Lookup(Files(settings, access()), [run]) as lookup:
+        for portion in portions:
+            rows = lookup.about(COLUMNS, portion["source_ref"])
+            settled = ledger.settled(portion, rows, question=QUESTION)
+            found += len(settled) - settled.null_count
     return found
 
 
@@ -182,10 +183,10 @@ def access() -> dict[str, str]:
     return {f"s3.{name}": os.environ[variable] for name, variable in names.items()}
 
 
-def timed(work: Callable[[], int]) -> tuple[int, float]:
-    """What it gives, and how long it took."""
-    begin = time.perf_counter()
-    return work(), time.perf_counter() - begin
+def timed(work: Callable[[], int]) -> tuple[int, float, float]:
+    """What it gives, how long it took, and how much of the CPU."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    return work(), time.perf_counter() - begin, time.process_time() - cpu
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from moderation.plan import ledger
 from moderation.plan.discovery import discover, leave_out
 from moderation.plan.ledger import PublishedReader, Question
 from moderation.reference import content
@@ -73,12 +74,15 @@ def survey(
             "memory_limit": MachineSettings.from_env().duckdb_memory,
             "temp_directory": str(folder),
         }
-        with closing(duckdb.connect(str(folder / "contents.duckdb"), config=limits)) as contents:
+        with (
+            closing(duckdb.connect(str(folder / "contents.duckdb"), config=limits)) as contents,
+            ledger.begun(published, settings) if published else nullcontext() as begun,
+        ):
             contents.execute("CREATE TABLE contents (content VARCHAR)")
             for portion in found.rows.portions():
                 rows = portion
-                if published is not None:
-                    rows = found.without_published(rows, settings, published, question)
+                if begun is not None:
+                    rows = found.without_published(rows, settings, begun, question)
                 refused = pc.drop_null(rows["error_code"])
                 codes += Counter(
                     {row["values"]: row["counts"] for row in pc.value_counts(refused).to_pylist()}

@@ -40,7 +40,7 @@ from moderation.storage.state import read_state
 from moderation.tables import checksums
 from moderation.tables.catalog import ensure_table, load_table, open_catalog, unknown_columns
 from moderation.tables.faults import TablesError, TablesUnavailableError
-from moderation.tables.ledger import runs, upkeep
+from moderation.tables.ledger import layout, upkeep
 from moderation.tables.published import load_named, loads_in, scan
 from moderation.tables.source_ref_ranges import batches_between
 from moderation.tables.swap import ATTEMPTS, data_files, giving_way, swap
@@ -239,7 +239,7 @@ class _Rebuild:
         for uri in uris:
             self.storage.copy_to(uri, copy)
             with parquet.open_file(copy) as file:
-                yield from batches_between(file, runs.COLUMNS, None)
+                yield from batches_between(file, layout.COLUMNS, None)
             copy.unlink()
 
     def _place(self, file: BuiltFile, present: set[str]) -> str:

@@ -22,7 +22,7 @@ from moderation.sources.base import Source
 from moderation.sources.listing import LEFT_OUT, MENTIONED_AGAIN, SCHEMA, Tally
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.row_file import RowFile
-from moderation.tables.ledger.runs import COLUMNS
+from moderation.tables.ledger.layout import COLUMNS
 from moderation.tables.source_ref_ranges import range_of
 
 log = logging.getLogger(__name__)
@@ -117,10 +117,11 @@ def discover(
         log.info("%s: %d listed, %d of them may be images", source.uri, found.listed, rows.rows)
         if inspect and not source.checks_headers:
             if published is not None:
-                found.change(
-                    lambda portion: found.without_published(portion, settings, published, question),
-                    "new.arrow",
-                )
+                with ledger.begun(published, settings) as begun:
+                    found.change(
+                        lambda portion: found.without_published(portion, settings, begun, question),
+                        "new.arrow",
+                    )
             _look_into(found, s3, tally, threads=settings.inspect_threads)
         tally.flush()
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice, takewhile
@@ -12,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from moderation.plan import claims, manifests
+from moderation.plan import claims, ledger, manifests
 from moderation.plan.content.sharing import Sharing, share
 from moderation.plan.discovery import Discovery, leave_out
 from moderation.plan.inputs import numbered
@@ -184,11 +185,11 @@ class Draft:
         Claims first: what leaves them in between is published by then.
         """
         claimed = 0
-        published = self.asked.published
         with (
             claims.of_others(
                 self.asked.s3, self.settings, run_key=self.request.run_key, question=self.asked.question
             ) as is_claimed,
+            self._published() as published,
             self.accepted.writing(),
             self.rejected.writing(),
         ):
@@ -204,6 +205,10 @@ class Draft:
                 self.rejected.write(left.filter(pc.invert(can_be_sent)))
         self.found.rows.delete()
         return claimed
+
+    def _published(self) -> AbstractContextManager[PublishedReader | None]:
+        published = self.asked.published
+        return ledger.begun(published, self.settings) if published else nullcontext()
 
     def _cut(self) -> list[ManifestRef]:
         most = MAX_MANIFESTS * self.request.max_lines

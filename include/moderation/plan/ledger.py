@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +18,7 @@ from moderation.reference import error_codes
 from moderation.schema import MODERATED
 from moderation.settings import Settings
 from moderation.storage import parquet
-from moderation.tables.ledger.runs import COLUMNS
+from moderation.tables.ledger.layout import COLUMNS
 from moderation.tables.source_ref_ranges import batches_between, range_of
 
 _ROWS_AT_ONCE = 100_000
@@ -111,6 +112,19 @@ class PublishedReader(Protocol):
         :param names: nor are rows of other ``source_ref``.
         """
         ...
+
+
+@runtime_checkable
+class _Beginning(Protocol):
+    def begin(self, settings: Settings) -> AbstractContextManager[PublishedReader]: ...
+
+
+def begun(published: PublishedReader, settings: Settings) -> AbstractContextManager[PublishedReader]:
+    """The reader for many questions one after another, about what is published when the block begins.
+
+    :param published: opens what it reads with each question unless it has a ``begin``.
+    """
+    return published.begin(settings) if isinstance(published, _Beginning) else nullcontext(published)
 
 
 def already_moderated(

@@ -7,7 +7,7 @@ under one lock in S3: a picture is in one open plan at a time.
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ from moderation.sources.open import open_source
 from moderation.storage import lease, s3_objects, scratch
 from moderation.storage.row_file import PORTION_ROWS
 from moderation.tables import register
-from moderation.tables.ledger.runs import COLUMNS
+from moderation.tables.ledger.layout import COLUMNS
 from moderation.tables.source_ref_ranges import range_of
 
 log = logging.getLogger(__name__)
@@ -123,14 +123,18 @@ class _Ownership:
         if claims.is_held(self.s3, self.settings, plan):
             return True
         others = claims.of_others(self.s3, self.settings, run_key=self.run_key, question=self.question)
-        with open_inputs(plan, s3=self.s3) as file, others as is_claimed:
+        with open_inputs(plan, s3=self.s3) as file, others as is_claimed, ExitStack() as stack:
+            # After the claims: what leaves them in between is published by then.
+            published = (
+                stack.enter_context(ledger.begun(self.published, self.settings)) if self.published else None
+            )
             for batch in file.iter_batches(PORTION_ROWS, columns=["source_ref", "etag"]):
                 portion = pa.Table.from_batches([batch])
                 taken = is_claimed(portion)
-                if self.published:
+                if published:
                     between = range_of(portion["source_ref"])
                     names = portion["source_ref"]
-                    rows = self.published(self.settings, COLUMNS, between=between, names=names)
+                    rows = published(self.settings, COLUMNS, between=between, names=names)
                     taken = pc.or_(taken, ledger.already_moderated(portion, rows, question=self.question))
                 if pc.any(taken, min_count=0).as_py():
                     return False

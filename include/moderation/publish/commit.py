@@ -45,7 +45,7 @@ from moderation.storage.s3_objects import S3Error
 from moderation.tables import checksums
 from moderation.tables.catalog import ensure_tables, load_table, open_catalog
 from moderation.tables.faults import TablesError
-from moderation.tables.ledger.runs import COLUMNS
+from moderation.tables.ledger.layout import COLUMNS
 from moderation.tables.published import files_named, loads_in, row_of, scan
 from moderation.tables.swap import giving_way
 from moderation.tables.writer import DataFile

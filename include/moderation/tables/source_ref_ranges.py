@@ -44,16 +44,20 @@ def groups_between(file: pq.ParquetFile, between: tuple[str, str] | None) -> lis
     return [number for number in groups if _may_hold(file.metadata.row_group(number), between)]
 
 
-def _may_hold(group: pq.RowGroupMetaData, between: tuple[str, str]) -> bool:
+def range_in(group: pq.RowGroupMetaData) -> tuple[str, str] | None:
+    """The smallest and the greatest ``source_ref`` of a row group; None when it does not tell."""
     for number in range(group.num_columns):
         column = group.column(number)
         if column.path_in_schema == NAME:
             known = column.statistics
-            if known is None or not known.has_min_max:
-                return True
-            # In Python text is compared by code points, which is the order of its bytes in UTF-8.
-            return bool(known.min <= between[1] and known.max >= between[0])
-    return True
+            return (known.min, known.max) if known is not None and known.has_min_max else None
+    return None
+
+
+def _may_hold(group: pq.RowGroupMetaData, between: tuple[str, str]) -> bool:
+    known = range_in(group)
+    # In Python text is compared by code points, which is the order of its bytes in UTF-8.
+    return known is None or (known[0] <= between[1] and known[1] >= between[0])
 
 
 def _within(names: pa.Array, between: tuple[str, str]) -> pa.BooleanArray:

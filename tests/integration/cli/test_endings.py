@@ -42,6 +42,7 @@ COMMANDS = {
     "load": "load",
     "compact": "compact",
     "rebuild": "rebuild",
+    "ledger": "ledger",
     "files": "files images",
     "query": "query images",
     "query --published": "query images --published",
@@ -50,8 +51,8 @@ COMMANDS = {
     "detect": "s3://{bucket}/m.jsonl s3://{bucket}/out",
 }
 OF_REKOGNITION = ["start-job", "list-jobs", "show-job", "detect one"]
-OF_S3 = ["upload", "plan", "redo", "release", "publish", "compact", "rebuild", "detect"]
-OF_THE_CATALOG = ["plan", "redo", "load", "compact", "rebuild", "files", "query --published"]
+OF_S3 = ["upload", "plan", "redo", "release", "publish", "compact", "rebuild", "ledger", "detect"]
+OF_THE_CATALOG = ["plan", "redo", "load", "compact", "rebuild", "ledger", "files", "query --published"]
 OF_THE_WAREHOUSE = ["query", "replay", "report-page"]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
@@ -13,6 +15,7 @@ from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.ledger.layout import Index, LedgerDamagedError, discard, read_index
+from moderation.tables.ledger.lookup import Lookup
 from moderation.tables.ledger.runs import Files
 from moderation.tables.ledger.upkeep import within
 from moderation.tables.published import known_load_ids, scan
@@ -22,44 +25,94 @@ _log = logging.getLogger(__name__)
 Between = tuple[str, str]
 
 
-def stream_known(
-    settings: Settings,
-    columns: Sequence[str],
-    *,
-    between: Between | None = None,
-    names: pa.ChunkedArray | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """The published rows that can settle a question about some images; some of them twice, others besides.
-
-    :param columns: of `runs.COLUMNS`, in the order wanted.
-    :param between: rows whose ``source_ref`` is not from the one to the other are not needed.
-    :param names: rows of other ``source_ref`` are not needed; without it the tables are read.
+class Known:
+    """The published rows that can settle a question about some images: those of the loads that are published
+    when it begins. To be closed by leaving `begin`'s block.
     """
-    with s3_objects.open_client(settings) as s3, open_catalog(settings) as catalog:
-        # The index first: whatever load it knows was published before.
-        index = read_index(s3, settings) if names is not None and between is not None else Index()
-        known = known_load_ids(catalog)
-        if not index.loads <= known:
-            _log.warning("the ledger knows loads that are not published, so it does not count")
-            index = Index()
-        found: list[pa.RecordBatch] = []
-        if index.loads and names is not None and between is not None:
-            wanted = names.cast(pa.string()).combine_chunks()
-            try:
-                found = Files(settings, catalog.properties).about(index.runs, columns, wanted, between)
-            except LedgerDamagedError as error:
-                _log.warning("%s", error)
-                discard(s3, settings)
-                index = Index()
+
+    def __init__(self, settings: Settings, s3: Any, catalog: Catalog, stack: ExitStack) -> None:
+        self._settings, self._s3, self._catalog, self._stack = settings, s3, catalog, stack
+        self._start()
+
+    @classmethod
+    @contextmanager
+    def begin(cls, settings: Settings) -> Iterator[Known]:
+        """For many questions, best in order of ``source_ref``: catalog, index and files are opened once."""
+        with s3_objects.open_client(settings) as s3, open_catalog(settings) as catalog, ExitStack() as stack:
+            yield cls(settings, s3, catalog, stack)
+
+    def __call__(
+        self,
+        settings: Settings,
+        columns: Sequence[str],
+        *,
+        between: Between | None = None,
+        names: pa.ChunkedArray | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Some rows twice, others besides.
+
+        :param settings: those it was begun with.
+        :param columns: of `layout.COLUMNS`, in the order wanted.
+        :param between: rows whose ``source_ref`` is not from the one to the other are not needed.
+        :param names: rows of other ``source_ref`` are not needed; without it the tables are read.
+        """
+        if names is None:
+            yield from self._of_tables(columns, self._loads, between)
+            return
+        found = self._of_ledger(columns, names)
         yield from found
-        yield from _of_tables(catalog, columns, sorted(known - index.loads), between)
+        yield from self._of_tables(columns, self._loads - self._index.loads, between)
+
+    def _start(self) -> None:
+        # The index first: whatever load it knows was published before.
+        self._index = read_index(self._s3, self._settings)
+        self._loads = known_load_ids(self._catalog)
+        if not self._index.loads <= self._loads:
+            _log.warning("the ledger knows loads that are not published, so it does not count")
+            self._index = Index(etag=self._index.etag)
+        files = Files(self._settings, self._catalog.properties)
+        self._lookup = self._stack.enter_context(Lookup(files, self._index.runs))
+
+    def _of_ledger(self, columns: Sequence[str], names: pa.ChunkedArray) -> list[pa.RecordBatch]:
+        while self._index.loads:
+            try:
+                return self._lookup.about(columns, names)
+            except LedgerDamagedError as error:
+                etag = self._index.etag
+                self._stack.close()
+                if read_index(self._s3, self._settings).etag == etag:
+                    _log.warning("%s", error)
+                    discard(self._s3, self._settings)
+                # Otherwise its runs were merged meanwhile and the old ones deleted.
+                self._start()
+        return []
+
+    def _of_tables(
+        self, columns: Sequence[str], loads: set[str] | frozenset[str], between: Between | None
+    ) -> Iterator[pa.RecordBatch]:
+        if loads:
+            # Loaded each time: a compaction deletes the files of older snapshots.
+            table = load_table(self._catalog, IMAGES)
+            where = within(sorted(loads))
+            yield from scan(table, IMAGES, columns, load_ids=set(loads), where=where, between=between)
 
 
-def _of_tables(
-    catalog: Catalog, columns: Sequence[str], load_ids: list[str], between: Between | None
-) -> Iterator[pa.RecordBatch]:
-    if load_ids:
-        table = load_table(catalog, IMAGES)
-        yield from scan(
-            table, IMAGES, columns, load_ids=set(load_ids), where=within(load_ids), between=between
-        )
+class Published:
+    """Gives the published rows, as `plan.ledger.PublishedReader` says; `begin` for many questions."""
+
+    begin = staticmethod(Known.begin)
+
+    def __call__(
+        self,
+        settings: Settings,
+        columns: Sequence[str],
+        *,
+        between: Between | None = None,
+        names: pa.ChunkedArray | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """See :meth:`Known.__call__`."""
+        with Known.begin(settings) as known:
+            yield from known(settings, columns, between=between, names=names)
+
+
+stream_known = Published()

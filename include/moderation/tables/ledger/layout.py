@@ -22,6 +22,9 @@ from moderation.storage import s3_objects
 from moderation.storage.files import absolute
 from moderation.storage.state import parse_state, seal
 
+COLUMNS = ("source_ref", "etag", "status", "error_code", "model_version", "adapter", "min_confidence")
+"""What of a published row tells whether its image is asked about again."""
+
 _FORMAT = 1
 _log = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -18,11 +17,8 @@ from moderation.schema import MODERATED
 from moderation.settings import Settings
 from moderation.storage import parquet, s3_objects
 from moderation.storage.row_file import rebatched
-from moderation.tables.ledger.layout import LedgerDamagedError, Part, Run, new_name, part_uri
-from moderation.tables.source_ref_ranges import NAME, groups_between
-
-COLUMNS = ("source_ref", "etag", "status", "error_code", "model_version", "adapter", "min_confidence")
-"""What of a published row tells whether its image is asked about again."""
+from moderation.tables.ledger.layout import COLUMNS, LedgerDamagedError, Part, Run, new_name, part_uri
+from moderation.tables.source_ref_ranges import NAME
 
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS[:-1]] + [("min_confidence", pa.float64())])
 _UNLIKE = ["source_ref", "etag"]
@@ -32,9 +28,6 @@ GROUP_ROWS = 1 << 16
 PART_ROWS = 1 << 22
 CHUNK_ROWS = 1 << 20
 """Rows that are sorted in memory; more are merged."""
-
-_GROUPS_A_TASK = 8
-_AT_ONCE = 4
 
 
 def entries_of(rows: pa.RecordBatch | pa.Table) -> pa.Table:
@@ -148,55 +141,30 @@ class Files:
     def stream(self, run: Run) -> Iterator[pa.Table]:
         """A run, row group by row group."""
         for part in run:
-            with self._open(part) as file:
+            with self.open(part) as file:
                 for number in range(file.metadata.num_row_groups):
                     yield file.read_row_group(number).cast(SCHEMA)
 
-    def about(
-        self, runs: Iterable[Run], columns: Sequence[str], names: pa.Array, between: tuple[str, str]
-    ) -> list[pa.RecordBatch]:
-        """The entries whose ``source_ref`` is one of the names.
-
-        :param between: the smallest and the greatest of the names.
-        """
-        parts = [part for run in runs for part in run if part.first <= between[1] and part.last >= between[0]]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            groups = pool.map(lambda part: self._groups(part, between), parts)
-            tasks = [
-                (part, numbers[at : at + _GROUPS_A_TASK])
-                for part, numbers in zip(parts, groups, strict=True)
-                for at in range(0, len(numbers), _GROUPS_A_TASK)
-            ]
-            found = pool.map(lambda task: self._read(task[0], task[1], columns, names), tasks)
-            return [batch for batches in found for batch in batches]
-
-    def _groups(self, part: Part, between: tuple[str, str]) -> list[int]:
-        with self._open(part) as file:
-            return groups_between(file, between)
-
-    def _read(
-        self, part: Part, groups: Sequence[int], columns: Sequence[str], names: pa.Array
-    ) -> list[pa.RecordBatch]:
-        """Names first: of most row groups nothing else is read when few of the names are known."""
-        found = []
-        with self._open(part) as file:
-            for number in groups:
-                wanted = pc.is_in(file.read_row_group(number, [NAME])[NAME], value_set=names)
-                if pc.any(wanted).as_py():
-                    rows = file.read_row_group(number, list(columns)).select(list(columns)).filter(wanted)
-                    found += rows.to_batches()
-        return found
+    @contextmanager
+    def open(self, part: Part) -> Iterator[pq.ParquetFile]:
+        """The part, proven to be the one that the index names; for one thread at a time."""
+        with (
+            self.told(part),
+            self._io.new_input(part_uri(self.settings, part.name)).open() as stream,
+            parquet.open_file(stream, pre_buffer=True) as file,
+        ):
+            size = cast(pa.NativeFile, stream).size()
+            if size != part.bytes or parquet.digest_in(file.metadata) != part.digest:
+                raise OSError("it is not the file that the index names")
+            yield file
 
     @contextmanager
-    def _open(self, part: Part) -> Iterator[pq.ParquetFile]:
-        uri = part_uri(self.settings, part.name)
+    def told(self, part: Part) -> Iterator[None]:
+        """Say of what goes wrong inside that the part is damaged."""
         try:
-            with self._io.new_input(uri).open() as stream, parquet.open_file(stream, pre_buffer=True) as file:
-                size = cast(pa.NativeFile, stream).size()
-                if size != part.bytes or parquet.digest_in(file.metadata) != part.digest:
-                    raise OSError("it is not the file that the index names")
-                yield file
+            yield
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             if is_disk_full(error):  # of what is written meanwhile
                 raise
+            uri = part_uri(self.settings, part.name)
             raise LedgerDamagedError(f"{uri}: {error}; the ledger is made anew from the tables") from error

@@ -24,6 +24,7 @@ from moderation.storage import s3_objects, scratch
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import TablesDamagedError
 from moderation.tables.ledger.layout import (
+    COLUMNS,
     Index,
     LedgerDamagedError,
     Run,
@@ -34,7 +35,6 @@ from moderation.tables.ledger.layout import (
     write_index,
 )
 from moderation.tables.ledger.runs import (
-    COLUMNS,
     Files,
     entries_of,
     merged,

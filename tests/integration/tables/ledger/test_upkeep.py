@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from moderation.cli.main import main
 from moderation.maintenance.compaction import compact
 from moderation.publish.commit import publish
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.tables.ledger import known, upkeep
-from moderation.tables.ledger.layout import Index, part_uri, read_index, rows_in
-from moderation.tables.ledger.runs import COLUMNS
+from moderation.tables.ledger.layout import COLUMNS, Index, part_uri, read_index, rows_in
 from moderation.tables.published import published_images
 from moderation.tables.source_ref_ranges import range_of
 from support import planned_runs
@@ -197,4 +198,49 @@ def test_a_compaction_merges_it_and_changes_no_answer(
     compact(settings)
     index: Index = read_index(s3_client, settings)
     assert [rows_in(run) for run in index.runs] == [4]
+    assert_as_the_tables(settings)
+
+
+def test_a_plan_under_way_goes_on_when_its_runs_are_merged_and_deleted(
+    settings: Settings, load: Any, s3_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second"):
+        load(name)
+        upkeep.bring_up(settings)
+    rows = published_images(settings, COLUMNS)
+    with known.stream_known.begin(settings) as begun:
+        monkeypatch.setattr(upkeep, "FAN_IN", 2)
+        load("third")
+        upkeep.bring_up(settings, most_rows=None)
+        upkeep.tidy(settings, age=upkeep.UNNAMED_AGE * 0)
+        found = pa.Table.from_batches(begun(settings, COLUMNS, names=rows["source_ref"]))
+    assert found.sort_by("source_ref").to_pylist() == rows.sort_by("source_ref").to_pylist()
+    assert len(read_index(s3_client, settings).loads) == 3
+
+
+def test_its_command_brings_it_up_and_makes_it_anew(
+    settings: Settings,
+    load: Any,
+    s3_client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Settings, "from_env", classmethod(lambda cls: settings))
+
+    def told_by(*options: str) -> dict[str, int]:
+        capsys.readouterr()
+        assert main(["ledger", "--json", *options]) == 0
+        counts: dict[str, int] = json.loads(capsys.readouterr().out)
+        return {name: counts[name] for name in ("entries", "runs", "loads", "added", "written")}
+
+    load("first")
+    load("second")
+    made = {"entries": 4, "runs": 1, "loads": 2, "added": 4, "written": 4}
+    assert told_by() == made
+    assert told_by() == {**made, "added": 0, "written": 0}
+    before = read_index(s3_client, settings).runs
+    assert told_by("--rebuild") == made
+    assert read_index(s3_client, settings).runs != before
+    assert main(["ledger"]) == 0
+    assert capsys.readouterr().out.startswith("4 entries of 2 loads in 1 runs")
     assert_as_the_tables(settings)
