@@ -82,7 +82,8 @@ class Gallery:
             {"source-ref": ref, "code": self.fails[ref], "message": "so"} for ref in refs if ref in self.fails
         ]
         folder = f"{plan.folder_uri}/output/{manifest_id}"
-        results = b"\n".join(line(ref, body_of(self.contents[ref])) for ref in good)
+        of_adapter = {"ProjectVersion": plan.adapter} if plan.adapter else {}
+        results = b"\n".join(line(ref, body_of(self.contents[ref]) | of_adapter) for ref in good)
         s3_objects.put(self.s3, f"{folder}/results.jsonl", results)
         s3_objects.put(self.s3, f"{folder}/summary.json", _json({"errors": errors}))
         made = AnalysisRecord(
