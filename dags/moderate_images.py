@@ -172,10 +172,12 @@ def moderate_images() -> None:
     @task(doc_md="Lists the source and cuts what is new into manifests; returns the plan's URI.")
     def discover(params: dict[str, Any] | None = None, dag_run: Any = None) -> str:
         from moderation import stages  # noqa: PLC0415 - keeps parsing fast
+        from rekognition.hooks import RekognitionHook  # noqa: PLC0415
 
         run = stages.Run(dag_run.dag_id, dag_run.run_id, dag_run.logical_date or dag_run.run_after)
+        asked = {name: (params or {})[name] for name in DISCOVERY}
         with failure_reason.kept():
-            return stages.discover(run, **{name: (params or {})[name] for name in DISCOVERY})
+            return stages.discover(run, **asked, rekognition=lambda: RekognitionHook().conn)
 
     @task(doc_md="Prices the run, checks the adapter, chooses the backend; returns the bulk jobs' arguments.")
     def plan(plan_uri: str) -> list[dict[str, Any]]:

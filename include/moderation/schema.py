@@ -155,6 +155,7 @@ IMAGES = TableSpec(
         "min_confidence",
         "answer_of_load_id",
         "answer_of_manifest_id",
+        "base_model_version",
     ),
     schema=pa.schema(
         [
@@ -199,14 +200,11 @@ IMAGES = TableSpec(
                 "items",
             ),
             _field("unknown_labels", pa.int32(), "Labels unknown to the taxonomy.", "0", "labels", True),
-            _text(
-                "origin",
-                "Path or key as the person knows it; null where source_ref says it.",
-                "/photos/a.jpg",
-            ),
+            _text("origin", "Path or key as the person knows it; null where source_ref says it.", "/a.jpg"),
             _text("answer_of_load_id", _ANSWER_OF, "20261121T020000Z-0b7c2e91a4d3"),
             _text("answer_of_manifest_id", "With it: the manifest.", "m00003-1b4f0e985197"),
             _field("answer_of_line", pa.int64(), "With it: the line of the manifest.", "17", "1-based"),
+            _text("base_model_version", "Base model behind the adapter when the run was planned.", "7.0"),
         ]
     ),
 )  # fmt: skip - one line a column

@@ -4,8 +4,8 @@ The last one, which tells how the run ended, is `moderation.report.run_report.re
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,6 +69,7 @@ def discover(
     dry_run: bool = False,
     redo_load_id: str | None = None,
     redo_permanent: bool = False,
+    rekognition: Callable[[], Any] | None = None,
     settings: Settings | None = None,
 ) -> str:
     """List the source, leave out what is moderated, cut the rest into manifests; return the plan's URI.
@@ -83,6 +84,7 @@ def discover(
     :param redo_load_id: instead of the source, take what this load could not moderate, and ask for it as
         that load did.
     :param redo_permanent: then also pictures that were refused for their own sake.
+    :param rekognition: opens a boto3 client, where an adapter is to be looked up; None not to ask.
     :raises moderation.plan.plan.PlanError: an argument or the source cannot be used.
     :raises moderation.tables.history.HistoryLostError: the tables have lost what was published.
     """
@@ -100,18 +102,14 @@ def discover(
         source = failed_of_load.FailedOfLoad(redo_load_id, permanent=redo_permanent).uri
     with s3_objects.open_client(settings) as client:
         begun = find_open_plan(settings, run.key(), s3=client)
-    # What this run has begun to pay for is its own: a promotion meanwhile concerns the next one.
-    chosen = champion.resolve(settings, adapter, now=run.logical_time)
-    if adapter == champion.NAME and begun is not None:
-        chosen = champion.Chosen(begun.adapter, chosen.older_share)
+    chosen = champion.resolve(settings, adapter, now=run.logical_time, begun=begun, rekognition=rekognition)
     day = run.logical_time.astimezone(UTC).date()
     request = PlanRequest(
         run_key=run.key(),
         source=source.replace("{ds}", f"{day}").replace("{ds_nodash}", f"{day:%Y%m%d}"),
         logical_time=run.logical_time,
         **asked_or_default(min_confidence, settings),
-        adapter=chosen.adapter,
-        older_share=chosen.older_share,
+        **asdict(chosen),
         job_name=job_name,
         force=force,
         backend=backend,

@@ -17,6 +17,7 @@ from moderation.plan.store import read_inputs, read_manifest
 from moderation.publish.commit import PublishedLoad, publish
 from moderation.settings import Settings
 from moderation.storage import s3_objects
+from moderation.tables.ledger.known import stream_known
 from moderation.tables.published import stream_images
 from support import pictures
 from support.planned_runs import COMPLETED, answer, content_types, line, weapon_violence
@@ -65,7 +66,7 @@ class Gallery:
         """The plan of a run over all images."""
         asked = {"source": f"s3://{self.bucket}/photos/", "logical_time": NIGHT, "max_lines": 2} | changes
         request = PlanRequest(run_key=run_key("gallery", name), **asked)
-        return make_plan(self.settings, request, published=stream_images, dry_run=dry_run)
+        return make_plan(self.settings, request, published=stream_known, dry_run=dry_run)
 
     def answer(self, plan: Plan, **record: Any) -> list[AnalysisRecord]:
         """What the jobs of the plan leave."""
@@ -81,7 +82,8 @@ class Gallery:
             {"source-ref": ref, "code": self.fails[ref], "message": "so"} for ref in refs if ref in self.fails
         ]
         folder = f"{plan.folder_uri}/output/{manifest_id}"
-        results = b"\n".join(line(ref, body_of(self.contents[ref])) for ref in good)
+        of_adapter = {"ProjectVersion": plan.adapter} if plan.adapter else {}
+        results = b"\n".join(line(ref, body_of(self.contents[ref]) | of_adapter) for ref in good)
         s3_objects.put(self.s3, f"{folder}/results.jsonl", results)
         s3_objects.put(self.s3, f"{folder}/summary.json", _json({"errors": errors}))
         made = AnalysisRecord(

@@ -47,6 +47,7 @@ class LoadContext:
     :param min_confidence: asked for, percent.
     :param adapter: ARN asked for, None for the base model.
     :param model_version: stands where neither an answer nor the job names one.
+    :param base_model_version: of the base model behind ``adapter``, None where that is not known.
     """
 
     load_id: str
@@ -54,6 +55,7 @@ class LoadContext:
     min_confidence: float | None
     adapter: str | None
     model_version: str | None
+    base_model_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def image_rows(manifest: Manifest, places: Places) -> pa.Table:
             ),
             "model_version": arrays.dictionary(varying.model_version, versions),
             "adapter": arrays.dictionary(varying.adapter, adapters),
+            "base_model_version": _base_model_versions(context, varying.adapter, adapters),
             "job_id": arrays.constant(record.job_id, size),
             "manifest_id": arrays.constant(record.manifest_id, size),
         }
@@ -128,6 +131,17 @@ def image_rows(manifest: Manifest, places: Places) -> pa.Table:
     if record.min_confidence is not None:
         columns["min_confidence"] = _number(record.min_confidence, size)
     return table_of(schema.IMAGES, columns, size)
+
+
+def _base_model_versions(context: LoadContext, adapter: Any, adapters: list[str]) -> pa.Array:
+    """Of the rows that name the adapter asked for; of no other one is it known.
+
+    :param adapter: codes into ``adapters``, -1 for none.
+    """
+    if context.base_model_version is None:
+        return arrays.constant(None, len(adapter))
+    of_it = np.array([*(text == context.adapter for text in adapters), False])[arrays.codes(adapter)]
+    return arrays.pick(np.where(of_it, 0, -1), [context.base_model_version])
 
 
 def _model_versions(manifest: Manifest) -> tuple[list[str], int]:

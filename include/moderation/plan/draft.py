@@ -147,6 +147,7 @@ class Draft:
             manifests=tuple(chosen),
             left_out=dict(self.found.by_rule.most_common()),
             saved=saved(self.settings, lines=lines, copies=copied, adapter=adapter),
+            base_model_version=self.request.base_model_version,
             **self._written(lines, shared, copies),
         )
 

@@ -146,6 +146,8 @@ class Plan:
     :param known: answers of earlier loads that copies get: the SHA-256 of each file of them, by URI.
     :param saved: what the copies would cost (``usd``), and how much longer it would take by each backend, in
         seconds; empty without copies.
+    :param base_model_version: of the base model behind the adapter when the run was planned; "" without an
+        adapter, where nobody could tell, and in plans of earlier releases.
     """
 
     uri: str
@@ -170,6 +172,7 @@ class Plan:
     left_out_uri: str = ""
     known: dict[str, str] = field(default_factory=dict)
     saved: dict[str, float | None] = field(default_factory=dict)
+    base_model_version: str = ""
 
     @property
     def folder_uri(self) -> str:
@@ -210,7 +213,7 @@ class Plan:
         for name, without in (("copies", 0), ("contents", None)):
             if getattr(self.totals, name) == without:
                 del content["totals"][name]
-        for name in ("left_out", "left_out_uri", "known", "saved"):
+        for name in ("left_out", "left_out_uri", "known", "saved", "base_model_version"):
             # What a publish builds is named after these bytes: an earlier release's plan keeps its own.
             if not content[name]:
                 del content[name]

@@ -38,6 +38,7 @@ class PlanRequest:
     :param min_confidence: labels below this percentage are not asked for, 0 to 100.
     :param any_confidence: nobody named it: an answer at any other will do; see `Question`.
     :param adapter: ARN of a custom moderation adapter's version, or None.
+    :param base_model_version: see :class:`moderation.plan.plan.Plan`.
     :param older_share: see :class:`moderation.plan.ledger.Question`.
     :param force: analyse again what is already moderated.
     :param backend: ``bulk``, ``detect`` or ``auto``.
@@ -61,6 +62,7 @@ class PlanRequest:
     max_images: int | None = None
     max_lines: int = limits.MANIFEST_MAX_LINES
     any_confidence: bool = False
+    base_model_version: str = ""
 
     def __post_init__(self) -> None:
         number = self.min_confidence

@@ -229,6 +229,7 @@ class _Builder:
             min_confidence=self.plan.min_confidence,
             adapter=self.plan.adapter,
             model_version=self.plan.model_version,
+            base_model_version=self.plan.base_model_version or None,
         )
         self.question = Question(
             model_version=self.plan.model_version,

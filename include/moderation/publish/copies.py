@@ -33,6 +33,8 @@ _SHARED = (
     f"({', '.join(repr(code) for code in sorted(error_codes.OF_CONTENT))}))"
 )
 
+_OF_THE_REQUEST = ("model_version", "adapter", "min_confidence", "base_model_version")
+
 _OWED = {
     "status": f"'{schema.NOT_ATTEMPTED}'",
     "error_code": f"'{error_codes.SAME_CONTENT_OWED}'",
@@ -42,7 +44,7 @@ _OWED = {
     ),
     "label_count": "0",
     "unknown_labels": "0",
-    **{name: f"answers.{name}" for name in ("model_version", "adapter", "min_confidence")},
+    **{name: f"answers.{name}" for name in _OF_THE_REQUEST},
 }
 """What stands of the answer in the row of a copy that is owed; null where nothing does."""
 
@@ -116,7 +118,7 @@ class Copies:
         for path, into in ((answers, self._answers), (labels, self._labels)):
             with parquet.open_file(path) as file:
                 for batch in file.iter_batches(PORTION_ROWS):
-                    into.write(pa.Table.from_batches([batch]).cast(into.schema))
+                    into.write(_as(into.schema, pa.Table.from_batches([batch]), {}))
 
     def add(self, inputs: pa.Table, superseded: pa.Array | None) -> None:
         """Take copies.

@@ -164,6 +164,25 @@ def test_a_champion_that_is_not_what_was_promoted_is_noticed_before_a_run_pays(
         champion.check(settings, Rekognition(status, base), arn("v1"))
 
 
+@pytest.mark.parametrize("asked", ["champion", arn("v1")])
+@pytest.mark.parametrize(
+    ("status", "told"), [("TRAINING_COMPLETED", "7.1"), ("EXPIRED", "7.1"), ("gone", "")]
+)
+def test_a_run_knows_the_base_model_behind_its_adapter_however_that_is_named(
+    asked: str, status: str, told: str, settings: Settings
+) -> None:
+    trained(settings, "v1")
+    promote(settings, "v1")
+    chosen = champion.resolve(settings, asked, now=NOW, rekognition=lambda: Rekognition(status, "7.1"))
+    assert (chosen.adapter, chosen.base_model_version) == (arn("v1"), told)
+
+
+def test_a_run_without_an_adapter_asks_for_no_base_model(settings: Settings) -> None:
+    for asked in ("champion", None, ""):
+        chosen = champion.resolve(settings, asked, now=NOW, rekognition=lambda: pytest.fail("asked"))
+        assert (chosen.adapter, chosen.base_model_version) == (None, "")
+
+
 def plan_of_champion(settings: Settings, source: str, known: pa.Table, *, at: datetime) -> list[str]:
     """The images that a run of the champion asks for."""
     chosen = champion.resolve(settings, "champion", now=at)

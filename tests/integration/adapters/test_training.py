@@ -2,33 +2,70 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local_aws.seaweedfs import Credentials
+from moderation import stages
 from moderation.adapters import champion, gate, registry, training
 from moderation.adapters.sets import store
 from moderation.adapters.sets.verdicts import Answer, decide
+from moderation.analyse.detect.budget import FixedBudget
+from moderation.analyse.detect.records import request_of
+from moderation.analyse.detect.request import DetectOptions
+from moderation.analyse.detect.run import run_manifest
+from moderation.plan.store import load_plan
 from moderation.settings import Settings
 from moderation.variables.adapters import AdapterSettings
+from support import planned_runs
 from support import rekognition_server as offline
 from support.judged import NOW, judged
+from support.published_loads import expected
 
 RULE = AdapterSettings(test_positives=20, test_negatives=20, near_bits=4)
 
 
 @pytest.fixture
-def settings(aws_env: pytest.MonkeyPatch, bucket: str) -> Settings:
-    return Settings(work_uri=f"s3://{bucket}/work", region="us-east-1", inspect_threads=8)
+def settings(aws_env: pytest.MonkeyPatch, bucket: str, tmp_path: Path) -> Settings:
+    return planned_runs.make_settings(tmp_path, bucket, tables="local")
 
 
-def test_verdicts_become_an_adapter_that_is_compared_and_promoted_by_somebody(
+def run_of_champion(settings: Settings, rekognition: Any, source: str, folder: Path) -> list[dict[str, Any]]:
+    """The rows of `images` of a run by single calls with whatever is the champion."""
+    run = stages.Run("dag", "night", NOW)
+    uri = stages.discover(
+        run,
+        source=source,
+        adapter=champion.NAME,
+        backend="detect",
+        rekognition=lambda: rekognition,
+        settings=settings,
+    )
+    stages.job_arguments(uri, rekognition=rekognition, settings=settings)
+    plan = load_plan(uri, settings=settings)
+    for manifest in plan.manifests:
+        run_manifest(
+            request_of(plan, manifest),
+            settings=settings,
+            budget=FixedBudget(1000),
+            options=DetectOptions(spool_dir=folder / "spool"),
+        )
+    stages.publish(uri, [], describe_job=lambda _: {}, list_jobs=lambda _: (), settings=settings)
+    rows: list[dict[str, Any]] = expected(settings)["images"].to_pylist()
+    return rows
+
+
+def test_verdicts_become_an_adapter_that_is_compared_and_promoted_by_somebody(  # noqa: PLR0917 - fixtures
     settings: Settings,
     start_rekognition: Any,
     credentials: Credentials,
     s3_client: Any,
     bucket: str,
+    aws_env: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     server = start_rekognition(settings=offline.quick(moderator="support.quiet_moderator:QuietModerator"))
     rows = [judged(s3_client, bucket, number, red=number < 75) for number in range(150)]
@@ -56,3 +93,10 @@ def test_verdicts_become_an_adapter_that_is_compared_and_promoted_by_somebody(
     assert version.cost_usd is not None
     assert registry.load(settings).versions[arn] == version
     assert registry.promote(settings, arn, person="anna", now=NOW).champion == arn
+
+    aws_env.setenv("AWS_ENDPOINT_URL_REKOGNITION", server.endpoint_url)
+    s3_client.put_object(Bucket=bucket, Key="photos/broken.png", Body=b"no image")
+    with offline.client(server, credentials) as rekognition:
+        rows_of_run = run_of_champion(settings, rekognition, f"s3://{bucket}/photos/", tmp_path)
+    told = Counter((row["status"], row["adapter"], row["base_model_version"]) for row in rows_of_run)
+    assert told == {("moderated", arn, version.base_model_version): 150, ("failed", None, None): 1}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from moderation import schema
@@ -18,6 +21,7 @@ from moderation.plan.content.answers import OF_IMAGES, OF_LABELS
 from moderation.plan.plan import COPIES, PlanError
 from moderation.publish import commit
 from moderation.publish.commit import publish
+from moderation.storage import s3_objects
 from moderation.tables import catalog
 from support import planned_runs
 from support.copied_images import Gallery
@@ -115,6 +119,36 @@ def test_a_copy_of_a_copy_names_the_image_that_was_sent(gallery: Gallery) -> Non
     third = gallery.run("third")
     assert (second.row["billed"], third.row["billed"]) == (0, 0)
     assert gallery.images()["y"]["answer_of_load_id"] == first.load_id
+
+
+def test_a_copy_tells_the_base_model_behind_the_answer_that_it_gets(gallery: Gallery) -> None:
+    first, second = ({"adapter": ADAPTER, "base_model_version": version} for version in ("7.1", "7.2"))
+    gallery.run("night", **first)
+    gallery.put(x=1, y=9, z=9)
+    gallery.run("next", **second)
+    told = {name: row["base_model_version"] for name, row in gallery.images().items()}
+    assert told == dict.fromkeys("abcdefx", "7.1") | dict.fromkeys("yz", "7.2")
+    assert all(load.is_proven and load.is_same_digest for load in rebuild(gallery.settings))
+    again = {name: row["base_model_version"] for name, row in gallery.images().items()}
+    assert again == told
+
+
+def test_a_plan_whose_known_answers_lack_a_later_column_is_published(gallery: Gallery) -> None:
+    gallery.run("night")
+    gallery.put(x=1)
+    plan = gallery.plan("next")
+    known = dict(plan.known)
+    uri = next(uri for uri in known if "/known-labels" not in uri)
+    earlier = pq.read_table(io.BytesIO(s3_objects.read(gallery.s3, uri).body)).drop_columns(
+        ["base_model_version"]
+    )
+    written = io.BytesIO()
+    pq.write_table(earlier, written)
+    s3_objects.put(gallery.s3, uri, written.getvalue())
+    known[uri] = hashlib.sha256(written.getvalue()).hexdigest()
+    gallery.publish(replace(plan, known=known))
+    assert gallery.images()["x"]["base_model_version"] is None
+    assert gallery.images()["x"]["status"] == "moderated"
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_a_moderated_image_has_its_answer_in_its_row():
         "answer_of_load_id": None,
         "answer_of_manifest_id": None,
         "answer_of_line": None,
+        "base_model_version": None,
     }
 
 
@@ -382,8 +383,10 @@ def test_a_damaged_summary_is_recorded_and_the_answers_count():
 def test_answers_of_the_base_model_where_an_adapter_was_asked_are_told_apart():
     adapter = "arn:aws:rekognition:us-east-1:1:project/p/version/v/1"
     lines = [line(A, answer(ProjectVersion=adapter)), line(B, answer())]
-    found = flatten([A, B], lines, record={"adapter": adapter}, context=replace(CONTEXT, adapter=adapter))
+    context = replace(CONTEXT, adapter=adapter, base_model_version="7.1")
+    found = flatten([A, B], lines, record={"adapter": adapter}, context=context)
     assert [row["adapter"] for row in images(found)] == [adapter, None]
+    assert [row["base_model_version"] for row in images(found)] == ["7.1", None]
     (anomaly,) = found.anomalies
     assert (anomaly.kind, anomaly.message[:6]) == ("AdapterIgnored", "1 of 2")
     assert "(lines 2)" in anomaly.message

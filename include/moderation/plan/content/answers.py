@@ -22,6 +22,7 @@ OF_IMAGES = (
     ),
     *("job_id", "moderated_at", "min_confidence", "content_types_answered", "other_content_types"),
     "unknown_labels",
+    "base_model_version",
 )
 """The columns of `images` that the answer decides."""
 
