@@ -68,7 +68,8 @@ def backfill_archive() -> None:
 
         step.begun([one["trigger_run_id"] for one in asked])
 
-    @task(doc_md="Returns the archives that are to be reconciled.")
+    # Also when the look failed: an archive that is damaged keeps no other from its end.
+    @task(trigger_rule="all_done", doc_md="Returns the archives that are to be reconciled.")
     def ended() -> list[str]:
         from moderation.archive.backfill import step  # noqa: PLC0415
 

@@ -52,6 +52,7 @@ def test_one_look_at_a_time_begins_runs_that_are_named_before(monkeypatch: pytes
     begin = dag.get_task("begin")
     assert begin.partial_kwargs["trigger_dag_id"] == "moderate_images"
     assert begin.partial_kwargs["skip_when_already_exists"]
+    assert dag.get_task("ended").trigger_rule == "all_done", "also when a damaged archive made the look fail"
     assert dag.task_ids == ["look", "begin", "begun", "ended", "reconcile"]
     asked: dict[str, Any] = {}
 

@@ -64,6 +64,7 @@ class Shadow:
     :param champion: the ARN of the adapter whose answers they are; None for the base model's.
     :param affordable: images that may be paid for, whatever happens.
     :param cost_usd: of all images, once.
+    :param chunk_images: of a manifest, but the last; another release may take another number.
     """
 
     shadow_id: str
@@ -76,6 +77,7 @@ class Shadow:
     cost_usd: float
     begun_at: str
     images: tuple[Seen, ...]
+    chunk_images: int = CHUNK
 
     def folder(self, settings: Settings) -> str:
         """Where it lies."""
@@ -84,7 +86,8 @@ class Shadow:
     @property
     def chunks(self) -> list[tuple[Seen, ...]]:
         """The images of each manifest."""
-        return [self.images[first : first + CHUNK] for first in range(0, len(self.images), CHUNK)]
+        step = self.chunk_images
+        return [self.images[first : first + step] for first in range(0, len(self.images), step)]
 
     def arguments(self, settings: Settings) -> list[dict[str, Any]]:
         """What single calls are asked for each manifest."""
@@ -152,6 +155,7 @@ def prepare(
             cost_usd=_cost(settings, len(found)),
             begun_at=datetime.now(UTC).isoformat(),
             images=tuple(found),
+            chunk_images=CHUNK,
         )
         for number, chunk in enumerate(shadow.chunks):
             lines = b"".join(manifests.line(one.source_ref) for one in chunk)
