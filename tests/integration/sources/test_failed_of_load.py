@@ -36,8 +36,10 @@ def settings(tmp_path: Path, bucket: str, aws_env: pytest.MonkeyPatch) -> Settin
 def run(settings: Settings, s3_client: Any, bucket: str) -> Run:
     """Four images: one moderated, one too large, one throttled, one without any answer."""
     refs = [f"s3://{bucket}/{name}.jpg" for name in ("fine", "large", "throttled", "missing")]
-    for ref in refs:
-        s3_client.put_object(Bucket=bucket, Key=ref.rpartition("/")[2], Body=pictures.jpeg(80, 80))
+    for number, ref in enumerate(refs):
+        s3_client.put_object(
+            Bucket=bucket, Key=ref.rpartition("/")[2], Body=pictures.jpeg(80, 80, seed=number)
+        )
     run = Run(settings, s3_client)
     errors = [
         {"source-ref": refs[1], "code": "ImageTooLargeException", "message": "16 MB"},
@@ -129,8 +131,8 @@ def test_files_of_a_local_folder_that_were_mended_are_uploaded_and_asked_about_b
         path.write_bytes(b"no image")
     load_id = in_folder(settings, folder)
     mended = broken[:2]
-    for path in mended:
-        path.write_bytes(pictures.picture())
+    for number, path in enumerate(mended):
+        path.write_bytes(pictures.jpeg(seed=number))
     (folder / "new.jpg").write_bytes(pictures.picture())  # of no interest to a redo
     broken[2].unlink()
 
