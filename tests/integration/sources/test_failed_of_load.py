@@ -146,8 +146,8 @@ def test_files_of_a_local_folder_that_were_mended_are_uploaded_and_asked_about_b
     rows = read_inputs(plan, settings=settings).to_pylist()
     sent = {row["origin"]: row["source_ref"] for row in rows if row["error_code"] is None}
     assert sent.keys() == {str(path) for path in mended}
-    for ref in sent.values():
-        assert s3_objects.read(s3_client, ref).body == pictures.picture()
+    for path, ref in sent.items():
+        assert s3_objects.read(s3_client, ref).body == Path(path).read_bytes()
     (refused,) = [row for row in rows if row["error_code"]]
     assert (refused["origin"], refused["error_code"]) == (str(broken[2]), "UnreadableFile")
 
