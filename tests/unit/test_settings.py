@@ -54,6 +54,10 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "MODERATION_ADAPTER_COPY_DAYS": ("7", 7.0),
     "MODERATION_ADAPTER_UNSHOWN": ("ask", "ask"),
     "MODERATION_ADAPTER_CONFIDENCE": ("99", 99.0),
+    "MODERATION_ADAPTER_REMIND_AFTER": ("50", 50),
+    "MODERATION_ADAPTER_WHEN_EXPIRED": ("base", "base"),
+    "MODERATION_ADAPTER_SAMPLE": ("0", 0),
+    "MODERATION_ADAPTER_SAMPLE_VERDICTS": ("40", 40),
     "MODERATION_ADAPTER_TRAINING_USD_PER_HOUR": ("4", 4.0),
     "MODERATION_ADAPTER_TRAINING_HOURS": ("2.5", 2.5),
     "MODERATION_CLAIM_HOURS": ("1.5", 1.5),
@@ -75,6 +79,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     ),
     "MODERATION_ALERT_EMAIL": ("a@example.com, b@example.com,", ("a@example.com", "b@example.com")),
     "MODERATION_ALERT_FROM": ("Moderation <a@example.com>", "Moderation <a@example.com>"),
+    "MODERATION_SEVERAL_HOSTS": ("0", False),
     "MODERATION_SPOOL_DIR": ("/data/spool", Path("/data/spool")),
     "MODERATION_DUCKDB_MEMORY": ("1.5 gib", "1.5 gib"),
     "MODERATION_NATIVE": ("0", False),
@@ -102,6 +107,21 @@ READ = [
     for name in variable.names
 ]
 NUMBERS = [(read_into, name) for read_into, name, _ in READ if type(EXAMPLES[name][1]) in (int, float)]
+NO_NUMBERS = (
+    "nan",
+    "inf",
+    "-inf",
+    "-1",
+    "0",
+    "-0.0",
+    "1e9",
+    "1e300",
+    "1e999",
+    "9" * 5000,
+    "1_0",
+    "٣",
+    "four",
+)
 SECRETS = ("MODERATION_CATALOG_URI", "MODERATION_REVIEW_DB", "MODERATION_WAREHOUSES")
 
 
@@ -153,10 +173,14 @@ def test_a_variable_that_is_empty_or_white_space_is_as_if_it_were_unset(read_int
 
 
 @pytest.mark.parametrize(
-    "value",
-    ["nan", "inf", "-inf", "-1", "0", "-0.0", "1e9", "1e300", "1e999", "9" * 5000, "1_0", "٣", "four"],
+    ("read_into", "name", "value"),
+    [
+        (read_into, name, value)
+        for read_into, name in NUMBERS
+        for value in NO_NUMBERS
+        if name != "COLUMNS" and (name, value) != ("MODERATION_ADAPTER_SAMPLE", "0")  # 0: none is drawn
+    ],
 )
-@pytest.mark.parametrize(("read_into", "name"), [found for found in NUMBERS if found[1] != "COLUMNS"])
 def test_what_is_no_sensible_number_is_refused_with_the_variable_and_what_it_takes(read_into, name, value):
     with pytest.raises(SettingsError, match=rf"^{name}='.*'?: expected a (whole )?number") as caught:
         read_into.from_env({name: value})
