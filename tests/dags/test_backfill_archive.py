@@ -5,6 +5,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.api.datamodels._generated import DagRunState
+from airflow.sdk.execution_time.comms import DagRunStateResult
 
 from moderation.archive.backfill import step
 from moderation_airflow.archives.runs import ARCHIVES_LAST, ArchivesLast, KnownRuns
@@ -33,8 +35,8 @@ class Supervisor:
         found = [run for run in self.runs if run_ids is None or run in run_ids]
         return sum(states is None or self.runs[run] in states for run in found)
 
-    def get_dagrun_state(self, dag_id: str, run_id: str) -> str:
-        return self.runs[run_id]
+    def get_dagrun_state(self, dag_id: str, run_id: str) -> DagRunState:
+        return DagRunStateResult.model_validate({"state": self.runs[run_id]}).state
 
 
 def test_the_conductor_asks_the_supervisor_what_became_of_runs() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.task.priority_strategy import PriorityWeightStrategy
+from airflow.utils.state import DagRunState
 
 from moderation.archive.backfill.names import DAG_ID, RUN_PREFIX
 
@@ -33,7 +34,8 @@ class KnownRuns:
     def _state(self, run_id: str) -> str | None:
         if not self._ti.get_dr_count(dag_id=DAG_ID, run_ids=[run_id]):
             return None
-        return str(self._ti.get_dagrun_state(DAG_ID, run_id))
+        # An enumeration, whose own text would name its class.
+        return DagRunState(self._ti.get_dagrun_state(DAG_ID, run_id)).value
 
 
 class ArchivesLast(PriorityWeightStrategy):
