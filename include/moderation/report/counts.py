@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from moderation.policy.thresholds import Thresholds, in_use
 from moderation.reference import error_codes
 from moderation.schema import ANOMALIES, IMAGES, LABELS, TableSpec, physical_schema
 from moderation.settings import Settings
+from moderation.storage.duckdb_stream import streamed
 from moderation.storage.files import absolute
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import published_load, scan
@@ -109,10 +111,9 @@ def build_report(settings: Settings, load_id: str) -> Report:
     thresholds = in_use()
     with open_catalog(settings) as catalog, duckdb.connect() as connection, bounded(connection):
         load = published_load(catalog, load_id)
-        _offer(connection, catalog, load, IMAGES, _IMAGE_COLUMNS)
-        connection.execute(
-            _SEEN.replace("FLAGGED", f"coalesce(max_confidence >= {thresholds.default or 0.0!r}, FALSE)")
-        )
+        flagged = f"coalesce(max_confidence >= {thresholds.default or 0.0!r}, FALSE)"
+        with _offered(connection, catalog, load, IMAGES, _IMAGE_COLUMNS):
+            connection.execute(_SEEN.replace("FLAGGED", flagged))
         content_types = connection.execute(
             "SELECT content_type, sum(images)::BIGINT FROM seen WHERE status = 'moderated' "
             "GROUP BY 1 ORDER BY 2 DESC, 1"
@@ -139,18 +140,18 @@ def build_report(settings: Settings, load_id: str) -> Report:
         )
 
 
-def _offer(
+def _offered(
     connection: duckdb.DuckDBPyConnection,
     catalog: Catalog,
     load: dict[str, Any],
     table: TableSpec,
     columns: Sequence[str],
-) -> None:
+) -> AbstractContextManager[None]:
     """Let SQL read columns of the load's rows once, as a stream under the table's name."""
     where = f"dt = '{load['dt'].isoformat()}' and load_id = '{load['load_id']}'"
     batches = scan(load_table(catalog, table), table, columns, load_ids={load["load_id"]}, where=where)
     schema = pa.schema([physical_schema(table).field(name) for name in columns])
-    connection.register(table.name, pa.RecordBatchReader.from_batches(schema, batches))
+    return streamed(connection, table.name, schema, batches)
 
 
 def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
@@ -163,18 +164,20 @@ def _count_labels(
 ) -> tuple[LabelCount, ...]:
     selects = []
     met = condition(thresholds)
-    for level, table in LABELS.items():
-        columns = _LABEL_COLUMNS[: level + 1]
-        _offer(connection, catalog, load, table, (*columns, *(("name", "confidence") if met else ())))
-        names = [*columns[1:], *("NULL" for _ in range(3 - level))]
-        known = [f"coalesce({name}, '(unknown)')" if name != "NULL" else name for name in names]
-        selects.append(f"SELECT source_ref, {', '.join(known)} FROM {table.name} WHERE {met or 'true'}")  # noqa: S608 - names of ours
-    # A digest of the name is a third of its size.
-    connection.execute(
-        "CREATE TEMP TABLE found AS SELECT DISTINCT md5_number(source_ref) AS image, l1, l2, l3 FROM ("  # noqa: S608 - names of ours
-        + " UNION ALL ".join(selects)
-        + ") AS rows(source_ref, l1, l2, l3)"
-    )
+    with ExitStack() as streams:
+        for level, table in LABELS.items():
+            columns = _LABEL_COLUMNS[: level + 1]
+            read = (*columns, *(("name", "confidence") if met else ()))
+            streams.enter_context(_offered(connection, catalog, load, table, read))
+            names = [*columns[1:], *("NULL" for _ in range(3 - level))]
+            known = [f"coalesce({name}, '(unknown)')" if name != "NULL" else name for name in names]
+            selects.append(f"SELECT source_ref, {', '.join(known)} FROM {table.name} WHERE {met or 'true'}")  # noqa: S608 - names of ours
+        # A digest of the name is a third of its size.
+        connection.execute(
+            "CREATE TEMP TABLE found AS SELECT DISTINCT md5_number(source_ref) AS image, l1, l2, l3 FROM ("  # noqa: S608 - names of ours
+            + " UNION ALL ".join(selects)
+            + ") AS rows(source_ref, l1, l2, l3)"
+        )
     rows = connection.execute(
         " UNION ALL ".join(
             f"SELECT {path}, count(*) FROM (SELECT DISTINCT image, {path} FROM found"  # noqa: S608 - names of ours
@@ -215,7 +218,6 @@ def _count_failures(connection: duckdb.DuckDBPyConnection) -> tuple[FailureCount
 def _count_anomalies(
     connection: duckdb.DuckDBPyConnection, catalog: Catalog, load: dict[str, Any]
 ) -> dict[str, int]:
-    _offer(connection, catalog, load, ANOMALIES, ("kind",))
-    return dict(
-        connection.execute("SELECT kind, count(*) FROM anomalies GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
-    )
+    with _offered(connection, catalog, load, ANOMALIES, ("kind",)):
+        rows = connection.execute("SELECT kind, count(*) FROM anomalies GROUP BY 1 ORDER BY 2 DESC, 1")
+        return dict(rows.fetchall())

@@ -32,5 +32,7 @@ def streamed(
         yield
     except duckdb.Error as error:
         # It stays registered: a transaction that is aborted lets nothing be changed.
-        raise (faults[0] if faults else error) from error
+        if faults:
+            raise faults[0] from error
+        raise
     connection.unregister(name)
