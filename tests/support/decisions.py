@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import random
 from typing import Any
@@ -52,3 +53,17 @@ def picture(seed: str, *, mark: int = 0, kind: str = "PNG") -> bytes:
     made = io.BytesIO()
     large.save(made, kind)
     return made.getvalue()
+
+
+def seen(s3: Any, bucket: str, name: str, outcome: str) -> Decided:
+    """An image in S3 and what people said of it."""
+    body = picture(name)
+    s3.put_object(Bucket=bucket, Key=name, Body=body)
+    etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    return Decided(
+        content=f"{etag}-{len(body)}",
+        source_ref=f"s3://{bucket}/{name}",
+        etag=etag,
+        outcomes={"Gambling": outcome},
+        verdicts=(f"verdict of {name}",),
+    )

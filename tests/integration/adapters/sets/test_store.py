@@ -15,7 +15,7 @@ from moderation.adapters.sets.training_set import TESTING, TRAINING
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.variables.adapters import AdapterSettings
-from support.decisions import picture
+from support.decisions import picture, seen
 
 RULE = AdapterSettings(min_false_negatives=4, test_positives=2, test_negatives=2)
 
@@ -23,20 +23,6 @@ RULE = AdapterSettings(min_false_negatives=4, test_positives=2, test_negatives=2
 @pytest.fixture
 def settings(aws_env: pytest.MonkeyPatch, bucket: str) -> Settings:
     return Settings(work_uri=f"s3://{bucket}/work", region="us-east-1", inspect_threads=4)
-
-
-def seen(s3: Any, bucket: str, name: str, outcome: str) -> Decided:
-    """An image in S3 and what people said of it."""
-    body = picture(name)
-    s3.put_object(Bucket=bucket, Key=name, Body=body)
-    etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    return Decided(
-        content=f"{etag}-{len(body)}",
-        source_ref=f"s3://{bucket}/{name}",
-        etag=etag,
-        outcomes={"Gambling": outcome},
-        verdicts=(f"verdict of {name}",),
-    )
 
 
 @pytest.fixture
