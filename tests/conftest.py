@@ -24,7 +24,7 @@ from support import aws_models, browser, iceberg_metadata
 # A deadline is a fixed time for work of unknown length: on a busy machine it fails what is right.
 settings.register_profile("moderation", deadline=None)
 settings.load_profile("moderation")
-gc.disable()  # until all is collected: what that makes stays to the end, and is looked through again and again
+gc.disable()  # until all is collected: what that makes stays to the end
 
 aws_models.read_once()
 iceberg_metadata.read_once()
@@ -68,6 +68,7 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last line of all: what was left out for want of a browser, and how to get one."""
+    gc.unfreeze()
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     left_out = [report for report in skipped if browser.HOW in str(report.longrepr)]

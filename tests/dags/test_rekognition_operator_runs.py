@@ -50,8 +50,15 @@ def test_each_manifest_of_a_mapped_task_gets_its_own_job(
         assert job["OperationsConfig"] == {"DetectModerationLabels": {"MinConfidence": 55.0}}
 
 
-@pytest.mark.parametrize("mode", ["sync", "deferrable"])
-@pytest.mark.parametrize("code", ["INTERNAL_ERROR", "THROTTLED"])
+@pytest.mark.parametrize(
+    ("code", "mode"),
+    [
+        ("INTERNAL_ERROR", "sync"),
+        ("THROTTLED", "deferrable"),
+        pytest.param("INTERNAL_ERROR", "deferrable", marks=pytest.mark.long),
+        pytest.param("THROTTLED", "sync", marks=pytest.mark.long),
+    ],
+)
 def test_a_retry_after_a_failed_job_starts_the_next_generation(
     mode: str, code: str, fake_rekognition: FakeRekognition
 ) -> None:

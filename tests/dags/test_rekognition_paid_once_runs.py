@@ -12,7 +12,7 @@ from rekognition.hooks import RekognitionHook
 from rekognition.submission import JOB_ID_KEY, SUBMISSION_KEY
 from support import airflow_runs
 from support.fake_rekognition import LOST, FakeRekognition
-from support.watched_task import MANIFEST, Watched, each_mode, kill_once
+from support.watched_task import MANIFEST, MODES, Watched, in_turn, kill_once
 
 pytestmark = pytest.mark.usefixtures("airflow_db")
 
@@ -23,13 +23,16 @@ DEATHS: list[tuple[type, str, int, bool]] = [
 WAYS = [("sync", True), ("sync", False), ("deferrable", False), ("no_wait", False)]
 
 
+SHORT_FORCES = {("sync", 1), ("no_wait", 2)}
+
+
 def each_death_in_each_way() -> list[Any]:
-    """Each death where only its name finds the job; elsewhere those around the start, the rest if long."""
+    """Each death where only its name finds the job; elsewhere that after the start, the rest if long."""
     made = []
     for mode, remembers_tokens in WAYS:
         for death in DEATHS:
             _, method, call, after = death
-            is_short = (mode, remembers_tokens) == ("sync", False) or (call in (1, 2) and after)
+            is_short = (mode, remembers_tokens) == ("sync", False) or (call == 1 and after)
             when = f"{'after' if after else 'before'}-{method}-{call}"
             made.append(
                 pytest.param(
@@ -61,8 +64,19 @@ def test_a_killed_worker_never_leaves_a_second_job(
     assert watched.returned == list(fake_rekognition.jobs)
 
 
-@each_mode
-@pytest.mark.parametrize("remembers_tokens", [True, False], ids=["token-known", "token-forgotten"])
+@pytest.mark.parametrize(
+    ("mode", "remembers_tokens"),
+    [
+        pytest.param(
+            mode,
+            known,
+            id=f"token-{'known' if known else 'forgotten'}-{mode}",
+            marks=pytest.mark.long if mode != "sync" and known else (),
+        )
+        for known in (True, False)
+        for mode in MODES
+    ],
+)
 def test_a_lost_answer_never_starts_a_second_job(
     mode: str, remembers_tokens: bool, fake_rekognition: FakeRekognition
 ) -> None:
@@ -87,7 +101,7 @@ def test_without_the_right_to_list_jobs_the_token_still_holds(
     assert watched.returned == list(fake_rekognition.jobs)
 
 
-@each_mode
+@in_turn("no_wait")
 def test_a_state_store_cleaned_too_early_is_made_up_for_by_name(
     mode: str, fake_rekognition: FakeRekognition
 ) -> None:
@@ -100,7 +114,7 @@ def test_a_state_store_cleaned_too_early_is_made_up_for_by_name(
     assert watched.returned == list(fake_rekognition.jobs)
 
 
-@each_mode
+@in_turn("deferrable")
 def test_clearing_a_task_that_succeeded_pays_for_nothing(
     mode: str, fake_rekognition: FakeRekognition
 ) -> None:
@@ -114,7 +128,7 @@ def test_clearing_a_task_that_succeeded_pays_for_nothing(
     assert fake_rekognition.calls["StartMediaAnalysisJob"] == 2
 
 
-@each_mode
+@in_turn("sync", "no_wait")
 def test_the_next_generation_too_survives_a_killed_worker(
     mode: str, monkeypatch: pytest.MonkeyPatch, fake_rekognition: FakeRekognition
 ) -> None:
@@ -130,7 +144,7 @@ def test_the_next_generation_too_survives_a_killed_worker(
     assert watched.returned == [list(fake_rekognition.jobs)[-1]]
 
 
-@each_mode
+@in_turn("deferrable")
 def test_force_starts_a_new_job_once_per_clearing(
     mode: str, monkeypatch: pytest.MonkeyPatch, fake_rekognition: FakeRekognition
 ) -> None:
@@ -145,8 +159,14 @@ def test_force_starts_a_new_job_once_per_clearing(
     assert watched.returned == [list(fake_rekognition.jobs)[-1]]
 
 
-@each_mode
-@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize(
+    ("mode", "call"),
+    [
+        pytest.param(mode, call, marks=() if (mode, call) in SHORT_FORCES else pytest.mark.long)
+        for mode in MODES
+        for call in (1, 2)
+    ],
+)
 def test_a_force_interrupted_anywhere_is_carried_out_once(
     mode: str, call: int, monkeypatch: pytest.MonkeyPatch, fake_rekognition: FakeRekognition
 ) -> None:
@@ -160,7 +180,7 @@ def test_a_force_interrupted_anywhere_is_carried_out_once(
     assert watched.returned == [list(fake_rekognition.jobs)[-1]]
 
 
-@each_mode
+@in_turn("sync")
 def test_another_manifest_at_the_same_place_gets_a_job_of_its_own(
     mode: str, fake_rekognition: FakeRekognition
 ) -> None:
@@ -174,7 +194,7 @@ def test_another_manifest_at_the_same_place_gets_a_job_of_its_own(
     assert len(fake_rekognition.jobs) == 2
 
 
-@each_mode
+@in_turn("deferrable")
 def test_an_output_prefix_that_changes_on_each_try_is_paid_once(
     mode: str, fake_rekognition: FakeRekognition
 ) -> None:
@@ -185,7 +205,7 @@ def test_an_output_prefix_that_changes_on_each_try_is_paid_once(
     assert watched.returned == list(fake_rekognition.jobs)
 
 
-@each_mode
+@in_turn("no_wait")
 def test_a_job_that_aws_has_forgotten_is_not_paid_for_again_by_itself(
     mode: str, fake_rekognition: FakeRekognition
 ) -> None:

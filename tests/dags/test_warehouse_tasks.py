@@ -102,7 +102,10 @@ def test_a_run_without_a_load_skips_redshift(redshift, settings):
     assert state(dag_run, "redshift.merge") == "skipped"
 
 
-@pytest.mark.parametrize("with_a_load", [True, False], ids=["a load", "nothing new"])
+@pytest.mark.parametrize(
+    "with_a_load",
+    [pytest.param(True, id="a load", marks=pytest.mark.long), pytest.param(False, id="nothing new")],
+)
 def test_a_run_brings_in_whatever_else_redshift_lacks(
     settings, redshift, s3_client, postgres_uri, with_a_load
 ):

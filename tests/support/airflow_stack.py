@@ -28,6 +28,8 @@ from support.airflow_home import REPOSITORY
 
 PARTS = (*AIRFLOW_PARTS, "triggerer")
 OVER = {"success", "failed"}
+PATIENCE_SECONDS = 240
+"""What never comes fails a test; on a machine that has other work, what comes may take its time."""
 # A dead part is noticed after seconds. Nothing else of Airflow's behaviour is changed.
 SOON = {
     "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
@@ -58,6 +60,8 @@ class TestedStack(Stack):
 class Airflow:
     """A running stack: its parts, its REST API, its S3 and what Rekognition was paid for.
 
+    A triggerer is no part of it until ``parts`` names it.
+
     :param root: the checkout it runs in, with a folder ``dags``.
     :param added: variables of the Airflow processes.
     """
@@ -72,6 +76,7 @@ class Airflow:
             "AIRFLOW_PORT": str(ports.find_free()),
         }
         self.layout = Layout(root)
+        self.parts = AIRFLOW_PARTS
         self.stack = TestedStack(self.layout, environ, added)
 
     def start(self) -> None:
@@ -80,7 +85,7 @@ class Airflow:
             # They are meant to outlive the objects that started them, and are found by the registry.
             warnings.filterwarnings("ignore", "subprocess .* is still running", ResourceWarning)
             self.stack.start_aws()
-            url = self.stack.start_airflow(parts=PARTS)
+            url = self.stack.start_airflow(parts=self.parts)
         self.api = AirflowApi(url, user="admin", password=self.stack.secrets.airflow_password)
         self.api.wait_healthy(lambda: None)
         ensure_job_pool(self.api)
@@ -133,13 +138,12 @@ class Airflow:
         """States of the instances of a task."""
         return [str(ti["state"]) for ti in self.instances(dag_id, run_id, task_id)]
 
-    def end(self, dag_id: str, run_id: str, *, timeout: float = 150) -> str:
+    def end(self, dag_id: str, run_id: str) -> str:
         """Wait for the end of a run and return its state."""
         return str(
             until(
                 lambda: (state := self.api.run_state(dag_id, run_id)) in OVER and state,
                 what=lambda: f"the end of {run_id}: {self._summary(dag_id, run_id)}",
-                timeout=timeout,
             )
         )
 
@@ -185,7 +189,10 @@ class Airflow:
 
 
 def until(
-    check: Callable[[], Any], *, what: Callable[[], object] | str = "the condition", timeout: float = 60
+    check: Callable[[], Any],
+    *,
+    what: Callable[[], object] | str = "the condition",
+    timeout: float = PATIENCE_SECONDS,
 ) -> Any:
     """Poll until ``check`` answers something true, and return that."""
     deadline = time.monotonic() + timeout

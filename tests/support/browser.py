@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE_SECONDS = 240
+"""What never comes fails a test; on a machine that has other work, what comes may take its time."""
 HOW = "install Chromium (apt install chromium), or: .venv/bin/playwright install chromium"
 
 
@@ -47,10 +49,17 @@ def chromium() -> Iterator[Any]:
         started.close()
 
 
+def window(chromium: Any, **options: Any) -> Any:
+    """A context with patience; ``options`` as of Playwright's."""
+    context = chromium.new_context(**options)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    return context
+
+
 def wait_for(page: Any, condition: str) -> None:
     """Wait until a condition of the page's own script is true; one that never is fails the test."""
     # Playwright's own way evaluates a text inside the page, which the page's policy forbids, as it should.
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, f"{condition} did not come true"
         time.sleep(0.02)

@@ -34,7 +34,7 @@ class Mailbox:
         """Keep a message."""
         self._received.put(message)
 
-    def next(self, *, timeout: float = 10) -> EmailMessage:
+    def next(self, *, timeout: float = 240) -> EmailMessage:
         """Take the oldest message, waiting for one.
 
         :raises queue.Empty: none came within ``timeout`` seconds.

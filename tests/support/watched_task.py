@@ -20,6 +20,15 @@ MODES: dict[str, dict[str, Any]] = {
     "no_wait": {"deferrable": False, "wait_for_completion": False},
 }
 each_mode = pytest.mark.parametrize("mode", MODES)
+
+
+def in_turn(*short: str) -> pytest.MarkDecorator:
+    """Each mode, those that are not named if long: the tests of what all modes share take turns with them."""
+    return pytest.mark.parametrize(
+        "mode", [pytest.param(mode, marks=() if mode in short else pytest.mark.long) for mode in MODES]
+    )
+
+
 MANIFEST = {"input_uri": "s3://in-bucket/m1.jsonl", "output_uri": "s3://out-bucket/m1/", "job_name": "m1"}
 _numbers = itertools.count()
 

@@ -9,7 +9,7 @@ import pytest
 
 from support import airflow_stack, smtp_server
 from support.airflow_sources import Source
-from support.airflow_stack import Airflow
+from support.airflow_stack import PARTS, Airflow
 from support.airflow_variants import PLAIN, write_dags
 from support.smtp_server import Mailbox
 from support.statsd_listener import StatsdListener
@@ -44,6 +44,13 @@ def airflow(
     }
     with airflow_stack.running(root, environment) as started:
         yield started
+
+
+@pytest.fixture(scope="package")
+def triggerer(airflow: Airflow) -> None:
+    """Waits that leave their worker go on in it; who needs none is spared it."""
+    airflow.parts = PARTS
+    airflow.start()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from support import rekognition_server as offline
 from support import smtp_server
 from support.airflow_sources import IMAGES, MANIFESTS, Source
-from support.airflow_stack import Airflow, until
+from support.airflow_stack import PATIENCE_SECONDS, Airflow, until
 from support.airflow_variants import DEFERRABLE, PLAIN
 from support.smtp_server import Mailbox
 from support.statsd_listener import StatsdListener
@@ -15,7 +15,7 @@ from support.statsd_listener import StatsdListener
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(600),
-    pytest.mark.usefixtures("in_stack"),
+    pytest.mark.usefixtures("in_stack", "triggerer"),
 ]
 ASK = {"max_cost_usd": 0.001, "on_over_budget": "ask"}
 
@@ -26,7 +26,6 @@ def ask(airflow: Airflow, source: Source, dag_id: str) -> None:
     until(
         lambda: airflow.states(dag_id, source.name, "approve") == ["awaiting_input"],
         what="the question for approval",
-        timeout=90,
     )
 
 
@@ -41,7 +40,7 @@ def answer(airflow: Airflow, source: Source, dag_id: str, option: str) -> None:
 def mail_about(mailbox: Mailbox, source: Source) -> tuple[str, str]:
     """Wait for the next mail that names the run; returns its subject and text."""
     while True:
-        mail = mailbox.next(timeout=60)
+        mail = mailbox.next(timeout=PATIENCE_SECONDS)
         if source.name in (text := smtp_server.text_of(mail)):
             return str(mail["Subject"]), text
 

@@ -113,7 +113,7 @@ def chromium() -> Iterator[Any]:
 def page(chromium, address, request) -> Iterator[Any]:
     """A page that is logged in; an error in a script fails the test."""
     look = getattr(request, "param", {})
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, **look)
+    context = browser.window(chromium, viewport={"width": 1280, "height": 800}, **look)
     made = context.new_page()
     errors: list[str] = []
     made.on("pageerror", lambda error: errors.append(str(error)))

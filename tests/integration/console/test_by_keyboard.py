@@ -108,7 +108,7 @@ def test_images_of_this_computer_are_sent_and_the_command_is_told(page, address,
         (folder / f"{number} ü.jpg").write_bytes(b"image %d" % number)
     page.goto(f"{address}/start")
     page.set_input_files("#folder", str(folder))
-    page.wait_for_selector("#go:not([disabled])", timeout=60_000)
+    page.wait_for_selector("#go:not([disabled])")
     assert "$0.0030 for 3 images" in page.inner_text("#price")
     page.focus("#go")
     page.keyboard.press("Enter")
@@ -124,7 +124,7 @@ def test_a_min_confidence_is_asked_when_it_is_typed_and_only_then(page, address,
         page.check("input[value=s3]")
         page.fill("#source", settings.work_uri)
         page.fill("#min", typed)
-        page.wait_for_selector("#go:not([disabled])", timeout=60_000)
+        page.wait_for_selector("#go:not([disabled])")
         page.focus("#go")
         page.keyboard.press("Enter")
         page.wait_for_selector("#done pre")
@@ -174,7 +174,7 @@ def test_a_page_of_airflow_opens_in_its_own_window_not_in_the_frame(page, addres
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_nothing_serious_stands_in_anybodys_way(chromium, address, load_id, look):
-    context = chromium.new_context(**look)
+    context = browser.window(chromium, **look)
     page = context.new_page()
     page.goto(f"{address}/?token={TOKEN}")
     for path in (

@@ -176,7 +176,7 @@ def test_keys_are_set_by_key_and_remembered(page, queue):
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_nothing_serious_stands_in_a_reviewers_way(chromium, address, load_id, look):
-    context = chromium.new_context(**look)
+    context = browser.window(chromium, **look)
     page = context.new_page()
     page.goto(f"{address}/?token={TOKEN}")
     headers = {WRITE_HEADER: "1", "Content-Type": "application/json"}

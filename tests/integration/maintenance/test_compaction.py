@@ -36,6 +36,7 @@ from moderation.warehouses.folder import FolderMirror
 from support.killed import killed_at
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected, publish_odd, publish_plain, rows
+from support.put_back import MadeOnce
 
 pytestmark = pytest.mark.slow
 DATA_TABLES = ("images", "labels_l1", "labels_l2", "labels_l3", "jobs")
@@ -69,7 +70,6 @@ def unfinished_run(settings: Settings, s3_client: Any, monkeypatch: pytest.Monke
     return run
 
 
-@pytest.mark.parametrize("settings", ["local", "s3"], indirect=True)
 def test_small_files_of_several_loads_become_one_a_partition_and_no_row_changes(settings, s3_client):
     publish_odd(settings, s3_client)
     for number in range(3):
@@ -83,10 +83,24 @@ def test_small_files_of_several_loads_become_one_a_partition_and_no_row_changes(
     assert len(files(settings, "labels_l3")) == 4  # one for each content type
 
 
-def test_a_second_compaction_finds_nothing_to_do(local_settings, s3_client):
-    settings = local_settings
-    for number in range(2):
-        publish_plain(settings, s3_client, f"plain-{number}")
+@pytest.fixture(scope="module")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    return MadeOnce(tmp_path_factory.mktemp("two-loads"))
+
+
+@pytest.fixture
+def of_two_loads(published_once: MadeOnce, s3_client: Any, bucket: str, aws_env: Any) -> Settings:
+    """Tables on a disk with the loads *plain-0* and *plain-1*, as they were published."""
+
+    def make(settings: Settings) -> None:
+        for number in range(2):
+            publish_plain(settings, s3_client, f"plain-{number}")
+
+    return published_once.get(s3_client, bucket, make).settings
+
+
+def test_a_second_compaction_finds_nothing_to_do(of_two_loads):
+    settings = of_two_loads
     compact(settings)
     there = files(settings)
     again = compact(settings)
@@ -94,20 +108,15 @@ def test_a_second_compaction_finds_nothing_to_do(local_settings, s3_client):
     assert files(settings) == there
 
 
-def test_files_of_the_target_size_are_left_alone(local_settings, s3_client):
-    settings = local_settings
-    for number in range(2):
-        publish_plain(settings, s3_client, f"plain-{number}")
+def test_files_of_the_target_size_are_left_alone(of_two_loads):
+    settings = of_two_loads
     before = files(settings)
     compact(settings, target_bytes=100)
     assert files(settings) == before
 
 
-def test_the_same_files_give_the_same_compacted_bytes(local_settings, s3_client, monkeypatch):
-    settings = local_settings
-    for number in range(2):
-        publish_plain(settings, s3_client, f"plain-{number}")
-
+def test_the_same_files_give_the_same_compacted_bytes(of_two_loads):
+    settings = of_two_loads
     with killed_at("uploaded images", compaction):
         compact(settings)
     (written,) = local_path(settings.tables_uri).rglob("images/**/compacted-*.parquet")
@@ -118,20 +127,18 @@ def test_the_same_files_give_the_same_compacted_bytes(local_settings, s3_client,
 
 
 STEPS = [
-    *(f"{step} images" for step in ("written", "uploaded", "committed", "expired", "removed")),
-    pytest.param("committed jobs", marks=pytest.mark.long),  # as of images
-    pytest.param("uploaded loads", marks=pytest.mark.long),
+    *(f"{step} images" for step in ("uploaded", "committed", "expired")),
+    *(  # in the tables as the one before, or as of images
+        pytest.param(step, marks=pytest.mark.long)
+        for step in ("written images", "removed images", "committed jobs", "uploaded loads")
+    ),
     "committed loads",
 ]
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_at_any_step_readers_see_the_same_and_a_rerun_finishes(
-    local_settings, s3_client, monkeypatch, step
-):
-    settings = local_settings
-    for number in range(2):
-        publish_plain(settings, s3_client, f"plain-{number}")
+def test_killed_at_any_step_readers_see_the_same_and_a_rerun_finishes(of_two_loads, step):
+    settings = of_two_loads
     before = contents(settings)
 
     with killed_at(step, compaction):
@@ -144,10 +151,8 @@ def test_killed_at_any_step_readers_see_the_same_and_a_rerun_finishes(
     assert on_disk == set(files(settings))
 
 
-def test_rows_of_a_publish_under_way_stay_apart_and_it_can_finish(local_settings, s3_client, monkeypatch):
-    settings = local_settings
-    for number in range(2):
-        publish_plain(settings, s3_client, f"plain-{number}")
+def test_rows_of_a_publish_under_way_stay_apart_and_it_can_finish(of_two_loads, s3_client, monkeypatch):
+    settings = of_two_loads
     run = unfinished_run(settings, s3_client, monkeypatch, "added labels_l3")
     before = contents(settings)
     compact(settings, keep=AT_ONCE, orphan_age=AT_ONCE)
@@ -167,11 +172,9 @@ def test_files_that_an_unfinished_publish_uploaded_are_kept_however_old(settings
 
 
 def test_loads_published_during_a_compaction_land_and_the_compaction_too(
-    local_settings, s3_client, monkeypatch
+    of_two_loads, s3_client, monkeypatch
 ):
-    settings = local_settings
-    for number in range(2):
-        publish_plain(settings, s3_client, f"plain-{number}")
+    settings = of_two_loads
     late = iter(range(3))
 
     def interfere(step: str) -> None:
@@ -216,10 +219,8 @@ def test_a_publish_that_another_attempt_finished_and_a_compaction_moved_adds_no_
     assert len(found["labels_l3"]) == 6 + 3
 
 
-def test_a_reader_that_polls_during_compactions_gets_one_answer_only(local_settings, s3_client):
-    settings = local_settings
-    for number in range(4):
-        publish_plain(settings, s3_client, f"plain-{number}")
+def test_a_reader_that_polls_during_compactions_gets_one_answer_only(of_two_loads):
+    settings = of_two_loads
     truth = contents(settings)
     finished = threading.Event()
     seen = 0
@@ -244,10 +245,8 @@ def test_a_reader_that_polls_during_compactions_gets_one_answer_only(local_setti
     assert seen
 
 
-def test_a_snapshot_that_is_kept_stays_readable_after_the_merge(local_settings, s3_client):
-    settings = local_settings
-    for number in range(2):
-        publish_plain(settings, s3_client, f"plain-{number}")
+def test_a_snapshot_that_is_kept_stays_readable_after_the_merge(of_two_loads):
+    settings = of_two_loads
     with open_catalog(settings) as catalog:
         table = opened(catalog, "images")
         snapshot = table.current_snapshot()
@@ -279,10 +278,8 @@ def test_a_snapshot_that_was_current_until_now_does_not_expire_for_being_old(loc
         assert table.snapshot_by_id(old.snapshot_id) is None
 
 
-def test_replaced_and_stray_files_go_when_they_are_old_and_unneeded(local_settings, s3_client):
-    settings = local_settings
-    for number in range(2):
-        publish_plain(settings, s3_client, f"plain-{number}")
+def test_replaced_and_stray_files_go_when_they_are_old_and_unneeded(of_two_loads):
+    settings = of_two_loads
     root = local_path(settings.tables_uri)
     stray = root / "images" / "dt=2026-11-22" / "compacted-000000000000-0.parquet"
     stray.write_bytes(b"left by a compaction that died")
@@ -427,13 +424,9 @@ def test_before_the_first_publish_the_published_files_are_said_to_be_none(local_
         pass
 
 
-def test_files_are_merged_to_the_size_asked_for_however_many_rows_that_takes(
-    local_settings, s3_client, monkeypatch
-):
+def test_files_are_merged_to_the_size_asked_for_however_many_rows_that_takes(of_two_loads, monkeypatch):
     """A load's own files end at a number of rows; rows of labels are so small that these would stay small."""
-    settings = local_settings
-    for number in range(3):
-        publish_plain(settings, s3_client, f"plain-{number}")
+    settings = of_two_loads
     monkeypatch.setattr(writer, "MAX_FILE_ROWS", 4)
     before = contents(settings)
     assert {table.table: table.written for table in compact(settings)}["labels_l3"] == 1
@@ -441,19 +434,16 @@ def test_files_are_merged_to_the_size_asked_for_however_many_rows_that_takes(
     assert contents(settings) == before
 
 
-def test_a_damaged_file_stops_the_compaction_and_names_the_remedy(local_settings, s3_client):
-    settings = local_settings
-    for number in range(2):
-        publish_plain(settings, s3_client, f"plain-{number}")
+def test_a_damaged_file_stops_the_compaction_and_names_the_remedy(of_two_loads):
+    settings = of_two_loads
     local_path(files(settings)[0]).write_bytes(b"PAR1 no more")
     with pytest.raises(TablesDamagedError, match=r"images.*\.parquet cannot be read: .*moderation rebuild"):
         compact(settings)
     assert len(files(settings)) == 2
 
 
-def test_two_compactions_at_once_are_kept_apart(local_settings, s3_client):
-    settings = local_settings
-    publish_plain(settings, s3_client, "plain")
+def test_two_compactions_at_once_are_kept_apart(of_two_loads):
+    settings = of_two_loads
     with compaction.maintenance(settings, "first"), pytest.raises(compaction.lease.LeaseBusy, match="first"):
         compact(settings)
 

@@ -158,7 +158,9 @@ def _answer(url: str, status: int, code: str) -> AWSResponse:
     return AWSResponse(url, status, {}, SimpleNamespace(stream=lambda: iter([body])))
 
 
-@pytest.mark.parametrize(("table", "status"), [("images", 500), ("loads", None)])
+@pytest.mark.parametrize(
+    ("table", "status"), [pytest.param("images", 500, marks=pytest.mark.long), ("loads", None)]
+)
 def test_a_commit_whose_answer_is_lost_harms_no_table_and_a_rerun_publishes_once(
     table, status, glue, s3_client
 ):
