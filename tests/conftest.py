@@ -29,24 +29,28 @@ gc.disable()  # until all is collected: what that makes stays to the end
 aws_models.read_once()
 iceberg_metadata.read_once()
 LONGEST = (
-    "test_nemesis.py",
+    "test_make_run.py",
     "test_restarts.py",
     "test_operations.py",  # with the same Airflow, which ends when the tests of its folder do
-    "test_make_run.py",
-    "test_compaction.py",
-    "test_commit.py",
     "test_moderate_images.py",
-    "test_rekognition_paid_once_runs.py",
+    "test_compaction.py",
+    "test_state_of_earlier_release.py",
+    "test_commit.py",
     "test_rebuild.py",
-    "test_moderate_images_backends.py",
-    "test_by_keyboard.py",
-    "test_redshift.py",
-    "test_warehouse_tasks.py",
-    "test_verify_by_keyboard.py",
-    "test_postgres.py",
+    "test_nemesis.py",
     "test_glue.py",
+    "test_written_places.py",
+    "test_verify_by_keyboard.py",
+    "test_by_keyboard.py",
+    "test_moderator.py",
+    "test_warehouse_tasks.py",
+    "test_rekognition_paid_once_runs.py",
+    "test_survival.py",
+    "test_jobs.py",
+    "test_redshift.py",
+    "test_postgres.py",
 )
-"""The files that keep a worker for a minute or more, the longest first."""
+"""The files that keep a worker for half a minute or more, the longest first."""
 
 TEST_CREDENTIALS = Credentials("AKIAMODERATIONTEST00", "test-secret-key-of-no-value-anywhere")
 

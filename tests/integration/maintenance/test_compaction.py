@@ -406,7 +406,11 @@ def test_a_publish_that_died_is_not_among_the_published_files(settings, s3_clien
         assert connection.execute("SELECT count(*) FROM images").fetchone() == (6,)
 
 
-@pytest.mark.parametrize("folder", ["env=prod", "source=cameras", "dt=2020-01-01/status=new"])
+@pytest.mark.parametrize(
+    "folder",
+    ["dt=2020-01-01/status=new"]
+    + [pytest.param(name, marks=pytest.mark.long) for name in ("env=prod", "source=cameras")],
+)
 def test_folders_above_the_tables_that_are_named_like_a_column_change_no_value(
     local_settings, s3_client, tmp_path, folder
 ):
