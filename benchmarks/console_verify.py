@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moderation.console.application import WRITE_HEADER
+from support.browser import wait_for
 
 Timed = Callable[[Any, str, str], float]
 
@@ -47,7 +48,7 @@ def _queue(page: Any, base: str, load_id: str, mode: str) -> str:
 def _focus(page: Any, address: str, timed: Timed, steps: int) -> tuple[list[float], float]:
     """Seconds from each key that decides until the next image is there whole; keys a decision."""
     page.goto(address)
-    page.wait_for_function(f"{_LARGE}?.complete && {_LARGE}.naturalWidth > 0")
+    wait_for(page, f"{_LARGE}?.complete && {_LARGE}.naturalWidth > 0")
     waits = []
     for number in range(1, steps + 1):
         page.wait_for_timeout(900)  # a person looks
@@ -71,7 +72,7 @@ def _grid(page: Any, address: str) -> float:
             page.keyboard.press(key)
             pressed += 1
     page.keyboard.press("Enter")
-    page.wait_for_function(f"Number(document.getElementById('done').textContent) >= {len(spots)}")
+    wait_for(page, f"Number(document.getElementById('done').textContent) >= {len(spots)}")
     return (pressed + 1) / _done(page)
 
 
