@@ -18,7 +18,9 @@ from starlette.concurrency import run_in_threadpool
 from moderation.adapters import champion, gate, older, registry, stages, training
 from moderation.adapters.after import reminder, sample
 from moderation.adapters.registry import Registry, Version
-from moderation.adapters.sets import eligibility
+from moderation.adapters.sets import eligibility, to_decide
+from moderation.adapters.sets.decided import UnknownLabelError, spelled
+from moderation.adapters.sets.to_decide import Lack
 from moderation.console.gate import Person, Right
 from moderation.console.learning import drawn, flips, in_use
 from moderation.console.learning.choices import short
@@ -26,6 +28,7 @@ from moderation.console.learning.eligible import Eligible, line
 from moderation.console.learning.training import ENDED, Ask, Trainings
 from moderation.console.pages.queues import decider
 from moderation.console.pages.start import Starter
+from moderation.console.pages.verify import verifier
 from moderation.console.pages.view import links, page
 from moderation.console.shared import Shared
 from moderation.publish.adapters import publish_after
@@ -66,6 +69,15 @@ class Train(BaseModel):
     labels: list[str] = Field(min_length=1, max_length=200)
     project: str = Field(default="moderation", max_length=255)
     max_cost_usd: float = Field(ge=0)
+
+
+class Lacking(BaseModel):
+    """What a queue is asked for: what some labels lack."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: list[str] = Field(min_length=1, max_length=200)
+    lack: Lack
 
 
 class Named(BaseModel):
@@ -190,6 +202,30 @@ async def train(request: Request, wanted: Train) -> Response:
         return JSONResponse({"command": f"{shared.settings.command} {shlex.join(words)}"})
     started = await pages.learning.trainer(request, wanted.model_dump())
     return JSONResponse({"address": started.address, "name": started.name}, status_code=201)
+
+
+@router.post("/queue", name="lack_queue")
+def lack_queue(request: Request, wanted: Lacking) -> Response:
+    """Make the queue of what some labels lack, or add to it; answers with its address."""
+    verifier(request)
+    shared = _shared(request)
+    try:
+        spelled(wanted.labels)
+    except UnknownLabelError as error:
+        raise HTTPException(400, f"{error}.") from error
+    used, default = stages.thresholds_in_use()
+    made = to_decide.make(
+        shared.settings,
+        shared.review,
+        wanted.labels,
+        wanted.lack,
+        thresholds=used,
+        default_threshold=default,
+    )
+    if made.queue is None:
+        raise HTTPException(400, "; ".join(["There is nothing to look at", *made.lines()[1:]]) + ".")
+    address = links(request)("work", queue_id=made.queue.queue_id) + "?mode=focus"
+    return JSONResponse(made.record() | {"address": address})
 
 
 @router.post("/compare", name="compare")
