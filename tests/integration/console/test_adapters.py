@@ -149,7 +149,15 @@ def test_an_adapter_that_does_not_answer_is_not_promoted(client, adapter, world)
 def test_how_far_a_training_is_stands_there_in_words_of_aws_when_it_failed(client, world):
     arn = compared.trained(world.fake, "bad", "TRAINING_FAILED")
     compared.note(world.settings, arn, None)
-    assert "Wepons is unknown" in client.get("/adapters").text
+    registry.note_first(
+        world.settings, replace(registry.load(world.settings).known(arn), asked_by="<i>ana</i>")
+    )
+    registry.note_first(world.settings, replace(registry.load(world.settings).known(arn), asked_by="ben"))
+    for page in (client.get("/adapters").text, client.get("/adapters/one", params={"arn": arn}).text):
+        assert "Wepons is unknown" in page
+        assert "&lt;i&gt;ana&lt;/i&gt;" in page
+        assert "2023-11-14 22:13" in page
+        assert '<span class="state failed">' in page
     told = client.get("/adapters/far", params={"arn": [arn, "arn:unknown"]}).json()
     assert list(told) == [arn]
     assert told[arn]["status"] == "TRAINING_FAILED"

@@ -76,7 +76,9 @@ def train(settings: Settings, options: argparse.Namespace) -> int:
     told = {"set": stored.uri, "expected_cost_usd": cost, "adapter": None}
     if not options.dry_run:
         with Rekognition(settings) as rekognition:
-            told["adapter"] = training.begin(settings, rekognition, stored, threshold=default)
+            told["adapter"] = training.begin(
+                settings, rekognition, stored, threshold=default, person=options.person
+            )
         publish_after(settings)
     waits = told["adapter"] and options.wait
     if options.json and not waits:

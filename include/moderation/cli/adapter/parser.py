@@ -37,7 +37,7 @@ def add_parsers(commands: Any) -> None:
     )
     queue.add_argument("--images", type=arguments.count, metavar="N", help=f"at once; default: {_USUAL}")
 
-    train = _word(words, "train", "make a training set of labels and train on it", learn.train)
+    train = _person(_word(words, "train", "make a training set of labels and train on it", learn.train))
     train.add_argument("labels", nargs="+", metavar="LABEL")
     train.add_argument("--project", default="moderation", help="default: moderation")
     train.add_argument("--dry-run", action="store_true", help="make the set, tell the price, stop")

@@ -37,6 +37,8 @@ from moderation.variables.adapters import AdapterSettings
 _PROJECT = r"[a-zA-Z0-9_.\-]{1,255}"
 _LONGEST_ARN = 2_048
 
+_UNFINISHED = {"TRAINING_FAILED": "failed", "GONE": "gone"}
+
 router = APIRouter(prefix="/adapters")
 
 
@@ -109,7 +111,7 @@ def adapters(request: Request) -> Response:
         request,
         "adapters/adapters.html.j2",
         champion=found.champion,
-        versions=sorted(versions, key=lambda told: told["trained_at"] or "9", reverse=True),
+        versions=sorted(versions, key=lambda told: told["begun"], reverse=True),
         new=reminder.waiting(found, shared.review.log, rule),
         under_way=[told["arn"] for told in versions if told["far"]],
         ready=[one for one in lines if one.counted.eligible],
@@ -291,11 +293,16 @@ def retire(request: Request, named: Named) -> Response:
 def _told(pages: Pages, found: Registry, version: Version) -> dict[str, Any]:
     """A version as both pages show it; ``far`` is empty once it was compared."""
     told = {**vars(version), "short": short(version.arn), "far": None, "is_ended": False}
+    told["begun"] = version.begun_at or registry.created(version.arn).isoformat()
     not_used = "retired" if version.arn in found.retired else "not in use"
     told["state"] = "in use" if version.arn == found.champion else not_used
     if version.evaluation is None:
         far_it_is = pages.trainings.far(version)
-        told |= {"far": far_it_is, "is_ended": far_it_is.status == ENDED, "state": "in training"}
+        told |= {
+            "far": far_it_is,
+            "is_ended": far_it_is.status == ENDED,
+            "state": _UNFINISHED.get(far_it_is.status, "in training"),
+        }
     return told
 
 
