@@ -11,8 +11,11 @@ from local_aws import roles
 from local_aws.roles import Role
 from local_aws.seaweedfs import Credentials
 
-SECONDS: Final = 2
+SECONDS: Final = 6
 """How long sessions last when nobody says."""
+
+RENEWED_BEFORE: Final = 4
+"""How long before its end a test lets botocore renew a session; it is fifteen minutes of an hour."""
 
 READER: Final = Role(
     "reader",
@@ -21,7 +24,15 @@ READER: Final = Role(
         "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["*"]}],
     },
 )
-ROLES: Final = (*roles.DEFAULT, READER)
+WORKER: Final = Role(
+    "worker",
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": ["s3:ListAllMyBuckets"], "Resource": ["*"]}],
+    },
+)
+"""May do nothing in a bucket: who has it must have assumed another role to get anything done."""
+ROLES: Final = (*roles.DEFAULT, READER, WORKER)
 
 
 def client(service: str, endpoint_url: str, key: Credentials | dict[str, Any], **config: Any) -> Any:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import ClientError
 
 from local_aws.rekognition.launch import Rekognition
 from local_aws.roles import DEFAULT, Role
 from local_aws.seaweedfs import Credentials, SeaweedFS
+from rekognition.hooks import RekognitionHook
 from support import assumed
 from support.airflow_stack import until
 from support.pictures import encode, noise
@@ -166,3 +168,29 @@ def test_who_has_no_key_assumes_nothing(rekognition_server: Rekognition, credent
         stranger = assumed.client("sts", rekognition_server.endpoint_url, key)
         assert code_of(stranger.assume_role, RoleArn=MODERATION.arn, RoleSessionName="night") == code
         stranger.close()
+
+
+def test_an_airflow_connection_with_a_role_goes_on_when_its_credentials_end(
+    monkeypatch: pytest.MonkeyPatch,
+    rekognition_server: Rekognition,
+    s3_server: SeaweedFS,
+    credentials: Credentials,
+) -> None:
+    monkeypatch.setattr(RefreshableCredentials, "_advisory_refresh_timeout", assumed.RENEWED_BEFORE)
+    monkeypatch.setattr(RefreshableCredentials, "_mandatory_refresh_timeout", assumed.RENEWED_BEFORE)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", credentials.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", credentials.secret_key)
+    for service in ("STS", "REKOGNITION"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", rekognition_server.endpoint_url)
+    extra = {"role_arn": MODERATION.arn, "region_name": "us-east-1"}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_ROLE", json.dumps({"conn_type": "aws", "extra": extra}))
+    hook = RekognitionHook(aws_conn_id="aws_role")
+    first = hook.get_credentials()
+    assert hook.conn.list_media_analysis_jobs()
+
+    key = {"AccessKeyId": first.access_key, "SecretAccessKey": first.secret_key, "SessionToken": first.token}
+    alone = assumed.client("rekognition", rekognition_server.endpoint_url, key)
+    until(lambda: has_ended(alone.list_media_analysis_jobs), what="the end of the first credentials")
+    assert hook.conn.list_media_analysis_jobs()
+    hook.conn.close()
+    alone.close()
