@@ -14,6 +14,7 @@ import shutil
 import socket
 import sys
 import urllib.error
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -40,6 +41,17 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class Guest:
+    """A key with fewer rights.
+
+    :param actions: as SeaweedFS has them, such as ``Read:bucket`` or ``Write:bucket/folder/*``.
+    """
+
+    credentials: Credentials
+    actions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class SeaweedFS:
     """A running S3 server.
 
@@ -62,7 +74,12 @@ class SeaweedFS:
 
 
 def start(
-    data_dir: Path, credentials: Credentials, *, port: int | None = None, timeout: float = 30.0
+    data_dir: Path,
+    credentials: Credentials,
+    *,
+    port: int | None = None,
+    timeout: float = 30.0,
+    guests: Iterable[Guest] = (),
 ) -> SeaweedFS:
     """Start SeaweedFS with its S3 gateway on ``127.0.0.1`` and wait until it answers.
 
@@ -71,13 +88,14 @@ def start(
 
     :param data_dir: folder for volumes, metadata, configuration and the log; made when missing, and closed to
         other users.
-    :param credentials: the only key the server knows; it has all rights.
+    :param credentials: the key that has all rights; the server knows no other but its guests'.
     :param port: port of the S3 gateway; a free one when None.
+    :param guests: keys with fewer rights.
     :raises process.ServiceError: it did not become ready within ``timeout`` seconds.
     :raises OSError: the folder cannot be written.
     """
     private_files.folder(data_dir)
-    _write_identity(data_dir / "s3.json", credentials)
+    _write_identity(data_dir / "s3.json", credentials, guests)
     _write_configuration(data_dir)
     s3_port = port or ports.find_free(companion_offset=_GRPC_OFFSET)
     internal = _internal_ports(data_dir / "ports.json")
@@ -116,20 +134,22 @@ def remove_leavings(leaves: tuple[Path, ...]) -> None:
                 path.unlink()
 
 
-def _write_identity(path: Path, credentials: Credentials) -> None:
-    """Write the server's only key where only the owner can read it."""
-    identities = {
-        "identities": [
-            {
-                "name": "local",
-                "credentials": [
-                    {"accessKey": credentials.access_key, "secretKey": credentials.secret_key},
-                ],
-                "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-            }
-        ]
-    }
-    private_files.write(path, json.dumps(identities))
+def _write_identity(path: Path, credentials: Credentials, guests: Iterable[Guest] = ()) -> None:
+    """Write the server's keys where only the owner can read them."""
+    everything = ("Admin", "Read", "Write", "List", "Tagging")
+    named = [("local", Guest(credentials, everything))]
+    named += [(f"guest-{number}", guest) for number, guest in enumerate(guests, 1)]
+    identities = [
+        {
+            "name": name,
+            "credentials": [
+                {"accessKey": who.credentials.access_key, "secretKey": who.credentials.secret_key}
+            ],
+            "actions": list(who.actions),
+        }
+        for name, who in named
+    ]
+    private_files.write(path, json.dumps({"identities": identities}))
 
 
 def _write_configuration(data_dir: Path) -> None:
