@@ -19,7 +19,7 @@ from hypothesis import settings
 
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials, SeaweedFS
-from support import aws_models, browser, iceberg_metadata
+from support import assumed, aws_models, browser, iceberg_metadata
 
 # A deadline is a fixed time for work of unknown length: on a busy machine it fails what is right.
 settings.register_profile("moderation", deadline=None)
@@ -87,7 +87,9 @@ def credentials() -> Credentials:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory, credentials: Credentials) -> Iterator[SeaweedFS]:
-    server = seaweedfs.start(tmp_path_factory.mktemp("seaweedfs"), credentials)
+    # Sessions end while a test looks on; those that last are asked for with DurationSeconds.
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    server = seaweedfs.start(folder, credentials, roles=assumed.ROLES, session_seconds=assumed.SECONDS)
     yield server
     server.stop()
 
