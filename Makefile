@@ -93,8 +93,9 @@ query: ## ask the warehouse: make query SQL="SELECT ..." (or a ready query's nam
 console: $(VENV)/.installed ## look at the images and labels of what was moderated, in the browser
 	@$(BIN)/moderation $(if $(wildcard var/local.json),--local) console
 
-# A file is one worker's, since its tests share servers. A sixth of the time is spent waiting, and each worker
-# costs 12 s of processor time before its first test: three suit two cores; on four, WORKERS=5.
+# A file is one worker's, since its tests share servers, and so are some folders (TOGETHER in tests/conftest.py).
+# A sixth of the time is spent waiting, and each worker costs 12 s of processor time before its first test: three
+# suit two cores; on four, WORKERS=5.
 IN_PARALLEL := -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run the test suite

@@ -52,6 +52,9 @@ LONGEST = (
 )
 """The files that keep a worker for half a minute or more, the longest first."""
 
+TOGETHER = ("tests/dags", "tests/integration/console", "tests/integration/airflow_restarts")
+"""Folders whose tests share what takes seconds to start: one worker runs all of theirs."""
+
 TEST_CREDENTIALS = Credentials("AKIAMODERATIONTEST00", "test-secret-key-of-no-value-anywhere")
 
 
@@ -67,6 +70,21 @@ def pytest_collection_finish() -> None:
     """The garbage of a test is looked for among what tests make, not among all that was collected."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Workers take whole files, as with ``--dist loadfile``, or the whole of a folder of :data:`TOGETHER`."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - it may be absent
+
+    class ByServers(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+
+    return ByServers(config, log)
 
 
 @pytest.hookimpl(trylast=True)

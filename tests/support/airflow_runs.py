@@ -25,7 +25,7 @@ from jsonschema import validators
 from sqlalchemy import delete
 
 _sleep = time.sleep
-_TURN_SECONDS = 0.1
+_TURN_SECONDS = 0.25
 """Who answers for a person writes the same SQLite file: a loop that hardly sleeps keeps it locked."""
 
 _CHECKED: set[str] = set()

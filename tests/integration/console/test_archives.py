@@ -16,7 +16,7 @@ from moderation.console.alone import alone
 from moderation.console.application import WRITE_HEADER, application
 from support import archives, browser
 from support.browser import wait_for
-from support.console_browser import LOOKS
+from support.console_browser import one_look
 from support.console_load import TOKEN, addresses, asked, listening_at
 from support.console_review import asked_by, by_header
 
@@ -182,10 +182,10 @@ def test_below_a_prefix_all_stays_there(world):
 
 @pytest.mark.slow
 @browser.needed
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", one_look())
 def test_an_archive_is_paused_retried_and_resumed_by_keyboard_alone(chromium, world, look):
     archives.keep(world.settings, world.s3, archives.half_done())
-    context = chromium.new_context(**look)
+    context = browser.window(chromium, **look)
     with listening_at(alone(world.settings, token=TOKEN, cache=world.cache)) as address:
         page = context.new_page()
         page.goto(f"{address}/archives?token={TOKEN}")

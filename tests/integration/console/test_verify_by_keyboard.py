@@ -11,7 +11,7 @@ import pytest
 from moderation.console.application import WRITE_HEADER
 from support import browser
 from support.browser import wait_for
-from support.console_browser import LOOKS, in_frame
+from support.console_browser import in_frame, one_look
 from support.console_load import TOKEN
 
 pytestmark = [pytest.mark.slow, browser.needed]
@@ -187,7 +187,7 @@ def test_keys_are_set_by_key_and_remembered(page, queue):
     wait_for(page, f"document.getElementById('name').textContent !== {first!r}")
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", one_look())
 def test_nothing_serious_stands_in_a_reviewers_way(chromium, address, load_id, look):
     context = browser.window(chromium, **look)
     page = context.new_page()
