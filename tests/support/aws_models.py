@@ -13,8 +13,10 @@ from functools import cache, lru_cache
 from typing import Any
 
 from botocore import hooks
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 
+_list = Loader.list_available_services
+_listed: dict[tuple[str, ...], list[str]] = {}
 _load_file = JSONFileLoader.load_file
 _alias = cache(hooks.EventAliaser(None)._alias_event_name)
 _accepts_kwargs = lru_cache(maxsize=1024)(hooks.accepts_kwargs)
@@ -28,8 +30,17 @@ def _read(path: str) -> Any:
 def read_once() -> None:
     """Let this process read AWS's models and look at botocore's handlers once; clients stay as they are."""
     JSONFileLoader.load_file = lambda _, path: copy.copy(_read(path))
+    Loader.list_available_services = _list_available_services
     hooks.accepts_kwargs = _accepts_kwargs_of_function
     hooks.EventAliaser._alias_event_name = lambda _, name: _alias(name)
+
+
+def _list_available_services(loader: Loader, type_name: str) -> list[str]:
+    """What lies in the folders of some 400 services: each session looks again, for its first client."""
+    place = (type_name, *loader.search_paths)
+    if place not in _listed:
+        _listed[place] = _list(loader, type_name)
+    return _listed[place]
 
 
 def _accepts_kwargs_of_function(handler: Callable[..., Any]) -> bool:
