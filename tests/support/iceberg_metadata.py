@@ -14,6 +14,7 @@ from typing import Any
 from pyiceberg.avro import file as avro_file
 from pyiceberg.avro.file import AvroFileHeader
 from pyiceberg.avro.reader import Reader
+from pyiceberg.expressions import parser
 from pyiceberg.schema import Schema
 from pyiceberg.table import Transaction
 from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
@@ -21,6 +22,7 @@ from pyiceberg.table.update import update_table_metadata
 from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 
 _parse = lru_cache(maxsize=64)(TableMetadataUtil.parse_raw)
+_filter = lru_cache(maxsize=1024)(parser.parse)
 _resolve = avro_file.resolve_reader
 _LAST = "_last_table_metadata"
 _readers: dict[tuple[Any, ...], tuple[Schema, Schema, Reader]] = {}
@@ -30,13 +32,15 @@ def read_once() -> None:
     """
     Let this process read a metadata file of the same text once, and a transaction work its own out once.
 
-    How files of manifests are read follows from their schema, which is part of the text, and is worked out
-    once too. The objects are frozen and pyiceberg changes copies, so that who asks sees what it always saw.
+    How files of manifests are read follows from their schema, which is part of the text, and what a filter
+    means from its text: both are worked out once too. The objects are frozen and pyiceberg changes copies, so
+    that who asks sees what it always saw.
     """
     TableMetadataUtil.parse_raw = staticmethod(_parse)
     Transaction.table_metadata = property(_table_metadata)
     AvroFileHeader.get_schema = lambda header: _schema(header.meta[avro_file._SCHEMA_KEY])
     avro_file.resolve_reader = _reader
+    parser.parse = _filter
 
 
 def _table_metadata(transaction: Transaction) -> TableMetadata:
