@@ -180,7 +180,7 @@ def test_a_version_is_waited_for_and_deleted_with_its_project(
     hook.conn.close()
     with DAG(f"end_{next(_numbers)}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
         sense = RekognitionProjectVersionSensor(
-            task_id="sense", project_version_arn=arn, poke_interval=0.01, timeout=20, deferrable=deferrable
+            task_id="sense", project_version_arn=arn, poke_interval=0.01, timeout=240, deferrable=deferrable
         )
         delete = RekognitionDeleteProjectVersionOperator(
             task_id="delete", project_version_arn=arn, poll_interval=0.01, trigger_rule="all_done"

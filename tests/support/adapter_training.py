@@ -82,7 +82,7 @@ def describe(rekognition: Any, project: str, name: str = "v1") -> dict[str, Any]
 
 
 def wait_for_training(
-    rekognition: Any, project: str, name: str = "v1", *, timeout: float = 60.0
+    rekognition: Any, project: str, name: str = "v1", *, timeout: float = 240.0
 ) -> dict[str, Any]:
     """Wait until a training is over and return the version."""
 

@@ -23,6 +23,7 @@ from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 
 _parse = lru_cache(maxsize=64)(TableMetadataUtil.parse_raw)
 _filter = lru_cache(maxsize=1024)(parser.parse)
+_get_schema = AvroFileHeader.get_schema
 _resolve = avro_file.resolve_reader
 _LAST = "_last_table_metadata"
 _readers: dict[tuple[Any, ...], tuple[Schema, Schema, Reader]] = {}
@@ -38,7 +39,7 @@ def read_once() -> None:
     """
     TableMetadataUtil.parse_raw = staticmethod(_parse)
     Transaction.table_metadata = property(_table_metadata)
-    AvroFileHeader.get_schema = lambda header: _schema(header.meta[avro_file._SCHEMA_KEY])
+    AvroFileHeader.get_schema = _schema_of
     avro_file.resolve_reader = _reader
     parser.parse = _filter
 
@@ -50,6 +51,11 @@ def _table_metadata(transaction: Transaction) -> TableMetadata:
         last = transaction.__dict__[_LAST] = (base, updates, update_table_metadata(base, updates))
     found: TableMetadata = last[2]
     return found
+
+
+def _schema_of(header: AvroFileHeader) -> Schema:
+    text = header.meta.get(avro_file._SCHEMA_KEY)
+    return _schema(text) if text else _get_schema(header)  # which says of a damaged file that it has none
 
 
 @lru_cache(maxsize=256)

@@ -99,7 +99,7 @@ def request_for(bucket: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-def wait_until(check: Any, *, timeout: float = 60.0, what: str = "the condition") -> Any:
+def wait_until(check: Any, *, timeout: float = 240.0, what: str = "the condition") -> Any:
     """Poll until ``check`` answers something true, and return that."""
     deadline = time.monotonic() + timeout
     while not (answer := check()):
@@ -108,7 +108,7 @@ def wait_until(check: Any, *, timeout: float = 60.0, what: str = "the condition"
     return answer
 
 
-def wait_for_job(rekognition: Any, job_id: str, *, timeout: float = 60.0) -> dict[str, Any]:
+def wait_for_job(rekognition: Any, job_id: str, *, timeout: float = 240.0) -> dict[str, Any]:
     """Wait until a job is over and return its description."""
 
     def over() -> dict[str, Any] | None:
@@ -139,7 +139,7 @@ def local(
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{server.endpoint_url}/_local{path}", data, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             status, text = answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -44,7 +44,7 @@ class StatsdListener:
             "AIRFLOW__METRICS__STATSD_PORT": str(self.port),
         }
 
-    def wait_for(self, name: str, total: float, *, timeout: float = 10) -> None:
+    def wait_for(self, name: str, total: float, *, timeout: float = 240) -> None:
         """Wait until a counter or gauge stands at ``total``."""
         deadline = time.monotonic() + timeout
         while self.totals().get(name) != total:

@@ -44,7 +44,7 @@ def images(s3_client: Any, bucket: str) -> list[str]:
 
 def kill(server: Rekognition) -> None:
     os.killpg(server.process.pid, signal.SIGKILL)
-    server.process.popen.wait(timeout=10)
+    server.process.popen.wait(timeout=240)
 
 
 def done(server: Rekognition) -> int:
@@ -189,7 +189,7 @@ def test_s3_gone_in_the_middle_is_waited_for_within_the_set_patience(
         s3_server.stop()
         if comes_back:
             own_s3(int(s3_server.endpoint_url.rpartition(":")[2]))
-        job = wait_for_job(rekognition, job_id, timeout=90)
+        job = wait_for_job(rekognition, job_id)
         if comes_back:
             assert job["Status"] == "SUCCEEDED"
             assert len(result_lines(s3, job)) == 20

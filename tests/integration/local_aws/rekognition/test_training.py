@@ -268,7 +268,7 @@ def test_a_training_goes_on_where_it_stood(  # noqa: PLR0917 - fixtures
         wait_until(lambda least=least: (found := file()) and found.stat().st_size > least)
         if end == "kill":
             os.killpg(server.process.pid, signal.SIGKILL)
-            server.process.popen.wait(timeout=10)
+            server.process.popen.wait(timeout=240)
             torn = file()
             assert torn is not None
             torn.write_bytes(torn.read_bytes()[:-7])

@@ -19,7 +19,7 @@ def sleeper(tmp_path):
 
     def start(code: str = "import signal; print('up', flush=True); signal.pause()", cwd=None):
         service = process.start("sleeper", [sys.executable, "-c", code], log_path=tmp_path / "log", cwd=cwd)
-        service.wait_until(lambda: "up" in service.log_path.read_text(), timeout=20)
+        service.wait_until(lambda: "up" in service.log_path.read_text(), timeout=240)
         started.append(service)
         return service
 

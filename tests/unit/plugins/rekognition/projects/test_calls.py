@@ -111,7 +111,7 @@ def test_a_failed_training_is_told_in_the_words_of_aws(
     project = hook.find_or_create_project("cards")
     arn = hook.create_version(request(project))
     with pytest.raises(exceptions.RekognitionTrainingFailed) as caught:
-        hook.wait_for_version(project, "v1", interval=0.01, timeout=10)
+        hook.wait_for_version(project, "v1", interval=0.01, timeout=240)
     assert (
         str(caught.value) == f"Adapter version {arn} is TRAINING_FAILED: line 7: the label Wepons is unknown"
     )
@@ -136,7 +136,7 @@ def test_a_version_is_deleted_once_and_then_its_project(
     with pytest.raises(exceptions.RekognitionResourceInUse):
         hook.delete_project(project)
     hook.delete_version(arn)
-    hook.wait_until_gone(arn, interval=0.01, timeout=10)
+    hook.wait_until_gone(arn, interval=0.01, timeout=240)
     hook.delete_version(arn)
     hook.delete_project(project)
     hook.delete_project(project)
