@@ -7,6 +7,7 @@ from support import airflow_home, surroundings
 surroundings.leave_outside()  # what a shell and a home say of AWS, proxies and Airflow
 airflow_home.prepare()  # a test that imports airflow must never write into the home of who runs it
 
+import gc
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,7 @@ from support import assumed, aws_models, browser, iceberg_metadata
 # A deadline is a fixed time for work of unknown length: on a busy machine it fails what is right.
 settings.register_profile("moderation", deadline=None)
 settings.load_profile("moderation")
+gc.disable()  # until all is collected: what that makes stays to the end, and is looked through ever again
 
 aws_models.read_once()
 iceberg_metadata.read_once()
@@ -55,6 +57,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     turn = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (turn.get(item.path.name, len(turn)), item.path not in slow))
+
+
+def pytest_collection_finish() -> None:
+    """The garbage of a test is looked for among what tests make, not among all that was collected."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

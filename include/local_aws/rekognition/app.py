@@ -61,7 +61,9 @@ class App:
 
 
 class AwsEndpoint:
-    """AWS JSON 1.1 over POST: head, body, signature, parameters, faults, rate, operation, in this order.
+    """AWS JSON 1.1 over POST.
+
+    Head, body, signature, parameters, denials, faults, rate, operation, in this order.
 
     What a request is refused for costs it nothing that comes later in this order: one without a key is not
     read, one that breaks a constraint takes nothing from the quota.
@@ -122,6 +124,7 @@ class AwsEndpoint:
             identity = claim.prove(body_sha256=body.sha256)
             parameters = await self._parse(shape, body)
         try:
+            service.denials.check(name, user_arn=self._user_arn(identity))
             faults = service.faults.strike(name, parameters.get("JobName"))
             _refuse_by_fault(faults, self._user_arn(identity), name)
             service.throttle.take(identity.region, name, service.limits.rate(name, identity.region))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from local_aws.rekognition.adapters import AdapterBook
+from local_aws.rekognition.denials import DenialBook
 from local_aws.rekognition.faults import FaultBook, FaultRule
 from local_aws.rekognition.images.analysis import Analyzer, Moderates, load_moderator
 from local_aws.rekognition.images.objects import ObjectStore
@@ -61,6 +62,7 @@ class Service:
         self.settings = settings
         self.limits = settings.effective_limits()
         self.faults = FaultBook(FaultRule.from_dict(rule) for rule in settings.faults)
+        self.denials = DenialBook(settings.denied)
         self.throttle = Throttle()
         if moderator is None:
             moderator, model_version = load_moderator(

@@ -24,6 +24,13 @@ def address(run_id: str, dag_id: str = DAG_ID) -> str:
     return f"{base}/dags/{dag_id}/runs/{quote(run_id, safe='')}"
 
 
+def named(run_id: str) -> str | None:
+    """The address of this run's page; None when Airflow has no such run."""
+    found = select(DagRun.run_id).where(DagRun.dag_id == DAG_ID, DagRun.run_id == run_id)
+    with create_session() as session:
+        return address(run_id) if session.scalar(found) else None
+
+
 def of_load(load_id: str) -> str | None:
     """The address of the page of the run whose plan has this load's id; None when Airflow has none."""
     try:
