@@ -22,6 +22,7 @@ from moderation.report.page.write import load_file
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation_airflow.report import URL_PREFIX, CompletionReportLink, ModerationReportLink
+from moderation_airflow.web import runs
 from moderation_console import URL_PREFIX as CONSOLE_PREFIX
 from support import airflow_runs, small_warehouse
 from support.airflow_web import client
@@ -125,6 +126,7 @@ def test_who_may_see_the_runs_sees_the_pages_and_their_links_lead_on(application
         page = made.get(f"{URL_PREFIX}/loads/{load_id}.html")
         assert (page.status_code, load_id in page.text) == (200, True)
         assert 'href="../index.html"' in page.text
+        assert "Its run in Airflow" not in page.text  # Airflow has no such run, or has it no more
         assert page.headers["content-security-policy"].startswith("sandbox")
 
 
@@ -247,7 +249,7 @@ def test_a_run_leaves_its_page_and_its_task_links_it(application, world, aws_env
             f"completion/{load_id}/report.html",
             f"completion/{load_id}/report.json",
         )
-    } | {f"{CONSOLE_PREFIX}/jobs/{load_id}"}
+    } | {f"{CONSOLE_PREFIX}/jobs/{load_id}", page_of(dag_run)}
 
 
 @pytest.fixture
@@ -261,6 +263,11 @@ def console(aws_env: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     if app.state.shared is not None:
         app.state.shared.close()
     app.state.shared = None
+
+
+def page_of(dag_run: Any) -> str:
+    """The run's own page in Airflow."""
+    return runs.address(dag_run.run_id)
 
 
 def walk(made: Any, start: str) -> set[str]:
@@ -286,7 +293,7 @@ def test_a_run_that_published_nothing_leads_to_its_completion_report(application
     made.follow_redirects = True
     page = made.get(f"{URL_PREFIX}/dags/moderate_images/runs/{dag_run.run_id}")
     address = page.url.path
-    assert f"{URL_PREFIX}/runs.html" in walk(made, address)
+    assert walk(made, address) >= {f"{URL_PREFIX}/runs.html", page_of(dag_run)}
     listed = made.get(f"{URL_PREFIX}/runs.html").text
     assert "max_cost_usd allows 0.0000" in listed
     assert address.removeprefix(f"{URL_PREFIX}/") in listed

@@ -94,6 +94,11 @@ class World(Install):
             body = pictures.jpeg(80, 80) + f"{self.bucket}/{name}".encode()
             self.s3.put_object(Bucket=self.bucket, Key=f"photos/{name}.jpg", Body=body)
 
+    @property
+    def review_db(self) -> str:
+        """The database of verdicts."""
+        return str(self.folder / "review.db")
+
     # -- what lies there
 
     def keep(self, moment: str, run: str) -> None:
@@ -199,7 +204,7 @@ class World(Install):
 
     def review(self, verdicts: Sequence[Verdict] = ()) -> list[Any]:
         """What people have decided, as the console opens it, and what they decide besides."""
-        state = open_state(str(self.folder / "review.db"))
+        state = open_state(self.review_db)
         try:
             mark.check(self.s3, self.settings, state)
             if verdicts:
@@ -211,7 +216,7 @@ class World(Install):
 
     def publish_verdicts(self) -> None:
         """Show readers what people have decided."""
-        state = open_state(str(self.folder / "review.db"))
+        state = open_state(self.review_db)
         try:
             stages.publish_verdicts(state, settings=self.settings)
         finally:

@@ -223,11 +223,12 @@ class Plan:
     def from_json(cls, body: bytes, uri: str) -> Plan:
         """Read ``plan.json``.
 
-        :raises PlanError: it is damaged.
+        :raises PlanError: it is damaged, or of a later release.
         """
 
         def parse(content: dict[str, Any]) -> Plan:
             known = {field.name: content[field.name] for field in fields(cls) if field.name in content}
+            _refuse_of_later_release(known, uri)
             known["totals"] = Totals(**known["totals"])
             known["manifests"] = tuple(ManifestRef(**entry) for entry in known["manifests"])
             plan = cls(uri=uri, **known)
@@ -236,6 +237,17 @@ class Plan:
             return plan
 
         return parse_state(body, uri, parse=parse, error=PlanError, remedy="delete it and plan the run again")
+
+
+def _refuse_of_later_release(content: dict[str, Any], uri: str) -> None:
+    """Workers of two releases stand side by side during an upgrade: what the later one plans is its own."""
+    ours = {field.name for kind in (Totals, ManifestRef) for field in fields(kind)}
+    theirs = {name for entry in (content["totals"], *content["manifests"]) for name in entry}
+    if later := sorted(theirs - ours):
+        raise PlanError(
+            f"{uri} was made by a later release, which tells {', '.join(later)}; keep it, bring this worker "
+            "to that release, then clear the task"
+        )
 
 
 def run_key(dag_id: str, run_id: str) -> str:

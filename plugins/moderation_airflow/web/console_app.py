@@ -16,20 +16,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 from airflow.api_fastapi.app import cached_app, get_auth_manager
 from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails, PoolDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
-from airflow.configuration import conf
-from airflow.models.dagrun import DagRun
-from airflow.utils.session import create_session
 from fastapi import HTTPException, Request
-from sqlalchemy import or_, select
 from starlette.concurrency import run_in_threadpool
 
 from moderation import stages
@@ -37,13 +31,13 @@ from moderation.console.application import application
 from moderation.console.gate import Person, Right
 from moderation.console.pages.adapters import Learning
 from moderation.console.pages.start import Started
-from moderation.plan.plan import run_key
 from moderation.review.state.open import State
 from moderation.settings import Settings
 from moderation_airflow.machines import several_hosts
+from moderation_airflow.web import runs
+from moderation_airflow.web.runs import DAG_ID
 from rekognition.hooks import RekognitionHook
 
-DAG_ID = "moderate_images"
 TRAINING_DAG_ID = "train_adapter"
 _TIMEOUT = 60.0
 _CREATED = 200
@@ -106,7 +100,7 @@ async def _start(dag_id: str, request: Request, params: dict[str, Any]) -> Start
         raise HTTPException(answer.status_code, _why(answer))
     run_id = answer.json()["dag_run_id"]
     _log.info("the run %s was started from the console", run_id)
-    return Started(address=_address(run_id, dag_id), name=run_id)
+    return Started(address=runs.address(run_id, dag_id), name=run_id)
 
 
 def _why(answer: httpx.Response) -> str:
@@ -125,23 +119,8 @@ def publish(settings: Settings, state: State) -> None:
 def run_page(load: Mapping[str, Any]) -> str | None:
     """Address of the page of the run that made a load, or that is named, as long as Airflow has the run."""
     if run_id := load.get("run_id"):
-        named = select(DagRun.run_id).where(DagRun.dag_id == DAG_ID, DagRun.run_id == run_id)
-        with create_session() as session:
-            return _address(run_id) if session.scalar(named) else None
-    at = datetime.strptime(load["load_id"].partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    of_then = (at, at + timedelta(seconds=1))  # the load's id has the run's second
-    found = select(DagRun.run_id).where(
-        DagRun.dag_id == DAG_ID,
-        or_(DagRun.logical_date.between(*of_then), DagRun.run_after.between(*of_then)),
-    )
-    with create_session() as session:
-        run_ids = [run_id for run_id in session.scalars(found) if run_key(DAG_ID, run_id) == load["run_key"]]
-    return _address(run_ids[0]) if run_ids else None
-
-
-def _address(run_id: str, dag_id: str = DAG_ID) -> str:
-    base = conf.get("api", "base_url", fallback="").rstrip("/")
-    return f"{base}/dags/{dag_id}/runs/{quote(run_id, safe='')}"
+        return runs.named(run_id)
+    return runs.of_load(load["load_id"])
 
 
 several_hosts.note()

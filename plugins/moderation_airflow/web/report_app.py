@@ -25,6 +25,7 @@ from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.variables.table import SettingsError
 from moderation_airflow.report import URL_PREFIX
+from moderation_airflow.web import runs
 from moderation_console import URL_PREFIX as CONSOLE_PREFIX
 
 # Pages are files written by tasks: whatever may once stand in one, it runs no script. It keeps its origin,
@@ -36,9 +37,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, no-cache",
 }
-DAG_ID = "moderate_images"
-"""Whoever may look at this Dag's runs may look at what they found."""
-
 _log = logging.getLogger(__name__)
 
 app = FastAPI(
@@ -47,7 +45,7 @@ app = FastAPI(
     openapi_url=None,
     docs_url=None,
     redoc_url=None,
-    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID))],
+    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=runs.DAG_ID))],
 )
 
 
@@ -80,7 +78,7 @@ def page_of_runs(request: Request) -> Response:
 @app.get("/loads/{name}")
 def page_of_load(request: Request, name: str) -> Response:
     """A load's page."""
-    return _page(request, f"loads/{name}")
+    return _page(request, f"loads/{name}", run=lambda: runs.of_load(name.removesuffix(".html")))
 
 
 @app.get(
@@ -100,12 +98,17 @@ def page_of_run(request: Request, dag_id: str, run_id: str) -> Response:
 
 @app.get(
     "/completion/{load_id}/{name}",
-    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM, param_dag_id=DAG_ID))],
+    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM, param_dag_id=runs.DAG_ID))],
 )
 def completion_of_load(request: Request, load_id: str, name: str) -> Response:
     """What the run did whose plan has this load's id: as a page, or as the JSON that it links to."""
     media_type = "application/json" if name.endswith(".json") else "text/html"
-    return _page(request, f"completion/{load_id}/{name}", media_type=media_type)
+    return _page(
+        request,
+        f"completion/{load_id}/{name}",
+        media_type=media_type,
+        run=lambda: runs.of_load(load_id),
+    )
 
 
 @app.get(
@@ -122,6 +125,7 @@ def completion_of_run(request: Request, dag_id: str, run_id: str, name: str) -> 
         request,
         lambda: read_completion(Settings.from_env(), plan_uri if isinstance(plan_uri, str) else "", name),
         media_type=media_type,
+        run=lambda: runs.address(run_id, dag_id),
     )
 
 
@@ -150,16 +154,24 @@ def _kept(plan_uri: str, name: str) -> str | None:
     return load_id
 
 
-def _page(request: Request, name: str, *, media_type: str = "text/html") -> Response:
-    return _answer(request, lambda: read_page(Settings.from_env(), name), media_type=media_type)
+def _page(
+    request: Request,
+    name: str,
+    *,
+    media_type: str = "text/html",
+    run: Callable[[], str | None] = lambda: None,
+) -> Response:
+    return _answer(request, lambda: read_page(Settings.from_env(), name), media_type=media_type, run=run)
 
 
-def _answer(request: Request, read: Callable[[], bytes], *, media_type: str) -> Response:
+def _answer(
+    request: Request, read: Callable[[], bytes], *, media_type: str, run: Callable[[], str | None]
+) -> Response:
     try:
         body = read()
         if media_type == "text/html":
             root = request.scope.get("root_path", "").removesuffix(URL_PREFIX)
-            body = images.with_links(body, root + CONSOLE_PREFIX)
+            body = images.with_links(body, root + CONSOLE_PREFIX, run=run())
         return Response(body, media_type=media_type)
     except NoSuchPageError:
         return _say(404, "There is no such report page. Pages are written by the task report of each run.")

@@ -110,7 +110,7 @@ def filled(text: str) -> str:
 
 def test_what_compose_sets_is_taken_by_the_settings_and_by_airflow() -> None:
     given = {name: filled(str(value)) for name, value in COMPOSE["x-airflow"]["environment"].items()}
-    unset = {"MODERATION_SNS_TOPIC_ARN": "", "MODERATION_ALERT_EMAIL": ""}
+    unset = {"MODERATION_SNS_TOPIC_ARN": "", "MODERATION_ALERT_EMAIL": "", "MODERATION_ROLES": ""}
     for table in settings.TABLES:
         table.from_env(given | unset)
     for name, value in given.items():

@@ -1,4 +1,4 @@
-"""The ways from a page to the images that it counts.
+"""The ways from a page to the images that it counts, and to the run that made it.
 
 A page is a file: it cannot know where it is opened. So it only marks what has a way, and the web server that
 serves it beside the console makes links of the marks. From a disk they are plain text.
@@ -19,6 +19,10 @@ _LONGEST = 400
 _MARK = re.compile(
     rb'<to-images( class="back")? data-to="(jobs/[\w.%-]+(?:\?[\w.%+=&;*~-]*)?)">(.*?)</to-images>', re.DOTALL
 )
+
+
+TO_RUN = "<to-run></to-run>"
+"""Where the way to the run stands: nothing where no server knows the run."""
 
 
 def of_load(load_id: str) -> str:
@@ -51,12 +55,15 @@ def of_type(load_id: str, kind: str) -> str:
     return _chosen(load_id, show="all", type=kind)
 
 
-def with_links(page: bytes, console: str) -> bytes:
+def with_links(page: bytes, console: str, *, run: str | None = None) -> bytes:
     """The page with a link in place of each mark.
 
     :param console: path of the console on the same server, without a slash at its end.
+    :param run: address of the run's page; None when it is not known, or is no more.
     """
     base = html.escape(console).encode().replace(b"\\", rb"\\")
+    way = f'<a class="back" href="{html.escape(run)}">Its run in Airflow →</a>' if run else ""
+    page = page.replace(TO_RUN.encode(), way.encode())
     return _MARK.sub(rb'<a\1 href="' + base + rb'/\2">\3</a>', page)
 
 

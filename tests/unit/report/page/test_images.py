@@ -61,3 +61,16 @@ def test_what_the_console_could_not_look_up_has_no_link(place):
 def test_a_page_without_marks_is_served_as_it_was_written():
     page = '<a href="../index.html">ü</a>'.encode()
     assert images.with_links(page, "/moderation") == page
+
+
+@pytest.mark.parametrize(
+    ("run", "link"),
+    [
+        (None, b""),
+        ("/dags/d/runs/a%2Bb", '<a class="back" href="/dags/d/runs/a%2Bb">Its run in Airflow →</a>'.encode()),
+        ('"><script>', '<a class="back" href="&quot;&gt;&lt;script&gt;">Its run in Airflow →</a>'.encode()),
+    ],
+)
+def test_a_page_leads_to_its_run_where_the_server_knows_it(run, link):
+    page = b"<header>" + images.TO_RUN.encode() + b"</header>"
+    assert images.with_links(page, "/moderation", run=run) == b"<header>" + link + b"</header>"
