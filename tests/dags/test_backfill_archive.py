@@ -53,6 +53,12 @@ class Supervisor:
         ]
         return len(found)
 
+    def xcom_pull(self, *, dag_id: str, run_id: str, task_ids: str, key: str) -> str | None:
+        assert (dag_id, key) == ("moderate_images", "failure")
+        return (
+            {"report": "the run's own words", "plan": "not these"}.get(task_ids) if "old" in run_id else None
+        )
+
     def get_dagrun_state(self, dag_id: str, run_id: str) -> DagRunState:
         return DagRunStateResult.model_validate({"state": self.runs[run_id]}).state
 
@@ -64,6 +70,8 @@ def test_the_conductor_asks_the_supervisor_what_became_of_runs() -> None:
         "archive__old__00002": None,
     }
     assert known.live() == 2
+    assert known.why("archive__old__00001") == "the run's own words"
+    assert known.why("archive__new__00001") == ""
 
 
 def test_the_conductor_learns_how_many_manifests_have_no_job_slot_yet() -> None:
