@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import tenacity
 
@@ -29,7 +29,7 @@ class ProjectCalls:
     """Part of :class:`rekognition.hooks.RekognitionHook`."""
 
     if TYPE_CHECKING:
-        clock: Clock
+        clock: ClassVar[Clock]
         conn: Any
         get_waiter: Callable[..., Any]
         log: Any
