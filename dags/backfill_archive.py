@@ -21,8 +21,9 @@ DOC = """
 
 An archive is begun with `moderation archive start NAME SOURCE`, which cuts it into chunks. This Dag looks
 every five minutes what became of the chunks under way and begins the next: each a run of *Moderate images*,
-at most two at once. It begins none while another run of *Moderate images* goes on, and their tasks come after
-all others when slots of the pool fall free.
+two at once, and up to eight where jobs are so quick that manifests would run out. It begins none while
+another run of *Moderate images* goes on, and their tasks come after all others when slots of the pool fall
+free.
 
 | task | what it does | if it fails |
 |---|---|---|

@@ -154,7 +154,7 @@ DISCOVERY = (
     schedule=NIGHTLY if SETTINGS.source else None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    max_active_runs=4,
+    max_active_runs=16,
     params=PARAMS,
     deadline=alerts.deadline(hours=SETTINGS.deadline_hours) if SETTINGS.source else None,
     default_args={

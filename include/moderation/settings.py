@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from moderation.reference import prices
+from moderation.reference import limits, prices
 from moderation.reference.prices import PriceTier
 from moderation.variables import misspelt, names, page, values
 from moderation.variables.adapters import AdapterSettings
@@ -176,6 +176,14 @@ class Settings(Table):
         meaning="Image headers read, and folders listed, at once while planning.",
         read_by=WORK,
     )
+    manifest_images: int = setting(
+        "MODERATION_MANIFEST_IMAGES",
+        value=values.whole(at_most=limits.MANIFEST_MAX_LINES),
+        default=limits.MANIFEST_MAX_LINES,
+        unit="images",
+        meaning="Images of a manifest at most: smaller jobs fill more slots, and are more tasks.",
+        read_by=WORK,
+    )
     no_image_names: names.NamePatterns = setting(
         "MODERATION_NO_IMAGE_NAMES",
         value=values.NAMES,
@@ -261,7 +269,7 @@ class DagSettings(Table):
         "MODERATION_JOB_POOL",
         value=values.TEXT,
         default="default_pool",
-        meaning="Airflow pool with one slot for each bulk job of the account, *include deferred* on.",
+        meaning="Airflow pool of bulk jobs, *include deferred* on; [its slots](deploying.md#sizing).",
         read_by=(Reader.DAG,),
     )
     deadline_hours: float = setting(

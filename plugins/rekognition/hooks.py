@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import cached_property
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import tenacity
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -19,6 +19,7 @@ from rekognition.exceptions import RekognitionMediaAnalysisJobTimeout, Rekogniti
 from rekognition.patience import StillRunning
 from rekognition.projects.calls import ProjectCalls
 from rekognition.waiters import looks
+from rekognition.waiters.clock import SYSTEM, Clock
 from rekognition.waiters.states import JOB_COMPLETE_WAITER, WAITERS_FILE
 
 T = TypeVar("T")
@@ -45,6 +46,8 @@ class RekognitionHook(ProjectCalls, AwsBaseHook):
     .. seealso::
         - :class:`airflow.providers.amazon.aws.hooks.base_aws.AwsBaseHook`
     """
+
+    clock: ClassVar[Clock] = SYSTEM
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["client_type"] = "rekognition"
@@ -95,15 +98,28 @@ class RekognitionHook(ProjectCalls, AwsBaseHook):
                 None if limit_interval is None else patience.seconds(limit_interval, name="limit_interval")
             ),
             log=self.log,
+            clock=self.clock,
+        )
+        return self._call(lambda: _job_id(self.conn.start_media_analysis_job(**request)), policy=policy)
+
+    async def async_start_media_analysis_job(
+        self, client: Any, request: dict[str, Any], *, timeout: float, limit_interval: float
+    ) -> str:
+        """
+        Start a job as `start_media_analysis_job` does, on an aiobotocore client.
+
+        :param timeout: seconds; a try is made even if none are left.
+        :param limit_interval: seconds, about, between tries while too many jobs are open.
+        """
+        policy = patience.start_policy(
+            patience=timeout, limit_interval=limit_interval, log=self.log, clock=self.clock
         )
 
-        def start() -> str:
-            answer = self.conn.start_media_analysis_job(**request)
-            if "JobId" not in answer:  # cut off, or a proxy's page: as good as lost
-                raise RekognitionUnavailable("StartMediaAnalysisJob answered without a JobId")
-            return str(answer["JobId"])
+        async def start() -> str:
+            with looks.named_errors(None):
+                return _job_id(await client.start_media_analysis_job(**request))
 
-        return self._call(start, policy=policy)
+        return await tenacity.AsyncRetrying(sleep=self.clock.pause, **policy)(start)
 
     def describe_job(self, job_id: str) -> dict[str, Any]:
         """
@@ -180,25 +196,25 @@ class RekognitionHook(ProjectCalls, AwsBaseHook):
     def _wait(
         self, waiter: Any, args: dict[str, Any], looking: Looking, *, interval: float, limit: float
     ) -> None:
-        policy = patience.poll_policy(interval=interval, patience=limit, log=self.log)
+        policy = patience.poll_policy(interval=interval, patience=limit, log=self.log, clock=self.clock)
 
         def look() -> None:
             with looking():
                 waiter.wait(**args, WaiterConfig={"MaxAttempts": 1})
 
-        tenacity.Retrying(**policy)(look)
+        tenacity.Retrying(sleep=self.clock.sleep, **policy)(look)
 
     async def _async_wait(
         self, waiter: Any, args: dict[str, Any], looking: Looking, *, interval: float, limit: float
     ) -> None:
-        policy = patience.poll_policy(interval=interval, patience=limit, log=self.log)
+        policy = patience.poll_policy(interval=interval, patience=limit, log=self.log, clock=self.clock)
 
         async def look() -> None:
             with looking():
                 await waiter.wait(**args, WaiterConfig={"MaxAttempts": 1})
 
         async with asyncio.timeout(max(limit, 0.0) + _CALL_PATIENCE):
-            await tenacity.AsyncRetrying(**policy)(look)
+            await tenacity.AsyncRetrying(sleep=self.clock.pause, **policy)(look)
 
     def _list_page(self, token: str | None) -> dict[str, Any]:
         position = {"NextToken": token} if token else {}
@@ -213,8 +229,14 @@ class RekognitionHook(ProjectCalls, AwsBaseHook):
             with looks.named_errors(job_id):
                 return call()
 
-        default = patience.call_policy(patience=_CALL_PATIENCE, log=self.log)
-        return tenacity.Retrying(**(policy or default))(attempt)
+        default = patience.call_policy(patience=_CALL_PATIENCE, log=self.log, clock=self.clock)
+        return tenacity.Retrying(sleep=self.clock.sleep, **(policy or default))(attempt)
+
+
+def _job_id(answer: dict[str, Any]) -> str:
+    if "JobId" not in answer:  # cut off, or a proxy's page: as good as lost
+        raise RekognitionUnavailable("StartMediaAnalysisJob answered without a JobId")
+    return str(answer["JobId"])
 
 
 def _timeout(job_id: str, limit: float, status: str) -> RekognitionMediaAnalysisJobTimeout:

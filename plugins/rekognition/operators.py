@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.sdk import ResumableJobMixin, timezone
+from airflow.sdk import ResumableJobMixin
 from airflow.sdk.configuration import conf
 
 from rekognition import arguments, metrics, patience
@@ -28,7 +27,8 @@ from rekognition.links import (
     persist_links,
 )
 from rekognition.submission import JOB_ID_KEY, RETENTION, StateStore, Submission, TaskIdentity, new_submission
-from rekognition.triggers import RekognitionJobSlotTrigger, RekognitionMediaAnalysisJobCompletedTrigger
+from rekognition.triggers import RekognitionJobStartTrigger, RekognitionMediaAnalysisJobCompletedTrigger
+from rekognition.waiters.clock import SYSTEM, Clock
 from rekognition.waiters.states import job_states
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
     :param wait_for_completion: Whether to wait for the job to end. (default: True)
     :param deferrable: Wait in the triggerer, not in a worker, for the job and for a free job slot. Requires
         the aiobotocore module. With ``wait_for_completion=False`` only the slot is waited for.
-    :param poll_interval: Time between two looks at the job, timedelta or seconds. (default: 30 s)
+    :param poll_interval: Time between two looks at the job, and between two tries to start it while too many
+        are open, timedelta or seconds. Both are made more often at first. (default: 30 s)
     :param wait_timeout: Wall time after which a try stops waiting for the job. (default: 24 h)
     :param start_timeout: Wall time for which a try waits while AWS refuses to start the job because too many
         are open, or throttles. (default: 6 h)
@@ -90,6 +91,7 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
     """
 
     aws_hook_class = RekognitionHook
+    clock: ClassVar[Clock] = SYSTEM
     external_id_key = JOB_ID_KEY
     operator_extra_links = (RekognitionMediaAnalysisJobsLink(), RekognitionMediaAnalysisOutputLink())
 
@@ -148,7 +150,14 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
 
     def start_again(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Go on where a full job quota had the task deferred."""
-        self._start_by = datetime.fromisoformat(validate_execute_complete_event(event)["start_by"])
+        outcome = validate_execute_complete_event(event)
+        metrics.send(outcome.get("refused"))
+        if outcome.get("status") == "error":
+            raise from_event(outcome)
+        self._start_by = datetime.fromisoformat(outcome["start_by"])
+        store = self._store(context)
+        if "job_id" in outcome and store and (remembered := Submission.load(store)):
+            remembered.answered(outcome["job_id"]).save(store)
         return self.execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
@@ -175,7 +184,7 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
                 return job_id
             if job_id:
                 submission = self._new_submission(context, submission.generation + 1)
-        submission = submission.sent(timezone.utcnow()).save(store)
+        submission = submission.sent(self.clock.now()).save(store)
         job_id = self._start(submission)
         submission.answered(job_id).save(store)
         self.log.info(
@@ -209,7 +218,7 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
                 trigger=RekognitionMediaAnalysisJobCompletedTrigger(
                     job_id=job_id,
                     poll_interval=self.poll_interval,
-                    deadline=(timezone.utcnow() + timeout).isoformat(),
+                    deadline=(self.clock.now() + timeout).isoformat(),
                     aws_conn_id=self.aws_conn_id,
                     region_name=self.region_name,
                     verify=self.verify,
@@ -303,8 +312,8 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
         return (job["JobId"], job["Status"]) if job else (None, None)
 
     def _start(self, submission: Submission) -> str:
-        start_by = self._start_by or timezone.utcnow() + timedelta(seconds=self.start_timeout)
-        left = max((start_by - timezone.utcnow()).total_seconds(), 1.0)
+        start_by = self._start_by or self.clock.now() + timedelta(seconds=self.start_timeout)
+        left = max((start_by - self.clock.now()).total_seconds(), 1.0)
         if not self.deferrable:
             return self.hook.start_media_analysis_job(
                 submission.request, timeout=left, limit_interval=self.poll_interval
@@ -314,14 +323,17 @@ class RekognitionStartMediaAnalysisJobOperator(ResumableJobMixin, AwsBaseOperato
                 submission.request, timeout=min(left, _RIDE_OUT.total_seconds()), limit_interval=None
             )
         except (RekognitionJobLimitReached, RekognitionThrottled, RekognitionUnavailable) as error:
-            if timezone.utcnow() >= start_by:
+            if self.clock.now() >= start_by:
                 raise
-            pause = min(left, self.poll_interval * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
             metrics.count_refusal(error)
-            self.log.info("%s; trying again in %.0f s", error, pause)
-        moment = timezone.utcnow() + timedelta(seconds=pause)
+            self.log.info("%s; the triggerer asks again", error)
         self.defer(
-            trigger=RekognitionJobSlotTrigger(moment=moment.isoformat(), start_by=start_by.isoformat()),
+            trigger=RekognitionJobStartTrigger(
+                request=submission.request,
+                interval=self.poll_interval,
+                start_by=start_by.isoformat(),
+                aws=self._hook_parameters,
+            ),
             method_name="start_again",
             timeout=timedelta(seconds=left) + _TRIGGERER_GRACE,
         )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
-from airflow.sdk import timezone
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from botocore.exceptions import BotoCoreError
 
 from rekognition import metrics
 from rekognition.exceptions import RekognitionError, from_botocore, to_event
 from rekognition.hooks import RekognitionHook
+from rekognition.waiters.clock import SYSTEM, Clock
 from rekognition.waiters.states import JOB_COMPLETE_WAITER
 
 
@@ -39,6 +38,7 @@ class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
     """
 
     aws_hook_class = RekognitionHook
+    clock: ClassVar[Clock] = SYSTEM
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
         yield TriggerEvent({**event, "refused": dict(refused)} if refused else event)
 
     async def _wait(self) -> dict[str, Any]:
-        left = (datetime.fromisoformat(self.deadline) - timezone.utcnow()).total_seconds()
+        left = (datetime.fromisoformat(self.deadline) - self.clock.now()).total_seconds()
         hook = self.hook()
         try:
             async with await hook.get_async_conn() as client:
@@ -108,9 +108,13 @@ class RekognitionJobSlotTrigger(BaseTrigger):
     """
     Trigger when it is time to ask again for a job slot; no slot is held and no call made meanwhile.
 
+    Tasks that an earlier release has deferred wait by it; :class:`RekognitionJobStartTrigger` asks itself.
+
     :param moment: When to ask again, in ISO format with its offset from UTC.
     :param start_by: When to stop asking; handed back in the event as ``{"start_by": …}``.
     """
+
+    clock: ClassVar[Clock] = SYSTEM
 
     def __init__(self, *, moment: str, start_by: str) -> None:
         super().__init__()
@@ -124,5 +128,61 @@ class RekognitionJobSlotTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep until the moment."""
-        await asyncio.sleep((datetime.fromisoformat(self.moment) - timezone.utcnow()).total_seconds())
+        await self.clock.pause((datetime.fromisoformat(self.moment) - self.clock.now()).total_seconds())
         yield TriggerEvent({"start_by": self.start_by})
+
+
+class RekognitionJobStartTrigger(BaseTrigger):
+    """
+    Trigger when a media analysis job has been started, as soon as one of the account's job slots is free.
+
+    Its event is ``{"status": "success", "job_id": …, "start_by": …}``, or one of an error as of
+    :class:`RekognitionMediaAnalysisJobCompletedTrigger`. The request has its ClientRequestToken: asked again
+    by a triggerer that was restarted, it starts no second job.
+
+    :param request: arguments of StartMediaAnalysisJob.
+    :param interval: Seconds, about, between two tries.
+    :param start_by: When to stop asking, in ISO format with its offset from UTC.
+    :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``config`` of the hook.
+    """
+
+    clock: ClassVar[Clock] = SYSTEM
+
+    def __init__(
+        self, *, request: dict[str, Any], interval: float, start_by: str, aws: dict[str, Any]
+    ) -> None:
+        super().__init__()
+        self.request = request
+        self.interval = interval
+        self.start_by = start_by
+        self.aws = aws
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give the class path and every argument needed to build this trigger again."""
+        cls = type(self)
+        names = ("request", "interval", "start_by", "aws")
+        return f"{cls.__module__}.{cls.__qualname__}", {name: getattr(self, name) for name in names}
+
+    def hook(self) -> RekognitionHook:
+        """Build the hook this trigger asks with."""
+        return RekognitionHook(**self.aws)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Ask until there is a job, and tell its id; every failure becomes an event that names it."""
+        with metrics.collected() as refused:
+            event = await self._start()
+        yield TriggerEvent({**event, "refused": dict(refused)} if refused else event)
+
+    async def _start(self) -> dict[str, Any]:
+        left = (datetime.fromisoformat(self.start_by) - self.clock.now()).total_seconds()
+        hook = self.hook()
+        try:
+            async with await hook.get_async_conn() as client:
+                job_id = await hook.async_start_media_analysis_job(
+                    client, self.request, timeout=left, limit_interval=self.interval
+                )
+        except RekognitionError as error:
+            return to_event(error)
+        except BotoCoreError as error:
+            return to_event(from_botocore(error))
+        return {"status": "success", "job_id": job_id, "start_by": self.start_by}

@@ -27,6 +27,13 @@ class Supervisor:
     """What the supervisor of a task answers."""
 
     runs: dict[str, str] = {"archive__old__00001": "failed", "scheduled__1": "running", "manual__1": "queued"}  # noqa: RUF012
+    tasks: tuple[tuple[str, str, str | None], ...] = (
+        ("archive__old__00001", "approve", "success"),
+        *(("archive__old__00001", "analyse", state) for state in ("success", "deferred", "scheduled", None)),
+        ("archive__old__00001", "detect", None),
+        ("archive__old__00002", "approve", None),
+        ("archive__old__00002", "analyse", None),
+    )
 
     def get_dr_count(
         self, *, dag_id: str, run_ids: list[str] | None = None, states: list[str] | None = None
@@ -34,6 +41,17 @@ class Supervisor:
         assert dag_id == "moderate_images"
         found = [run for run in self.runs if run_ids is None or run in run_ids]
         return sum(states is None or self.runs[run] in states for run in found)
+
+    def get_ti_count(
+        self, *, dag_id: str, run_ids: list[str], task_ids: list[str], states: list[str] | None
+    ) -> int:
+        assert dag_id == "moderate_images"
+        found = [
+            state
+            for run, task, state in self.tasks
+            if run in run_ids and task in task_ids and (states is None or state in states)
+        ]
+        return len(found)
 
     def xcom_pull(self, *, dag_id: str, run_id: str, task_ids: str, key: str) -> str | None:
         assert (dag_id, key) == ("moderate_images", "failure")
@@ -54,6 +72,11 @@ def test_the_conductor_asks_the_supervisor_what_became_of_runs() -> None:
     assert known.live() == 2
     assert known.why("archive__old__00001") == "the run's own words"
     assert known.why("archive__new__00001") == ""
+
+
+def test_the_conductor_learns_how_many_manifests_have_no_job_slot_yet() -> None:
+    ahead = KnownRuns(Supervisor()).ahead(["archive__old__00001", "archive__old__00002"])
+    assert ahead == {"archive__old__00001": 3, "archive__old__00002": None}
 
 
 def test_one_look_at_a_time_begins_runs_that_are_named_before(monkeypatch: pytest.MonkeyPatch) -> None:

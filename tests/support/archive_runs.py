@@ -44,6 +44,11 @@ class StageRuns:
     def live(self) -> int:
         return self.others + sum(state == "running" for state in self.known.values())
 
+    def ahead(self, run_ids: list[str]) -> Mapping[str, int | None]:
+        return {run_id: 0 for run_id in run_ids if self.known.get(run_id) == "running"} | {
+            run_id: None for run_id in run_ids if self.known.get(run_id) != "running"
+        }
+
     def begin(self, asked: list[dict[str, Any]]) -> None:
         """What the operator does: a run that is there is begun once, or cleared when it is to go again."""
         for one in asked:

@@ -22,6 +22,7 @@ from moderation.variables.table import SettingsError
 from support.airflow_home import REPOSITORY
 
 EXAMPLES: dict[str, tuple[str, Any]] = {
+    "MODERATION_MANIFEST_IMAGES": ("500", 500),
     "AWS_REGION": ("eu-west-1", "eu-west-1"),
     "AWS_DEFAULT_REGION": ("eu-central-1", "eu-central-1"),
     "MODERATION_ROLES": (

@@ -212,10 +212,11 @@ class Draft:
         return ledger.begun(published, self.settings) if published else nullcontext()
 
     def _cut(self) -> list[ManifestRef]:
-        most = MAX_MANIFESTS * self.request.max_lines
+        max_lines = min(self.request.max_lines, self.settings.manifest_images)
+        most = MAX_MANIFESTS * max_lines
         total = min(self.accepted.rows, self.request.max_images or most, most)
         refs = (ref for batch in self.accepted.batches() for ref in batch["source_ref"].to_pylist())
-        cut = manifests.cut(islice(refs, total), total=total, max_lines=self.request.max_lines)
+        cut = manifests.cut(islice(refs, total), total=total, max_lines=max_lines)
         first = takewhile(lambda manifest: manifest.index < MAX_MANIFESTS, cut)
         written = self.writer.manifests(self.folder, first) if self.writer else first
         return [self._reference(manifest) for manifest in written]

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.task.priority_strategy import PriorityWeightStrategy
-from airflow.utils.state import DagRunState
+from airflow.utils.state import DagRunState, State
 
 from moderation.archive.backfill.names import DAG_ID, RUN_PREFIX
 from moderation_airflow import failure_reason
 from moderation_airflow.report import TASKS
 
 _LIVE = ["queued", "running"]
+_ASKING = ("analyse", "detect")
+_ENDED = sorted(state.value for state in State.finished)
+_BEGUN = ["queued", "running", "deferred", "restarting", "up_for_retry", "up_for_reschedule"]
 
 
 class KnownRuns:
@@ -32,6 +35,19 @@ class KnownRuns:
     def live(self) -> int:
         """Return how many runs of the Dag have not ended."""
         return int(self._ti.get_dr_count(dag_id=DAG_ID, states=_LIVE))
+
+    def ahead(self, run_ids: list[str]) -> Mapping[str, int | None]:
+        """Return how many manifests of each have no job slot yet, None where the run is not planned yet."""
+        return {run_id: self._ahead(run_id) for run_id in run_ids}
+
+    def _ahead(self, run_id: str) -> int | None:
+        if not self._count([run_id], ["approve"], _ENDED):
+            return None
+        tasks = [*_ASKING]
+        return self._count([run_id], tasks) - self._count([run_id], tasks, [*_ENDED, *_BEGUN])
+
+    def _count(self, run_ids: list[str], task_ids: list[str], states: list[str] | None = None) -> int:
+        return int(self._ti.get_ti_count(dag_id=DAG_ID, run_ids=run_ids, task_ids=task_ids, states=states))
 
     def why(self, run_id: str) -> str:
         """Return why a run failed, as its tasks kept it; "" where none did, as when it was killed."""

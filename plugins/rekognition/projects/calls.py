@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import tenacity
 
@@ -19,6 +19,7 @@ from rekognition.exceptions import (
 from rekognition.patience import StillRunning
 from rekognition.projects import training
 from rekognition.waiters import looks
+from rekognition.waiters.clock import Clock
 from rekognition.waiters.states import PROJECT_CREATED_WAITER, VERSION_TRAINED_WAITER
 
 CONTENT_MODERATION = "CONTENT_MODERATION"
@@ -28,6 +29,7 @@ class ProjectCalls:
     """Part of :class:`rekognition.hooks.RekognitionHook`."""
 
     if TYPE_CHECKING:
+        clock: ClassVar[Clock]
         conn: Any
         get_waiter: Callable[..., Any]
         log: Any
@@ -214,7 +216,10 @@ class ProjectCalls:
         """
         limit = patience.seconds(timeout, name="timeout")
         policy = patience.poll_policy(
-            interval=patience.seconds(interval, name="interval"), patience=limit, log=self.log
+            interval=patience.seconds(interval, name="interval"),
+            patience=limit,
+            log=self.log,
+            clock=self.clock,
         )
 
         def look() -> None:
@@ -222,7 +227,7 @@ class ProjectCalls:
                 raise StillRunning(found["Status"], what=f"adapter version {version_arn}")
 
         try:
-            tenacity.Retrying(**policy)(look)
+            tenacity.Retrying(sleep=self.clock.sleep, **policy)(look)
         except StillRunning as error:
             raise RekognitionTrainingTimeout(
                 f"still {error.status} after {timedelta(seconds=round(limit))}", job_id=version_arn

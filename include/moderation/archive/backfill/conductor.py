@@ -7,7 +7,7 @@ failed is asked for again, which clears it and so pays nothing twice; after so m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -27,9 +27,15 @@ from moderation.archive.backfill.state import (
     moment,
 )
 
-MOST_AT_ONCE = 2
-"""Chunks under way, of all archives: job slots stay full while one is published, and half of the runs
-that Airflow lets go on at once are left to others."""
+LEAST_AT_ONCE = 2
+"""Chunks under way, of all archives: job slots stay full while one is published."""
+
+MOST_AT_ONCE = 8
+"""Half of the runs that Airflow lets go on at once are left to others."""
+
+_AHEAD = 20
+"""So many manifests for each job slot are kept ahead: while the last jobs of a chunk go on, and while the
+next is listed, the slots are filled from those between. Jobs of two minutes can still be kept up with."""
 
 _HEARD_OF = timedelta(minutes=15)
 """After which a run that was asked for, and that Airflow does not know, was never begun."""
@@ -64,6 +70,29 @@ class Means:
     next_usd: float
 
 
+@dataclass(frozen=True)
+class Work:
+    """What the runs under way have still to begin.
+
+    :param slots: bulk jobs that the account may have open.
+    :param ahead: manifests that have no job slot yet, by run id.
+    """
+
+    slots: int
+    ahead: Mapping[str, int]
+
+    def is_enough(self, archives: Iterable[Archive]) -> bool:
+        """Whether no further chunk is needed to keep the slots full."""
+        under_way = sum(_under_way(archive) for archive in archives)
+        if LEAST_AT_ONCE <= under_way < MOST_AT_ONCE:
+            return sum(self.ahead.values()) >= _AHEAD * self.slots
+        return under_way >= MOST_AT_ONCE
+
+
+NO_WORK = Work(slots=0, ahead={})
+"""Of runs of which nothing is known: two are under way."""
+
+
 def observe(archive: Archive, runs: Mapping[str, str | None], *, now: datetime) -> Archive:
     """The archive after what became of its runs.
 
@@ -78,7 +107,13 @@ def observe(archive: Archive, runs: Mapping[str, str | None], *, now: datetime) 
 
 
 def choose(
-    archives: Sequence[Archive], means: Mapping[str, Means], *, others: int, asker: str, now: datetime
+    archives: Sequence[Archive],
+    means: Mapping[str, Means],
+    *,
+    others: int,
+    asker: str,
+    now: datetime,
+    work: Work = NO_WORK,
 ) -> tuple[list[Archive], list[Ask]]:
     """The archives as they are to be written, and the runs that are to be begun after that.
 
@@ -86,6 +121,7 @@ def choose(
     :param others: runs of the Dag that work off no archive and have not ended; while there are any, nothing
         is begun.
     :param asker: the conductor's own run: asked once more, it asks for the same.
+    :param work: of the runs under way; what is begun here counts from the next look on.
     """
     found = {archive.name: archive for archive in archives}
     asks = [
@@ -94,7 +130,6 @@ def choose(
         for chunk in archive.chunks
         if chunk.status == ASKED and chunk.asked_by == asker
     ]
-    free = MOST_AT_ONCE - sum(_under_way(archive) for archive in archives)
     waits = {name: _waits(archive, means, others, now) for name, archive in found.items()}
     while True:
         able = [name for name in found if not waits[name]]
@@ -102,7 +137,7 @@ def choose(
             break
         # Who has fewest under way is next, so that two archives share the slots; then who asked longest ago.
         name = min(able, key=lambda one: (_under_way(found[one]), _last_asked(found[one]), one))
-        if free < 1:
+        if work.is_enough(found.values()):
             waits |= dict.fromkeys(able, "")
             break
         archive = found[name]
@@ -113,7 +148,6 @@ def choose(
         asked = replace(asked, began_at=chunk.began_at or now.isoformat())
         found[name] = archive.with_chunk(asked)
         asks.append(Ask(found[name], asked, again=asked.tries > 1))
-        free -= 1
         # One a step and archive: the next step knows what it costs.
         waits[name] = "its next chunk is begun at the next look"
     said = {name: "" if _has(archive, ASKED) else waits[name] for name, archive in found.items()}

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from moderation.archive.backfill import conductor, outcome, spend, state
-from moderation.archive.backfill.conductor import Means
+from moderation.archive.backfill.conductor import Means, Work
 from moderation.archive.backfill.names import RUN_PREFIX
 from moderation.archive.backfill.state import (
     DONE,
@@ -25,6 +25,7 @@ from moderation.archive.backfill.state import (
     WAITING,
     Archive,
 )
+from moderation.reference import limits
 from moderation.settings import Settings
 from moderation.storage import lease, s3_objects
 
@@ -43,6 +44,10 @@ class Runs(Protocol):
 
     def live(self) -> int:
         """How many runs of the Dag have not ended, whoever began them."""
+        ...
+
+    def ahead(self, run_ids: list[str]) -> Mapping[str, int | None]:
+        """How many manifests of each have no job slot yet; None for one that is not planned yet."""
         ...
 
     def why(self, run_id: str) -> str:
@@ -76,7 +81,9 @@ def step(
             seen = _counted(settings, s3, archive, seen, keep=held.keep)
             observed.append(_written(settings, s3, archive, seen))
         means = _means(settings, observed, now)
-        decided, asks = conductor.choose(observed, means, others=max(0, others), asker=asker, now=now)
+        decided, asks = conductor.choose(
+            observed, means, others=max(0, others), asker=asker, now=now, work=_work(settings, observed, runs)
+        )
         held.renew()  # Whoever took over meanwhile has decided by now: this step ends here.
         for before, after in zip(observed, decided, strict=True):
             if _written(settings, s3, before, after) != after:
@@ -168,6 +175,19 @@ def _means(settings: Settings, archives: list[Archive], now: datetime) -> dict[s
         price = spend.price_of(settings, archive, ahead, ledger, now=now)
         means[archive.name] = Means(spend.spent(settings, archive, ledger, now=now), price)
     return means
+
+
+def _work(settings: Settings, archives: list[Archive], runs: Runs) -> Work:
+    """What the chunks under way have to begin; one that is being planned, all of its manifests."""
+    whole = {
+        archive.run_id(chunk): -(-chunk.images // settings.manifest_images)
+        for archive in archives
+        for chunk in archive.chunks
+        if chunk.is_under_way
+    }
+    known = {run_id: left for run_id, left in runs.ahead(list(whole)).items() if left is not None}
+    slots = settings.bulk_concurrent_jobs or limits.quotas(settings.region).bulk_concurrent_jobs
+    return Work(slots=slots, ahead=whole | known)
 
 
 def _written(settings: Settings, s3: Any, before: Archive, after: Archive) -> Archive:

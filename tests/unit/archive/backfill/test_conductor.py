@@ -174,3 +174,18 @@ def test_a_run_that_airflow_has_forgotten_is_begun_again_under_its_own_id() -> N
     found = conductor.observe(found.with_chunk(chunk), {}, now=NOW + timedelta(days=40))
     _, asks = conductor.choose([found], {"old": FREE}, others=0, asker="look", now=NOW + timedelta(days=40))
     assert [(ask.archive.run_id(ask.chunk), ask.chunk.tries) for ask in asks] == [("archive__old__00001", 1)]
+
+
+@pytest.mark.parametrize(
+    ("under_way", "ahead", "begins"),
+    [(0, 0, True), (1, 500, True), (2, 99, True), (2, 100, False), (7, 99, True), (8, 0, False)],
+)
+def test_a_chunk_is_begun_while_job_slots_would_run_out_of_manifests(
+    under_way: int, ahead: int, begins: bool
+) -> None:
+    found = archive(12)
+    for chunk in found.chunks[:under_way]:
+        found = found.with_chunk(replace(chunk, status=RUNNING, asked_by="earlier"))
+    work = conductor.Work(slots=5, ahead={"archive__old__00001": ahead})
+    _, asks = conductor.choose([found], {"old": FREE}, others=0, asker="look", now=NOW, work=work)
+    assert len(asks) == begins

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from botocore.stub import Stubber
 
 from rekognition import exceptions, hooks, patience
 from rekognition.hooks import RekognitionHook
+from rekognition.waiters.clock import SYSTEM
 from rekognition.waiters.states import WAITERS_FILE
 from support import statsd_listener
 from support.fake_rekognition import LOST, FakeRekognition
@@ -26,12 +28,13 @@ REQUEST: dict[str, Any] = {
 }
 
 
-class Clock:
+class Passing:
     """Time that passes only while somebody sleeps."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.naps: list[float] = []
+        self.clock = replace(SYSTEM, monotonic=lambda: self.now, sleep=self.sleep)
 
     def sleep(self, seconds: float) -> None:
         self.naps.append(seconds)
@@ -40,18 +43,18 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(tenacity, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr(tenacity.nap, "time", SimpleNamespace(sleep=clock.sleep))
-    return clock
-
-
-@pytest.fixture
 def hook(fake_rekognition: FakeRekognition) -> Iterator[RekognitionHook]:
     hook = RekognitionHook(aws_conn_id=None)
     yield hook
     hook.conn.close()
+
+
+@pytest.fixture
+def clock(hook: RekognitionHook) -> Passing:
+    """By which the hook waits."""
+    passing = Passing()
+    hook.clock = passing.clock  # type: ignore[misc]
+    return passing
 
 
 async def wait(hook: RekognitionHook, job_id: str, *, mode: str, interval: float, timeout: float) -> None:
@@ -112,7 +115,7 @@ async def test_a_service_that_refuses_for_ever_is_not_asked_for_ever(
 
 
 def test_the_last_look_at_a_job_falls_on_the_deadline(
-    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Passing
 ) -> None:
     fake_rekognition.lives.append(["IN_PROGRESS"])
     job_id = hook.start_media_analysis_job(REQUEST, timeout=10)
@@ -120,7 +123,8 @@ def test_the_last_look_at_a_job_falls_on_the_deadline(
     with pytest.raises(exceptions.RekognitionMediaAnalysisJobTimeout, match=r"1:40:00.*IN_PROGRESS"):
         hook.wait_for_job(job_id, interval=60, timeout=6000)
     assert clock.now - begun == pytest.approx(6000, abs=1)
-    assert all(60 <= nap <= 72 for nap in clock.naps[:-1])
+    assert all(nap <= 72 for nap in clock.naps[:-1])
+    assert all(nap >= 60 for nap in clock.naps[-50:-1])
 
 
 @both_modes
@@ -151,7 +155,7 @@ async def test_a_job_nobody_knows_is_named(hook: RekognitionHook, mode: str) -> 
 
 
 def test_a_lost_answer_to_start_does_not_start_twice(
-    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Passing
 ) -> None:
     fake_rekognition.fail_next("StartMediaAnalysisJob", LOST, "ThrottlingException")
     job_id = hook.start_media_analysis_job(REQUEST, timeout=60)
@@ -160,7 +164,7 @@ def test_a_lost_answer_to_start_does_not_start_twice(
 
 
 def test_an_answer_without_a_job_id_is_as_good_as_lost(
-    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Passing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start, garbled = fake_rekognition.StartMediaAnalysisJob, iter([True])
 
@@ -174,18 +178,49 @@ def test_an_answer_without_a_job_id_is_as_good_as_lost(
 
 
 def test_a_full_job_quota_is_waited_for(
-    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Passing
 ) -> None:
     fake_rekognition.fail_next("StartMediaAnalysisJob", *["LimitExceededException"] * 4)
     hook.start_media_analysis_job(REQUEST, timeout=600, limit_interval=30)
-    assert all(15 <= nap <= 45 for nap in clock.naps)
+    assert all(2.5 <= nap <= 7.5 for nap in clock.naps)
     assert len(clock.naps) == 4
 
 
-def test_the_log_of_a_long_wait_tells_changes_and_signs_of_life(clock: Clock) -> None:
+@pytest.mark.parametrize(("interval", "most"), [(30, 45), (1, 1.5)])
+def test_a_job_slot_is_asked_for_more_seldom_the_longer_it_is_not_there(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Passing, interval: float, most: float
+) -> None:
+    fake_rekognition.fail_next("StartMediaAnalysisJob", *["LimitExceededException"] * 120)
+    hook.start_media_analysis_job(REQUEST, timeout=7200, limit_interval=interval)
+    assert all(nap <= most for nap in clock.naps)
+    assert all(interval / 2 <= nap for nap in clock.naps[-10:])
+
+
+@pytest.mark.parametrize("seconds", [20.0, 100.0, 2000.0])
+def test_the_end_of_a_job_is_seen_within_a_twentieth_of_its_time(
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Passing, seconds: float
+) -> None:
+    job_id = hook.start_media_analysis_job(REQUEST, timeout=10)
+    fake_rekognition.jobs[job_id]["_life"] = ["IN_PROGRESS"] * 1000 + ["SUCCEEDED"]
+    naps: list[float] = []
+
+    def pass_by(nap: float) -> None:
+        naps.append(nap)
+        clock.now += nap
+        if clock.now >= 1000.0 + seconds:
+            fake_rekognition.jobs[job_id]["_life"] = ["SUCCEEDED"]
+
+    hook.clock = replace(clock.clock, sleep=pass_by)  # type: ignore[misc]
+    hook.wait_for_job(job_id, interval=120, timeout=6000)
+    assert sum(naps) - seconds <= max(6.0, seconds * 0.06)
+    assert len(naps) <= 80
+
+
+def test_the_log_of_a_long_wait_tells_changes_and_signs_of_life() -> None:
+    clock = Passing()
     told: list[str] = []
     log = SimpleNamespace(info=lambda text, *values: told.append(text % values))
-    policy = patience.poll_policy(interval=30, patience=3600, log=log)
+    policy = patience.poll_policy(interval=30, patience=3600, log=log, clock=clock.clock)
 
     def look() -> None:
         raise patience.StillRunning(
@@ -193,7 +228,7 @@ def test_the_log_of_a_long_wait_tells_changes_and_signs_of_life(clock: Clock) ->
         )
 
     with pytest.raises(patience.StillRunning):
-        tenacity.Retrying(**policy)(look)
+        tenacity.Retrying(sleep=clock.sleep, **policy)(look)
     assert len(clock.naps) > 95
     assert [text.split()[7] for text in told[:3]] == ["QUEUED", "IN_PROGRESS", "IN_PROGRESS"]
     assert 11 <= len(told) <= 14
@@ -203,7 +238,7 @@ def test_the_log_of_a_long_wait_tells_changes_and_signs_of_life(clock: Clock) ->
 async def test_what_the_quotas_refuse_is_counted(
     hook: RekognitionHook,
     fake_rekognition: FakeRekognition,
-    clock: Clock,
+    clock: Passing,
     monkeypatch: pytest.MonkeyPatch,
     mode: str,
 ) -> None:
@@ -222,7 +257,7 @@ async def test_what_the_quotas_refuse_is_counted(
 
 @pytest.mark.parametrize("code", ["LimitExceededException", "ThrottlingException", "InternalServerError"])
 def test_the_wait_to_start_ends_with_its_time(
-    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock, code: str
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Passing, code: str
 ) -> None:
     fake_rekognition.always["StartMediaAnalysisJob"] = code
     begun = clock.now
@@ -232,7 +267,7 @@ def test_the_wait_to_start_ends_with_its_time(
 
 
 def test_throttled_calls_are_repeated_at_random_times(
-    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Clock
+    hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Passing
 ) -> None:
     fake_rekognition.always["GetMediaAnalysisJob"] = "ThrottlingException"
     with pytest.raises(exceptions.RekognitionThrottled):

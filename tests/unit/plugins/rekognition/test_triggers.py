@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from airflow.sdk.module_loading import import_string
@@ -10,8 +10,12 @@ from airflow.serialization.serialized_objects import BaseSerialization
 
 from rekognition import exceptions
 from rekognition.hooks import RekognitionHook
-from rekognition.triggers import RekognitionJobSlotTrigger, RekognitionMediaAnalysisJobCompletedTrigger
-from support.fake_rekognition import FakeRekognition
+from rekognition.triggers import (
+    RekognitionJobSlotTrigger,
+    RekognitionJobStartTrigger,
+    RekognitionMediaAnalysisJobCompletedTrigger,
+)
+from support.fake_rekognition import LOST, FakeRekognition
 
 FULL: dict[str, Any] = {
     "job_id": "job-1",
@@ -21,6 +25,13 @@ FULL: dict[str, Any] = {
     "region_name": "eu-west-1",
     "verify": False,
     "botocore_config": {"read_timeout": 10},
+}
+
+REQUEST: dict[str, Any] = {
+    "Input": {"S3Object": {"Bucket": "bucket", "Name": "m"}},
+    "OutputConfig": {"S3Bucket": "bucket"},
+    "OperationsConfig": {"DetectModerationLabels": {}},
+    "ClientRequestToken": "t",
 }
 
 
@@ -120,6 +131,39 @@ async def test_the_wait_for_a_slot_survives_serialization_and_hands_its_end_on()
     assert kwargs == given
     events = [event.payload async for event in import_string(path)(**kwargs).run()]
     assert events == [{"start_by": given["start_by"]}]
+
+
+def starting(request: dict[str, Any], *, seconds_left: float) -> RekognitionJobStartTrigger:
+    start_by = datetime.now(UTC) + timedelta(seconds=seconds_left)
+    made = RekognitionJobStartTrigger(
+        request=request, interval=0.01, start_by=start_by.isoformat(), aws={"aws_conn_id": None}
+    )
+    path, stored = made.serialize()
+    again = import_string(path)(**BaseSerialization.deserialize(BaseSerialization.serialize(stored)))
+    assert again.serialize() == (path, stored)
+    return cast(RekognitionJobStartTrigger, again)
+
+
+async def test_a_triggerer_that_is_restarted_while_it_asks_for_a_slot_starts_one_job(
+    fake_rekognition: FakeRekognition,
+) -> None:
+    fake_rekognition.fail_next("StartMediaAnalysisJob", *["LimitExceededException"] * 3, LOST)
+    made = starting(REQUEST, seconds_left=30)
+    events = [event.payload for asked in (made, made) async for event in asked.run()]
+    (job_id,) = fake_rekognition.jobs
+    assert [event["job_id"] for event in events] == [job_id, job_id]
+    assert events[0]["start_by"] == made.start_by
+    assert events[0]["refused"] == {"moderation.job_limit_waits": 3}
+
+
+@pytest.mark.parametrize("code", ["LimitExceededException", "AccessDeniedException"])
+async def test_a_slot_that_is_never_free_and_a_refusal_are_told_to_the_task(
+    fake_rekognition: FakeRekognition, code: str
+) -> None:
+    fake_rekognition.always["StartMediaAnalysisJob"] = code
+    (event,) = [event.payload async for event in starting(REQUEST, seconds_left=0.05).run()]
+    assert exceptions.from_event(event).code == code
+    assert not fake_rekognition.jobs
 
 
 async def test_throttled_looks_are_told_to_the_task_which_counts_them(
