@@ -554,8 +554,8 @@ OF_ADAPTERS = (
         name="images that have tested",
         pattern=r"s3:work/adapters/cards/frozen\.json",
         kind="sealed",
-        fates="HSSHN",
-        why="sealed; the training sets know them too",
+        fates="HSSSN",
+        why="sealed, and of one place; the training sets know them too",
     ),
     Place(
         name="copy of an image for a training",

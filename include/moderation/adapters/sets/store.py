@@ -105,7 +105,7 @@ def make(
         )
     with s3_objects.open_client(settings, connections=settings.inspect_threads) as s3:
         frozen = Frozen(s3, settings, project)
-        # What a set tests with is frozen, whatever the list lacks: it may be lost, or another install's.
+        # What a set tests with is frozen, whatever the list lacks: it may be lost.
         frozen.add(_testing(s3, set_uri(settings, project, "")))
         hashes, unusable = _look(s3, decided, threads=settings.inspect_threads)
         made = build(
@@ -287,10 +287,16 @@ class Frozen:
         found = s3_objects.find(self._s3, self._uri)
         if found is None:
             return {}, None
+
+        def parse(state: dict[str, Any]) -> dict[str, str]:
+            if (place := state.get("place", self._uri)) != self._uri:
+                raise ValueError(f"it is {place}")
+            return {str(c): f"{int(text, 16):032x}" for c, text in state["contents"].items()}
+
         kept = parse_state(
             found.body,
             self._uri,
-            parse=lambda state: {str(c): f"{int(text, 16):032x}" for c, text in state["contents"].items()},
+            parse=parse,
             error=TrainingSetError,
             remedy=_REMEDY_FROZEN,
         )
@@ -302,7 +308,7 @@ class Frozen:
             wanted = change(there)
             if wanted == there:
                 return
-            body = seal({"contents": dict(sorted(wanted.items()))})
+            body = seal({"place": self._uri, "contents": dict(sorted(wanted.items()))})
             if etag is None:
                 done = s3_objects.put_if_absent(self._s3, self._uri, body)
             else:
@@ -314,7 +320,8 @@ class Frozen:
 
 def _testing(s3: Any, folder: str) -> dict[str, str]:
     """The test images of all sets of a project, with their hashes; a damaged set is told where it is used."""
-    bucket, found = s3_objects.split_uri(folder).bucket, {}
+    bucket = s3_objects.split_uri(folder).bucket
+    found: dict[str, str] = {}
     for entry in list(s3_objects.list_objects(s3, folder)):
         if not entry["Key"].endswith("/set.json"):
             continue
