@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Param, dag, task
 
 from moderation.settings import DagSettings, Settings
+from moderation.variables.adapters import AdapterSettings
 from moderation_airflow import failure_reason
 from moderation_airflow.adapters.approval import PromotionApprovalOperator, TrainingApprovalOperator
 from moderation_airflow.adapters.training import TrainAdapterOperator
@@ -143,6 +144,7 @@ def train_adapter() -> None:
         output_uri=prepared["output_uri"],
         confidence_threshold=prepared["confidence_threshold"],
         poll_interval=timedelta(seconds=SETTINGS.poll_seconds),
+        wait_timeout=timedelta(hours=AdapterSettings.from_env().wait_hours),
         doc_md="Trains the set once, notes who asked, and waits; found again by a retry or a clear.",
     )
     approve >> project >> trained

@@ -519,9 +519,84 @@ PLACES = (
         then="look",
     ),
 )
+_SET = r"s3:work/adapters/cards/sets/[0-9a-f]{64}/"
+_SHADOW = r"s3:work/adapters/shadow/[0-9a-f]{16}/"
+OF_ADAPTERS = (
+    Place(
+        name="registry of adapters",
+        pattern=r"s3:work/adapters/registry\.json",
+        kind="sealed",
+        fates="SSSSH",
+        why="sealed, and of one install; a mark beside it tells that it was there",
+    ),
+    Place(
+        name="mark of the registry",
+        pattern=r"s3:work/adapters/registered\.json",
+        kind="sealed",
+        fates="HHHSN",
+        why="the next change of the registry makes it again",
+    ),
+    Place(
+        name="training set",
+        pattern=rf"{_SET}set\.json",
+        kind="sealed",
+        fates="HSSSN",
+        why="sealed, and its folder is its digest; made again from the same verdicts",
+    ),
+    Place(
+        name="manifest of a training set",
+        pattern=rf"{_SET}(training|testing)\.jsonl",
+        kind="lines",
+        fates="HHHHH",
+        why="written again before a training where it is not what the set says",
+    ),
+    Place(
+        name="images that have tested",
+        pattern=r"s3:work/adapters/cards/frozen\.json",
+        kind="sealed",
+        fates="HSSSN",
+        why="sealed, and of one place; the training sets know them too",
+    ),
+    Place(
+        name="copy of an image for a training",
+        pattern=r"s3:work/adapters/images/[0-9a-f]+-\d+",
+        kind="text",
+        fates="HHHHH",
+        why="its size and ETag are those in its name, or it is copied again before a training",
+    ),
+    Place(
+        name="sample of a shadow",
+        pattern=rf"{_SHADOW}shadow\.json",
+        kind="sealed",
+        fates="HSSSS",
+        why="sealed, and of one shadow; drawn again as it was",
+    ),
+    Place(
+        name="manifest of a shadow",
+        pattern=rf"{_SHADOW}m\d+\.jsonl",
+        kind="lines",
+        fates="HHHHH",
+        why="written again before it is asked about where it is not what the sample says",
+    ),
+    Place(
+        name="what a shadow may have paid",
+        pattern=rf"{_SHADOW}asked\.json",
+        kind="sealed",
+        fates="SSSSH",
+        why="sealed, and of one shadow; without it nothing more is asked",
+    ),
+    Place(
+        name="lock of an erasure in adapters",
+        pattern=r"s3:work/locks/adapters\.json",
+        kind="json",
+        fates="HHHHH",
+        why="a lock that tells nothing runs out",
+    ),
+)
+"""What adapters keep; `tests/integration/damage/test_adapter_places.py` damages these."""
 FATES = {
     (place.name, damage): _OF_LETTER[letter]
-    for place in PLACES
+    for place in (*PLACES, *OF_ADAPTERS)
     for damage, letter in zip(DAMAGES, place.fates, strict=True)
     if letter != "-"
 }
@@ -584,7 +659,7 @@ def document() -> str:
 def _rows() -> list[str]:
     head = ["| what | " + " | ".join(DAMAGES) + " | why |", "|---|" + "---|" * (len(DAMAGES) + 1)]
     rows = []
-    for place in PLACES:
+    for place in (*PLACES, *OF_ADAPTERS):
         cells = [FATES.get((place.name, damage), "–") for damage in DAMAGES]
         rows.append(f"| {place.name}{_WHERE.get(place.then, '')} | {' | '.join(cells)} | {place.why} |")
     return head + rows

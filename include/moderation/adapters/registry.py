@@ -6,12 +6,13 @@ ever taken back: a promotion, a roll-back and a retirement are rows that come af
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from moderation.adapters import gate
+from moderation.adapters import gate, mark
 from moderation.errors import NeedsAPersonError, TransientError
 from moderation.settings import Settings
 from moderation.storage import s3_objects
@@ -19,6 +20,9 @@ from moderation.storage.state import parse_state, seal
 
 PROMOTED, ROLLED_BACK, RETIRED = "promoted", "rolled back", "retired"
 _TRIES = 8
+_REMEDY = (
+    "restore it from a version or a backup of the bucket; without it nobody knows which adapter is in use"
+)
 
 
 class RegistryError(NeedsAPersonError):
@@ -82,10 +86,14 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """All of it at one time."""
+    """All of it at one time.
+
+    :param install: of :mod:`moderation.adapters.mark`; None of an earlier release.
+    """
 
     versions: Mapping[str, Version] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
+    install: str | None = None
 
     @property
     def champion(self) -> str | None:
@@ -309,8 +317,13 @@ def _uri(settings: Settings) -> str:
 
 def _read(s3: Any, settings: Settings) -> tuple[Registry, str | None]:
     uri = _uri(settings)
-    found = s3_objects.find(s3, uri)
+    found, marked = s3_objects.find(s3, uri), mark.find(s3, settings)
     if found is None:
+        if marked is not None:
+            raise RegistryError(
+                f"{uri} is gone, and adapters were registered in it; {_REMEDY}. To begin anew with the base "
+                f"model, delete {mark.uri(settings)}"
+            )
         return Registry(), None
 
     def parse(state: dict[str, Any]) -> Registry:
@@ -318,12 +331,22 @@ def _read(s3: Any, settings: Settings) -> tuple[Registry, str | None]:
         return Registry(
             versions={version.arn: version for version in versions},
             events=tuple(Event(**one) for one in state["events"]),
+            install=state.get("install"),
         )
 
-    remedy = (
-        "restore it from a version or a backup of the bucket; without it nobody knows which adapter is in use"
-    )
-    return parse_state(found.body, uri, parse=parse, error=RegistryError, remedy=remedy), found.etag
+    registry = parse_state(found.body, uri, parse=parse, error=RegistryError, remedy=_REMEDY)
+    theirs = marked.install if marked else None
+    if registry.install and theirs and registry.install != theirs:
+        raise RegistryError(
+            f"{uri} is of another install, as {mark.uri(settings)} says; {_REMEDY}. If the other file is the "
+            "wrong one, delete that"
+        )
+    return registry, found.etag
+
+
+def _install(s3: Any, settings: Settings) -> str:
+    marked = mark.find(s3, settings)
+    return (marked and marked.install) or uuid.uuid4().hex
 
 
 def _change(settings: Settings, change: Callable[[Registry], Registry]) -> Registry:
@@ -333,8 +356,10 @@ def _change(settings: Settings, change: Callable[[Registry], Registry]) -> Regis
             wanted = change(there)
             if wanted == there:
                 return there
+            wanted = replace(wanted, install=there.install or _install(s3, settings))
             body = seal(
                 {
+                    "install": wanted.install,
                     "versions": [asdict(version) for _, version in sorted(wanted.versions.items())],
                     "events": [asdict(event) for event in wanted.events],
                 }
@@ -345,5 +370,6 @@ def _change(settings: Settings, change: Callable[[Registry], Registry]) -> Regis
             else:
                 done = s3_objects.put_if_match(s3, uri, body, etag=etag)
             if done is not None:
+                mark.ensure(s3, settings, str(wanted.install))  # not before: alone it would tell of a loss
                 return wanted
     raise RegistryBusyError(f"{_uri(settings)} is being changed by other processes; try again")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +29,10 @@ from moderation.storage import s3_objects
 from moderation.variables.adapters import AdapterSettings
 
 _FEATURE = "CONTENT_MODERATION"
+_RIGHTS = (
+    "rekognition:DescribeProjects", "rekognition:CreateProject",
+    "rekognition:DescribeProjectVersions", "rekognition:CreateProjectVersion",
+)  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +43,10 @@ class TrainingError(NeedsAPersonError):
 
 class TrainingGoesOnError(TransientError):
     """The training has not ended yet."""
+
+
+class TrainingsFullError(TransientError):
+    """AWS takes no more trainings, projects or versions now; nothing was begun."""
 
 
 def version_name(stored: StoredSet) -> str:
@@ -70,13 +79,33 @@ def begin(
     :param rekognition: a boto3 client.
     :param person: who asks for it.
     :raises TrainingError: AWS does not take it, or a version of the name was trained on something else.
+    :raises TrainingsFullError: AWS takes no more for now.
     """
-    project = _project(rekognition, stored.project)
-    arn, name = _find(rekognition, project, stored)
-    if arn is None:
-        arn = _create(rekognition, project, name, stored, threshold)
+    with _refusals(stored):
+        project = _project(rekognition, stored.project)
+        arn, name = _find(rekognition, project, stored)
+        if arn is None:
+            arn = _create(rekognition, project, name, stored, threshold)
     note_begun(settings, arn, stored, person=person)
     return arn
+
+
+@contextmanager
+def _refusals(stored: StoredSet) -> Iterator[None]:
+    """Say of what AWS refuses what would help."""
+    try:
+        yield
+    except ClientError as error:
+        if _code(error) == "AccessDeniedException":
+            raise TrainingError(
+                f"adapters may not be trained: grant {', '.join(_RIGHTS)} ({error})"
+            ) from error
+        if _code(error) in {"LimitExceededException", "ServiceQuotaExceededException"}:
+            raise TrainingsFullError(
+                f"{error}. What trains ends by itself: begin again then, or delete versions that nobody "
+                f"uses. The set is kept: {stored.uri}"
+            ) from error
+        raise
 
 
 def note_begun(settings: Settings, arn: str, stored: StoredSet, *, person: str | None = None) -> Version:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moderation.variables import values
-from moderation.variables.row import WORK, setting
+from moderation.variables.row import WORK, Reader, setting
 from moderation.variables.table import Table
 
 
@@ -130,6 +130,14 @@ class AdapterSettings(Table):
         unit="images",
         meaning="Decided images from which a share in production is told, beside that of what was replaced.",
         read_by=WORK,
+    )
+    wait_hours: float = setting(
+        "MODERATION_ADAPTER_WAIT_HOURS",
+        value=values.number(at_most=1_000),
+        default=24.0,
+        unit="hours",
+        meaning="For how long a training is waited for; it goes on, and can be waited for again.",
+        read_by=(Reader.DAG, Reader.CLI),
     )
     training_usd_per_hour: float = setting(
         "MODERATION_ADAPTER_TRAINING_USD_PER_HOUR",

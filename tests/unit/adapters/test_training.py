@@ -26,7 +26,9 @@ NAME = training.version_name(STORED)
 
 @pytest.fixture
 def rekognition(fake_rekognition: FakeRekognition, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setattr(training, "note_begun", lambda *_: Version(arn="", project="", labels=(), set_uri=""))
+    monkeypatch.setattr(
+        training, "note_begun", lambda *_, **__: Version(arn="", project="", labels=(), set_uri="")
+    )
     client = boto3.client("rekognition", region_name="us-east-1")
     yield client
     client.close()
@@ -63,3 +65,27 @@ def test_a_dag_and_the_command_give_a_generation_the_same_name(generation: int) 
     name = training.generation_name(NAME, generation)
     assert name == of_dags.generation_name(NAME, generation)
     assert of_dags.is_generation(name, NAME)
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "error", "told"),
+    [
+        ("DescribeProjects", "AccessDeniedException", training.TrainingError, "grant rekognition:Desc"),
+        ("CreateProject", "AccessDeniedException", training.TrainingError, "rekognition:CreateProject,"),
+        ("CreateProjectVersion", "AccessDeniedException", training.TrainingError, "CreateProjectVersion"),
+        ("CreateProjectVersion", "LimitExceededException", training.TrainingsFullError, "begin again then"),
+    ],
+)
+def test_what_aws_refuses_is_told_with_what_would_help(  # noqa: PLR0917 - fixtures
+    call: str,
+    code: str,
+    error: type[Exception],
+    told: str,
+    rekognition: Any,
+    fake_rekognition: FakeRekognition,
+) -> None:
+    fake_rekognition.fail_next(call, code)
+    with pytest.raises(error, match=told):
+        begun(rekognition)
+    assert fake_rekognition.calls["CreateProjectVersion"] <= 1
+    assert len(begun(rekognition)) > 0, "once it is granted, the same command trains"

@@ -15,7 +15,6 @@ import orjson
 
 from moderation.adapters.sets import store
 from moderation.adapters.sets.store import Frozen, StoredSet, TrainingSetError
-from moderation.adapters.sets.training_set import TESTING, TRAINING
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 
@@ -47,7 +46,7 @@ def from_sets(s3: Any, uris: Collection[str], contents: Collection[str], tell: T
             stored = replace(stored, contents=kept, places=places)  # noqa: PLW2901 - the same set
             store.write(s3, stored)
         if stored.contents.sealed_rest is not None:
-            _write_manifests(s3, stored)  # of a pass that was killed
+            store.write_manifests(s3, stored)  # of a pass that was killed
             touched.append(stored)
     return touched
 
@@ -112,13 +111,6 @@ def _sets(s3: Any, uris: Collection[str], tell: Tell) -> Iterator[StoredSet]:
                 continue
             if found is not None:
                 yield found
-
-
-def _write_manifests(s3: Any, stored: StoredSet) -> None:
-    for part, uri in ((TRAINING, stored.training_uri), (TESTING, stored.testing_uri)):
-        wanted, there = stored.contents.manifest(part, stored.places), s3_objects.find(s3, uri)
-        if there is None or there.body != wanted:
-            s3_objects.put(s3, uri, wanted)
 
 
 def _kept(body: bytes, refs: Collection[str]) -> bytes:

@@ -28,6 +28,7 @@ from moderation.variables.adapters import AdapterSettings
 _log = logging.getLogger(__name__)
 
 _REMEDY = "restore it from a version or a backup of the bucket, or delete the folder and make the set anew"
+_REMEDY_FROZEN = "restore it from a version or a backup of the bucket, or delete it: the sets know it too"
 _TRIES = 5
 _PROJECT = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")  # ProjectName [service-2.json]
 _TAKEN = {"images", "registry.json", "shadow"}
@@ -104,6 +105,8 @@ def make(
         )
     with s3_objects.open_client(settings, connections=settings.inspect_threads) as s3:
         frozen = Frozen(s3, settings, project)
+        # What a set tests with is frozen, whatever the list lacks: it may be lost.
+        frozen.add(_testing(s3, set_uri(settings, project, "")))
         hashes, unusable = _look(s3, decided, threads=settings.inspect_threads)
         made = build(
             decided,
@@ -120,8 +123,9 @@ def make(
         frozen.add({picture.content: picture.hash for picture in made.part(TESTING)})
         uri = set_uri(settings, project, made.digest)
         if (there := find(s3, uri)) is not None and all(
-            s3_objects.exists(s3, place) for place in there.places.values()
+            _is_whole(s3, content, place) for content, place in there.places.items()
         ):
+            write_manifests(s3, there)
             return there
         places = _in_one_bucket(s3, settings, made)
         stored = StoredSet(uri=uri, project=project, contents=made, places=places)
@@ -145,6 +149,14 @@ def write(s3: Any, stored: StoredSet) -> None:
         "places": dict(stored.places),
     }
     s3_objects.put(s3, f"{stored.uri}/set.json", seal(record), content_type="application/json")
+
+
+def write_manifests(s3: Any, stored: StoredSet) -> None:
+    """Mend the manifests of a set, where they are not what it says."""
+    for part, uri in ((TRAINING, stored.training_uri), (TESTING, stored.testing_uri)):
+        wanted, there = stored.contents.manifest(part, stored.places), s3_objects.find(s3, uri)
+        if there is None or there.body != wanted:
+            s3_objects.put(s3, uri, wanted)
 
 
 def find(s3: Any, uri: str) -> StoredSet | None:
@@ -225,6 +237,12 @@ def _look(s3: Any, decided: Iterable[Decided], *, threads: int) -> tuple[dict[st
     return hashes, {one.content: one.trouble for one in seen if one.trouble is not None}
 
 
+def _is_whole(s3: Any, content: str, place: str) -> bool:
+    """Whether a copy is what it was made of, by size and ETag, of which a content's name is made."""
+    found = s3_objects.look_up(s3, place)
+    return found is not None and f"{s3_objects.etag_of(found)}-{found['Size']}" == content
+
+
 def _in_one_bucket(s3: Any, settings: Settings, made: TrainingSet) -> dict[str, str]:
     """Copy the images of other buckets into the work bucket, if there are several buckets.
 
@@ -251,7 +269,11 @@ class Frozen:
     def __init__(self, s3: Any, settings: Settings, project: str) -> None:
         self._s3 = s3
         self._uri = s3_objects.join_uri(settings.work_uri, "adapters", project, "frozen.json")
-        self.hashes = {content: int(text, 16) for content, text in self._read()[0].items()}
+
+    @property
+    def hashes(self) -> dict[str, int]:
+        """The hash of each."""
+        return {content: int(text, 16) for content, text in self._read()[0].items()}
 
     def add(self, found: Mapping[str, str]) -> None:
         """Contents that test from now on."""
@@ -265,13 +287,18 @@ class Frozen:
         found = s3_objects.find(self._s3, self._uri)
         if found is None:
             return {}, None
+
+        def parse(state: dict[str, Any]) -> dict[str, str]:
+            if (place := state.get("place", self._uri)) != self._uri:
+                raise ValueError(f"it is {place}")
+            return {str(c): f"{int(text, 16):032x}" for c, text in state["contents"].items()}
+
         kept = parse_state(
             found.body,
             self._uri,
-            parse=lambda state: {str(c): f"{int(text, 16):032x}" for c, text in state["contents"].items()},
+            parse=parse,
             error=TrainingSetError,
-            remedy="restore it from a version or a backup of the bucket: without it, images that tested "
-            "would train",
+            remedy=_REMEDY_FROZEN,
         )
         return kept, found.etag
 
@@ -281,7 +308,7 @@ class Frozen:
             wanted = change(there)
             if wanted == there:
                 return
-            body = seal({"contents": dict(sorted(wanted.items()))})
+            body = seal({"place": self._uri, "contents": dict(sorted(wanted.items()))})
             if etag is None:
                 done = s3_objects.put_if_absent(self._s3, self._uri, body)
             else:
@@ -289,3 +316,20 @@ class Frozen:
             if done is not None:
                 return
         raise TrainingSetBusyError(f"{self._uri} is being changed by another process; try again")
+
+
+def _testing(s3: Any, folder: str) -> dict[str, str]:
+    """The test images of all sets of a project, with their hashes; a damaged set is told where it is used."""
+    bucket = s3_objects.split_uri(folder).bucket
+    found: dict[str, str] = {}
+    for entry in list(s3_objects.list_objects(s3, folder)):
+        if not entry["Key"].endswith("/set.json"):
+            continue
+        uri = f"s3://{bucket}/{entry['Key']}".removesuffix("/set.json")
+        try:
+            stored = find(s3, uri)
+        except TrainingSetError as error:
+            _log.warning("its test images may be lost to the frozen ones: %s", error)
+            continue
+        found |= {one.content: one.hash for one in stored.contents.part(TESTING)} if stored else {}
+    return found

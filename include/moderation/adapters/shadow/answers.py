@@ -83,6 +83,7 @@ def _answered(
     for number, chunk in enumerate(shadow.chunks):
         done = budget.outcome(s3, settings, shadow, number)
         if done is None and not budget.bears(s3, settings, shadow, number):
+            budget.mend_manifest(s3, settings, shadow, number)
             done = settle_manifest(budget.request(settings, shadow, number), s3=s3, options=options)
         if done is None:
             continue

@@ -6,11 +6,11 @@ is written down before its first call, and each counts as having lost as many ca
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
-from moderation.adapters.shadow.sample import Shadow, ShadowError, load, manifest_uri
+from moderation.adapters.shadow.sample import Shadow, ShadowError, lines, load, manifest_uri
 from moderation.analyse.detect import output
-from moderation.analyse.detect.manifest import read
 from moderation.analyse.detect.output import Place
 from moderation.analyse.detect.request import DetectRequest
 from moderation.errors import TransientError
@@ -38,6 +38,7 @@ def may_ask(settings: Settings, shadow_id: str, number: int) -> bool:
     if number >= len(shadow.chunks):
         return False  # an erasure has ended it
     with s3_objects.open_client(settings) as s3:
+        mend_manifest(s3, settings, shadow, number)
         if outcome(s3, settings, shadow, number) is not None:
             return True
         for _ in range(_TRIES):
@@ -45,7 +46,8 @@ def may_ask(settings: Settings, shadow_id: str, number: int) -> bool:
             tries[number] = tries.get(number, 0) + 1
             if _worst(shadow, tries) > shadow.affordable:
                 return False
-            body = seal({"tries": {str(place): tried for place, tried in sorted(tries.items())}})
+            told = {str(place): tried for place, tried in sorted(tries.items())}
+            body = seal({"place": shadow.folder(settings), "tries": told})
             uri = _uri(settings, shadow)
             if etag is None:
                 done = s3_objects.put_if_absent(s3, uri, body)
@@ -81,7 +83,7 @@ def request(settings: Settings, shadow: Shadow, number: int) -> DetectRequest:
 def outcome(s3: Any, settings: Settings, shadow: Shadow, number: int) -> Any:
     """What came of a manifest; None where it is not finished."""
     asked = request(settings, shadow, number)
-    job = asked.job_id(read(s3, asked.manifest_uri).sha256)
+    job = asked.job_id(hashlib.sha256(lines(shadow, number)).hexdigest())
     return output.read_outcome(s3, Place(s3_objects.join_uri(asked.output_uri, job)))
 
 
@@ -91,16 +93,29 @@ def _worst(shadow: Shadow, tries: dict[int, int]) -> int:
 
 
 def _tries(s3: Any, settings: Settings, shadow: Shadow) -> tuple[dict[int, int], str | None]:
-    uri = _uri(settings, shadow)
+    uri, folder = _uri(settings, shadow), shadow.folder(settings)
     stored = s3_objects.find(s3, uri)
+    remedy = "restore it from a version of the bucket, or begin another shadow (--name); without it nobody "
+    remedy += "knows what was paid"
     if stored is None:
+        if next(iter(s3_objects.list_objects(s3, f"{folder}/output/")), None) is not None:
+            raise ShadowError(f"{uri} is gone, and calls were made; {remedy}")
         return {}, None
 
     def parse(state: dict[str, Any]) -> dict[int, int]:
+        if (place := state.get("place", folder)) != folder:
+            raise ValueError(f"it is of the shadow {place}")
         return {int(number): int(tried) for number, tried in state["tries"].items()}
 
-    remedy = "restore it from a version of the bucket; without it nobody knows what was paid"
     return parse_state(stored.body, uri, parse=parse, error=ShadowError, remedy=remedy), stored.etag
+
+
+def mend_manifest(s3: Any, settings: Settings, shadow: Shadow, number: int) -> None:
+    """Write a manifest again that is not the sample's: another one would be asked about, and paid."""
+    uri, wanted = manifest_uri(settings, shadow.shadow_id, number), lines(shadow, number)
+    there = s3_objects.find(s3, uri)
+    if there is None or there.body != wanted:
+        s3_objects.put(s3, uri, wanted)
 
 
 def _uri(settings: Settings, shadow: Shadow) -> str:

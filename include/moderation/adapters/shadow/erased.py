@@ -7,13 +7,12 @@ and no image.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-from moderation.adapters.shadow.sample import Shadow, ShadowError, find
+from moderation.adapters.shadow.sample import Shadow, ShadowError, find, sealed
 from moderation.settings import Settings
 from moderation.storage import s3_objects
-from moderation.storage.state import seal
 
 _KEPT = {"shadow.json", "asked.json"}
 
@@ -39,7 +38,9 @@ def from_shadows(s3: Any, settings: Settings, contents: Collection[str]) -> list
     """
     ended, left = concerned(s3, settings, contents)
     for shadow in ended:
-        s3_objects.put(s3, f"{shadow.folder(settings)}/shadow.json", seal(asdict(replace(shadow, images=()))))
+        s3_objects.put(
+            s3, f"{shadow.folder(settings)}/shadow.json", sealed(settings, replace(shadow, images=()))
+        )
     for shadow_id in _ids(s3, settings):
         try:
             shadow_now = find(s3, settings, shadow_id)

@@ -119,6 +119,16 @@ def manifest_uri(settings: Settings, shadow_id: str, number: int) -> str:
     return f"{folder_of(settings, shadow_id)}/m{number:03d}.jsonl"
 
 
+def sealed(settings: Settings, shadow: Shadow) -> bytes:
+    """What is written down of it; another install may have one of the same id."""
+    return seal({**asdict(shadow), "place": shadow.folder(settings)})
+
+
+def lines(shadow: Shadow, number: int) -> bytes:
+    """What one of its manifests says."""
+    return b"".join(manifests.line(one.source_ref) for one in shadow.chunks[number])
+
+
 def prepare(
     settings: Settings, challenger: str, *, images: int, max_cost_usd: float, name: str = "first"
 ) -> Shadow:
@@ -157,10 +167,9 @@ def prepare(
             images=tuple(found),
             chunk_images=CHUNK,
         )
-        for number, chunk in enumerate(shadow.chunks):
-            lines = b"".join(manifests.line(one.source_ref) for one in chunk)
-            s3_objects.put(s3, manifest_uri(settings, shadow_id, number), lines)
-        s3_objects.put_if_absent(s3, f"{shadow.folder(settings)}/shadow.json", seal(asdict(shadow)))
+        for number in range(len(shadow.chunks)):
+            s3_objects.put(s3, manifest_uri(settings, shadow_id, number), lines(shadow, number))
+        s3_objects.put_if_absent(s3, f"{shadow.folder(settings)}/shadow.json", sealed(settings, shadow))
         return load(settings, shadow_id)
 
 
@@ -179,10 +188,12 @@ def find(s3: Any, settings: Settings, shadow_id: str) -> Shadow | None:
     """As :func:`load`, None where there is none."""
 
     def parse(state: dict[str, Any]) -> Shadow:
+        if (place := state.pop("place", folder)) != folder:
+            raise ValueError(f"it is of the shadow {place}")
         return Shadow(**{**state, "images": tuple(Seen(**one) for one in state["images"])})
 
-    uri = f"{folder_of(settings, shadow_id)}/shadow.json"
-    return read_state(s3, uri, parse=parse, error=ShadowError, remedy=_REMEDY)
+    folder = folder_of(settings, shadow_id)
+    return read_state(s3, f"{folder}/shadow.json", parse=parse, error=ShadowError, remedy=_REMEDY)
 
 
 def _affordable(settings: Settings, max_cost_usd: float) -> int:

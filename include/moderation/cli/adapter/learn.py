@@ -98,10 +98,19 @@ def evaluate(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _wait(settings: Settings, arn: str, *, as_json: bool) -> int:
+    hours = AdapterSettings.from_env().wait_hours
+    deadline = time.monotonic() + hours * 3600
     while True:
         try:
             return _tell(*_finish(settings, arn), as_json=as_json)
-        except training.TrainingGoesOnError:
+        except training.TrainingGoesOnError as error:
+            if time.monotonic() >= deadline:
+                raise training.TrainingGoesOnError(
+                    f"the adapter {arn} is still being trained after {hours:g} h "
+                    "(MODERATION_ADAPTER_WAIT_HOURS); it goes on, and AWS has no call that stops it: "
+                    f"`{settings.command} adapter evaluate {arn}` compares it when it has ended, and this "
+                    "command, given again, waits again"
+                ) from error
             time.sleep(_POLL_SECONDS)
 
 
