@@ -14,12 +14,13 @@ import shutil
 import socket
 import sys
 import urllib.error
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from local_aws import certificates, isolation, ports, private_files, process
+from local_aws import roles as iam
 
 _GRPC_OFFSET = 10_000
 """SeaweedFS opens a gRPC port this far above each HTTP port and has no use for another number."""
@@ -78,6 +79,8 @@ def start(
     credentials: Credentials,
     *,
     port: int | None = None,
+    roles: Sequence[iam.Role] = iam.DEFAULT,
+    session_seconds: int = 3600,
     timeout: float = 30.0,
     guests: Iterable[Guest] = (),
 ) -> SeaweedFS:
@@ -90,12 +93,15 @@ def start(
         other users.
     :param credentials: the key that has all rights; the server knows no other but its guests'.
     :param port: port of the S3 gateway; a free one when None.
+    :param roles: what the key may assume, for credentials that end.
+    :param session_seconds: how long these hold when nobody says; none outlasts the server.
     :param guests: keys with fewer rights.
     :raises process.ServiceError: it did not become ready within ``timeout`` seconds.
     :raises OSError: the folder cannot be written.
     """
     private_files.folder(data_dir)
     _write_identity(data_dir / "s3.json", credentials, guests)
+    private_files.write(data_dir / "iam.json", iam.iam_configuration(roles, session_seconds=session_seconds))
     _write_configuration(data_dir)
     s3_port = port or ports.find_free(companion_offset=_GRPC_OFFSET)
     internal = _internal_ports(data_dir / "ports.json")
@@ -201,7 +207,9 @@ def _command(*, s3_port: int, internal: list[int]) -> list[str]:
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-s3.config=s3.json",
-        "-s3.iam=false",
+        "-s3.iam=true",  # session tokens are checked with it alone; nothing can be changed through it
+        "-s3.iam.readOnly=true",
+        "-s3.iam.config=iam.json",
         "-s3.allowedOrigins=",
         "-s3.localSocket=s3.sock",
     ]
