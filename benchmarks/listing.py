@@ -148,8 +148,9 @@ def estimated(settings: Settings) -> None:
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begun
     assert status == 0
+    processor = used.ru_utime + used.ru_stime
     print(
-        f"  archive estimate of it: {seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of them processor time, "
+        f"  archive estimate of it: {seconds:.1f} s, {processor:.1f} s of processor time, "
         f"{used.ru_maxrss / 1024:,.0f} MB at most"
     )
 

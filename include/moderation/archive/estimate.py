@@ -1,4 +1,4 @@
-"""What is known of an archive before it is begun: its counts, price by month, dates, and a dry run of it all."""
+"""What is known of an archive before it is begun: counts, price by month, dates, and a dry run of it all."""
 
 from __future__ import annotations
 

@@ -40,6 +40,19 @@ def test_an_archive_is_counted_from_its_listing_alone(archive, settings, s3_clie
     assert found.size_bytes == 100 + 100 + 200 + 3 * 300
 
 
+def test_what_was_uploaded_in_parts_is_a_content_of_its_own(settings, s3_client, bucket):  # noqa: F811
+    for key in ("a", "b"):
+        where = {"Bucket": bucket, "Key": f"parts/{key}.jpg"}
+        upload = s3_client.create_multipart_upload(**where)["UploadId"]
+        part = s3_client.upload_part(**where, UploadId=upload, PartNumber=1, Body=b"same")
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        s3_client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload=parts)
+
+    source = open_source(f"s3://{bucket}/parts")
+    found = survey(settings, s3_client, source, question=QUESTION, published=None)
+    assert (found.to_analyse, found.contents) == (2, 2)
+
+
 def test_the_command_tells_images_price_and_end_for_people_and_programs(archive, settings, capsys):  # noqa: F811
     known = replace(settings, catalog_uri=f"sqlite:///{settings.tables_uri}.db")
 
@@ -61,13 +74,13 @@ def test_the_command_tells_images_price_and_end_for_people_and_programs(archive,
 
 def test_the_whole_is_worked_off_in_virtual_time_and_shown_as_a_page(
     archive,
-    settings,  # noqa: F811
+    settings,  # noqa: F811 - fixture
     s3_client,
-    bucket,
     tmp_path,
     capsys,
 ):
     known = replace(settings, catalog_uri=f"sqlite:///{settings.tables_uri}.db", share_answers=False)
+    bucket = archive.split("/")[2]
     before = [entry["Key"] for entry in s3_client.list_objects_v2(Bucket=bucket)["Contents"]]
     page = tmp_path / "new folder" / "estimate.html"
     given = ["archive", "estimate", archive, "--chunk-images", "4", "--day-usd", "0.004", "-o", str(page)]

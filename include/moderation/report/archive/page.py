@@ -42,8 +42,8 @@ def render(estimate: Estimate) -> str:
         "figures": _figures(estimate),
         "counts": _counts(estimate),
         "beside": estimate.beside,
-        "quotas": f"{estimate.jobs_at_once:,} bulk jobs at once; {estimate.calls_per_second:g} single calls a "
-        f"second by {estimate.calls_by}",
+        "quotas": f"{estimate.jobs_at_once:,} bulk jobs at once; {estimate.calls_per_second:g} single calls "
+        f"a second by {estimate.calls_by}",
         "sides": [_side("Fastest", quick), _side("Cheapest", cheap)],
         "same": quick == cheap,
         "ways": [_way(way) for way in estimate.ways],
