@@ -20,7 +20,7 @@ from moderation.sources.base import Source
 from moderation.storage import scratch
 from moderation.storage.memory import give_back_freed_memory
 
-_NOTE = f"INSERT INTO contents SELECT etag::UUID, size_bytes FROM portion WHERE ({content.SQL}) IS NOT NULL"  # noqa: S608, E501 - constants
+_NOTE = f"INSERT INTO contents SELECT etag::UUID, size_bytes FROM portion WHERE ({content.SQL}) IS NOT NULL"  # noqa: S608 - constants
 """A content is an MD5 and a size: 24 bytes, a third of what they take as text. What has none is counted by
 itself, for a listing has each image once."""
 

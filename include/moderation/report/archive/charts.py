@@ -21,12 +21,13 @@ def by_month(months: Sequence[Month], *, width: int, height: int) -> Markup:
         }
         for month in months
     ]
+    most = max(float(month.cost_usd) for month in months)
     encoding = {
         "x": {"field": "x", "type": "ordinal", "axis": {"labelAngle": 0, "labelOverlap": True}},
         "y": {
             "field": "y",
             "type": "quantitative",
-            "axis": {"format": "$,.0f" if max(row["y"] for row in rows) >= 4 else "$,.2f", "tickCount": 4},
+            "axis": {"format": "$,.0f" if most >= 4 else "$,.2f", "tickCount": 4},
         },
     }
     return draw(rows, {"type": "bar", "color": "var(--plain)"}, encoding, width=width, height=height)
