@@ -13,6 +13,8 @@ import gzip
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -125,6 +127,32 @@ def inventory(s3: Any, settings: Settings, keys: int) -> None:
     begun = time.perf_counter()
     assert rows(Inventory(f"s3://{BUCKET}/inventory/manifest.json"), s3, settings) == keys
     print(f"inventory of {keys:,} keys (CSV, 10 files): {time.perf_counter() - begun:.1f} s")
+    estimated(settings)
+
+
+def estimated(settings: Settings) -> None:
+    """The command over the same inventory, in a process of its own: time, processor time, and memory."""
+    command = [sys.executable, "-m", "moderation.cli", "archive", "estimate", "--json", "--dry-run"]
+    with tempfile.TemporaryDirectory(prefix="estimate-") as folder:
+        places = {
+            "MODERATION_CATALOG_URI": f"sqlite:///{folder}/catalog.db",
+            "MODERATION_TABLES_URI": f"{folder}/tables",
+            "MODERATION_WORK_URI": f"s3://{BUCKET}/work",
+        }
+        begun = time.perf_counter()
+        process = subprocess.Popen(
+            [*command, f"s3://{BUCKET}/inventory/manifest.json"],
+            env=os.environ | places,
+            stdout=subprocess.DEVNULL,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begun
+    assert status == 0
+    processor = used.ru_utime + used.ru_stime
+    print(
+        f"  archive estimate of it: {seconds:.1f} s, {processor:.1f} s of processor time, "
+        f"{used.ru_maxrss / 1024:,.0f} MB at most"
+    )
 
 
 if __name__ == "__main__":

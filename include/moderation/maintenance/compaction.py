@@ -108,7 +108,7 @@ def compact(
         ]
     with s3_objects.open_client(settings) as client:
         for folder in filter(is_s3, (settings.work_uri, settings.tables_uri)):
-            probe.sweep(client, folder)
+            probe.sweep(client, folder, age=orphan_age)
     upkeep.bring_up(settings, most_rows=None)
     upkeep.tidy(settings, age=orphan_age)
     return done

@@ -40,6 +40,19 @@ def test_an_archive_is_counted_from_its_listing_alone(archive, settings, s3_clie
     assert found.size_bytes == 100 + 100 + 200 + 3 * 300
 
 
+def test_what_was_uploaded_in_parts_is_a_content_of_its_own(settings, s3_client, bucket):  # noqa: F811
+    for key in ("a", "b"):
+        where = {"Bucket": bucket, "Key": f"parts/{key}.jpg"}
+        upload = s3_client.create_multipart_upload(**where)["UploadId"]
+        part = s3_client.upload_part(**where, UploadId=upload, PartNumber=1, Body=b"same")
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        s3_client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload=parts)
+
+    source = open_source(f"s3://{bucket}/parts")
+    found = survey(settings, s3_client, source, question=QUESTION, published=None)
+    assert (found.to_analyse, found.contents) == (2, 2)
+
+
 def test_the_command_tells_images_price_and_end_for_people_and_programs(archive, settings, capsys):  # noqa: F811
     known = replace(settings, catalog_uri=f"sqlite:///{settings.tables_uri}.db")
 
@@ -50,10 +63,54 @@ def test_the_command_tells_images_price_and_end_for_people_and_programs(archive,
 
     assert told["survey"]["to_analyse"] == 6
     assert told["nightly_images_a_day"] == 10
-    assert told["fastest"]["cost_usd"] == pytest.approx(0.006)
+    assert (told["paid_images"], told["jobs"]) == (3, 1)
+    assert told["fastest"]["cost_usd"] == pytest.approx(0.003)  # copies are paid for once
+    assert (told["calls_per_second"], told["calls_by"]) == (50, "AWS's published default")
+    assert told["dry_run"] is None
     assert {way["backend"] for way in told["ways"]} == {"bulk", "detect", "both"}
     assert "to analyse:           1; 0 of them are copies of others" in text
     assert "cheapest:             0.00 USD by" in text
+
+
+def test_the_whole_is_worked_off_in_virtual_time_and_shown_as_a_page(
+    archive,
+    settings,  # noqa: F811 - fixture
+    s3_client,
+    tmp_path,
+    capsys,
+):
+    known = replace(settings, catalog_uri=f"sqlite:///{settings.tables_uri}.db", share_answers=False)
+    bucket = archive.split("/")[2]
+    before = [entry["Key"] for entry in s3_client.list_objects_v2(Bucket=bucket)["Contents"]]
+    page = tmp_path / "new folder" / "estimate.html"
+    given = ["archive", "estimate", archive, "--chunk-images", "4", "--day-usd", "0.004", "-o", str(page)]
+
+    assert main([*given, "--json"], settings=known) == 0
+    run = json.loads(capsys.readouterr().out)["dry_run"]
+    assert main(given, settings=known) == 0
+    text = capsys.readouterr().out
+
+    assert [(chunk["images"], chunk["paid"]) for chunk in run["chunks"]] == [(4, 4), (2, 2)]
+    assert run["waited"] == {"budget of the day": 1}
+    assert run["cost_usd"] == pytest.approx(0.006)
+    assert "1 day for budget of the day" in text
+    assert archive in page.read_text(encoding="utf-8")
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert [entry["Key"] for entry in s3_client.list_objects_v2(Bucket=bucket)["Contents"]] == before
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        (["--day-usd", "0.001", "--chunk-images", "4"], "--chunk-images 1"),
+        (["--dry-run", "--time-zone", "Mars/Olympus"], "Mars/Olympus"),
+        (["--month-usd", "-1"], "month_usd=-1.0"),
+    ],
+)
+def test_a_dry_run_refuses_what_archive_start_would(archive, settings, capsys, given, word):  # noqa: F811
+    known = replace(settings, catalog_uri=f"sqlite:///{settings.tables_uri}.db", share_answers=False)
+    assert main(["archive", "estimate", archive, *given], settings=known) == 2
+    assert word in capsys.readouterr().err
 
 
 def test_a_source_that_is_none_is_refused_with_its_name(settings, capsys):  # noqa: F811

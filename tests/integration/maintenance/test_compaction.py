@@ -25,6 +25,7 @@ from moderation.publish import commit, strays
 from moderation.publish.commit import publish
 from moderation.query.published_views import open_published
 from moderation.settings import Settings
+from moderation.storage import probe, s3_objects
 from moderation.storage.files import Storage, local_path
 from moderation.tables import writer
 from moderation.tables.catalog import load_table, open_catalog
@@ -456,3 +457,14 @@ def test_before_the_first_publish_there_is_nothing_to_compact(local_settings):
     settings = local_settings
     assert all(table.merged == table.removed == 0 for table in compact(settings))
     assert read_loads(settings).num_rows == 0
+
+
+def test_the_probe_of_a_doctor_that_was_killed_goes_when_it_is_old(local_settings, s3_client):
+    settings = local_settings
+    probes = [probe.new_uri(settings.work_uri) for _ in range(2)]
+    for uri in probes:
+        s3_objects.put(s3_client, uri, probe.BODY)
+    compact(settings)
+    assert all(s3_objects.exists(s3_client, uri) for uri in probes)
+    compact(settings, orphan_age=timedelta(seconds=-60))
+    assert not any(s3_objects.exists(s3_client, uri) for uri in probes)

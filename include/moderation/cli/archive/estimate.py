@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from moderation.archive.schedule import Beside, Way, cheapest, fastest, ways
-from moderation.archive.survey import Survey, survey
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from moderation.analyse.detect import quota
+from moderation.archive import estimate as estimating
+from moderation.archive.backfill.state import Options
+from moderation.archive.dry_run import DryRun
+from moderation.archive.estimate import NIGHTS, Estimate
+from moderation.archive.schedule import Way
+from moderation.archive.survey import survey
 from moderation.cli import arguments
 from moderation.cli.archive import backfill
 from moderation.cli.boundary import DONE
 from moderation.cli.output import show
 from moderation.plan.ledger import Question
 from moderation.plan.price import duration
-from moderation.reference import limits
 from moderation.settings import Settings
 from moderation.sources.open import open_source
 from moderation.storage import s3_objects
 from moderation.tables.history import prove_history
-
-_NIGHTS = 28
-"""Days back from today whose mean stands for the nightly runs."""
+from moderation.variables.machine import MachineSettings
 
 
 def add_parsers(commands: Any) -> None:
@@ -45,72 +51,91 @@ def add_parsers(commands: Any) -> None:
         "--nightly",
         type=arguments.count,
         metavar="N",
-        help=f"images a day beside it; default: the last {_NIGHTS} days",
+        help=f"images a day beside it; default: the last {NIGHTS} days",
     )
+    _add_dry_run(parser)
+    parser.add_argument("-o", "--html", type=Path, metavar="FILE", help="write it as a page, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
+
+
+def _add_dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="work all of it off in virtual time, chunk by chunk, as archive start with these would",
+    )
+    parser.add_argument(
+        "--chunk-images", type=arguments.count, default=1_000_000, metavar="N", help="images a chunk"
+    )
+    parser.add_argument("--day-usd", type=float, metavar="USD", help="what its chunks may cost a day")
+    parser.add_argument("--month-usd", type=float, metavar="USD", help="and a month")
+    parser.add_argument("--time-zone", default="UTC", metavar="ZONE", help="where days begin")
+    parser.add_argument("--backend", choices=("auto", "bulk", "detect"), default="auto")
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
     from moderation.tables.ledger.known import stream_known  # noqa: PLC0415 - Iceberg is slow to import
 
-    now = datetime.now(UTC)
+    now, rehearse = datetime.now(UTC), _options(options)
     question = Question(settings.model_version, options.adapter, options.min_confidence)
     source = open_source(options.source)
     with s3_objects.open_client(settings, connections=settings.inspect_threads + 4) as s3:
         prove_history(settings, s3=s3, remember=False)
         published = None if options.force else stream_known
         counted = survey(settings, s3, source, question=question, published=published)
-    beside = _beside(settings, now, options.nightly)
-    found = ways(settings, counted.to_analyse, adapter=options.adapter, now=now, beside=beside)
-    quick, cheap = fastest(found), cheapest(found)
-    told = {
-        "survey": asdict(counted),
-        "jobs": -(-counted.to_analyse // limits.MANIFEST_MAX_LINES),
-        "billed_this_month": beside.this_month,
-        "nightly_images_a_day": beside.a_day,
-        "fastest": _as_json(quick),
-        "cheapest": _as_json(cheap),
-        "ways": [_as_json(way) for way in found],
-    }
-    show(told, _lines(counted, beside, quick, cheap, found), as_json=options.json)
+    calls, calls_by = _calls(settings)
+    found = estimating.estimate(
+        replace(settings, detect_tps=calls),
+        counted,
+        beside=estimating.beside(settings, now, options.nightly),
+        now=now,
+        adapter=options.adapter,
+        calls_by=calls_by,
+        rehearse=rehearse,
+    )
+    if options.html:
+        from moderation.report.archive.page import write_page  # noqa: PLC0415 - draws charts
+
+        write_page(found, options.html)
+    show(found.record(), _lines(found, options.html), as_json=options.json)
     return DONE
 
 
-def _beside(settings: Settings, now: datetime, nightly: int | None) -> Beside:
-    """What the account was billed for, as the tables know it."""
-    from moderation.schema import JOBS  # noqa: PLC0415
-    from moderation.tables.catalog import load_table, open_catalog  # noqa: PLC0415
-    from moderation.tables.published import loads_in, scan  # noqa: PLC0415
-
-    since = (now - timedelta(days=max(_NIGHTS, now.day))).date()
-    with open_catalog(settings) as catalog:
-        known = set(loads_in(catalog).column("load_id").to_pylist())
-        where = f"dt >= '{since.isoformat()}'"
-        batches = scan(
-            load_table(catalog, JOBS), JOBS, ["completed_at", "billed"], load_ids=known, where=where
-        )
-        this_month = recent = 0
-        first, back = (
-            now.replace(day=1, hour=0, minute=0, second=0, microsecond=0),
-            now - timedelta(days=_NIGHTS),
-        )
-        for batch in batches:
-            for ended, billed in zip(batch.column(0), batch.column(1), strict=True):
-                if ended.as_py() is not None:
-                    this_month += billed.as_py() if ended.as_py() >= first else 0
-                    recent += billed.as_py() if ended.as_py() >= back else 0
-    return Beside(this_month=this_month, a_day=recent / _NIGHTS if nightly is None else nightly)
+def _options(given: argparse.Namespace) -> Options | None:
+    """How the dry run goes; None for no dry run, which a budget asks for as well."""
+    asked = Options(
+        chunk_images=given.chunk_images,
+        day_usd=given.day_usd,
+        month_usd=given.month_usd,
+        time_zone=given.time_zone,
+        adapter=given.adapter,
+        backend=given.backend,
+    )
+    return asked if given.dry_run or given.day_usd is not None or given.month_usd is not None else None
 
 
-def _as_json(way: Way) -> dict[str, Any]:
-    months = [asdict(month) | {"cost_usd": float(month.cost_usd)} for month in way.months]
-    return asdict(way) | {"months": months, "cost_usd": float(way.cost_usd)}
+def _calls(settings: Settings) -> tuple[float | None, str]:
+    """Calls a second and who says so; None for AWS's default. Only AWS is asked for the account's own."""
+    if settings.detect_tps:
+        return settings.detect_tps, "MODERATION_DETECT_TPS"
+    told = None
+    if MachineSettings.from_env().s3_endpoint is None:
+        try:
+            client = s3_objects.session().client(
+                "service-quotas", region_name=settings.region, config=Config(**quota.CLIENT_CONFIG)
+            )
+            try:
+                told = quota.look_up(client)
+            finally:
+                client.close()
+        except (ClientError, BotoCoreError):
+            pass  # the line says that the default was taken
+    return told, "AWS's published default" if told is None else "Service Quotas"
 
 
-def _lines(
-    counted: Survey, beside: Beside, quick: Way, cheap: Way, found: tuple[Way, ...]
-) -> Iterator[tuple[str, Any]]:
+def _lines(found: Estimate, page: Path | None) -> Iterator[tuple[str, Any]]:
+    counted, beside = found.survey, found.beside
     yield "source", counted.source
     yield "found", f"{counted.listed:,}"
     yield "no images", _by(counted.no_images)
@@ -119,22 +144,49 @@ def _lines(
     yield "cannot be sent", f"{_by(counted.cannot_be_sent)}; formats are known when they are read"
     same = counted.to_analyse - counted.contents
     yield "to analyse", f"{counted.to_analyse:,}; {same:,} of them are copies of others"
+    yield (
+        "paid for",
+        f"{found.paid:,}" + (", copies too" if same and found.paid == counted.to_analyse else ""),
+    )
     if counted.size_bytes is not None:
         yield "size", f"{counted.size_bytes / 1e9:,.1f} GB"
-    yield "bulk jobs", f"{-(-counted.to_analyse // limits.MANIFEST_MAX_LINES):,}"
+    yield "bulk jobs", f"{found.jobs:,}, {found.jobs_at_once:,} at once"
+    yield "single calls", f"{found.calls_per_second:g} a second by {found.calls_by}"
     yield (
         "billed this month",
         f"{beside.this_month:,} images, and {beside.a_day:,.0f} a day by the nightly runs",
     )
-    for name, way in (("fastest", quick), ("cheapest", cheap)):
+    for name, way in (("fastest", found.fastest), ("cheapest", found.cheapest)):
         yield name, _in_words(way)
         for month in way.months[:24]:
             yield f"  {month.month}", f"{month.images:,} images, {month.cost_usd:,.2f} USD"
         if len(way.months) > 24:
             yield "  later", f"{len(way.months) - 24} months more; --json lists them"
-    for way in found:
-        if way.begins == found[0].begins and way is not quick:
+    for way in found.begun_now:
+        if way is not found.fastest:
             yield f"by {way.backend}", _in_words(way)
+    if found.dry_run:
+        yield from _rehearsed(found.dry_run)
+    if page:
+        yield "page", page
+
+
+def _rehearsed(run: DryRun) -> Iterator[tuple[str, Any]]:
+    yield (
+        "dry run",
+        f"{len(run.chunks):,} chunks by {run.backend}, {run.cost_usd:,.2f} USD, "
+        f"done {run.ends:%Y-%m-%d %H:%M} UTC",
+    )
+    for chunk in run.chunks[:12]:
+        yield (
+            f"  chunk {chunk.number}",
+            f"{chunk.images:,} images, {chunk.paid:,} paid, {chunk.cost_usd:,.2f} USD, "
+            f"{chunk.begins:%Y-%m-%d %H:%M} to {chunk.ends:%Y-%m-%d %H:%M}",
+        )
+    if len(run.chunks) > 12:
+        yield "  later", f"{len(run.chunks) - 12:,} chunks more; --json and --html list them"
+    for why, days in run.waited.items():
+        yield "  waits", f"{days:,} day{'s' * (days > 1)} for {why}"
 
 
 def _in_words(way: Way) -> str:

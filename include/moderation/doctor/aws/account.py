@@ -14,7 +14,6 @@ from botocore.config import Config
 
 from moderation.settings import DagSettings, Settings
 from moderation.storage import s3_objects
-from moderation.variables.machine import MachineSettings
 
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".amazonwebservices.com.cn")
 _PATIENCE: dict[str, Any] = {
@@ -70,15 +69,14 @@ class Account:
             client.close()
 
     def _client(self, service: str) -> Any:
-        if service not in self._clients:
-            style = "path" if MachineSettings.from_env().s3_endpoint else "auto"
+        if service not in self._clients and service == "s3":
+            # As every part of the pipeline opens it: with the role of each bucket.
+            self._clients[service] = s3_objects.client(self.settings)
+            self._clients[service].meta.events.register("response-received.s3", self._compare_clocks)
+        elif service not in self._clients:
             self._clients[service] = s3_objects.session().client(
-                service,
-                region_name=self.settings.region,
-                config=Config(**_PATIENCE, s3={"addressing_style": style}),
+                service, region_name=self.settings.region, config=Config(**_PATIENCE)
             )
-            if service == "s3":
-                self._clients[service].meta.events.register("response-received.s3", self._compare_clocks)
         return self._clients[service]
 
     def _compare_clocks(self, response_dict: dict[str, Any] | None, **_: Any) -> None:
