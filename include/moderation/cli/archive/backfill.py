@@ -150,9 +150,14 @@ def _changed(
 
 
 def _told(settings: Settings, archive: Archive, options: argparse.Namespace) -> int:
-    far = progress.of(settings, archive)
-    show(asdict(archive) | {"progress": asdict(far)}, _lines(archive, far), as_json=options.json)
+    tell(settings, archive, as_json=options.json)
     return DONE
+
+
+def tell(settings: Settings, archive: Archive, *, as_json: bool) -> None:
+    """Print how far an archive is."""
+    far = progress.of(settings, archive)
+    show(asdict(archive) | {"progress": asdict(far)}, _lines(archive, far), as_json=as_json)
 
 
 def _in_short(archive: Archive, far: progress.Progress) -> str:
