@@ -1,4 +1,4 @@
-"""``archive start`` and what people say of an archive after that: status, pause, resume, stop, retry."""
+"""``archive start`` and what people say of an archive after that: status, pause, resume, stop, retry …"""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def add_parsers(actions: Any) -> None:
     )
     resume = actions.add_parser("resume", help="go on after a pause or a stop")
     stop = actions.add_parser("stop", help="begin no further chunk, and reconcile what was done")
-    for parser, run in ((pause, _pause), (resume, _resume), (stop, _stop), (retry, _retry)):
+    clean = actions.add_parser("clean", help="remove the lists of keys of an archive that is over")
+    told = ((pause, _pause), (resume, _resume), (stop, _stop), (retry, _retry), (clean, _clean))
+    for parser, run in told:
         parser.add_argument("name")
         parser.add_argument("--person", default="", metavar="NAME", help="who asks; stands with the archive")
         parser.add_argument("--json", action="store_true", help="print JSON")
@@ -140,6 +142,10 @@ def _stop(settings: Settings, options: argparse.Namespace) -> int:
 
 def _retry(settings: Settings, options: argparse.Namespace) -> int:
     return _changed(settings, options, orders.retry, numbers=set(options.chunk) if options.chunk else None)
+
+
+def _clean(settings: Settings, options: argparse.Namespace) -> int:
+    return _changed(settings, options, orders.clean)
 
 
 def _changed(

@@ -91,6 +91,14 @@ def test_it_is_worked_off_after_a_kill_too_and_what_fails_is_parked_with_its_rea
     assert "ended" in capsys.readouterr().out
     assert paid(rekognition_server, bucket) == [1, 1, 1, 1]
 
+    assert main(["archive", "clean", "old"], settings=settings) == 0
+    assert main(["archive", "clean", "old"], settings=settings) == 0, "it may be asked again"
+    listed = s3_client.list_objects_v2(Bucket=bucket, Prefix="work/archives/")["Contents"]
+    assert [entry["Key"] for entry in listed] == ["work/archives/old/archive.json"]
+    for what in ("retry", "resume", "stop"):
+        assert main(["archive", what, "old"], settings=settings) == 2
+    assert "start another archive" in capsys.readouterr().err
+
 
 def test_airflow_and_the_command_never_work_off_the_same_archive(
     settings: Settings, s3_client: Any, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -109,6 +117,7 @@ def test_it_ends_where_a_person_paused_it_and_refuses_what_only_airflow_can(
     settings: Settings, s3_client: Any, bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start(settings, s3_client, bucket)
+    assert main(["archive", "clean", "old"], settings=settings) == 2, "its lists are needed"
     assert main(["archive", "pause", "old"], settings=settings) == 0
     assert main(["archive", "run", "old"], settings=settings) == 0
     assert [chunk.status for chunk in state.read(settings, s3_client, "old").chunks] == [WAITING, WAITING]
