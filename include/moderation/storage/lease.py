@@ -120,6 +120,20 @@ def hold(
     lease.release()
 
 
+def is_held(s3: Any, uri: str) -> bool:
+    """Whether somebody holds the lock ``uri`` now, who is alive as far as its time tells."""
+    found = s3_objects.find(s3, uri)
+    if found is None:
+        return False
+    held = _parse(found.body)
+    return held.get("released") is not True and found.age_seconds <= _ttl(held)
+
+
+def _ttl(held: dict[str, Any]) -> float:
+    told = held.get("ttl_seconds")
+    return told if isinstance(told, int | float) else DEFAULT_TTL
+
+
 def _acquire(
     s3: Any, uri: str, *, owner: str, ttl: float, wait: float, own_ttl: float | None = None
 ) -> Lease:
@@ -151,8 +165,7 @@ def _take_over(
     held = _parse(found.body)
     if held.get("token") == token:
         return found.etag  # our write landed and its answer was lost
-    told = held.get("ttl_seconds")
-    ttl = told if isinstance(told, int | float) else DEFAULT_TTL
+    ttl = _ttl(held)
     if own_ttl is not None and held.get("owner") == owner:
         ttl = min(ttl, own_ttl)
     if held.get("released") is True or found.age_seconds > ttl:

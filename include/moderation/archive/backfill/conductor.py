@@ -223,9 +223,14 @@ def _waits(archive: Archive, means: Mapping[str, Means], others: int, now: datet
     ):
         would = spent + has.spent.under_way + has.next_usd
         if limit is not None and would > limit:
-            told = f"budget of the {name}: {spent:,.2f} USD paid, {has.spent.under_way:,.2f} under way"
-            return f"{told}, the next chunk {has.next_usd:,.2f}, limit {limit:,.2f}"
+            told = f"budget of the {name}: {_usd(spent)} USD paid, {_usd(has.spent.under_way)} under way"
+            return f"{told}, the next chunk {_usd(has.next_usd)}, limit {_usd(limit)}"
     return ""
+
+
+def _usd(amount: float) -> str:
+    """With cents; what is less than a dollar with four digits, so that no limit looks kept that is not."""
+    return f"{amount:,.2f}" if amount >= 1 or amount == 0 else f"{amount:.4f}"
 
 
 def _under_way(archive: Archive) -> int:

@@ -1,4 +1,4 @@
-"""What people ask of an archive once it has begun: pause, resume, stop, retry.
+"""What people ask of an archive once it has begun: pause, resume, stop, retry, clean.
 
 Each is one change of its file, and says who asked and when; the conductor goes by it at its next look.
 """
@@ -12,6 +12,7 @@ from typing import Any
 from moderation.archive.backfill import conductor, state
 from moderation.archive.backfill.state import ENDED, GOES_ON, PARKED, PAUSED, STOPPED, Archive
 from moderation.settings import Settings
+from moderation.storage import s3_objects
 
 MOST_KEPT = 50
 
@@ -60,6 +61,7 @@ def retry(
     """
 
     def again(archive: Archive) -> Archive:
+        _refuse_cleaned(archive)
         parked = {chunk.number for chunk in archive.chunks if chunk.status == PARKED}
         if not (parked & (numbers or parked)) or (numbers or set()) - parked:
             told = ", ".join(map(str, sorted(parked))) or "none"
@@ -70,12 +72,48 @@ def retry(
     return state.change(settings, s3, name, again)
 
 
+def clean(settings: Settings, s3: Any, name: str, *, person: str = "") -> Archive:
+    """Remove the lists of keys of an archive that is over; its figures stay, and nothing can be begun again.
+
+    Also what a killed start has left beside them. Killed, it may be asked again.
+
+    :raises state.ArchiveError: it is not over and reconciled.
+    """
+
+    def cleaned(archive: Archive) -> Archive:
+        if not archive.result or any(chunk.is_under_way for chunk in archive.chunks):
+            raise state.ArchiveError(
+                f"the archive {name} is {archive.status} and not reconciled: its lists are needed; stop it, "
+                f"and wait until its keys are accounted for: {settings.command} archive stop {name}"
+            )
+        if archive.cleaned_at:
+            return archive
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return _noted(replace(archive, status=ENDED, cleaned_at=now), person, "clean")
+
+    # The mark first: nobody begins a chunk whose list is about to go.
+    archive = state.change(settings, s3, name, cleaned)
+    bucket, _ = s3_objects.split_uri(settings.work_uri)
+    for entry in list(s3_objects.list_objects(s3, f"{state.folder_uri(settings, name)}/chunks/")):
+        s3_objects.delete(s3, s3_objects.Location(bucket, entry["Key"]).uri)
+    return archive
+
+
+def _refuse_cleaned(archive: Archive) -> None:
+    if archive.cleaned_at:
+        raise state.ArchiveError(
+            f"the lists of keys of {archive.name} are removed; start another archive over {archive.source}: "
+            "what is answered is not asked again"
+        )
+
+
 def _noted(archive: Archive, person: str, what: str) -> Archive:
     order = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "person": person, "what": what}
     return replace(archive, orders=(*archive.orders, order)[-MOST_KEPT:])
 
 
 def _refuse_ended(settings: Settings, archive: Archive) -> None:
+    _refuse_cleaned(archive)
     if archive.status != ENDED:
         return
     remedy = "there is nothing left to do"

@@ -217,13 +217,16 @@ def _load_chunk(database: duckdb.DuckDBPyConnection, s3: Any, chunk: Chunk, fold
 @contextmanager
 def _file_of(s3: Any, chunk: Chunk, folder: Path) -> Iterator[pq.ParquetFile]:
     path = folder / "chunk.parquet"
-    with path.open("wb") as file:
-        s3_objects.download(s3, chunk.uri, file)
+    remedy = "start another archive over the same source: what is answered is not asked again"
+    try:
+        with path.open("wb") as file:
+            s3_objects.download(s3, chunk.uri, file)
+    except s3_objects.S3Error as error:
+        if error.is_missing:
+            raise ArchiveError(f"{chunk.uri} is not there any more; {remedy}") from error
+        raise
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
             yield parquet
     except (OSError, pa.ArrowException) as error:
-        raise ArchiveError(
-            f"{chunk.uri} is damaged: {error}; start another archive over the same source: what is "
-            "answered is not asked again"
-        ) from error
+        raise ArchiveError(f"{chunk.uri} is damaged: {error}; {remedy}") from error

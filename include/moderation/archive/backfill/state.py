@@ -126,6 +126,7 @@ class Archive:
     :param waits: why the conductor begins no chunk of it at present; "" when nothing speaks against it.
     :param result: see `outcome.Reconciliation`; empty before.
     :param orders: what people asked of it lately, the last one last: ``at``, ``person``, ``what``.
+    :param cleaned_at: since when its lists of keys are removed, as ISO text; no chunk can be begun then.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Archive:
     waits: str = ""
     result: dict[str, Any] = field(default_factory=dict)
     orders: tuple[dict[str, str], ...] = ()
+    cleaned_at: str = ""
 
     def run_id(self, chunk: Chunk) -> str:
         """Of the one run that works a chunk off, however often it is asked for."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from moderation.archive.backfill import conductor, outcome, spend, state
+from moderation.archive.backfill import alone, conductor, outcome, spend, state
 from moderation.archive.backfill.conductor import Means, Work
 from moderation.archive.backfill.names import RUN_PREFIX
 from moderation.archive.backfill.state import (
@@ -56,18 +56,24 @@ class Runs(Protocol):
 
 
 def step(
-    runs: Runs, *, asker: str, settings: Settings | None = None, now: datetime | None = None
+    runs: Runs,
+    *,
+    asker: str,
+    settings: Settings | None = None,
+    now: datetime | None = None,
+    only: str | None = None,
 ) -> list[dict[str, Any]]:
     """Observe, decide and write; return for each run that is to begin its id, its conf, and if it is there.
 
     :param asker: the conductor's own run; asked once more, it answers the same.
+    :param only: the one archive that is looked at; None for all but those that a command works off.
     :raises lease.LeaseBusy: another step is under way; ArchiveError: an archive's file is damaged: the others
         were dealt with.
     """
     settings, now = settings or Settings.from_env(), now or datetime.now(UTC)
     uri = s3_objects.join_uri(settings.work_uri, "locks", "archives.json")
     with s3_objects.open_client(settings) as s3, lease.hold(s3, uri, owner=asker, own_ttl=20.0) as held:
-        archives, damaged = state.read_all(settings, s3)
+        archives, damaged = _ours(settings, s3, only)
         if not any(_is_open(archive) for archive in archives):
             return _unless(damaged, [])
         under_way = [
@@ -126,6 +132,19 @@ def reconcile(name: str, *, settings: Settings | None = None) -> dict[str, Any]:
     return result
 
 
+def _ours(
+    settings: Settings, s3: Any, only: str | None
+) -> tuple[list[Archive], dict[str, state.ArchiveError]]:
+    """The archives that this step is to look at, and those that are damaged."""
+    if only is not None:
+        archive = state.read(settings, s3, only)
+        alone.check(archive)  # Under the lock of all steps: Airflow's last one may have begun a chunk.
+        return [archive], {}
+    archives, damaged = state.read_all(settings, s3)
+    ours = [one for one in archives if not (_is_open(one) and alone.is_held(settings, s3, one.name))]
+    return ours, damaged
+
+
 def _unless(damaged: Mapping[str, state.ArchiveError], found: list[Any]) -> list[Any]:
     """One damaged archive stops no other; told when there is nothing else to do."""
     for error in damaged.values():
@@ -162,7 +181,12 @@ def _counted(
     for chunk in after.chunks:
         if chunk.status in (DONE, PARKED) and was[chunk.number] != chunk.status:
             keep()
-            after = after.with_chunk(outcome.of_chunk(settings, s3, after, chunk))
+            try:
+                counted = outcome.of_chunk(settings, s3, after, chunk)
+            except state.ArchiveError as error:  # Its list is lost; that stops no other chunk or archive.
+                log.error("%s", error)
+                counted = replace(chunk, reason=_short(str(error)))
+            after = after.with_chunk(counted)
     return after
 
 

@@ -1,4 +1,4 @@
-"""``archive start`` and what people say of an archive after that: status, pause, resume, stop, retry."""
+"""``archive start`` and what people say of an archive after that: status, pause, resume, stop, retry …"""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def add_parsers(actions: Any) -> None:
     )
     resume = actions.add_parser("resume", help="go on after a pause or a stop")
     stop = actions.add_parser("stop", help="begin no further chunk, and reconcile what was done")
-    for parser, run in ((pause, _pause), (resume, _resume), (stop, _stop), (retry, _retry)):
+    clean = actions.add_parser("clean", help="remove the lists of keys of an archive that is over")
+    told = ((pause, _pause), (resume, _resume), (stop, _stop), (retry, _retry), (clean, _clean))
+    for parser, run in told:
         parser.add_argument("name")
         parser.add_argument("--person", default="", metavar="NAME", help="who asks; stands with the archive")
         parser.add_argument("--json", action="store_true", help="print JSON")
@@ -142,6 +144,10 @@ def _retry(settings: Settings, options: argparse.Namespace) -> int:
     return _changed(settings, options, orders.retry, numbers=set(options.chunk) if options.chunk else None)
 
 
+def _clean(settings: Settings, options: argparse.Namespace) -> int:
+    return _changed(settings, options, orders.clean)
+
+
 def _changed(
     settings: Settings, options: argparse.Namespace, how: Callable[..., Archive], **asked: Any
 ) -> int:
@@ -150,9 +156,14 @@ def _changed(
 
 
 def _told(settings: Settings, archive: Archive, options: argparse.Namespace) -> int:
-    far = progress.of(settings, archive)
-    show(asdict(archive) | {"progress": asdict(far)}, _lines(archive, far), as_json=options.json)
+    tell(settings, archive, as_json=options.json)
     return DONE
+
+
+def tell(settings: Settings, archive: Archive, *, as_json: bool) -> None:
+    """Print how far an archive is."""
+    far = progress.of(settings, archive)
+    show(asdict(archive) | {"progress": asdict(far)}, _lines(archive, far), as_json=as_json)
 
 
 def _in_short(archive: Archive, far: progress.Progress) -> str:

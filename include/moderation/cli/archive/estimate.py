@@ -20,7 +20,7 @@ from moderation.archive.estimate import NIGHTS, Estimate
 from moderation.archive.schedule import Way
 from moderation.archive.survey import survey
 from moderation.cli import arguments
-from moderation.cli.archive import backfill
+from moderation.cli.archive import alone, backfill
 from moderation.cli.boundary import DONE
 from moderation.cli.output import show
 from moderation.plan.ledger import Question
@@ -40,6 +40,7 @@ def add_parsers(commands: Any) -> None:
     archive = commands.add_parser("archive", help="what stands before a great number of images")
     actions = archive.add_subparsers(required=True, metavar="ACTION")
     backfill.add_parsers(actions)
+    alone.add_parser(actions)
     parser = actions.add_parser(
         "estimate", help="count a source, and price it month by month; nothing is paid"
     )

@@ -153,6 +153,8 @@ def _can(found: Archive) -> frozenset[str]:
         STOPPED: {"resume"},
         ENDED: set[str](),
     }[found.status]
+    if found.cleaned_at:
+        return frozenset()
     return frozenset(can | ({"retry"} if _count(found, PARKED) else set()))
 
 

@@ -146,3 +146,22 @@ def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
         "resume",
         "retry of chunk 3",
     ]
+
+
+def test_a_chunk_whose_list_is_lost_is_parked_and_stops_no_other_archive(
+    runs: StageRuns, s3_client: Any, bucket: str
+) -> None:
+    settings, clock = runs.settings, Clock()
+    for name in "ab":
+        put(s3_client, bucket, name)
+    assert start(settings, bucket, "--tries", "1") == 0
+    source = f"s3://{bucket}/photos"
+    assert main(["archive", "start", "other", source, "--chunk-images", "2"], settings=settings) == 0
+    uri = state.read(settings, s3_client, "old").chunks[0].uri
+    s3_client.delete_object(Bucket=bucket, Key=uri.removeprefix(f"s3://{bucket}/"))
+    runs.failing.add("archive__old__00001")
+    for number in range(4):
+        look(runs, clock(), number)
+    (chunk,) = state.read(settings, s3_client, "old").chunks
+    assert (chunk.status, chunk.reason.partition("; ")[0]) == (PARKED, f"{uri} is not there any more")
+    assert state.read(settings, s3_client, "other").chunks[0].status == DONE
