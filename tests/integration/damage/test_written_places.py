@@ -27,7 +27,8 @@ from support.written_places import CELLS, EITHER, FATES, HARMLESS, HEALED, PLACE
 from support.written_world import World, make_world
 
 REMEDY = re.compile(
-    r"\b(run|delete|rebuild|clear|restore|bring|look|check|move|plan|pass|set|start|correct|load)\b", re.IGNORECASE
+    r"\b(run|delete|rebuild|clear|restore|bring|look|check|move|plan|pass|set|start|correct|load)\b",
+    re.IGNORECASE,
 )
 
 
