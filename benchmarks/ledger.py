@@ -16,12 +16,14 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -33,11 +35,14 @@ from moderation.storage import s3_objects
 from moderation.storage.row_file import PORTION_ROWS
 from moderation.tables.ledger.layout import COLUMNS, Run, part_uri
 from moderation.tables.ledger.lookup import Lookup
-from moderation.tables.ledger.runs import GROUP_ROWS, SCHEMA, Files, merged, write_run
+from moderation.tables.ledger.orders import BY_NAME, by_name
+from moderation.tables.ledger.runs import Files, merged, write_run
 
 BUCKET = "work"
 FAN_IN, DELTA = 16, 10_000
 QUESTION = Question("7.0", None, 50.0)
+_HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+_Made = TypeVar("_Made")
 PREFIX = "s3://photos-of-an-archive/customers"
 
 
@@ -48,35 +53,42 @@ def main() -> None:
     parser.add_argument("--listing", type=int, default=1_000_000)
     parser.add_argument("--all", action="store_true", help="also ask for as many keys as there are entries")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ledger-") as name:
-        key = seaweedfs.Credentials("AKIALEDGERBENCHMARKS", "benchmark-secret-of-no-value")
-        server = seaweedfs.start(Path(name) / "s3", key)
-        os.environ |= {
-            "AWS_ACCESS_KEY_ID": key.access_key,
-            "AWS_SECRET_ACCESS_KEY": key.secret_key,
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL_S3": server.endpoint_url,
-        }
-        pa.set_cpu_count(2)
-        try:
-            settings = replace(Settings.from_env(), work_uri=f"s3://{BUCKET}/work")
-            with s3_objects.open_client(settings) as s3:
-                s3.create_bucket(Bucket=BUCKET)
-                begin = time.perf_counter()
-                run = write_run(s3, settings, entries(given.entries), Path(name))
-                size = sum(part.bytes for part in run)
-                print(
-                    f"{given.entries:,} entries written in {time.perf_counter() - begin:.1f} s: "
-                    f"{len(run)} parts, {size / given.entries:.1f} bytes an entry"
-                )
-                merging(s3, settings, Path(name), size / given.entries)
-                copies = [str(Path(name) / f"copy-{part.name}") for part in run]
-                for part, copy in zip(run, copies, strict=True):
-                    with Path(copy).open("wb") as target:
-                        s3_objects.download(s3, part_uri(settings, part.name), target)
-                nights(settings, run, copies, given)
-        finally:
-            server.stop()
+    with tempfile.TemporaryDirectory(prefix="ledger-") as name, served(Path(name)) as settings:
+        with s3_objects.open_client(settings) as s3:
+            begin = time.perf_counter()
+            run = write_run(s3, settings, BY_NAME, entries(given.entries), Path(name))
+            size = sum(part.bytes for part in run)
+            print(
+                f"{given.entries:,} entries written in {time.perf_counter() - begin:.1f} s: "
+                f"{len(run)} parts, {size / given.entries:.1f} bytes an entry"
+            )
+            merging(s3, settings, Path(name), size / given.entries)
+            copies = [str(Path(name) / f"copy-{part.name}") for part in run]
+            for part, copy in zip(run, copies, strict=True):
+                with Path(copy).open("wb") as target:
+                    s3_objects.download(s3, part_uri(settings, part.name), target)
+        nights(settings, run, copies, given)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Settings]:
+    """A server of S3 below the folder, and settings of it; two threads for what Arrow does."""
+    key = seaweedfs.Credentials("AKIALEDGERBENCHMARKS", "benchmark-secret-of-no-value")
+    server = seaweedfs.start(folder / "s3", key)
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": key.access_key,
+        "AWS_SECRET_ACCESS_KEY": key.secret_key,
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": server.endpoint_url,
+    }
+    pa.set_cpu_count(2)
+    try:
+        settings = replace(Settings.from_env(), work_uri=f"s3://{BUCKET}/work")
+        with s3_objects.open_client(settings) as s3:
+            s3.create_bucket(Bucket=BUCKET)
+        yield settings
+    finally:
+        server.stop()
 
 
 def nights(settings: Settings, run: Run, copies: list[str], given: argparse.Namespace) -> None:
@@ -104,10 +116,15 @@ def nights(settings: Settings, run: Run, copies: list[str], given: argparse.Name
 def merging(s3: Any, settings: Settings, folder: Path, bytes_each: float) -> None:
     """What a run of each night and its merges write, for as many nights as fill two tiers."""
     files, nights_each = Files(settings, access()), FAN_IN
-    runs = [write_run(s3, settings, entries(DELTA, first=number), folder) for number in range(nights_each)]
+    runs = [
+        write_run(s3, settings, BY_NAME, entries(DELTA, first=number), folder)
+        for number in range(nights_each)
+    ]
     one = sum(part.bytes for run in runs for part in run)
     begin = time.perf_counter()
-    big = write_run(s3, settings, merged([files.stream(run) for run in runs]), folder)
+    big = write_run(
+        s3, settings, BY_NAME, merged([files.stream(run, BY_NAME) for run in runs], BY_NAME.key), folder
+    )
     seconds = time.perf_counter() - begin
     merged_bytes = sum(part.bytes for part in big)
     print(
@@ -119,15 +136,15 @@ def merging(s3: Any, settings: Settings, folder: Path, bytes_each: float) -> Non
 
 def entries(count: int, first: int = 0) -> Iterator[pa.Table]:
     """Sorted entries; every second number is known."""
-    for at in range(0, count, GROUP_ROWS):
-        numbers = pa.array(range(at, min(at + GROUP_ROWS, count)), pa.int64())
+    for at in range(0, count, BY_NAME.group_rows):
+        numbers = pa.array(range(at, min(at + BY_NAME.group_rows, count)), pa.int64())
         table = keyed(pc.add(pc.multiply(numbers, 2), 2 * first * count))
         rows = len(table)
         constant = {"status": "moderated", "error_code": None, "model_version": "7.0", "adapter": None}
         columns = {name: pa.array([value] * rows, pa.string()) for name, value in constant.items()}
         more = {"min_confidence": pa.array([50.0] * rows)}
-        yield pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **columns, **more}).cast(
-            SCHEMA
+        yield by_name(
+            pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **columns, **more})
         )
 
 
@@ -143,9 +160,24 @@ def keyed(numbers: pa.Array) -> pa.Table:
     texts = pc.utf8_lpad(numbers.cast(pa.string()), 14, "0")
     folders = pc.utf8_slice_codeunits(texts, 0, 9)
     names = pc.binary_join_element_wise(PREFIX, folders, texts, "original-photo.jpg", "/")
-    mixed = [pc.multiply(numbers, factor) for factor in (0x9E3779B97F4A7C15 >> 1, 0x2545F4914F6CDD1D)]
-    etags = pc.binary_join_element_wise(*[word.cast(pa.string()) for word in mixed], "-")
-    return pa.table({"source_ref": names, "etag": etags})
+    return pa.table({"source_ref": names, "etag": md5s(numbers.to_numpy().astype(np.uint64))})
+
+
+def md5s(numbers: np.ndarray) -> pa.Array:
+    """ETags as random as MD5's."""
+    words = [mixed(numbers), mixed(numbers + np.uint64(1 << 40))]
+    octets = np.stack(words, axis=1).astype(">u8").view(np.uint8).reshape(-1)
+    text = np.stack([_HEX[octets >> 4], _HEX[octets & 15]], axis=1).tobytes()
+    ends = pa.py_buffer(np.arange(len(numbers) + 1, dtype=np.int32) * 32)
+    return pa.StringArray.from_buffers(len(numbers), ends, pa.py_buffer(text))
+
+
+def mixed(numbers: np.ndarray) -> np.ndarray:
+    """SplitMix64 of numbers of 64 bits."""
+    found = numbers * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        found = (found ^ (found >> np.uint64(shift))) * np.uint64(factor)
+    return found ^ (found >> np.uint64(31))
 
 
 def asked(settings: Settings, run: Run, portions: Iterator[pa.Table]) -> int:
@@ -169,7 +201,8 @@ def anti_join(copies: list[str], portions: Iterator[pa.Table]) -> int:
         duck.execute("CREATE TEMP TABLE listing AS SELECT * FROM asked")
         left = duck.execute(
             "SELECT (SELECT count(*) FROM listing) - count(*) FROM (SELECT * FROM listing ANTI JOIN "
-            "(FROM read_parquet(?) WHERE status = 'moderated') USING (source_ref, etag))",
+            "(SELECT source_ref, lower(hex(md5)) AS etag FROM read_parquet(?) WHERE status = 'moderated') "
+            "USING (source_ref, etag))",
             [copies],
         ).fetchone()
         assert left is not None
@@ -183,7 +216,7 @@ def access() -> dict[str, str]:
     return {f"s3.{name}": os.environ[variable] for name, variable in names.items()}
 
 
-def timed(work: Callable[[], int]) -> tuple[int, float, float]:
+def timed(work: Callable[[], _Made]) -> tuple[_Made, float, float]:
     """What it gives, how long it took, and how much of the CPU."""
     begin, cpu = time.perf_counter(), time.process_time()
     return work(), time.perf_counter() - begin, time.process_time() - cpu

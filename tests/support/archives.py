@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -55,7 +56,12 @@ def half_done(name: str = "old", *, status: str = "running", done: int = 3, **mo
     )
 
 
-def keep(settings: Settings, s3: Any, *archives: Archive) -> None:
-    """Store them."""
+def keep(settings: Settings, s3: Any, *archives: Archive) -> list[Archive]:
+    """Store them, their chunks in their own folders."""
+    kept = []
     for archive in archives:
-        assert state.create(settings, s3, archive)
+        folder = f"{state.folder_uri(settings, archive.name)}/chunks"
+        chunks = tuple(replace(chunk, uri=f"{folder}/{chunk.number}.parquet") for chunk in archive.chunks)
+        kept.append(replace(archive, chunks=chunks))
+        assert state.create(settings, s3, kept[-1])
+    return kept

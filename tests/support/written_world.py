@@ -20,6 +20,9 @@ from moderation.analyse.detect.errors import DetectError
 from moderation.analyse.detect.records import request_of
 from moderation.analyse.detect.request import DetectOptions
 from moderation.analyse.detect.run import run_manifest
+from moderation.archive.backfill import state, step
+from moderation.archive.backfill.cutting import cut
+from moderation.archive.backfill.state import Options
 from moderation.maintenance import compaction
 from moderation.maintenance.rebuild import rebuild
 from moderation.maintenance.verify import verify
@@ -40,6 +43,7 @@ from moderation.tables.standing import VERDICTS
 from moderation.warehouses.reading import open_warehouse
 from support import pictures
 from support import rekognition_server as offline
+from support.archive_runs import StageRuns
 from support.console_load import served
 from support.put_back import Install
 from support.said import said
@@ -83,6 +87,7 @@ class World(Install):
     looked: dict[str, Any] = field(default_factory=dict)
     said: list[Any] = field(default_factory=list)
     shown: list[Any] = field(default_factory=list)
+    reconciled: dict[str, Any] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -184,6 +189,8 @@ class World(Install):
             found["review"] = self.review()
         if then == "verdicts":
             found["verdicts"] = self.published_verdicts()
+        if then == "archive":
+            found["archive"] = self.end_archive()
         return found
 
     def answers(self) -> dict[str, Answers]:
@@ -227,6 +234,31 @@ class World(Install):
         with open_standing(self.settings, VERDICTS):
             pass
         return [said for part in published_verdicts(self.settings) for said in part]
+
+    def begin_archive(self) -> None:
+        """Cut what lies there into chunks, and work the first one off."""
+        options = Options(order="prefix", chunk_images=5, backend="detect")
+        made = cut(self.settings, self.s3, "old", self.source, options, now=LOGICAL_TIME.isoformat())
+        assert len(made.chunks) > 1
+        assert state.create(self.settings, self.s3, made)
+        self._look(StageRuns(self.settings, self.s3, self.folder), 1)
+
+    def end_archive(self) -> dict[str, Any]:
+        """Work the other chunks off, and say what became of every key."""
+        first = state.read(self.settings, self.s3, "old")
+        runs = StageRuns(self.settings, self.s3, self.folder)
+        runs.known = {first.run_id(chunk): "success" for chunk in first.chunks if chunk.is_under_way}
+        for number in range(2, len(first.chunks) + 3):
+            self._look(runs, number)
+        assert step.due(settings=self.settings) == ["old"]
+        return step.reconcile("old", settings=self.settings)
+
+    def _look(self, runs: StageRuns, number: int) -> None:
+        asked = step.step(
+            runs, asker=f"look-{number}", settings=self.settings, now=LOGICAL_TIME + timedelta(hours=number)
+        )
+        runs.begin(asked)
+        step.begun([one["trigger_run_id"] for one in asked], settings=self.settings)
 
     def look(self) -> dict[str, Any]:
         """What the console shows of the last load: tiles and one image; loaded again where it says so."""
@@ -283,6 +315,9 @@ def make_world(world: World, images: Iterable[str]) -> World:
         write_numbers_page(world.settings, numbers_of(world.settings))
         world.shown = world.published_verdicts()
         world.keep("verdicts published", "night-3")
+        world.begin_archive()
+        world.keep("archive begun", "night-3")
+        world.reconciled = world.end_archive()
     return world
 
 

@@ -182,14 +182,16 @@ def _verify(settings: Settings, args: argparse.Namespace) -> int:
 def _ledger(settings: Settings, args: argparse.Namespace) -> int:
     from moderation.tables.ledger import upkeep  # noqa: PLC0415 - as above
 
-    done = upkeep.bring_up(settings, anew=args.rebuild, most_rows=None)
+    done = upkeep.bring_up(settings, anew=args.rebuild, most_rows=None, prove=True)
     removed = upkeep.tidy(settings)
     index = done.index
     if args.json:
         counts = {"entries": index.entries, "runs": len(index.runs), "bytes": index.bytes}
         more = {"loads": len(index.loads), "added": done.added, "written": done.written, "removed": removed}
-        print_json({**counts, **more})
+        print_json({**counts, **more, "damage": done.damage or None})
         return DONE
+    if done.damage:
+        sys.stdout.write(f"{one_line(done.damage)}: done\n")
     sys.stdout.write(
         f"{index.entries:,} entries of {len(index.loads):,} loads in {len(index.runs):,} runs "
         f"({index.bytes:,} bytes); {done.added:,} added, {done.written:,} rows written, "

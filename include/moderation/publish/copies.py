@@ -19,11 +19,12 @@ from moderation import schema
 from moderation.errors import NeedsAPersonError
 from moderation.flatten.flatten import Counts, Flattened
 from moderation.flatten.rows import LoadContext, table_of
-from moderation.plan.content.answers import IMAGE_ANSWERS, KEY, LABEL_ANSWERS, OF_IMAGES, OF_LABELS
+from moderation.plan.content.answers import IMAGE_ANSWERS, LABEL_ANSWERS, OF_LABELS
 from moderation.plan.plan import COPIES, INPUTS_SCHEMA
 from moderation.reference import content, error_codes
 from moderation.storage import parquet
 from moderation.storage.row_file import PORTION_ROWS, RowFile
+from moderation.tables.ledger.layout import ANSWER_OF, OF_IMAGES
 from moderation.warehouses.reading import bounded
 
 _INPUT = ("source_ref", "bucket", "key", "etag", "size", "last_modified", "line_number", "origin")
@@ -48,9 +49,9 @@ _OWED = {
 }
 """What stands of the answer in the row of a copy that is owed; null where nothing does."""
 
-_SAME = " AND ".join(f"copies.{name} = answers.{name}" for name in KEY)
+_SAME = " AND ".join(f"copies.{name} = answers.{name}" for name in ANSWER_OF)
 _OF_WHICH = ", ".join(
-    f"CASE WHEN answers.status IS NULL OR {_SHARED} THEN copies.{name} END AS {name}" for name in KEY
+    f"CASE WHEN answers.status IS NULL OR {_SHARED} THEN copies.{name} END AS {name}" for name in ANSWER_OF
 )
 _GIVEN = ", ".join(
     f"CASE WHEN {_SHARED} THEN answers.{name} ELSE {_OWED.get(name, 'NULL')} END AS {name}"
@@ -155,7 +156,7 @@ class Copies:
                     f"{row['answer_of_manifest_id']} of load {row['answer_of_load_id']}, which is not there; "
                     "plan the run again"
                 )
-            columns = {name: rows[name] for name in (*_INPUT, *KEY, *OF_IMAGES)}
+            columns = {name: rows[name] for name in (*_INPUT, *ANSWER_OF, *OF_IMAGES)}
             columns |= self._same(len(rows)) | {"size_bytes": rows["size"]}
             made = table_of(schema.IMAGES, columns, len(rows))
             status = pc.value_counts(rows["status"].combine_chunks()).to_pylist()

@@ -6,6 +6,8 @@ import hashlib
 import re
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")
+WHOLE = f"^{_DIGEST.pattern}$"
+"""An ETag that proves the content, for RE2."""
 
 SQL = "CASE WHEN regexp_full_match(etag, '[0-9a-f]{32}') THEN etag || '-' || size_bytes END"
 """The same rule for DuckDB, over the columns ``etag`` and ``size_bytes`` of `images`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,11 +77,11 @@ def write_table(table: pa.Table, where: Path, **options: Any) -> None:
 
 @contextmanager
 def open_file(
-    source: Path | IO[bytes] | pa.NativeFile, *, pre_buffer: bool = False
+    source: Path | IO[bytes] | pa.NativeFile, *, pre_buffer: bool = False, read_dictionary: Sequence[str] = ()
 ) -> Iterator[pq.ParquetFile]:
     """A file whose checksums are checked as it is read, inside the block.
 
-    :param pre_buffer: see :class:`pyarrow.parquet.ParquetFile`.
+    :param pre_buffer: see :class:`pyarrow.parquet.ParquetFile`, also for ``read_dictionary``.
     :raises FileNotFoundError: there is none.
     :raises OSError: it cannot be read, or a page is damaged; so may reading it later.
     :raises pyarrow.ArrowInvalid: it is no Parquet file, or its footer is damaged.
@@ -90,7 +90,11 @@ def open_file(
         metadata = read_footer(stream)
         proven = pa.PythonFile(Proven(stream, metadata), "r") if _KEY in (metadata.metadata or {}) else stream
         with pq.ParquetFile(
-            proven, metadata=metadata, pre_buffer=pre_buffer, page_checksum_verification=True
+            proven,
+            metadata=metadata,
+            pre_buffer=pre_buffer,
+            read_dictionary=list(read_dictionary),
+            page_checksum_verification=True,
         ) as file:
             yield file
 

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
@@ -23,7 +25,7 @@ from moderation.schema import IMAGES, JOBS, LOADS, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import open_parquet, planned_files
-from moderation.tables.source_ref_ranges import NAME, batches_between
+from moderation.tables.source_ref_ranges import NAME, batches_between, range_in
 
 _LOADS_AT_ONCE = 16
 
@@ -154,10 +156,13 @@ def scan(
     """
     if table is None:
         return
-    wanted = pa.array(sorted(load_ids), pa.string()) if load_ids is not None else None
+    loads = sorted(load_ids) if load_ids is not None else None
+    wanted = pa.array(loads, pa.string()) if loads is not None else None
     needed = [*columns, *(["load_id"] if wanted is not None else []), *([NAME] if between else [])]
     types = _selected(spec, columns)
-    for batch in _batches(table, where, list(dict.fromkeys(needed)), between, at_once):
+    for batch in _batches(
+        table, where, list(dict.fromkeys(needed)), between=between, at_once=at_once, loads=loads
+    ):
         rows = batch
         if wanted is not None:
             rows = batch.filter(pc.is_in(batch.column("load_id").cast(pa.string()), value_set=wanted))
@@ -169,12 +174,21 @@ def _batches(
     table: Table,
     where: str | None,
     columns: Sequence[str],
+    *,
     between: tuple[str, str] | None,
     at_once: int,
+    loads: list[str] | None,
 ) -> Iterator[pa.RecordBatch]:
     present = {entry.name for entry in table.schema().fields}
     asked = [name for name in columns if name in present]
     found = planned_files(table, where, tuple(asked))
+    if loads is not None:  # who reads a few loads reads no others: a file of one tells it by its name
+        of_loads = {*loads, None}
+        found = [task for task in found if load_named(task.file.file_path) in of_loads]
+
+    def needs(group: pq.RowGroupMetaData) -> bool:
+        told = range_in(group, "load_id") if loads is not None else None
+        return told is None or loads is None or bisect_left(loads, told[0]) < bisect_right(loads, told[1])
 
     def read(task: FileScanTask) -> Iterator[pa.RecordBatch]:
         if task.delete_files:  # of another writer: rows that are deleted in place are pyiceberg's to know
@@ -184,7 +198,7 @@ def _batches(
             return
         with open_parquet(table, task.file.file_path, pre_buffer=True, as_of=task.file) as file:
             there = [name for name in asked if name in file.schema_arrow.names]
-            yield from batches_between(file, there, between)
+            yield from batches_between(file, there, between, needs)
 
     if at_once == 1:
         for task in found:

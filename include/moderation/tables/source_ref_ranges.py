@@ -6,7 +6,7 @@ value of each row group: so asking a big file about one part of a listing reads 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,14 +23,20 @@ def range_of(names: pa.ChunkedArray) -> tuple[str, str] | None:
 
 
 def batches_between(
-    file: pq.ParquetFile, columns: Sequence[str], between: tuple[str, str] | None
+    file: pq.ParquetFile,
+    columns: Sequence[str],
+    between: tuple[str, str] | None,
+    needs: Callable[[pq.RowGroupMetaData], bool] = lambda group: True,
 ) -> Iterator[pa.RecordBatch]:
     """The file's rows in batches.
 
     :param columns: to be read; with a range ``source_ref`` must be one of them.
     :param between: only rows with a ``source_ref`` from the one to the other, both included; None for all.
+    :param needs: whether a row group is read at all.
     """
     for number in groups_between(file, between):
+        if not needs(file.metadata.row_group(number)):
+            continue
         # One group at a time: what a file buffers ahead, it buffers for all groups that it is asked for.
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=[number], columns=list(columns)):
             yield batch if between is None else batch.filter(_within(batch.column(NAME), between))
@@ -44,11 +50,11 @@ def groups_between(file: pq.ParquetFile, between: tuple[str, str] | None) -> lis
     return [number for number in groups if _may_hold(file.metadata.row_group(number), between)]
 
 
-def range_in(group: pq.RowGroupMetaData) -> tuple[str, str] | None:
-    """The smallest and the greatest ``source_ref`` of a row group; None when it does not tell."""
+def range_in(group: pq.RowGroupMetaData, column_name: str = NAME) -> tuple[str, str] | None:
+    """The smallest and the greatest value of a row group; None when it does not tell."""
     for number in range(group.num_columns):
         column = group.column(number)
-        if column.path_in_schema == NAME:
+        if column.path_in_schema == column_name:
             known = column.statistics
             return (known.min, known.max) if known is not None and known.has_min_max else None
     return None

@@ -27,7 +27,8 @@ from support.written_places import CELLS, EITHER, FATES, HARMLESS, HEALED, PLACE
 from support.written_world import World, make_world
 
 REMEDY = re.compile(
-    r"\b(run|delete|rebuild|clear|restore|bring|look|check|move|plan|pass|set|correct|load)\b", re.IGNORECASE
+    r"\b(run|delete|rebuild|clear|restore|bring|look|check|move|plan|pass|set|start|correct|load)\b",
+    re.IGNORECASE,
 )
 
 
@@ -148,6 +149,7 @@ def _what_comes_of_it(world: World, place: Place, name: str, body: bytes | None)
     except NeedsAPersonError as error:
         return STOPPED, str(error)
     more = {"console": world.looked, "review": world.said, "verdicts": world.shown}
+    more["archive"] = world.reconciled
     assert found == world.answered | {key: more[key] for key in more.keys() & found.keys()}
     return (HARMLESS if world.read(name) == body else HEALED), ""
 

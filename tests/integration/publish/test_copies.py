@@ -17,12 +17,16 @@ from moderation import schema
 from moderation.analyse.record import JobStatus
 from moderation.maintenance.compaction import compact
 from moderation.maintenance.rebuild import rebuild
-from moderation.plan.content.answers import OF_IMAGES, OF_LABELS
+from moderation.plan.content.answers import OF_LABELS
 from moderation.plan.plan import COPIES, PlanError
 from moderation.publish import commit
 from moderation.publish.commit import publish
+from moderation.query.replay import replay
 from moderation.storage import s3_objects
 from moderation.tables import catalog
+from moderation.tables.ledger.layout import OF_IMAGES
+from moderation.warehouses.duckdb import DuckDBWarehouse
+from moderation.warehouses.reading import open_warehouse
 from support import planned_runs
 from support.copied_images import Gallery
 from support.killed import killed_at
@@ -282,6 +286,52 @@ def test_rebuilt_and_compacted_the_tables_tell_the_same_whatever_became_of_the_e
     assert {name: rows(table) for name, table in expected(gallery.settings).items()} == before
     gallery.put(w=1)
     assert gallery.plan("last").totals.copies == 1
+
+
+def test_a_redo_sends_one_image_of_what_is_owed_and_answers_its_copies(gallery: Gallery) -> None:
+    plan = gallery.plan("night")
+    gallery.fails = {
+        row["source_ref"]: "AccessDeniedException"
+        for row in gallery.inputs(plan)
+        if gallery.contents[row["source_ref"]] == 1
+    }
+    load = gallery.publish(plan)
+    gallery.fails = {}
+    again = gallery.plan("redo", source=f"load:{load.load_id}")
+    assert (again.totals.to_analyse, again.totals.copies) == (1, 2)
+    gallery.publish(again)
+    assert gallery.paid == {1: 1, 2: 1, 3: 1}
+    assert {row["status"] for row in gallery.images(again.load_id).values()} == {"moderated"}
+    assert gallery.plan("last").is_empty
+
+
+def test_a_replay_tells_of_a_copy_what_it_tells_of_the_image_that_was_sent(gallery: Gallery) -> None:
+    load = gallery.run("night")
+    DuckDBWarehouse(gallery.settings).load(load.load_id)
+    with open_warehouse(gallery.settings.warehouse_path) as connection:
+        told = replay(connection, min_confidence=60.5).project("source_ref, label_count, top_l1").fetchall()
+    assert len(told) == 6
+    by_content = {gallery.contents[ref]: set[tuple[Any, ...]]() for ref, *_ in told}
+    for ref, *said in told:
+        by_content[gallery.contents[ref]].add(tuple(said))
+    assert [len(said) for said in by_content.values()] == [1, 1, 1]
+    assert by_content[1] != by_content[2]  # of one the labels are below what is asked for
+
+
+def test_runs_that_are_open_at_once_pay_a_content_each_and_the_next_one_pays_none(gallery: Gallery) -> None:
+    first = gallery.plan("first")
+    gallery.put(x=1)
+    second = gallery.plan("second")
+    assert (second.totals.to_analyse, second.totals.copies) == (1, 0)
+    gallery.publish(second)
+    gallery.publish(first)
+    assert gallery.paid == {1: 2, 2: 1, 3: 1}
+    assert {name: row["status"] for name, row in gallery.images().items()} == dict.fromkeys(
+        "abcdefx", "moderated"
+    )
+    gallery.put(y=1)
+    third = gallery.run("third")
+    assert (third.row["images"], third.row["billed"]) == (1, 0)
 
 
 def test_known_answers_that_were_changed_stop_the_publish(gallery: Gallery) -> None:

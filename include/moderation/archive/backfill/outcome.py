@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from moderation.archive.backfill.cutting import connect
 from moderation.archive.backfill.state import Archive, ArchiveError, Chunk
 from moderation.reference import error_codes
 from moderation.schema import IMAGES
 from moderation.settings import Settings
+from moderation.sources.base import SourceError
 from moderation.sources.listing import OBJECTS, Tally
 from moderation.sources.open import open_source
-from moderation.storage import s3_objects, scratch
+from moderation.sources.told.chunk import open_objects
+from moderation.storage import scratch
 
 _PORTION = 100_000
 _COLUMNS = ["source_ref", "etag", "status", "error_code", "moderated_at"]
@@ -68,7 +68,7 @@ def of_chunk(settings: Settings, s3: Any, archive: Archive, chunk: Chunk) -> Chu
 
     key = archive.run_key(chunk)
     with scratch.folder(None, "archive") as folder, closing(connect(folder)) as database:
-        _load_chunk(database, s3, chunk, folder)
+        _load_chunk(database, s3, chunk)
         _make_rows(database)
         billed, cost = 0, 0.0
         with open_catalog(settings) as catalog:
@@ -111,7 +111,7 @@ def reconcile(settings: Settings, s3: Any, archive: Archive) -> Reconciliation:
 
     with scratch.folder(None, "archive") as folder, closing(connect(folder)) as database:
         for chunk in archive.chunks:
-            _load_chunk(database, s3, chunk, folder)
+            _load_chunk(database, s3, chunk)
         _make_rows(database)
         between = database.execute("SELECT min(source_ref), max(source_ref) FROM objects").fetchall()[0]
         for place, batch in enumerate(_portions(stream_images(settings, _COLUMNS, between=between))):
@@ -207,26 +207,11 @@ def _add_objects(database: duckdb.DuckDBPyConnection, batch: pa.RecordBatch) -> 
     database.unregister("portion")
 
 
-def _load_chunk(database: duckdb.DuckDBPyConnection, s3: Any, chunk: Chunk, folder: Path) -> None:
+def _load_chunk(database: duckdb.DuckDBPyConnection, s3: Any, chunk: Chunk) -> None:
     _make_objects(database)
-    with _file_of(s3, chunk, folder) as file:
-        for batch in file.iter_batches(_PORTION, columns=OBJECTS.names):
-            _add_objects(database, batch)
-
-
-@contextmanager
-def _file_of(s3: Any, chunk: Chunk, folder: Path) -> Iterator[pq.ParquetFile]:
-    path = folder / "chunk.parquet"
-    remedy = "start another archive over the same source: what is answered is not asked again"
     try:
-        with path.open("wb") as file:
-            s3_objects.download(s3, chunk.uri, file)
-    except s3_objects.S3Error as error:
-        if error.is_missing:
-            raise ArchiveError(f"{chunk.uri} is not there any more; {remedy}") from error
-        raise
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
-            yield parquet
-    except (OSError, pa.ArrowException) as error:
-        raise ArchiveError(f"{chunk.uri} is damaged: {error}; {remedy}") from error
+        with open_objects(s3, chunk.uri) as file:
+            for batch in file.iter_batches(_PORTION, columns=OBJECTS.names):
+                _add_objects(database, batch)
+    except SourceError as error:
+        raise ArchiveError(str(error)) from error

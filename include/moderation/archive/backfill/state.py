@@ -178,6 +178,8 @@ class Archive:
             chunks = tuple(Chunk(**_known(Chunk, chunk)) for chunk in content["chunks"])
             if folder_name(uri) != content["name"]:
                 raise ValueError(f"it is of the archive {content['name']!r}")
+            if not all(chunk.uri.startswith(uri.rpartition("/")[0] + "/") for chunk in chunks):
+                raise ValueError("its chunks lie elsewhere")
             orders = tuple(content.get("orders", ()))
             return cls(**(_known(cls, content) | {"options": options, "chunks": chunks, "orders": orders}))
 
@@ -274,6 +276,11 @@ def _read(settings: Settings, s3: Any, name: str) -> tuple[Archive, str]:
     uri = state_uri(settings, name)
     stored = s3_objects.find(s3, uri)
     if stored is None:
+        if next(iter(s3_objects.list_objects(s3, f"{folder_uri(settings, name)}/")), None):
+            raise ArchiveError(
+                f"{uri} is not there, though chunks of it are: it is being cut, or was lost; then start the "
+                "archive again under the same name: what is answered is not asked again"
+            )
         known = ", ".join(names(settings, s3)) or "none"
         raise ArchiveError(f"there is no archive {name!r}; there are: {known}")
     return Archive.from_json(stored.body, uri), stored.etag

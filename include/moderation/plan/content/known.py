@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 
 from moderation.plan import ledger
-from moderation.plan.content.answers import IMAGE_ANSWERS, KEY, LABEL_ANSWERS, OF_IMAGES, OF_LABELS
+from moderation.plan.content.answers import IMAGE_ANSWERS, LABEL_ANSWERS, OF_LABELS
 from moderation.plan.ledger import Question
 from moderation.reference import content, error_codes
 from moderation.schema import IMAGES, LABELS, MODERATED, TableSpec, physical_schema
@@ -24,12 +24,12 @@ from moderation.settings import Settings
 from moderation.storage.duckdb_stream import streamed
 from moderation.storage.row_file import PORTION_ROWS
 from moderation.tables.catalog import load_table, open_catalog
-from moderation.tables.published import known_load_ids, scan
+from moderation.tables.ledger.contents import stream_answers
+from moderation.tables.ledger.layout import ANSWER_OF, CONTENT_COLUMNS, OF_IMAGES, PLACE
+from moderation.tables.ledger.orders import bits_of
+from moderation.tables.published import scan
 
-_PLACE = ("load_id", "manifest_id", "line_number")
-_READ = (*_PLACE, "dt", "etag", "size_bytes", *KEY, *OF_IMAGES)
-
-_SAME = " AND ".join(f"known_labels.{name} = known.{name}" for name in KEY)
+_SAME = " AND ".join(f"known_labels.{name} = known.{name}" for name in ANSWER_OF)
 
 _FOUND = f"""
 CREATE TABLE found AS
@@ -58,8 +58,8 @@ CREATE TABLE known (content VARCHAR, answer_of_load_id VARCHAR, answer_of_manife
 
 _LABELS = f"""
 CREATE TABLE known_labels AS
-SELECT known.{", known.".join(KEY)}, given.* EXCLUDE ({", ".join(_PLACE)})
-FROM given JOIN known USING ({", ".join(_PLACE)})
+SELECT known.{", known.".join(ANSWER_OF)}, given.* EXCLUDE ({", ".join(PLACE)})
+FROM given JOIN known USING ({", ".join(PLACE)})
 """  # noqa: S608 - as above
 
 # Between the two reads of the tables a load may be rolled back: what is not whole is no answer.
@@ -82,9 +82,9 @@ def find(connection: duckdb.DuckDBPyConnection, settings: Settings, question: Qu
         connection.execute(_NO_ANSWERS)
         return 0
     with open_catalog(settings) as catalog:
-        loads = known_load_ids(catalog)
-        rows = _answers(catalog, loads, replace(question, older_share=None))
-        _offer(connection, "published", _schema(IMAGES, _READ), rows, _FOUND)
+        rows = stream_answers(settings, catalog, _bits(connection))
+        answers = _answers(rows, replace(question, older_share=None))
+        _offer(connection, "published", _schema(IMAGES, CONTENT_COLUMNS), answers, _FOUND)
         connection.execute(_CHOSEN)
         connection.execute("DROP TABLE found")
         _find_labels(connection, catalog)
@@ -95,13 +95,13 @@ def find(connection: duckdb.DuckDBPyConnection, settings: Settings, question: Qu
 
 def image_answers(connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
     """The answers found, `answers.IMAGE_ANSWERS`."""
-    names = ", ".join(IMAGE_ANSWERS.names)
-    yield from _tables(connection, f"SELECT {names} FROM known ORDER BY {', '.join(KEY)}", IMAGE_ANSWERS)  # noqa: S608 - names of ours
+    names, key = ", ".join(IMAGE_ANSWERS.names), ", ".join(ANSWER_OF)
+    yield from _tables(connection, f"SELECT {names} FROM known ORDER BY {key}", IMAGE_ANSWERS)  # noqa: S608 - names of ours
 
 
 def label_answers(connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
     """Their labels, `answers.LABEL_ANSWERS`."""
-    names, key = ", ".join(LABEL_ANSWERS.names), ", ".join(KEY)
+    names, key = ", ".join(LABEL_ANSWERS.names), ", ".join(ANSWER_OF)
     query = f"SELECT {names} FROM known_labels SEMI JOIN known USING ({key}) ORDER BY {key}, level, place"  # noqa: S608 - as above
     yield from _tables(connection, query, LABEL_ANSWERS)
 
@@ -112,10 +112,15 @@ def _tables(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.Schema
             yield pa.Table.from_batches([batch]).cast(schema)
 
 
-def _answers(catalog: Catalog, loads: set[str], question: Question) -> Iterator[pa.RecordBatch]:
-    """The published rows of `_READ` that cover the question, or are refused for their content."""
+def _bits(connection: duckdb.DuckDBPyConnection) -> np.ndarray:
+    with connection.sql("SELECT DISTINCT content FROM listed").to_arrow_reader(PORTION_ROWS) as reader:
+        return np.unique(np.concatenate([bits_of(batch.column(0)) for batch in reader]))
+
+
+def _answers(published: Iterator[pa.RecordBatch], question: Question) -> Iterator[pa.RecordBatch]:
+    """Those of the rows that cover the question, or are refused for their content."""
     of_content = pa.array(sorted(error_codes.OF_CONTENT), pa.string())
-    for batch in scan(load_table(catalog, IMAGES), IMAGES, _READ, load_ids=loads):
+    for batch in published:
         rows = pa.Table.from_batches([batch])
         moderated, refused = ledger.settles(rows, question)
         refused = pc.and_(refused, pc.is_in(rows["error_code"], value_set=of_content))
@@ -128,7 +133,7 @@ def _find_labels(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> Non
     loads = {load_id for load_id, _ in rows}
     days = " or ".join(f"dt = '{day}'" for day in sorted({day for _, day in rows}))
     schema = pa.schema(
-        [*_schema(IMAGES, _PLACE), *(field for field in LABEL_ANSWERS if field.name not in KEY)]
+        [*_schema(IMAGES, PLACE), *(field for field in LABEL_ANSWERS if field.name not in ANSWER_OF)]
     )
     given = _given(catalog, loads, days, schema) if loads else iter(())
     _offer(connection, "given", schema, given, _LABELS)
@@ -138,7 +143,7 @@ def _given(catalog: Catalog, loads: set[str], days: str, schema: pa.Schema) -> I
     """The labels of the loads, numbered in the order in which they stand."""
     place = 0
     for level, spec in LABELS.items():
-        there = [name for name in (*_PLACE, *OF_LABELS) if name in spec.schema.names]
+        there = [name for name in (*PLACE, *OF_LABELS) if name in spec.schema.names]
         for batch in scan(load_table(catalog, spec), spec, there, load_ids=loads, where=days):
             size = batch.num_rows
             made = {

@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from moderation.plan.content import known
-from moderation.plan.content.answers import IMAGE_ANSWERS, KEY, LABEL_ANSWERS
+from moderation.plan.content.answers import IMAGE_ANSWERS, LABEL_ANSWERS
 from moderation.plan.ledger import Question
 from moderation.plan.plan import INPUTS_SCHEMA, ManifestRef
 from moderation.reference import content
 from moderation.settings import Settings
 from moderation.sources.listing import SCHEMA
 from moderation.storage.row_file import PORTION_ROWS, RowFile
+from moderation.tables.ledger.layout import ANSWER_OF
 from moderation.warehouses.reading import bounded
 
 _SENT = SCHEMA.append(pa.field("copies", pa.int64()))
@@ -31,7 +32,7 @@ _FATES = pa.schema(
         ("row", pa.int64()),
         ("copies", pa.int64()),
         ("rank", pa.int64()),
-        *(INPUTS_SCHEMA.field(name) for name in KEY),
+        *(INPUTS_SCHEMA.field(name) for name in ANSWER_OF),
     ]
 )
 """What becomes of a row of the listing: it has copies, or is one: of the row that is sent as the ``rank``-th,
@@ -51,15 +52,15 @@ FROM listed ANTI JOIN known USING (content) GROUP BY content HAVING count(*) > 1
 
 _COPIED = f"""
 CREATE TABLE copied AS
-SELECT listed.row, chosen.row AS answer, NULL AS {", NULL AS ".join(KEY)}
+SELECT listed.row, chosen.row AS answer, NULL AS {", NULL AS ".join(ANSWER_OF)}
 FROM listed JOIN chosen USING (content) WHERE listed.row <> chosen.row
 UNION ALL
-SELECT listed.row, NULL, known.{", known.".join(KEY)} FROM listed JOIN known USING (content)
+SELECT listed.row, NULL, known.{", known.".join(ANSWER_OF)} FROM listed JOIN known USING (content)
 """  # noqa: S608 - as above
 
 # Of the rows before the one that is sent, the copies are not.
 _EACH = f"""
-SELECT row, NULL::BIGINT AS copies, answer - coalesce(place, 0) AS rank, {", ".join(KEY)}
+SELECT row, NULL::BIGINT AS copies, answer - coalesce(place, 0) AS rank, {", ".join(ANSWER_OF)}
 FROM copied ASOF LEFT JOIN (
     SELECT row AS earlier, row_number() OVER (ORDER BY row) AS place FROM copied
 ) ON answer >= earlier

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +19,7 @@ from moderation.sources.listing import BATCH_ROWS, OBJECTS, Tally, object_rows
 from moderation.storage import s3_objects
 
 PREFIX = "chunk:"
+_NAMED = re.compile(r"/\d{5,}-([0-9a-f]{12})\.parquet$")
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,29 @@ class Chunk:
         :raises SourceError: it is damaged; s3.S3Error: it cannot be read.
         """
         place = self.uri.removeprefix(PREFIX)
-        with tempfile.TemporaryFile() as file:
-            s3_objects.download(s3, place, file)
-            file.seek(0)
-            try:
-                parquet = pq.ParquetFile(file, page_checksum_verification=True)
-                for batch in parquet.iter_batches(BATCH_ROWS, columns=OBJECTS.names):
-                    yield object_rows(tally, batch.cast(OBJECTS))
-            except (OSError, pa.ArrowException, KeyError) as error:
-                raise SourceError(
-                    f"{place} is damaged: {error}; start another archive over the same source: what is "
-                    "answered is not asked again"
-                ) from error
+        with open_objects(s3, place) as parquet:
+            for batch in parquet.iter_batches(BATCH_ROWS, columns=OBJECTS.names):
+                yield object_rows(tally, batch.cast(OBJECTS))
+
+
+@contextmanager
+def open_objects(s3: Any, uri: str) -> Iterator[pq.ParquetFile]:
+    """A chunk's file, proven by the digest in its name.
+
+    :raises SourceError: it is not what was written; s3.S3Error: it cannot be read.
+    """
+    with tempfile.TemporaryFile() as file:
+        s3_objects.download(s3, uri, file)
+        file.seek(0)
+        named = _NAMED.search(uri)
+        try:
+            if named and not hashlib.file_digest(file, "sha256").hexdigest().startswith(named[1]):
+                raise OSError("its content is not what its name says")
+            parquet = pq.ParquetFile(file)
+            parquet.schema_arrow.field("key")
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise SourceError(
+                f"{uri} is damaged: {error}; start another archive over the same source: what is "
+                "answered is not asked again"
+            ) from error
+        yield parquet

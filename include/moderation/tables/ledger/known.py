@@ -16,6 +16,7 @@ from moderation.storage import s3_objects
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.ledger.layout import Index, LedgerDamagedError, discard, read_index
 from moderation.tables.ledger.lookup import Lookup
+from moderation.tables.ledger.orders import BY_NAME
 from moderation.tables.ledger.runs import Files
 from moderation.tables.ledger.upkeep import within
 from moderation.tables.published import known_load_ids, scan
@@ -23,6 +24,16 @@ from moderation.tables.published import known_load_ids, scan
 _log = logging.getLogger(__name__)
 
 Between = tuple[str, str]
+
+
+def current(s3: Any, settings: Settings, catalog: Catalog) -> tuple[Index, set[str]]:
+    """The ledger as it counts now, and the loads that are published now."""
+    # The index first: whatever load it knows was published before.
+    index, loads = read_index(s3, settings), known_load_ids(catalog)
+    if not index.loads <= loads:
+        _log.warning("the ledger knows loads that are not published, so it does not count")
+        index = Index(etag=index.etag)
+    return index, loads
 
 
 class Known:
@@ -64,12 +75,7 @@ class Known:
         yield from self._of_tables(columns, self._loads - self._index.loads, between)
 
     def _start(self) -> None:
-        # The index first: whatever load it knows was published before.
-        self._index = read_index(self._s3, self._settings)
-        self._loads = known_load_ids(self._catalog)
-        if not self._index.loads <= self._loads:
-            _log.warning("the ledger knows loads that are not published, so it does not count")
-            self._index = Index(etag=self._index.etag)
+        self._index, self._loads = current(self._s3, self._settings, self._catalog)
         files = Files(self._settings, self._catalog.properties)
         self._lookup = self._stack.enter_context(Lookup(files, self._index.runs))
 
@@ -94,7 +100,10 @@ class Known:
             # Loaded each time: a compaction deletes the files of older snapshots.
             table = load_table(self._catalog, IMAGES)
             where = within(sorted(loads))
-            yield from scan(table, IMAGES, columns, load_ids=set(loads), where=where, between=between)
+            # As the ledger has them: whoever reads puts rows of both into one table.
+            types = pa.schema([BY_NAME.schema.field(name) for name in columns])
+            for batch in scan(table, IMAGES, columns, load_ids=set(loads), where=where, between=between):
+                yield batch.cast(types)
 
 
 class Published:

@@ -5,7 +5,8 @@
     {work_uri}/ledger/tables-<digest of the tables' URI>/index.json      decides
                                                          <name>.parquet  part of a run
 
-A run is sorted by ``source_ref`` and cut into parts, so that one part of a listing reads one part of a run.
+A run is sorted by ``source_ref``, or by content, and cut into parts, so that one part of a listing reads one
+part of a run.
 """
 
 from __future__ import annotations
@@ -25,7 +26,34 @@ from moderation.storage.state import parse_state, seal
 COLUMNS = ("source_ref", "etag", "status", "error_code", "model_version", "adapter", "min_confidence")
 """What of a published row tells whether its image is asked about again."""
 
-_FORMAT = 1
+PLACE = ("load_id", "manifest_id", "line_number")
+"""Which row it is."""
+
+ANSWER_OF = ("answer_of_load_id", "answer_of_manifest_id", "answer_of_line")
+"""Load, manifest and line of the image that the answer was paid for."""
+
+OF_IMAGES = (
+    *("status", "error_code", "error_message", "content_type", "illustrated_confidence"),
+    *(
+        "animated_confidence",
+        "label_count",
+        "top_l1",
+        "max_confidence",
+        "backend",
+        "model_version",
+        "adapter",
+    ),
+    *("job_id", "moderated_at", "min_confidence", "content_types_answered", "other_content_types"),
+    "unknown_labels",
+    "base_model_version",
+)
+"""The columns of `images` that the answer decides."""
+
+CONTENT = "etag"
+CONTENT_COLUMNS = (*PLACE, "dt", CONTENT, "size_bytes", *ANSWER_OF, *OF_IMAGES)
+"""What of a published row is kept by content; in order of the ETag, which there is an MD5."""
+
+_FORMAT = 2
 _log = logging.getLogger(__name__)
 
 
@@ -35,11 +63,12 @@ class LedgerDamagedError(NeedsAPersonError):
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A Parquet file of entries in order of ``source_ref``.
+    """A Parquet file of entries in order of their key.
 
-    :param first: the smallest ``source_ref`` by the bytes of its UTF-8.
+    :param first: the smallest key by the bytes of its UTF-8.
     :param last: the greatest.
     :param digest: what its footer says of itself and all columns: SHA-256, hex.
+    :param bits: of contents: the file of their first bits, in the same order.
     """
 
     name: str
@@ -48,6 +77,12 @@ class Part:
     first: str
     last: str
     digest: str
+    bits: Part | None = None
+
+    @property
+    def files(self) -> tuple[Part, ...]:
+        """The files that it consists of."""
+        return (self,) if self.bits is None else (self, self.bits)
 
 
 Run = tuple[Part, ...]
@@ -58,7 +93,8 @@ class Index:
     """The ledger as it is named now.
 
     :param loads: published loads whose rows are all in the runs.
-    :param runs: each sorted in itself; an entry is in one of them.
+    :param runs: each sorted by name in itself; an entry is in one of them.
+    :param contents: the same rows by content, in runs of their own.
     :param written: rows that were ever written for it, merges included, and thereby what merging costs.
     :param etag: of the object; "" when there is none.
     """
@@ -67,6 +103,7 @@ class Index:
     runs: tuple[Run, ...] = ()
     written: int = 0
     etag: str = ""
+    contents: tuple[Run, ...] = ()
 
     @property
     def entries(self) -> int:
@@ -76,7 +113,12 @@ class Index:
     @property
     def bytes(self) -> int:
         """How many bytes the runs have in S3."""
-        return sum(part.bytes for run in self.runs for part in run)
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def files(self) -> list[Part]:
+        """All its files but the index."""
+        return [file for run in (*self.runs, *self.contents) for part in run for file in part.files]
 
 
 def rows_in(run: Run) -> int:
@@ -124,7 +166,9 @@ def write_index(s3: Any, settings: Settings, index: Index) -> bool:
         "tables": absolute(settings.tables_uri),
         "loads": sorted(index.loads),
         "written": index.written,
+        "columns": [*COLUMNS, *CONTENT_COLUMNS],
         "runs": [[asdict(part) for part in run] for run in index.runs],
+        "contents": [[asdict(part) for part in run] for run in index.contents],
     }
     uri = _index_uri(settings)
     if index.etag:
@@ -145,8 +189,15 @@ def _parse(content: dict[str, Any], settings: Settings) -> Index:
         raise ValueError(f"its format is {content['format']!r}, and this release knows {_FORMAT}")
     if content["tables"] != absolute(settings.tables_uri):
         raise ValueError(f"it is of the tables at {content['tables']!r}")
-    runs = tuple(tuple(Part(**part) for part in run) for run in content["runs"])
-    return Index(frozenset(map(str, content["loads"])), runs, int(content["written"]))
+    if content["columns"] != [*COLUMNS, *CONTENT_COLUMNS]:
+        raise ValueError("it has other columns than this release goes by")
+    runs, contents = (tuple(tuple(map(_part, run)) for run in content[of]) for of in ("runs", "contents"))
+    return Index(frozenset(map(str, content["loads"])), runs, int(content["written"]), contents=contents)
+
+
+def _part(told: dict[str, Any]) -> Part:
+    bits = told["bits"]
+    return Part(**told | {"bits": None if bits is None else _part(bits)})
 
 
 def _index_uri(settings: Settings) -> str:

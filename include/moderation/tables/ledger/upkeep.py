@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import TablesDamagedError
 from moderation.tables.ledger.layout import (
     COLUMNS,
+    CONTENT_COLUMNS,
     Index,
     LedgerDamagedError,
     Run,
@@ -34,14 +35,8 @@ from moderation.tables.ledger.layout import (
     rows_in,
     write_index,
 )
-from moderation.tables.ledger.runs import (
-    Files,
-    entries_of,
-    merged,
-    of_file,
-    sorted_chunks,
-    write_run,
-)
+from moderation.tables.ledger.orders import BY_CONTENT, BY_NAME, Order
+from moderation.tables.ledger.runs import Chunks, Files, merged, write_run
 from moderation.tables.published import known_load_ids, loads_in, rows_of, scan
 
 _log = logging.getLogger(__name__)
@@ -50,6 +45,7 @@ FAN_IN = 16
 """How many runs of about one size become one."""
 
 _SMALLEST_TIER = 1_000
+_COLUMNS = tuple(dict.fromkeys([*COLUMNS, *CONTENT_COLUMNS]))
 ROWS_BESIDE_A_RUN = 2_000_000
 """How many rows a run merges at the most, of those that a run has no time for; `compact` merges all."""
 
@@ -65,11 +61,13 @@ class Updated:
 
     :param added: entries of loads that it lacked.
     :param written: rows written for that, merges included.
+    :param damage: what was found damaged, for which all of it was made anew; "" for nothing.
     """
 
     index: Index
     added: int
     written: int
+    damage: str = ""
 
 
 def reached(step: str) -> None:
@@ -77,26 +75,37 @@ def reached(step: str) -> None:
     _log.debug("ledger: %s", step)
 
 
-def bring_up(settings: Settings, *, anew: bool = False, most_rows: int | None = ROWS_BESIDE_A_RUN) -> Updated:
+def bring_up(
+    settings: Settings,
+    *,
+    anew: bool = False,
+    most_rows: int | None = ROWS_BESIDE_A_RUN,
+    prove: bool = False,
+) -> Updated:
     """Add what the published loads have that the ledger lacks; repeated, it finds nothing to do.
 
     :param anew: make all of it from the tables.
     :param most_rows: merges of more rows are left to `compact`; None for all.
+    :param prove: read every file first, and make all anew when one is damaged.
     :raises TablesError: the tables cannot be read, or have fewer rows than `loads` tells.
     :raises S3Error: S3 refuses.
     """
+    damage = ""
     with s3_objects.open_client(settings) as s3:
         for _ in range(_ATTEMPTS):
             before = read_index(s3, settings)
             try:
+                if prove and not anew:
+                    _prove(s3, settings, before)
                 updated = _updated(s3, settings, before, anew=anew, most_rows=most_rows)
             except LedgerDamagedError as error:
                 _log.warning("%s", error)
-                anew = True
+                if read_index(s3, settings).etag == before.etag:  # else its files were merged meanwhile
+                    anew, damage = True, str(error)
                 continue
             if updated.index == before or write_index(s3, settings, updated.index):
                 reached("named")
-                return replace(updated, index=read_index(s3, settings))
+                return replace(updated, index=read_index(s3, settings), damage=damage)
             _log.info("the ledger was changed by another meanwhile; looking again")
         return Updated(read_index(s3, settings), 0, 0)
 
@@ -129,7 +138,7 @@ def tidy(settings: Settings, *, age: timedelta = UNNAMED_AGE) -> int:
         entries = [
             entry for entry in s3_objects.list_objects(s3, folder) if entry["Key"].endswith(".parquet")
         ]
-        named = {part.name for run in read_index(s3, settings).runs for part in run}
+        named = {file.name for file in read_index(s3, settings).files}
         limit = datetime.now(UTC) - age
         old = [
             name
@@ -150,6 +159,13 @@ def forget(settings: Settings) -> None:
         discard(s3, settings)
 
 
+def _prove(s3: Any, settings: Settings, index: Index) -> None:
+    with open_catalog(settings) as catalog, scratch.folder(None, "ledger") as folder:
+        files = Files(settings, catalog.properties)
+        for file in index.files:
+            files.prove(s3, file, folder)
+
+
 def _updated(s3: Any, settings: Settings, before: Index, *, anew: bool, most_rows: int | None) -> Updated:
     with open_catalog(settings) as catalog, scratch.folder(None, "ledger") as folder:
         known = known_load_ids(catalog)
@@ -161,14 +177,26 @@ def _updated(s3: Any, settings: Settings, before: Index, *, anew: bool, most_row
         if lacking:
             loads = {load["load_id"]: load for load in loads_in(catalog).to_pylist()}
             wanted = sum(rows_of(loads[load_id], IMAGES) for load_id in lacking)
-            rows = scan(load_table(catalog, IMAGES), IMAGES, COLUMNS, load_ids=lacking, where=within(lacking))
-            chunks = sorted_chunks(_entries(rows, wanted), folder)
-            run = write_run(s3, settings, merged([of_file(path) for path in chunks]), folder)
+            table = load_table(catalog, IMAGES)
+            rows = scan(table, IMAGES, _COLUMNS, load_ids=lacking, where=within(lacking))
+            chunks = [Chunks(BY_NAME, folder), Chunks(BY_CONTENT, folder)]
+            _take(rows, wanted, chunks)
+            run, contents = (
+                write_run(s3, settings, order, some.sorted(), folder)
+                for order, some in zip((BY_NAME, BY_CONTENT), chunks, strict=True)
+            )
             reached("written")
             added = rows_in(run)
-            if run:
-                index = replace(index, runs=(*index.runs, run), written=index.written + added)
-        index = _merge(s3, Files(settings, catalog.properties), index, folder, most_rows)
+            index = replace(
+                index,
+                runs=(*index.runs, *([run] if run else [])),
+                contents=(*index.contents, *([contents] if contents else [])),
+                written=index.written + added,
+            )
+        files = Files(settings, catalog.properties)
+        runs, written = _merge(s3, files, BY_NAME, index.runs, folder=folder, most_rows=most_rows)
+        contents_runs, _ = _merge(s3, files, BY_CONTENT, index.contents, folder=folder, most_rows=most_rows)
+        index = replace(index, runs=runs, contents=contents_runs, written=index.written + written)
         return Updated(index, added, index.written - begun.written)
 
 
@@ -180,15 +208,16 @@ def within(load_ids: list[str]) -> str:
     return f"load_id >= '{load_ids[0]}' and load_id <= '{load_ids[-1]}'"
 
 
-def _entries(rows: Iterator[pa.RecordBatch], wanted: int) -> Iterator[pa.Table]:
-    """The entries of the rows.
+def _take(rows: Iterator[pa.RecordBatch], wanted: int, chunks: Sequence[Chunks]) -> None:
+    """Give the rows to each of these.
 
     :raises TablesDamagedError: there are fewer rows than published: they would be lacking for good.
     """
     seen = 0
     for batch in rows:
         seen += batch.num_rows
-        yield entries_of(batch)
+        for some in chunks:
+            some.add(pa.Table.from_batches([batch]))
     if seen < wanted:
         raise TablesDamagedError(
             f"the table {IMAGES.name} has {seen:,} of {wanted:,} rows of the loads that the ledger lacks; "
@@ -196,21 +225,26 @@ def _entries(rows: Iterator[pa.RecordBatch], wanted: int) -> Iterator[pa.Table]:
         )
 
 
-def _merge(s3: Any, files: Files, index: Index, folder: Path, most_rows: int | None) -> Index:
+def _merge(
+    s3: Any, files: Files, order: Order, runs: tuple[Run, ...], *, folder: Path, most_rows: int | None
+) -> tuple[tuple[Run, ...], int]:
+    """The runs, those of about one size merged, and how many rows were written for that."""
+    written = 0
     while True:
         tiers: dict[int, list[Run]] = defaultdict(list)
-        for run in index.runs:
+        for run in runs:
             tiers[_tier(rows_in(run))].append(run)
-        due = [runs for _, runs in sorted(tiers.items()) if len(runs) >= FAN_IN]
-        due = [runs for runs in due if most_rows is None or sum(map(rows_in, runs)) <= most_rows]
+        due = [same for _, same in sorted(tiers.items()) if len(same) >= FAN_IN]
+        due = [same for same in due if most_rows is None or sum(map(rows_in, same)) <= most_rows]
         if not due:
-            return index
+            return runs, written
         rows = sum(map(rows_in, due[0]))
-        run = write_run(s3, files.settings, merged([files.stream(run) for run in due[0]]), folder)
+        streams = [files.stream(run, order) for run in due[0]]
+        run = write_run(s3, files.settings, order, merged(streams, order.key), folder)
         if rows_in(run) != rows:
             raise LedgerDamagedError(f"{rows:,} entries were merged into {rows_in(run):,}")
-        kept = tuple(other for other in index.runs if other not in due[0])
-        index = replace(index, runs=(*kept, run), written=index.written + rows)
+        runs = (*(other for other in runs if other not in due[0]), run)
+        written += rows
         reached("merged")
 
 

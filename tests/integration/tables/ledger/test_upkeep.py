@@ -82,6 +82,9 @@ def test_what_it_lacks_is_read_from_the_tables_and_nothing_else_is(
     )
     assert_as_the_tables(settings)
     assert asked == [{later}, {later}]
+    names = published_images(settings, COLUMNS)["source_ref"]
+    rows = pa.Table.from_batches(list(known.stream_known(settings, COLUMNS, names=names)))
+    assert len(rows) == 4  # of both, as one table
     assert upkeep.bring_up(settings).added == 2
     asked.clear()
     assert_as_the_tables(settings)
@@ -240,7 +243,17 @@ def test_its_command_brings_it_up_and_makes_it_anew(
     assert told_by() == {**made, "added": 0, "written": 0}
     before = read_index(s3_client, settings).runs
     assert told_by("--rebuild") == made
-    assert read_index(s3_client, settings).runs != before
+    index = read_index(s3_client, settings)
+    assert index.runs != before
     assert main(["ledger"]) == 0
     assert capsys.readouterr().out.startswith("4 entries of 2 loads in 1 runs")
+    uri = part_uri(settings, index.files[0].name)
+    body = bytearray(s3_objects.read(s3_client, uri).body)
+    body[len(body) // 3] ^= 1
+    s3_objects.put(s3_client, uri, bytes(body))
+    assert main(["ledger"]) == 0
+    told = capsys.readouterr().out
+    assert uri in told
+    assert "the ledger is made anew" in told
+    assert told_by() == {**made, "added": 0, "written": 0}
     assert_as_the_tables(settings)
