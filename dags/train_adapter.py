@@ -10,12 +10,10 @@ from airflow.sdk import Param, dag, task
 from moderation.settings import DagSettings, Settings
 from moderation_airflow import failure_reason
 from moderation_airflow.adapters.approval import PromotionApprovalOperator, TrainingApprovalOperator
+from moderation_airflow.adapters.training import TrainAdapterOperator
 from moderation_airflow.machines import several_hosts
 from moderation_airflow.retry_policy import moderation_retry_policy
-from rekognition.projects.operators import (
-    RekognitionCreateProjectOperator,
-    RekognitionCreateProjectVersionOperator,
-)
+from rekognition.projects.operators import RekognitionCreateProjectOperator
 from rekognition.retry_policy import rekognition_retry_policy
 
 SETTINGS = DagSettings.from_env()
@@ -135,8 +133,9 @@ def train_adapter() -> None:
         project_name=prepared["project"],
         doc_md="Finds the project, or makes it.",
     )
-    trained = RekognitionCreateProjectVersionOperator(
+    trained = TrainAdapterOperator(
         task_id="train",
+        set_uri=prepared["set_uri"],
         project_arn=project.output,
         version_name=prepared["version_name"],
         training_uri=prepared["training_uri"],
@@ -144,7 +143,7 @@ def train_adapter() -> None:
         output_uri=prepared["output_uri"],
         confidence_threshold=prepared["confidence_threshold"],
         poll_interval=timedelta(seconds=SETTINGS.poll_seconds),
-        doc_md="Trains the set once, and waits; found again by a retry or a clear.",
+        doc_md="Trains the set once, notes who asked, and waits; found again by a retry or a clear.",
     )
     approve >> project >> trained
     PromotionApprovalOperator(

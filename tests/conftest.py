@@ -7,6 +7,7 @@ from support import airflow_home, surroundings
 surroundings.leave_outside()  # what a shell and a home say of AWS, proxies and Airflow
 airflow_home.prepare()  # a test that imports airflow must never write into the home of who runs it
 
+import gc
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -18,11 +19,12 @@ from hypothesis import settings
 
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials, SeaweedFS
-from support import aws_models, browser, iceberg_metadata
+from support import assumed, aws_models, browser, iceberg_metadata
 
 # A deadline is a fixed time for work of unknown length: on a busy machine it fails what is right.
 settings.register_profile("moderation", deadline=None)
 settings.load_profile("moderation")
+gc.disable()  # until all is collected: what that makes stays to the end, and is looked through again and again
 
 aws_models.read_once()
 iceberg_metadata.read_once()
@@ -57,6 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (turn.get(item.path.name, len(turn)), item.path not in slow))
 
 
+def pytest_collection_finish() -> None:
+    """The garbage of a test is looked for among what tests make, not among all that was collected."""
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last line of all: what was left out for want of a browser, and how to get one."""
@@ -74,7 +82,9 @@ def credentials() -> Credentials:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory, credentials: Credentials) -> Iterator[SeaweedFS]:
-    server = seaweedfs.start(tmp_path_factory.mktemp("seaweedfs"), credentials)
+    # Sessions end while a test looks on; those that last are asked for with DurationSeconds.
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    server = seaweedfs.start(folder, credentials, roles=assumed.ROLES, session_seconds=assumed.SECONDS)
     yield server
     server.stop()
 

@@ -175,8 +175,10 @@ def make(connection: duckdb.DuckDBPyConnection, ids: str, days: int) -> None:
 
 
 def rows(connection: duckdb.DuckDBPyConnection, table: Any, where: str = "true") -> Iterator[pa.Table]:
-    """Rows of a table that `make` made, in the order of the ids."""
-    chosen = connection.sql(f"SELECT {', '.join(table.schema.names)} FROM {table.name} WHERE {where}")
+    """Rows of a table that `make` made, in the order of the ids; a column that it does not know is null."""
+    known = set(connection.table(table.name).columns)
+    columns = [name if name in known else f"NULL AS {name}" for name in table.schema.names]
+    chosen = connection.sql(f"SELECT {', '.join(columns)} FROM {table.name} WHERE {where}")
     for batch in chosen.to_arrow_reader(125_000):
         yield pa.Table.from_batches([batch]).cast(physical_schema(table))
 

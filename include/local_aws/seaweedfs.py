@@ -14,11 +14,13 @@ import shutil
 import socket
 import sys
 import urllib.error
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from local_aws import certificates, isolation, ports, private_files, process
+from local_aws import roles as iam
 
 _GRPC_OFFSET = 10_000
 """SeaweedFS opens a gRPC port this far above each HTTP port and has no use for another number."""
@@ -37,6 +39,17 @@ class Credentials:
 
     access_key: str
     secret_key: str
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A key with fewer rights.
+
+    :param actions: as SeaweedFS has them, such as ``Read:bucket`` or ``Write:bucket/folder/*``.
+    """
+
+    credentials: Credentials
+    actions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,14 @@ class SeaweedFS:
 
 
 def start(
-    data_dir: Path, credentials: Credentials, *, port: int | None = None, timeout: float = 30.0
+    data_dir: Path,
+    credentials: Credentials,
+    *,
+    port: int | None = None,
+    roles: Sequence[iam.Role] = iam.DEFAULT,
+    session_seconds: int = 3600,
+    timeout: float = 30.0,
+    guests: Iterable[Guest] = (),
 ) -> SeaweedFS:
     """Start SeaweedFS with its S3 gateway on ``127.0.0.1`` and wait until it answers.
 
@@ -71,13 +91,17 @@ def start(
 
     :param data_dir: folder for volumes, metadata, configuration and the log; made when missing, and closed to
         other users.
-    :param credentials: the only key the server knows; it has all rights.
+    :param credentials: the key that has all rights; the server knows no other but its guests'.
     :param port: port of the S3 gateway; a free one when None.
+    :param roles: what the key may assume, for credentials that end.
+    :param session_seconds: how long these hold when nobody says; none outlasts the server.
+    :param guests: keys with fewer rights.
     :raises process.ServiceError: it did not become ready within ``timeout`` seconds.
     :raises OSError: the folder cannot be written.
     """
     private_files.folder(data_dir)
-    _write_identity(data_dir / "s3.json", credentials)
+    _write_identity(data_dir / "s3.json", credentials, guests)
+    private_files.write(data_dir / "iam.json", iam.iam_configuration(roles, session_seconds=session_seconds))
     _write_configuration(data_dir)
     s3_port = port or ports.find_free(companion_offset=_GRPC_OFFSET)
     internal = _internal_ports(data_dir / "ports.json")
@@ -116,20 +140,22 @@ def remove_leavings(leaves: tuple[Path, ...]) -> None:
                 path.unlink()
 
 
-def _write_identity(path: Path, credentials: Credentials) -> None:
-    """Write the server's only key where only the owner can read it."""
-    identities = {
-        "identities": [
-            {
-                "name": "local",
-                "credentials": [
-                    {"accessKey": credentials.access_key, "secretKey": credentials.secret_key},
-                ],
-                "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-            }
-        ]
-    }
-    private_files.write(path, json.dumps(identities))
+def _write_identity(path: Path, credentials: Credentials, guests: Iterable[Guest] = ()) -> None:
+    """Write the server's keys where only the owner can read them."""
+    everything = ("Admin", "Read", "Write", "List", "Tagging")
+    named = [("local", Guest(credentials, everything))]
+    named += [(f"guest-{number}", guest) for number, guest in enumerate(guests, 1)]
+    identities = [
+        {
+            "name": name,
+            "credentials": [
+                {"accessKey": who.credentials.access_key, "secretKey": who.credentials.secret_key}
+            ],
+            "actions": list(who.actions),
+        }
+        for name, who in named
+    ]
+    private_files.write(path, json.dumps({"identities": identities}))
 
 
 def _write_configuration(data_dir: Path) -> None:
@@ -181,7 +207,9 @@ def _command(*, s3_port: int, internal: list[int]) -> list[str]:
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-s3.config=s3.json",
-        "-s3.iam=false",
+        "-s3.iam=true",  # session tokens are checked with it alone; nothing can be changed through it
+        "-s3.iam.readOnly=true",
+        "-s3.iam.config=iam.json",
         "-s3.allowedOrigins=",
         "-s3.localSocket=s3.sock",
     ]

@@ -75,13 +75,15 @@ class ModerationReportOperator(BaseOperator):
         from moderation.report import run_report  # noqa: PLC0415 - keeps parsing fast
 
         params = context["params"]
-        return run_report.report(
-            self.plan_uri,
-            self.published,
-            loaded=self.loaded is not None,
-            approved=self.approved is not None,
-            dry_run=params["dry_run"],
-            max_cost_usd=params["max_cost_usd"],
-            tolerated_failure_percentage=params["tolerated_failure_percentage"],
-            why=failure_reason.of(context["ti"], TASKS),
-        )
+        why = failure_reason.of(context["ti"], TASKS)
+        with failure_reason.kept():  # the conductor of an archive asks
+            return run_report.report(
+                self.plan_uri,
+                self.published,
+                loaded=self.loaded is not None,
+                approved=self.approved is not None,
+                dry_run=params["dry_run"],
+                max_cost_usd=params["max_cost_usd"],
+                tolerated_failure_percentage=params["tolerated_failure_percentage"],
+                why=why,
+            )

@@ -35,6 +35,12 @@ class Supervisor:
         found = [run for run in self.runs if run_ids is None or run in run_ids]
         return sum(states is None or self.runs[run] in states for run in found)
 
+    def xcom_pull(self, *, dag_id: str, run_id: str, task_ids: str, key: str) -> str | None:
+        assert (dag_id, key) == ("moderate_images", "failure")
+        return (
+            {"report": "the run's own words", "plan": "not these"}.get(task_ids) if "old" in run_id else None
+        )
+
     def get_dagrun_state(self, dag_id: str, run_id: str) -> DagRunState:
         return DagRunStateResult.model_validate({"state": self.runs[run_id]}).state
 
@@ -46,6 +52,8 @@ def test_the_conductor_asks_the_supervisor_what_became_of_runs() -> None:
         "archive__old__00002": None,
     }
     assert known.live() == 2
+    assert known.why("archive__old__00001") == "the run's own words"
+    assert known.why("archive__new__00001") == ""
 
 
 def test_one_look_at_a_time_begins_runs_that_are_named_before(monkeypatch: pytest.MonkeyPatch) -> None:

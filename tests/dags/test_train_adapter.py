@@ -65,6 +65,7 @@ def test_verdicts_become_the_champion_and_a_clear_trains_nothing_anew(
     (arn,) = airflow_runs.returned(run, "promote")
     found = registry.load(settings)
     assert found.champion == arn
+    assert found.versions[arn].asked_by == "dag_test"
     assert [event.person for event in found.events] == ["Dag train_adapter"]
     for task_id in ("training_set", "train", "evaluate", "promote"):
         airflow_runs.clear_and_run(dag, run, task_id)

@@ -38,6 +38,9 @@ class StageRuns:
     def states(self, run_ids: list[str]) -> Mapping[str, str | None]:
         return {run_id: self.known.get(run_id) for run_id in run_ids}
 
+    def why(self, run_id: str) -> str:
+        return f"{run_id} was told to fail" if run_id in self.failing else ""
+
     def live(self) -> int:
         return self.others + sum(state == "running" for state in self.known.values())
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -260,5 +262,13 @@ ADAPTERS = [
 
 
 def small(path: Path) -> Path:
-    """The story above as a DuckDB file."""
-    return write(path, {**tables(STORY), "loads": LOADS, "verdicts": VERDICTS, "adapters": ADAPTERS})
+    """The story above as a DuckDB file; a process makes it once and copies it from then on."""
+    path.write_bytes(_small())
+    return path
+
+
+@cache
+def _small() -> bytes:
+    with TemporaryDirectory() as folder:
+        rows = {**tables(STORY), "loads": LOADS, "verdicts": VERDICTS, "adapters": ADAPTERS}
+        return write(Path(folder) / "warehouse.duckdb", rows).read_bytes()

@@ -16,6 +16,7 @@ from moderation.reference.prices import PriceTier
 from moderation.settings import DagSettings, Settings
 from moderation.variables.machine import MachineSettings
 from moderation.variables.names import NamePatterns
+from moderation.variables.roles import RoleOf
 from moderation.variables.row import Setting, rows
 from moderation.variables.table import SettingsError
 from support.airflow_home import REPOSITORY
@@ -23,6 +24,10 @@ from support.airflow_home import REPOSITORY
 EXAMPLES: dict[str, tuple[str, Any]] = {
     "AWS_REGION": ("eu-west-1", "eu-west-1"),
     "AWS_DEFAULT_REGION": ("eu-central-1", "eu-central-1"),
+    "MODERATION_ROLES": (
+        "s3://images=arn:aws:iam::111122223333:role/reads",
+        (RoleOf("images", "arn:aws:iam::111122223333:role/reads"),),
+    ),
     "MODERATION_WORK_URI": ("s3://work/area/", "s3://work/area"),
     "MODERATION_INPUT_URI": ("s3://inbox", "s3://inbox"),
     "MODERATION_TABLES_URI": ("/data/tables/", "/data/tables"),

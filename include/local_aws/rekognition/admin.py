@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from local_aws.rekognition.denials import REASONS
 from local_aws.rekognition.faults import JOB_KINDS, REQUEST_KINDS, FaultRule
 from local_aws.rekognition.jobs.store import Job
 from local_aws.rekognition.service import Service
@@ -27,13 +28,14 @@ def build(service: Service, *, token: str) -> ASGIApp:
 
     ``GET health`` needs no token. All else, unknown paths too, answers 401 without it:
     ``GET jobs``; ``GET``, ``PUT`` (replace), ``POST`` (add) and ``DELETE faults``; ``GET`` and
-    ``PUT`` and ``PATCH adapters``; ``GET ledger``.
+    ``PUT`` and ``PATCH adapters``; ``GET`` and ``PUT denied``; ``GET ledger``.
     """
     routes = [
         Route("/health", _health),
         Route("/jobs", _Endpoint(service).jobs),
         Route("/faults", _Endpoint(service).faults, methods=["GET", "PUT", "POST", "DELETE"]),
         Route("/adapters", _Endpoint(service).adapters, methods=["GET", "PUT", "PATCH"]),
+        Route("/denied", _Endpoint(service).denied, methods=["GET", "PUT"]),
         Route("/ledger", _Endpoint(service).ledger),
     ]
     return _RequireToken(Starlette(routes=routes), token)
@@ -106,6 +108,16 @@ class _Endpoint:
         trained = {version.arn: version.status for version in versions}
         return JSONResponse({"adapters": book.describe(), "trained": trained})
 
+    async def denied(self, request: Request) -> Response:
+        """The operations that are denied, with the reason; PUT replaces them."""
+        book = self._service.denials
+        if request.method == "PUT":
+            try:
+                book.replace(await _json_object(request))
+            except ValueError as error:
+                return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"denied": book.describe(), "reasons": REASONS})
+
     async def ledger(self, request: Request) -> Response:
         """What was started and billed, oldest first, a page at a time; ``next`` goes into ``after``."""
         after = _number(request, "after", default=0, most=2**62)
@@ -119,7 +131,7 @@ class _Endpoint:
 async def _json_object(request: Request) -> dict[str, Any]:
     given = json.loads(await request.body())
     if not isinstance(given, dict):
-        raise ValueError("the adapters are a JSON object: status by ARN")
+        raise ValueError("a JSON object is expected: status by ARN, or reason by operation")
     return given
 
 

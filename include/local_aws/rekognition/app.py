@@ -22,6 +22,7 @@ from local_aws.rekognition.images.parcels import Parcel
 from local_aws.rekognition.operations.call import Call
 from local_aws.rekognition.operations.table import OPERATIONS
 from local_aws.rekognition.service import Service
+from local_aws.rekognition.sts import endpoint as sts
 from local_aws.rekognition.wire import auth, model, protocol, validation
 from local_aws.rekognition.wire.errors import MESSAGES, SERVICE_UNAVAILABLE, ApiError, access_denied
 from local_aws.rekognition.wire.intake import Bounds, Intake
@@ -60,7 +61,9 @@ class App:
 
 
 class AwsEndpoint:
-    """AWS JSON 1.1 over POST: head, body, signature, parameters, faults, rate, operation, in this order.
+    """AWS JSON 1.1 over POST.
+
+    Head, body, signature, parameters, denials, faults, rate, operation, in this order.
 
     What a request is refused for costs it nothing that comes later in this order: one without a key is not
     read, one that breaks a constraint takes nothing from the quota.
@@ -68,6 +71,7 @@ class AwsEndpoint:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._sts = sts.StsEndpoint(service)
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         settings = service.settings
         self._bounds = Bounds(
@@ -82,14 +86,20 @@ class AwsEndpoint:
         request_id = protocol.new_request_id()
         request = Request(scope, receive)
         intake = Intake(request, self._bounds)
+        head = _head(request)
+        kind = model.CONTENT_TYPE
         try:
-            status, body = await self._answer(request, intake, request_id)
+            if auth.is_signed_for(head, sts.SERVICE):
+                kind = sts.CONTENT_TYPE
+                status, body = await self._sts.answer(head, intake, request_id)
+            else:
+                status, body = await self._answer(request, intake, request_id)
         except _ConnectionCut:
             _cut(send)
             return
         except ClientDisconnect:
             return
-        await _reply(send, intake, status=status, body=body, request_id=request_id)
+        await _reply(send, intake, status=status, body=body, request_id=request_id, kind=kind)
 
     async def _answer(self, request: Request, intake: Intake, request_id: str) -> tuple[int, bytes]:
         try:
@@ -114,6 +124,7 @@ class AwsEndpoint:
             identity = claim.prove(body_sha256=body.sha256)
             parameters = await self._parse(shape, body)
         try:
+            service.denials.check(name, user_arn=self._user_arn(identity))
             faults = service.faults.strike(name, parameters.get("JobName"))
             _refuse_by_fault(faults, self._user_arn(identity), name)
             service.throttle.take(identity.region, name, service.limits.rate(name, identity.region))
@@ -127,12 +138,9 @@ class AwsEndpoint:
         return auth.user_arn(identity, account_id=self._service.settings.account_id)
 
     def _read_claim(self, request: Request) -> auth.Claim:
-        headers: dict[str, str] = {}
-        for name, value in request.headers.items():
-            headers[name] = f"{headers[name]},{value}" if name in headers else value
-        head = auth.RequestHead(request.method, request.url.path, request.url.query, headers)
         skew = timedelta(seconds=self._service.settings.clock_skew_seconds)
-        return auth.read_claim(head, self._service.secrets, now=datetime.now(UTC), allowed_skew=skew)
+        now = datetime.now(UTC)
+        return auth.read_claim(_head(request), self._service.keys, now=now, allowed_skew=skew)
 
     async def _parse(self, shape: OperationModel, body: Parcel) -> dict[str, Any]:
         """Decode and check the parameters; a large body is in memory only meanwhile, its blobs are packed."""
@@ -152,6 +160,13 @@ class AwsEndpoint:
             return parse()
         async with self._large:
             return await asyncio.get_running_loop().run_in_executor(self._service.control, parse)
+
+
+def _head(request: Request) -> auth.RequestHead:
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return auth.RequestHead(request.method, request.url.path, request.url.query, headers)
 
 
 def _operation(request: Request) -> tuple[str, OperationModel]:
@@ -207,11 +222,11 @@ async def _delay_by_fault(faults: Struck, request: Request) -> None:
         raise _ConnectionCut
 
 
-async def _reply(send: Send, intake: Intake, *, status: int, body: bytes, request_id: str) -> None:
+async def _reply(send: Send, intake: Intake, *, status: int, body: bytes, request_id: str, kind: str) -> None:
     """Send the whole answer; of a request that was not read, read the rest before the connection closes."""
     headers = [
         (b"x-amzn-requestid", request_id.encode()),
-        (b"content-type", model.CONTENT_TYPE.encode()),
+        (b"content-type", kind.encode()),
         (b"content-length", str(len(body)).encode()),
     ]
     if not intake.is_whole:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from local_aws.rekognition.adapters import AdapterBook
+from local_aws.rekognition.denials import DenialBook
 from local_aws.rekognition.faults import FaultBook, FaultRule
 from local_aws.rekognition.images.analysis import Analyzer, Moderates, load_moderator
 from local_aws.rekognition.images.objects import ObjectStore
@@ -19,6 +20,7 @@ from local_aws.rekognition.jobs.job_run import Workshop
 from local_aws.rekognition.jobs.scheduler import Scheduler
 from local_aws.rekognition.jobs.store import Store
 from local_aws.rekognition.settings import ServerSettings
+from local_aws.rekognition.sts.keyring import Keyring
 from local_aws.rekognition.throttle import Throttle
 from local_aws.rekognition.training.store import ProjectStore
 from local_aws.rekognition.training.trainer import Trainer
@@ -36,7 +38,7 @@ class Service:
     """Everything behind the HTTP layer.
 
     :param state_dir: folder of the database and of the jobs' local files; made when missing.
-    :param secrets: secret keys by access key; the only keys that may sign requests.
+    :param secrets: secret keys by access key; these and sessions of theirs may sign requests.
     :param s3_endpoint_url: the S3 that holds manifests and images.
     :param moderator: what looks at images; by default what the settings name.
     :param model_version: version its answers carry; needed with ``moderator``.
@@ -58,20 +60,21 @@ class Service:
         self.waiting_room = state_dir / "waiting"
         self.waiting_room.mkdir(exist_ok=True)
         self.settings = settings
-        self.secrets = secrets
         self.limits = settings.effective_limits()
         self.faults = FaultBook(FaultRule.from_dict(rule) for rule in settings.faults)
+        self.denials = DenialBook(settings.denied)
         self.throttle = Throttle()
         if moderator is None:
             moderator, model_version = load_moderator(
                 settings.moderator, threads=settings.workers, limits=self.limits
             )
         self.store = Store(state_dir / "rekognition.db")
+        self.keys = Keyring(secrets, self.store, s3_endpoint_url)
         self.projects = ProjectStore(self.store)
         self.adapters = AdapterBook(settings.adapters, self.projects)
         self.analyzer = Analyzer(moderator, self.limits, model_version, self.adapters.learned)
         self.objects = ObjectStore(
-            s3_endpoint_url, secrets, BucketRegions(settings.bucket_regions), self.waiting_room
+            s3_endpoint_url, self.keys, BucketRegions(settings.bucket_regions), self.waiting_room
         )
         self.pool = FairPool(settings.workers, name="look")
         self.stopping = threading.Event()
@@ -119,6 +122,7 @@ class Service:
         for executor in (self._fetchers, self.calls, self.control):
             executor.shutdown(cancel_futures=True)
         self.objects.close()
+        self.keys.close()
         self.store.close()
         self._lock_file.close()
 

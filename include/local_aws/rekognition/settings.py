@@ -10,6 +10,7 @@ from typing import Any
 
 from local_aws.inference.adapters.views import MOST_VIEWS
 from local_aws.rekognition.adapters import read_adapters
+from local_aws.rekognition.denials import read_denials
 from local_aws.rekognition.limits import Limits
 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
@@ -62,6 +63,7 @@ class ServerSettings:
     :param training_test_images: least number of images to test with.
     :param training_invalid_share: a training goes on without the images that cannot be read, up to this share
         of a manifest; Custom Labels names 20 percent, for adapters nothing is published.
+    :param denied: operations that the account may not use, with the reason, see ``denials.REASONS``.
     :param limits: changes to the published quotas, see :meth:`Limits.overridden`.
     :param faults: rules of misbehaviour from the first request on, see ``faults.FaultRule``.
     :param moderator: ``module:factory`` of what looks at an image; the offline model by default.
@@ -97,6 +99,7 @@ class ServerSettings:
     training_false_negatives: int = 50
     training_test_images: int = 20
     training_invalid_share: float = 0.2
+    denied: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Mapping[str, Any], ...] = ()
     moderator: str = "local_aws.inference.moderator:Moderator"
@@ -127,6 +130,7 @@ class ServerSettings:
         try:
             Limits().overridden(self.limits)
             read_adapters(self.adapters)
+            read_denials(self.denied)
             _check_regions(self.bucket_regions)
         except ValueError as error:
             raise SettingsError(str(error)) from error

@@ -42,6 +42,7 @@ class Version:
     :param evaluation: of :meth:`moderation.adapters.evaluation.Evaluation.record`.
     :param gate: of :meth:`moderation.adapters.gate.Gate.record`.
     :param begun_at: when its training began.
+    :param asked_by: who asked for its training.
     :param reminded: how many new verdicts waited when people were told last.
     """
 
@@ -58,6 +59,7 @@ class Version:
     gate: dict[str, Any] | None = None
     begun_at: str | None = None
     reminded: int | None = None
+    asked_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +142,11 @@ def load(settings: Settings) -> Registry:
         return _read(s3, settings)[0]
 
 
+def created(arn: str) -> datetime:
+    """When a version was created, as its ARN says."""
+    return datetime.fromtimestamp(int(arn.rpartition("/")[2]) / 1000, UTC)
+
+
 def note(settings: Settings, version: Version) -> Version:
     """Keep what is known of a version; what is None keeps what was known before."""
 
@@ -149,6 +156,17 @@ def note(settings: Settings, version: Version) -> Version:
         return replace(
             there, versions={**there.versions, version.arn: replace(before, **told) if before else version}
         )
+
+    return _change(settings, change).versions[version.arn]
+
+
+def note_first(settings: Settings, version: Version) -> Version:
+    """Keep a version whose training begins; of one that is known, only what was not."""
+
+    def change(there: Registry) -> Registry:
+        before = there.versions.get(version.arn, version)
+        told = {name: value for name, value in vars(before).items() if value is not None}
+        return replace(there, versions={**there.versions, version.arn: replace(version, **told)})
 
     return _change(settings, change).versions[version.arn]
 

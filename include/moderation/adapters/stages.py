@@ -119,6 +119,12 @@ def _forget_meanwhile(settings: Settings, entries: list[Decided]) -> None:
         raise ErasedMeanwhileError(f"{len(gone)} images were erased while the set was made; run again")
 
 
+def begun(arn: str, set_uri: str, *, person: str, settings: Settings | None = None) -> None:
+    """Keep that a training began, and who asked for it; may be repeated: who asked first stays."""
+    settings = settings or Settings.from_env()
+    training.note_begun(settings, arn, store.load(settings, set_uri), person=person)
+
+
 def evaluate(arn: str, set_uri: str, *, rekognition: Any, settings: Settings | None = None) -> dict[str, Any]:
     """Compare a trained adapter with the base model; returns its ARN, the gate's verdict and its reasons."""
     settings = settings or Settings.from_env()

@@ -55,26 +55,40 @@ def expected_cost_usd(rule: AdapterSettings) -> float:
     return rule.training_hours * rule.training_usd_per_hour
 
 
-def begin(settings: Settings, rekognition: Any, stored: StoredSet, *, threshold: float = 50.0) -> str:
+def begin(
+    settings: Settings,
+    rekognition: Any,
+    stored: StoredSet,
+    *,
+    threshold: float = 50.0,
+    person: str | None = None,
+) -> str:
     """Start the training of a set, or find the one that was started; returns the version's ARN.
 
     One that failed is trained anew, under the next name: its cause may be mended by now.
 
     :param rekognition: a boto3 client.
+    :param person: who asks for it.
     :raises TrainingError: AWS does not take it, or a version of the name was trained on something else.
     """
     project = _project(rekognition, stored.project)
     arn, name = _find(rekognition, project, stored)
     if arn is None:
         arn = _create(rekognition, project, name, stored, threshold)
-    note_begun(settings, arn, stored)
+    note_begun(settings, arn, stored, person=person)
     return arn
 
 
-def note_begun(settings: Settings, arn: str, stored: StoredSet) -> Version:
-    """Keep in the registry what a version is trained on."""
-    begun = Version(arn=arn, project=stored.project, labels=stored.contents.labels, set_uri=stored.uri)
-    return registry.note(settings, begun)
+def note_begun(settings: Settings, arn: str, stored: StoredSet, *, person: str | None = None) -> Version:
+    """Keep in the registry what a version is trained on, and who asked for it first."""
+    begun = Version(
+        arn=arn,
+        project=stored.project,
+        labels=stored.contents.labels,
+        set_uri=stored.uri,
+        asked_by=person,
+    )
+    return registry.note_first(settings, begun)
 
 
 def finish(

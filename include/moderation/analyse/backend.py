@@ -78,12 +78,12 @@ def choose(plan: Plan, *, settings: Settings, s3: Any, rekognition: Any) -> Choi
     """
     if known := read_choice(plan, s3=s3):
         return known
-    memory = _memory(settings, s3)
+    known_before = memory(settings, s3)
     backend = eligibility.choose_backend(
-        plan.backend, memory, lambda: _ask(settings, rekognition), region=settings.region
+        plan.backend, known_before, lambda: _ask(settings, rekognition), region=settings.region
     )
     reason = None
-    if plan.backend == "auto" and backend == "detect" and (verdict := memory.recall()):
+    if plan.backend == "auto" and backend == "detect" and (verdict := known_before.recall()):
         reason = verdict.text(settings.region)
     return _write(plan, Choice(backend=backend, reason=reason), s3=s3)
 
@@ -110,7 +110,7 @@ def fall_back(
     if choice.backend == "bulk" and plan.backend == "auto" and len(started) < len(plan.manifests):
         verdict = _ask(settings, rekognition)
         if not verdict.eligible:
-            reason = _memory(settings, s3).learn(verdict).text(settings.region)
+            reason = memory(settings, s3).learn(verdict).text(settings.region)
             _log.warning("%s", reason)
             read = {bulk.manifest_of(describe_job(job_id)) for job_id in started}
             read |= _read_by_jobs(plan, list_jobs)
@@ -181,7 +181,8 @@ def _uri(plan: Plan) -> str:
     return f"{plan.folder_uri}/backend.json"
 
 
-def _memory(settings: Settings, s3: Any) -> Memory:
+def memory(settings: Settings, s3: Any) -> Memory:
+    """What is remembered of the account in the region of the settings."""
     return Memory(s3, s3_objects.join_uri(settings.work_uri, "account"), settings.region)
 
 

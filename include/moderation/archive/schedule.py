@@ -80,16 +80,13 @@ def ways(
     :param images: to be paid for.
     :raises CannotBePlannedError: the nightly runs take all that the quotas allow.
     """
-    quotas = limits.quotas(settings.region)
-    slots = settings.bulk_concurrent_jobs or quotas.bulk_concurrent_jobs
-    bulk, detect = slots * settings.bulk_job_images_per_second, settings.detect_tps or quotas.detect_tps
-    paces = {"bulk": bulk, "detect": detect, "both": bulk + detect} if slots else {"detect": detect}
+    allowed = paces(settings)
     nightly = beside.a_day / 86_400
-    left = {backend: pace - nightly for backend, pace in paces.items() if pace > nightly}
+    left = {backend: pace - nightly for backend, pace in allowed.items() if pace > nightly}
     if not left:
         raise CannotBePlannedError(
             f"the nightly runs take {beside.a_day:,.0f} images a day, and the quotas allow "
-            f"{max(paces.values()) * 86_400:,.0f}; raise the quotas, or say less with --nightly"
+            f"{max(allowed.values()) * 86_400:,.0f}; raise the quotas, or say less with --nightly"
         )
     tiers = tiers_of(settings, adapter)
     starts = [now.astimezone(UTC)]
@@ -100,6 +97,14 @@ def ways(
         for backend, pace in left.items()
         for begins in starts
     )
+
+
+def paces(settings: Settings) -> dict[str, float]:
+    """Images a second that the account's quotas allow, by each backend that the region has."""
+    quotas = limits.quotas(settings.region)
+    slots = settings.bulk_concurrent_jobs or quotas.bulk_concurrent_jobs
+    bulk, detect = slots * settings.bulk_job_images_per_second, settings.detect_tps or quotas.detect_tps
+    return {"bulk": bulk, "detect": detect, "both": bulk + detect} if slots else {"detect": detect}
 
 
 def fastest(found: Sequence[Way]) -> Way:

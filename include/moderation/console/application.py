@@ -21,10 +21,22 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from moderation.adapters.registry import PromotionError
 from moderation.adapters.sets.eligibility import NotEligibleError
 from moderation.adapters.status import AdapterUnusableError
+from moderation.archive.backfill.state import ArchiveError
 from moderation.console.gate import Gate, Person, Right
 from moderation.console.index.load_index import NoSuchLoadError
 from moderation.console.index.selection import SelectionError
-from moderation.console.pages import adapters, export, health, image, jobs, numbers, queues, start, verify
+from moderation.console.pages import (
+    adapters,
+    archives,
+    export,
+    health,
+    image,
+    jobs,
+    numbers,
+    queues,
+    start,
+    verify,
+)
 from moderation.console.pages.adapters import Learning, Pages
 from moderation.console.pages.start import Starter
 from moderation.console.pages.view import page
@@ -44,7 +56,8 @@ Publisher = Callable[[Settings, State], Any]
 """Publishes the verdicts of a log that are not yet; raises when it cannot."""
 
 RunPage = Callable[[Mapping[str, Any]], str | None]
-"""The address of the page of the run that made a load, by its row of `loads`; None when it is forgotten."""
+"""The address of the page of a run, by its row of `loads`, or by a mapping with its `run_id`; None when it is
+forgotten."""
 
 _PUBLISH_SECONDS = 3_600.0
 _SAFE_METHODS = {"GET", "HEAD"}
@@ -64,6 +77,7 @@ _HEADERS = {
 _DEFECT = "This is a defect of the console; its log has the details."
 _STATUS = {
     AdapterUnusableError: 409,
+    ArchiveError: 409,
     NotEligibleError: 400,
     PromotionError: 409,
     NoSuchLoadError: 404,
@@ -145,6 +159,7 @@ def application(
     made.include_router(verify.router)
     made.include_router(numbers.router)
     made.include_router(adapters.router)
+    made.include_router(archives.router)
     made.include_router(health.router)
     made.get("/static/{name:path}", name="static")(_static)
     made.middleware("http")(_with_headers)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from moderation.console.archives.known import Archives
 from moderation.console.index.described import Described
 from moderation.console.index.found import Found
 from moderation.console.index.history import History
@@ -48,6 +49,7 @@ class Shared:
         self.history = History(settings)
         self.under_way = UnderWay(settings, self.s3)
         self.described = Described(settings, self.s3)
+        self.archives = Archives(settings, self.s3)
         self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)
         self.figures = Figures(settings)
         self.decoders = Decoders()

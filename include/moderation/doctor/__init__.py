@@ -2,5 +2,7 @@
 
 ``finding`` (ok, warning or stop), ``machine``, ``shell`` and ``ports`` (the checks), ``checks`` (their table:
 one check is one function and one row), ``report`` (lines or JSON, and the exit code).
-It needs Python 3.11 and nothing installed: ``make doctor`` runs it before anything is.
+``aws`` looks at an AWS account instead, and needs what is installed.
+
+The rest needs Python 3.11 and nothing installed: ``make doctor`` runs it before anything is.
 """

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
 class Level(StrEnum):
@@ -65,12 +68,12 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Check:
-    """A row of the table.
+class Check(Generic[T]):
+    """A row of a table.
 
     :param name: begins its lines.
     :param look: gives one finding or more.
     """
 
     name: str
-    look: Callable[[Place], Iterable[Finding]]
+    look: Callable[[T], Iterable[Finding]]

@@ -30,8 +30,8 @@ from moderation.errors import NeedsAPersonError
 from moderation.maintenance import cleaning, standing
 from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
-from moderation.storage import lease, s3_objects, tombstones
-from moderation.storage.files import Storage, absolute, spool
+from moderation.storage import lease, probe, s3_objects, tombstones
+from moderation.storage.files import Storage, absolute, is_s3, spool
 from moderation.tables import checksums
 from moderation.tables.catalog import load_table, open_catalog, unknown_columns
 from moderation.tables.faults import TablesUnavailableError, open_parquet
@@ -106,6 +106,9 @@ def compact(
         done += [
             CompactedTable(**row) for row in standing.compact(settings, keep=keep, orphan_age=orphan_age)
         ]
+    with s3_objects.open_client(settings) as client:
+        for folder in filter(is_s3, (settings.work_uri, settings.tables_uri)):
+            probe.sweep(client, folder)
     upkeep.bring_up(settings, most_rows=None)
     upkeep.tidy(settings, age=orphan_age)
     return done

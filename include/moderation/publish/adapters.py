@@ -68,11 +68,10 @@ def _arn(row: dict[str, Any]) -> str:
 
 
 def _row(s3: Any, found: Registry, version: Version) -> dict[str, Any]:
-    name, created = version.arn.split("/")[-2:]
     return {
-        "dt": datetime.fromtimestamp(int(created) / 1000, UTC).date(),
+        "dt": registry.created(version.arn).date(),
         "adapter": version.arn,
-        "version_name": name,
+        "version_name": version.arn.split("/")[-2],
         "project": version.project,
         "labels": "|".join(version.labels),
         "state": _state(found, version),
@@ -85,6 +84,7 @@ def _row(s3: Any, found: Registry, version: Version) -> dict[str, Any]:
         "cost_usd": version.cost_usd,
         **_of_comparison(version),
         **_of_events(found, version),
+        "asked_by": version.asked_by,
     }
 
 

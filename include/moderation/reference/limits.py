@@ -62,6 +62,11 @@ class RegionQuotas:
     running_trainings: int
 
 
+def bulk_regions() -> list[str]:
+    """Where AWS lists media analysis jobs, by name."""
+    return sorted(name for name, at_once in _quotas()["bulk_concurrent_jobs"].items() if at_once)
+
+
 def quotas(region: str) -> RegionQuotas:
     """Default quotas of ``region``; a region AWS does not list gets the lower figures."""
     tps = _quotas()["tps"]

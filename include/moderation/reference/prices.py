@@ -78,3 +78,22 @@ def cost_usd(
         position += room
         remaining -= room
     return total
+
+
+def affordable(usd: Decimal, *, tiers: Sequence[PriceTier], already_this_month: int = 0) -> int | None:
+    """How many images so many US dollars pay for; None when what is left of the price list is free.
+
+    :param already_this_month: as of :func:`cost_usd`, which is the other way round.
+    """
+    images, left, position = 0, max(usd, Decimal(0)), already_this_month
+    for tier in tiers:
+        room = None if tier.up_to is None else max(0, tier.up_to - position)
+        if tier.usd_per_image:
+            paid = int(left / tier.usd_per_image)
+            if room is None or paid < room:
+                return images + paid
+        elif room is None:
+            return None
+        images, position = images + room, position + room
+        left -= room * tier.usd_per_image
+    raise AssertionError("the last tier has no limit")

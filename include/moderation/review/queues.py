@@ -207,6 +207,13 @@ class Queues:
                 oldest += [Waiting(*row) for row in connection.execute(query)]
         return min(oldest, key=lambda item: item.since, default=None)
 
+    def decided_in(self, queue_id: str) -> set[tuple[str, str]]:
+        """Content and label of the items of a queue that are decided."""
+        query = sa.select(_I.c.content, _I.c.label)
+        query = query.where(_I.c.queue_id == queue_id, _I.c.state == ItemState.DONE)
+        with self._database.read() as connection:
+            return {(content, label) for content, label in connection.execute(query)}
+
     def pause(self, queue_id: str) -> Queue:
         """Hand out nothing more; who holds items may still decide them."""
         return self._change(queue_id, paused=True)

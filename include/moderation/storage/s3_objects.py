@@ -18,6 +18,7 @@ from botocore.config import Config
 
 from moderation.errors import ModerationError, NeedsAPersonError, TransientError
 from moderation.settings import Settings
+from moderation.storage import roles
 from moderation.variables.machine import MachineSettings
 
 _CHUNK = 1024 * 1024
@@ -186,7 +187,8 @@ def client(settings: Settings, *, connections: int = 10) -> Any:
     machine = MachineSettings.from_env()
     with named_errors("reach"):
         try:
-            return session().client(
+            own = session()
+            made = own.client(
                 "s3",
                 region_name=settings.region,
                 config=Config(
@@ -197,6 +199,8 @@ def client(settings: Settings, *, connections: int = 10) -> Any:
                     s3={"addressing_style": "path" if machine.s3_endpoint else "auto"},
                 ),
             )
+            roles.sign_by_bucket(made, roles.by_place(settings.region, own))
+            return made
         except ValueError as error:  # botocore has no class of its own for a wrong endpoint or number
             raise S3Refused("Client", bucket="", key="", action="reach", cause=str(error)) from error
 

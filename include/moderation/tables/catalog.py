@@ -6,19 +6,20 @@ below the tables' root, a name that Hive-style readers skip, so that the Parquet
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import boto3
+import botocore.session
 import pyarrow as pa
+from botocore.credentials import Credentials
 from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
     ProxyConnectionError,
 )
-from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog import BOTOCORE_SESSION, Catalog, load_catalog
 from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError, NotInstalledError, TableAlreadyExistsError
 from pyiceberg.partitioning import PartitionField, PartitionSpec
@@ -41,10 +42,11 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from moderation.schema import TABLES, TableSpec
 from moderation.settings import Settings
-from moderation.storage import files
+from moderation.storage import files, roles, s3_objects
 from moderation.tables import renewed_io
 from moderation.tables.faults import TablesDamagedError, catalog_faults, metadata_faults, missing_driver
 from moderation.variables.machine import MachineSettings
+from moderation.variables.roles import GLUE
 
 NAMESPACE = "moderation"
 
@@ -81,10 +83,15 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
 
     :raises TablesError: it cannot be opened, or what the block asks of it fails.
     """
-    credentials = boto3.Session().get_credentials()
-    with renewed_io.properties(credentials) as keys, catalog_faults(settings.catalog_uri):
+    own = s3_objects.session()
+    held = roles.by_place(settings.region, own)
+    with (
+        renewed_io.properties(own.get_credentials(), held) as keys,
+        catalog_faults(settings.catalog_uri),
+    ):
         try:
-            catalog = load_catalog(NAMESPACE, **_properties(settings), **_s3_properties(settings), **keys)
+            told = {**_properties(settings), **_glue_session(settings, held), **_s3_properties(settings)}
+            catalog = load_catalog(NAMESPACE, **told, **keys)
         except (ModuleNotFoundError, NotInstalledError) as error:
             raise missing_driver(settings.catalog_uri, error) from error
         try:
@@ -107,6 +114,15 @@ def _properties(settings: Settings) -> dict[str, Any]:
         uri = _database_uri(settings.catalog_uri)
         properties |= {"type": "sql", "uri": uri, "init_catalog_tables": "false"}
     return properties
+
+
+def _glue_session(settings: Settings, held: Mapping[str, Credentials]) -> dict[str, Any]:
+    """The session of a Glue catalog that is used with a role of its own."""
+    if settings.catalog_uri != "glue" or GLUE not in held:
+        return {}
+    core = botocore.session.get_session()
+    core._credentials = held[GLUE]
+    return {BOTOCORE_SESSION: core}
 
 
 def load_table(catalog: Catalog, table: TableSpec) -> Table | None:

@@ -48,6 +48,13 @@ _FOR_A_PERSON = re.compile(
     re.IGNORECASE,
 )
 
+# What Arrow says of S3 when it was asked by somebody who may not, or who no longer is who they were.
+_FORBIDDEN = re.compile(
+    r"AWS Error (ACCESS_DENIED|INVALID_ACCESS_KEY_ID|INVALID_CLIENT_TOKEN_ID|SIGNATURE_DOES_NOT_MATCH|"
+    r"INVALID_SIGNATURE|UNRECOGNIZED_CLIENT|REQUEST_EXPIRED|EXPIRED_TOKEN|MISSING_AUTHENTICATION_TOKEN)"
+    r"|HTTP status 403"
+)
+
 
 @contextmanager
 def catalog_faults(uri: str) -> Iterator[None]:
@@ -175,6 +182,8 @@ def _fault(error: Exception, what: str, remedy: str) -> TablesError:
     known = named(error) if isinstance(error, OSError) else None
     if isinstance(known, TransientError):
         return TablesUnavailableError(f"{what} cannot be reached: {known}")
+    if isinstance(error, PermissionError) or _FORBIDDEN.search(str(error)):
+        remedy = "check the rights and the credentials of whoever runs this; nothing is known to be damaged"
     return TablesDamagedError(f"{what} cannot be read: {_first_line(error)}; {remedy}")
 
 

@@ -8,8 +8,9 @@ of what botocore has now, and the one before goes on where it reads already.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -20,18 +21,37 @@ from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.typedef import EMPTY_DICT, Properties
 
 _HELD = "moderation.credentials"
-_renewed: dict[str, RefreshableCredentials] = {}
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """Credentials of this process, and those of buckets that are used with others."""
+
+    own: Credentials | None
+    by_bucket: Mapping[str, Credentials]
+
+    def of(self, bucket: str | None) -> ReadOnlyCredentials | None:
+        found = self.by_bucket.get(bucket or "", self.own)
+        return found.get_frozen_credentials() if found else None
+
+
+_renewed: dict[str, _Keys] = {}
 """By a name that stands among the catalog's properties, which are text."""
 
 
 @contextmanager
-def properties(credentials: Credentials | None) -> Iterator[dict[str, str]]:
-    """What a catalog's properties say of credentials; those that end are renewed in the block."""
-    if not isinstance(credentials, RefreshableCredentials):
+def properties(
+    credentials: Credentials | None, by_bucket: Mapping[str, Credentials] | None = None
+) -> Iterator[dict[str, str]]:
+    """What a catalog's properties say of credentials; those that end are renewed in the block.
+
+    :param by_bucket: of buckets that are used with others than ``credentials``.
+    """
+    if not by_bucket and not isinstance(credentials, RefreshableCredentials):
         yield _as_properties(credentials.get_frozen_credentials()) if credentials else {}
         return
     name = uuid.uuid4().hex
-    _renewed[name] = credentials
+    _renewed[name] = _Keys(credentials, by_bucket or {})
     try:
         yield {PY_IO_IMPL: f"{__name__}.{RenewedFileIO.__name__}", _HELD: name}
     finally:
@@ -60,7 +80,7 @@ class RenewedFileIO(PyArrowFileIO):
 
     def _by_scheme(self, scheme: str, netloc: str | None) -> FileSystem:
         held = _renewed.get(self.properties[_HELD])
-        return self._made(scheme, netloc, held.get_frozen_credentials() if held else None)
+        return self._made(scheme, netloc, held.of(netloc) if held else None)
 
     def _make(self, scheme: str, netloc: str | None, frozen: ReadOnlyCredentials | None) -> FileSystem:
         own = _as_properties(frozen) if frozen else {}

@@ -282,6 +282,7 @@ ADAPTERS = TableSpec(
             column("retired_at", _TIME, "When it was retired.", "2026-11-30 09:00:00.000000", "UTC"),
             _text("retired_by", "By whom.", "ben"),
             _text("reason", "What was said at the last roll-back or retirement.", "too strict"),
+            _text("asked_by", "Who asked for its training; null where that is not known.", "ana"),
         ]
     ),
 )  # fmt: skip - one line a column

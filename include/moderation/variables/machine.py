@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moderation.variables import values
+from moderation.variables.roles import ROLES, RoleOf
 from moderation.variables.row import ALL, WORK, Reader, setting
 from moderation.variables.table import Table
 
@@ -96,7 +97,14 @@ class MachineSettings(Table):
         meaning="TOML file of the thresholds in use; see [The console](console.md#thresholds).",
         read_by=ALL,
     )
-
+    roles: tuple[RoleOf, ...] = setting(
+        "MODERATION_ROLES",
+        value=ROLES,
+        default=(),
+        told="the process's own credentials everywhere",
+        meaning="Roles for buckets and Glue; see [A role for each part](aws.md#a-role-for-each-part).",
+        read_by=ALL,
+    )
     several_hosts: bool | None = setting(
         "MODERATION_SEVERAL_HOSTS",
         value=values.FLAG,

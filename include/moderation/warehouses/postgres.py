@@ -174,9 +174,9 @@ class PostgresWarehouse:
             self.load(load_id)
         self.load_standing()
         tables = ", ".join(f"{sql.name(self._schema)}.{sql.name(name)}" for name in ALL_TABLES)
-        with self._named_errors("the tables without deleted rows"):
-            with psycopg.connect(self._conninfo, autocommit=True) as connection:
-                connection.execute(f"VACUUM {tables}")
+        told = "what VACUUM frees"
+        with self._named_errors(told), psycopg.connect(self._conninfo, autocommit=True) as connection:
+            connection.execute(f"VACUUM {tables}")
 
     def refresh(self) -> None:
         """See `base.Warehouse`."""

@@ -1,1 +1,1 @@
-"""What the Dag that trains an adapter needs: `approval` by a person, and its price."""
+"""What the Dag that trains an adapter needs: `training`, seen from its start, and `approval` by a person."""

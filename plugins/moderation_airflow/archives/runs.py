@@ -9,6 +9,8 @@ from airflow.task.priority_strategy import PriorityWeightStrategy
 from airflow.utils.state import DagRunState
 
 from moderation.archive.backfill.names import DAG_ID, RUN_PREFIX
+from moderation_airflow import failure_reason
+from moderation_airflow.report import TASKS
 
 _LIVE = ["queued", "running"]
 
@@ -30,6 +32,14 @@ class KnownRuns:
     def live(self) -> int:
         """Return how many runs of the Dag have not ended."""
         return int(self._ti.get_dr_count(dag_id=DAG_ID, states=_LIVE))
+
+    def why(self, run_id: str) -> str:
+        """Return why a run failed, as its tasks kept it; "" where none did, as when it was killed."""
+        for task_id in ("report", *TASKS):
+            found = self._ti.xcom_pull(dag_id=DAG_ID, run_id=run_id, task_ids=task_id, key=failure_reason.KEY)
+            if isinstance(found, str):
+                return found
+        return ""
 
     def _state(self, run_id: str) -> str | None:
         if not self._ti.get_dr_count(dag_id=DAG_ID, run_ids=[run_id]):

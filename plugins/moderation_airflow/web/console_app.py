@@ -123,7 +123,11 @@ def publish(settings: Settings, state: State) -> None:
 
 
 def run_page(load: Mapping[str, Any]) -> str | None:
-    """Address of the page of the run that made a load, as long as Airflow has the run."""
+    """Address of the page of the run that made a load, or that is named, as long as Airflow has the run."""
+    if run_id := load.get("run_id"):
+        named = select(DagRun.run_id).where(DagRun.dag_id == DAG_ID, DagRun.run_id == run_id)
+        with create_session() as session:
+            return _address(run_id) if session.scalar(named) else None
     at = datetime.strptime(load["load_id"].partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     of_then = (at, at + timedelta(seconds=1))  # the load's id has the run's second
     found = select(DagRun.run_id).where(

@@ -32,6 +32,7 @@ from support.browser import wait_for
 from support.console_browser import LOOKS
 from support.console_load import TOKEN, asked, listening_at
 from support.console_review import asked_by, by_header
+from support.judged import judged as judged_verdict
 from support.judged import publish_judged
 from support.planned_runs import make_settings
 
@@ -148,7 +149,15 @@ def test_an_adapter_that_does_not_answer_is_not_promoted(client, adapter, world)
 def test_how_far_a_training_is_stands_there_in_words_of_aws_when_it_failed(client, world):
     arn = compared.trained(world.fake, "bad", "TRAINING_FAILED")
     compared.note(world.settings, arn, None)
-    assert "Wepons is unknown" in client.get("/adapters").text
+    registry.note_first(
+        world.settings, replace(registry.load(world.settings).known(arn), asked_by="<i>ana</i>")
+    )
+    registry.note_first(world.settings, replace(registry.load(world.settings).known(arn), asked_by="ben"))
+    for page in (client.get("/adapters").text, client.get("/adapters/one", params={"arn": arn}).text):
+        assert "Wepons is unknown" in page
+        assert "&lt;i&gt;ana&lt;/i&gt;" in page
+        assert "2023-11-14 22:13" in page
+        assert '<span class="state failed">' in page
     told = client.get("/adapters/far", params={"arn": [arn, "arn:unknown"]}).json()
     assert list(told) == [arn]
     assert told[arn]["status"] == "TRAINING_FAILED"
@@ -163,6 +172,28 @@ def test_a_label_with_enough_errors_is_trained_in_the_name_of_who_asks_and_no_ot
     for wrong in ({"labels": ["Weapons"]}, {"project": "a b"}, {"max_cost_usd": 0.5}):
         assert client.post("/adapters/train", json=wanted | wrong).status_code == 400, wrong
     assert len(world.started) == 1
+
+
+def test_a_button_makes_the_queue_of_what_a_label_lacks(judged, client, s3_client, bucket):
+    unsure = replace(judged_verdict(s3_client, bucket, 7, red=True), verdict="unsure", verdict_id="f" * 32)
+    state = open_state()
+    state.log.append([unsure])
+    state.close()
+    page = client.get("/adapters").text
+    assert "49 of 50 false negatives" in page
+    assert "1 image needs a decision about it</button>" in page
+    assert 'data-lack="false-negatives" data-label="Gambling"' in page
+    wanted = {"labels": ["Gambling"], "lack": "decisions"}
+    told = client.post("/adapters/queue", json=wanted).json()
+    assert (told["waiting"], told["new"]) == (1, 1)
+    assert "To be decided about Gambling" in client.get(told["address"]).text
+    assert "What a training lacks" in client.get("/verify").text
+    refused = client.post("/adapters/queue", json=wanted | {"lack": "false-positives"})
+    assert (refused.status_code, refused.json()["error"]) == (400, "There is nothing to look at.")
+    assert client.post("/adapters/queue", json=wanted | {"labels": ["Wepons"]}).status_code == 400
+    with asked_by(client, "ben", "viewer") as other:
+        assert other.post("/adapters/queue", json=wanted).status_code == 403
+        assert "data-lack" not in other.get("/adapters").text
 
 
 def test_an_analysis_is_offered_the_champion_and_the_known_adapters(client, adapter, world):

@@ -6,7 +6,7 @@ import pytest
 
 from support import browser
 from support.browser import wait_for
-from support.console_browser import LOOKS
+from support.console_browser import LOOKS, in_frame
 from support.console_load import FLAGGED, TOKEN
 
 pytestmark = [pytest.mark.slow, browser.needed]
@@ -133,19 +133,8 @@ def test_a_min_confidence_is_asked_when_it_is_typed_and_only_then(page, address,
     assert f'"min_confidence": {settings.min_confidence}' in commands[1]
 
 
-FRAME = "allow-scripts allow-same-origin allow-forms allow-downloads"
-
-
-def test_it_works_in_the_frame_that_airflow_gives_it(page, address, load_id):
-    page.route(
-        "**/framed",
-        lambda route: route.fulfill(
-            content_type="text/html",
-            body=f'<iframe sandbox="{FRAME}" src="/jobs/{load_id}" width="1200" height="700"></iframe>',
-        ),
-    )
-    page.goto(f"{address}/framed")
-    frame = page.frames[1]
+def test_it_works_in_the_frame_that_airflow_gives_it(page, load_id):
+    frame = in_frame(page, f"/jobs/{load_id}")
     frame.wait_for_selector(".tile")
     page.keyboard.press("g")
     wait_for(frame, "document.activeElement.matches('.tile')")
@@ -153,18 +142,11 @@ def test_it_works_in_the_frame_that_airflow_gives_it(page, address, load_id):
     assert frame.is_visible("#keys-dialog")
 
 
-def test_a_page_of_airflow_opens_in_its_own_window_not_in_the_frame(page, address, load_id):
-    page.route(
-        "**/framed",
-        lambda route: route.fulfill(
-            content_type="text/html",
-            body=f'<body><iframe sandbox="{FRAME}" src="/jobs/{load_id}" width="900"></iframe></body>',
-        ),
-    )
+def test_a_page_of_airflow_opens_in_its_own_window_not_in_the_frame(page, load_id):
     page.route("**/run", lambda route: route.fulfill(content_type="text/html", body="<h1>Airflow</h1>"))
-    page.goto(f"{address}/framed")
-    page.frames[1].wait_for_selector(".tile")
-    page.frames[1].evaluate(
+    frame = in_frame(page, f"/jobs/{load_id}")
+    frame.wait_for_selector(".tile")
+    frame.evaluate(
         """() => { const link = document.createElement("a"); link.dataset.out = ""; link.href = "/run";
         document.body.append(link); link.click(); }"""
     )

@@ -11,7 +11,7 @@ import pytest
 from moderation.console.application import WRITE_HEADER
 from support import browser
 from support.browser import wait_for
-from support.console_browser import LOOKS
+from support.console_browser import LOOKS, in_frame
 from support.console_load import TOKEN
 
 pytestmark = [pytest.mark.slow, browser.needed]
@@ -156,6 +156,19 @@ def test_a_page_of_the_grid_takes_a_key_and_two_for_each_that_is_wrong(page, que
     wait_for(page, "document.querySelectorAll('.pick.unsure').length === 2")
     wait_for(page, SAVED)
     assert done(page) == 0
+
+
+@pytest.mark.parametrize(("mode", "key", "decided"), [("focus", "a", 1), ("grid", "Enter", 5)])
+def test_a_reviewer_decides_in_the_frame_that_airflow_gives_the_page(page, queue, mode, key, decided):
+    made = queue("job", mode)
+    frame = in_frame(page, f"/verify/queues/{made}?mode={mode}")
+    frame.wait_for_selector("#large" if mode == "focus" else ".pick")
+    page.keyboard.press("?")
+    assert frame.is_visible("#keys-dialog")
+    page.keyboard.press("Escape")
+    page.keyboard.press(key)
+    wait_for(frame, f"document.getElementById('done').textContent === '{decided}'")
+    wait_for(frame, SAVED)
 
 
 def test_keys_are_set_by_key_and_remembered(page, queue):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation.reference.prices import DEFAULT_TIERS, PriceTier, cost_usd, parse_tiers
+from moderation.reference.prices import DEFAULT_TIERS, PriceTier, affordable, cost_usd, parse_tiers
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,17 @@ def test_malformed_tiers_are_refused(text):
 def test_a_negative_count_is_refused():
     with pytest.raises(ValueError, match="negative"):
         cost_usd(-1, tiers=DEFAULT_TIERS)
+
+
+@pytest.mark.parametrize("before", [0, 999_999, 1_000_000, 4_999_000, 7_000_000])
+@pytest.mark.parametrize("images", [0, 1, 5_000, 6_000_000])
+def test_what_a_sum_pays_for_is_the_most_images_that_cost_no_more(images, before):
+    price = cost_usd(images, already_this_month=before)
+    assert affordable(price, tiers=DEFAULT_TIERS, already_this_month=before) == images
+    assert affordable(price + Decimal("0.0001"), tiers=DEFAULT_TIERS, already_this_month=before) == images
+
+
+def test_what_costs_nothing_has_no_limit():
+    free = (PriceTier(10, Decimal(1)), PriceTier(None, Decimal(0)))
+    assert affordable(Decimal(9), tiers=free) == 9
+    assert affordable(Decimal(10), tiers=free) is None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from local_aws.rekognition.images.parcels import Parcel
@@ -45,6 +47,16 @@ class StorageUnavailable(Exception):
     """S3 did not answer or had an error of its own; a later try may succeed."""
 
 
+class Grants(Protocol):
+    """Knows what S3 is used with on behalf of a key."""
+
+    def rights_of(self, access_key: str) -> Hashable | None:
+        """What is the same for keys that may do the same; None for a key that is not known any more."""
+
+    def credentials(self, access_key: str) -> Credentials:
+        """Return credentials with these rights, which renew themselves if they end."""
+
+
 class ObjectStore:
     """S3 as a set of callers sees it.
 
@@ -53,18 +65,16 @@ class ObjectStore:
     guide: "the bucket must be in the region of the endpoint").
 
     :param endpoint_url: S3's address; the server talks to no other.
-    :param secrets: secret keys by access key.
+    :param grants: what callers may do.
     :param waiting_room: folder for what :meth:`read` returns.
     """
 
-    def __init__(
-        self, endpoint_url: str, secrets: Mapping[str, str], regions: BucketRegions, waiting_room: Path
-    ) -> None:
+    def __init__(self, endpoint_url: str, grants: Grants, regions: BucketRegions, waiting_room: Path) -> None:
         self._endpoint_url = endpoint_url
-        self._secrets = secrets
+        self._grants = grants
         self._regions = regions
         self._waiting_room = waiting_room
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients: dict[tuple[Hashable, str], Any] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -156,17 +166,17 @@ class ObjectStore:
         return client
 
     def _client(self, caller: Caller) -> Any:
-        secret = self._secrets.get(caller.access_key)
-        if secret is None:
+        rights = self._grants.rights_of(caller.access_key)
+        if rights is None:
             raise ObjectForbidden("the key that signed the request is no longer known")
-        place = (caller.access_key, caller.region)
+        place = (rights, caller.region)
         with self._lock:
             if place not in self._clients:
-                self._clients[place] = boto3.session.Session().client(
+                core = botocore.session.get_session()
+                core._credentials = self._grants.credentials(caller.access_key)
+                self._clients[place] = boto3.session.Session(botocore_session=core).client(
                     "s3",
                     endpoint_url=self._endpoint_url,
-                    aws_access_key_id=caller.access_key,
-                    aws_secret_access_key=secret,
                     region_name=caller.region,
                     config=Config(
                         s3={"addressing_style": "path"},

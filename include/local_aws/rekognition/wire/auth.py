@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from botocore.auth import SigV4Auth
@@ -32,14 +32,40 @@ _LONGEST_PRESIGNED_SECONDS = 7 * 86_400
 
 @dataclass(frozen=True)
 class Identity:
-    """Who signed a request and for which region."""
+    """Who signed a request and for which region.
+
+    :param role_session: ``role/session`` when the key is one of a session.
+    """
 
     access_key: str
     region: str
+    role_session: str = ""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is known of an access key."""
+
+    secret: str
+    role_session: str = ""
+
+
+class Keys(Protocol):
+    """Knows the keys that may sign."""
+
+    def find(self, access_key: str, token: str | None) -> Key:
+        """Return a key.
+
+        :param token: the session token that came with the request.
+        :raises ApiError: UnrecognizedClientException: there is none, or it has another token;
+            ExpiredTokenException.
+        """
 
 
 def user_arn(identity: Identity, *, account_id: str) -> str:
     """Name who signed, as AWS's error texts do; the access key stands in for a user's name."""
+    if identity.role_session:
+        return f"arn:aws:sts::{account_id}:assumed-role/{identity.role_session}"
     return f"arn:aws:iam::{account_id}:user/{identity.access_key}"
 
 
@@ -67,6 +93,7 @@ class Claim:
     _head: RequestHead
     _stated: _Stated
     _secret: str
+    _service: str
 
     def prove(self, *, body_sha256: str) -> Identity:
         """Check the signature.
@@ -79,7 +106,7 @@ class Claim:
         if claimed is not None and claimed != body_sha256:
             raise _mismatch()
         key = Credentials(self.identity.access_key, self._secret)
-        verifier = _Verifier(key, self.identity.region, stated.signed, body_sha256)
+        verifier = _Verifier(key, self._service, self.identity.region, stated.signed, body_sha256)
         if not hmac.compare_digest(_expected(verifier, self._head, stated), stated.signature.encode()):
             raise _mismatch()
         return self.identity
@@ -107,9 +134,9 @@ class _Verifier(SigV4Auth):
     """Signs exactly the headers a client says it signed, over the body that arrived."""
 
     def __init__(
-        self, credentials: Credentials, region: str, signed: tuple[str, ...], body_sha256: str
+        self, credentials: Credentials, service: str, region: str, signed: tuple[str, ...], body_sha256: str
     ) -> None:
-        super().__init__(credentials, SERVICE, region)
+        super().__init__(credentials, service, region)
         self._signed = signed
         self._body_sha256 = body_sha256
 
@@ -124,7 +151,7 @@ class _Verifier(SigV4Auth):
 
 
 def read_claim(
-    head: RequestHead, secrets: Mapping[str, str], *, now: datetime, allowed_skew: timedelta
+    head: RequestHead, keys: Keys, *, now: datetime, allowed_skew: timedelta, service: str = SERVICE
 ) -> Claim:
     """Check all that a request's head can tell about its signature.
 
@@ -132,22 +159,19 @@ def read_claim(
     ``X-Amz-Date`` or, where there is none, of a signed ``Date``. A client that sends ``x-amz-content-sha256``
     has its signature checked here already.
 
-    :param secrets: secret keys by access key.
+    :param keys: those that may sign.
     :param now: the server's clock, with time zone.
     :param allowed_skew: how far the client's clock may be off; AWS allows 5 minutes.
+    :param service: for which the request must be signed.
     :raises ApiError: MissingAuthenticationTokenException, IncompleteSignatureException,
-        UnrecognizedClientException or InvalidSignatureException.
+        UnrecognizedClientException, ExpiredTokenException or InvalidSignatureException.
     """
     stated = _stated(head)
-    access_key, date, region = _scope(stated.credential)
+    access_key, date, region = _scope(stated.credential, service)
     _check_time(stated, date, now=now, allowed_skew=allowed_skew)
-    secret = secrets.get(access_key)
-    if secret is None or stated.token is not None:  # only long-lived keys exist here
-        raise ApiError(
-            "UnrecognizedClientException", "The security token included in the request is invalid."
-        )
+    key = keys.find(access_key, stated.token)
     _check_coverage(head, stated.signed)
-    claim = Claim(Identity(access_key, region), head, stated, secret)
+    claim = Claim(Identity(access_key, region, key.role_session), head, stated, key.secret, service)
     declared = head.headers.get("x-amz-content-sha256")
     if declared is not None:
         claim.prove(body_sha256=declared)
@@ -204,16 +228,21 @@ def _authorization_fields(header: str) -> dict[str, str]:
     return fields
 
 
-def _scope(credential: str) -> tuple[str, str, str]:
+def is_signed_for(head: RequestHead, service: str) -> bool:
+    """Whether the Authorization header names this service; of a request that is signed well or not at all."""
+    return f"/{service}/aws4_request" in head.headers.get("authorization", "")
+
+
+def _scope(credential: str, wanted: str) -> tuple[str, str, str]:
     parts = credential.rsplit("/", 4)
     if len(parts) != 5:
         raise ApiError(
             "IncompleteSignatureException", "Credential must have exactly 5 slash-delimited elements."
         )
     access_key, date, region, service, terminator = parts
-    if service != SERVICE:
+    if service != wanted:
         raise ApiError(
-            "InvalidSignatureException", f"Credential should be scoped to correct service: '{SERVICE}'."
+            "InvalidSignatureException", f"Credential should be scoped to correct service: '{wanted}'."
         )
     if terminator != "aws4_request":
         raise ApiError(

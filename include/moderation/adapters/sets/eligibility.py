@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moderation.adapters.sets.decided import Decided, spelled
+from moderation.adapters.sets.decided import Decided, spelled, with_ancestors
 from moderation.errors import NeedsAPersonError
 from moderation.reference.taxonomy import taxonomy
 from moderation.variables.adapters import AdapterSettings
@@ -25,6 +26,7 @@ class Eligibility:
     :param true_positives: flagged and present.
     :param true_negatives: neither.
     :param undecided: contents that people did not agree about, or are unsure of.
+    :param needs_decision: contents that cannot train it before somebody decides about it and what is above.
     :param missing_false_positives: how many more are needed where these are to be enough; so the others.
     """
 
@@ -38,6 +40,7 @@ class Eligibility:
     missing_false_positives: int
     missing_false_negatives: int
     eligible: bool
+    needs_decision: int = 0
 
     def refusal(self) -> str:
         """Why it cannot be trained, and what would change that."""
@@ -49,21 +52,15 @@ class Eligibility:
         )
 
     def what_next(self) -> str:
-        """The queue of images that would fill what is missing; "" when nothing is."""
+        """The queues of images that would fill what is missing; "" when nothing is."""
         if self.eligible:
             return ""
-        queues = []
+        label, queues = shlex.quote(self.label), []
         if self.missing_false_positives:
-            queues.append(
-                f"a queue of kind band, label {self.label}, from {self.threshold:g}, for false positives"
-            )
+            queues.append(f"`moderation adapter queue {label} --for false-positives`")
         if self.missing_false_negatives:
-            low = max(5.0, self.threshold - 30)
-            queues.append(
-                f"a queue of kind stratified, label {self.label}, from {low:g} to {self.threshold:g} and of "
-                "images without it, for false negatives"
-            )
-        return "Verify " + ", or ".join(queues)
+            queues.append(f"`moderation adapter queue {label} --for false-negatives`")
+        return "Verify what is likely to be wrong: " + " or ".join(queues)
 
     def row(self) -> dict[str, Any]:
         """All of it, for tables and JSON."""
@@ -109,8 +106,10 @@ def require(rows: Iterable[Eligibility], labels: Collection[str]) -> None:
 
 def _count(label: str, contents: list[Decided], rule: AdapterSettings, threshold: float) -> Eligibility:
     tally = dict.fromkeys(((flagged, has) for flagged in (True, False) for has in (True, False)), 0)
-    undecided = 0
+    undecided = needs_decision = 0
+    path = with_ancestors((label,))
     for entry in contents:
+        needs_decision += not all(map(entry.is_decided, path))
         if label not in entry.outcomes:
             continue
         if not entry.is_decided(label):
@@ -131,6 +130,7 @@ def _count(label: str, contents: list[Decided], rule: AdapterSettings, threshold
         missing_false_positives=lacks_fp,
         missing_false_negatives=lacks_fn,
         eligible=not (any(lacking) if rule.minimum == "both" else all(lacking)),
+        needs_decision=needs_decision,
     )
 
 

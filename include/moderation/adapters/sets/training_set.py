@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -179,6 +180,8 @@ class TrainingSet:
                 continue
             verb = "images need" if len(contents) > 1 else "image needs"
             lines.append(f"{len(contents):,} {verb} a decision about {label}")
+        if any(self.needs_decision.values()):
+            lines.append(f"the queue of these: `moderation adapter queue {shlex.join(self.labels)}`")
         undecided = {content for contents in self.needs_decision.values() for content in contents}
         reasons = Counter(why for content, why in self.left_out.items() if content not in undecided)
         lines += [f"{number:,} left out: {why}" for why, number in sorted(reasons.items())]

@@ -65,7 +65,12 @@ def means_ineligible(code: str | None, message: str | None) -> bool:
     """
     if error_codes.is_transient(code or ""):
         return False
-    return (code or "") in _DENIED | _UNKNOWN or bool(_CLOSED.search(message or ""))
+    return (code or "") in _DENIED | _UNKNOWN or speaks_of_closure(message or "")
+
+
+def speaks_of_closure(message: str) -> bool:
+    """Whether a refusal says in words that the account is too new, rather than that a right is wanting."""
+    return bool(_CLOSED.search(message))
 
 
 class Memory:

@@ -15,6 +15,7 @@ from moderation.archive.backfill.spend import Spent
 from moderation.archive.backfill.state import (
     ASKED,
     DONE,
+    ENDED,
     GOES_ON,
     PARKED,
     PAUSED,
@@ -135,12 +136,17 @@ def begun(archive: Archive, run_ids: set[str]) -> Archive:
 
 
 def retried(archive: Archive, numbers: set[int] | None) -> Archive:
-    """The archive with parked chunks taken up again; None for all of them."""
+    """The archive with parked chunks taken up again; None for all of them.
+
+    One that had ended goes on; one that is paused or stopped stays so until it is resumed.
+    """
     for chunk in archive.chunks:
         if chunk.status == PARKED and (numbers is None or chunk.number in numbers):
             # One try is behind it: its run is there, and is cleared.
             archive = archive.with_chunk(replace(chunk, status=WAITING, tries=1, ended_at=""))
-    return replace(archive, status=GOES_ON, result={}) if _has(archive, WAITING) else archive
+    if archive.status == ENDED and _has(archive, WAITING):
+        return replace(archive, status=GOES_ON, result={})
+    return archive
 
 
 def _after(archive: Archive, chunk: Chunk, state: str | None, now: datetime) -> Chunk:

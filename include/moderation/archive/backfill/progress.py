@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from moderation.archive.backfill.state import DONE, PARKED, Archive, ArchiveError, moment
+from moderation.archive.backfill.forecast import Month, forecast
+from moderation.archive.backfill.state import DONE, Archive, ArchiveError, moment
+from moderation.archive.schedule import paces
 from moderation.plan.price import tiers_of
 from moderation.reference import prices
 from moderation.settings import Settings
@@ -20,8 +22,10 @@ class Progress:
     """Figures of an archive.
 
     :ivar done: images of chunks that have ended, the parked ones not among them.
-    :ivar ends: ISO text; "" when the pace is not known, or nothing is left.
-    :ivar to_come_usd: at most, at the prices that this archive's own images have reached.
+    :ivar images_per_second: waiting between chunks included; 0.0 when none has ended.
+    :ivar ends: ISO text; "" when nothing is to come, or no end is in sight. Before a chunk has ended it goes
+        by the account's quotas.
+    :ivar to_come_usd: at most: the account's other images of a month make these cheaper.
     :ivar codes: images without answer, by code.
     :ivar points: when each chunk had ended, and images done by then.
     """
@@ -34,9 +38,10 @@ class Progress:
     to_come_usd: float
     codes: dict[str, int]
     points: list[tuple[str, int]]
+    months: tuple[Month, ...]
 
 
-def of(settings: Settings, archive: Archive) -> Progress:
+def of(settings: Settings, archive: Archive, *, now: datetime | None = None) -> Progress:
     """The figures, from the archive's own file."""
     ended = sorted(
         (chunk for chunk in archive.chunks if chunk.status == DONE), key=lambda chunk: chunk.ended_at
@@ -49,20 +54,20 @@ def of(settings: Settings, archive: Archive) -> Progress:
     codes: Counter[str] = Counter()
     for chunk in archive.chunks:
         codes.update(chunk.codes)
-    left = sum(chunk.images for chunk in archive.chunks if chunk.status not in (DONE, PARKED))
     pace = _pace(archive)
-    billed = sum(chunk.billed for chunk in archive.chunks)
-    last = moment(ended[-1].ended_at) if ended else None
-    tiers = tiers_of(settings, archive.options.adapter)
+    ahead = forecast(
+        settings, archive, pace=pace or _allowed(settings, archive), now=now or datetime.now(UTC)
+    )
     return Progress(
         images=archive.images,
         done=done,
         images_per_second=pace,
-        ends=(last + timedelta(seconds=left / pace)).isoformat() if pace and left and last else "",
+        ends=ahead.ends.isoformat(timespec="seconds") if ahead.ends else "",
         paid_usd=sum(chunk.cost_usd for chunk in archive.chunks),
-        to_come_usd=float(prices.cost_usd(left, tiers=tiers, already_this_month=billed)),
+        to_come_usd=ahead.to_come_usd,
         codes=dict(codes.most_common()),
         points=points,
+        months=ahead.months,
     )
 
 
@@ -84,6 +89,13 @@ def check_budget(settings: Settings, archive: Archive) -> None:
             f"a chunk of {largest:,} images costs {price:,.2f} USD, above the {min(limits):,.2f} that may "
             f"be spent: none would ever begin; say --chunk-images {fits}, or a larger budget"
         )
+
+
+def _allowed(settings: Settings, archive: Archive) -> float:
+    """Images a second that the quotas allow its backend."""
+    allowed = paces(settings)
+    wanted = archive.options.backend
+    return allowed.get("bulk" if wanted == "auto" else wanted, allowed["detect"])
 
 
 def _pace(archive: Archive) -> float:

@@ -87,6 +87,7 @@ class Chunk:
     :param codes: images without answer by error code; "" for those not attempted.
     :param gone: no longer at the source when its run came to them; ``changed``: of other content by then.
     :param billed: images that its loads were billed for, as published.
+    :param reason: why its run failed last, as far as it was said.
     """
 
     number: int
@@ -107,6 +108,7 @@ class Chunk:
     changed: int = 0
     billed: int = 0
     cost_usd: float = 0.0
+    reason: str = ""
 
     @property
     def is_under_way(self) -> bool:
@@ -122,7 +124,8 @@ class Archive:
     :param paused_until: ISO text; "" for as long as nobody resumes it.
     :param left_out: objects that are no images, by rule.
     :param waits: why the conductor begins no chunk of it at present; "" when nothing speaks against it.
-    :param result: see `reconcile.Reconciliation`; empty before.
+    :param result: see `outcome.Reconciliation`; empty before.
+    :param orders: what people asked of it lately, the last one last: ``at``, ``person``, ``what``.
     """
 
     name: str
@@ -136,6 +139,7 @@ class Archive:
     chunks: tuple[Chunk, ...] = ()
     waits: str = ""
     result: dict[str, Any] = field(default_factory=dict)
+    orders: tuple[dict[str, str], ...] = ()
 
     def run_id(self, chunk: Chunk) -> str:
         """Of the one run that works a chunk off, however often it is asked for."""
@@ -172,7 +176,8 @@ class Archive:
             chunks = tuple(Chunk(**_known(Chunk, chunk)) for chunk in content["chunks"])
             if folder_name(uri) != content["name"]:
                 raise ValueError(f"it is of the archive {content['name']!r}")
-            return cls(**(_known(cls, content) | {"options": options, "chunks": chunks}))
+            orders = tuple(content.get("orders", ()))
+            return cls(**(_known(cls, content) | {"options": options, "chunks": chunks, "orders": orders}))
 
         remedy = (
             "delete it and start the archive again under the same name: "
@@ -217,6 +222,18 @@ def read(settings: Settings, s3: Any, name: str) -> Archive:
     :raises ArchiveError: there is none, or its file is damaged.
     """
     return _read(settings, s3, name)[0]
+
+
+def read_all(settings: Settings, s3: Any) -> tuple[list[Archive], dict[str, ArchiveError]]:
+    """Every archive in order of its name, and what is wrong with those that are damaged."""
+    archives: list[Archive] = []
+    damaged: dict[str, ArchiveError] = {}
+    for name in names(settings, s3):
+        try:
+            archives.append(read(settings, s3, name))
+        except ArchiveError as error:
+            damaged[name] = error
+    return archives, damaged
 
 
 def names(settings: Settings, s3: Any) -> list[str]:

@@ -15,9 +15,21 @@ from typing import Any, Protocol
 from moderation.archive.backfill import conductor, outcome, spend, state
 from moderation.archive.backfill.conductor import Means
 from moderation.archive.backfill.names import RUN_PREFIX
-from moderation.archive.backfill.state import DONE, ENDED, GOES_ON, PARKED, PAUSED, STOPPED, WAITING, Archive
+from moderation.archive.backfill.state import (
+    DONE,
+    ENDED,
+    GOES_ON,
+    PARKED,
+    PAUSED,
+    STOPPED,
+    WAITING,
+    Archive,
+)
 from moderation.settings import Settings
 from moderation.storage import lease, s3_objects
+
+_LONGEST_REASON = 1_000
+"""Characters of why a run failed; its log has all of it."""
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +45,10 @@ class Runs(Protocol):
         """How many runs of the Dag have not ended, whoever began them."""
         ...
 
+    def why(self, run_id: str) -> str:
+        """Why a run failed, as far as it was said; "" where nobody knows."""
+        ...
+
 
 def step(
     runs: Runs, *, asker: str, settings: Settings | None = None, now: datetime | None = None
@@ -46,7 +62,7 @@ def step(
     settings, now = settings or Settings.from_env(), now or datetime.now(UTC)
     uri = s3_objects.join_uri(settings.work_uri, "locks", "archives.json")
     with s3_objects.open_client(settings) as s3, lease.hold(s3, uri, owner=asker, own_ttl=20.0) as held:
-        archives, damaged = _all(settings, s3)
+        archives, damaged = state.read_all(settings, s3)
         if not any(_is_open(archive) for archive in archives):
             return _unless(damaged, [])
         under_way = [
@@ -56,7 +72,7 @@ def step(
         others = runs.live() - sum(found in ("running", "queued", "restarting") for found in known.values())
         observed = []
         for archive in archives:
-            seen = conductor.observe(archive, known, now=now)
+            seen = _explained(runs, archive, conductor.observe(archive, known, now=now))
             seen = _counted(settings, s3, archive, seen, keep=held.keep)
             observed.append(_written(settings, s3, archive, seen))
         means = _means(settings, observed, now)
@@ -81,7 +97,7 @@ def due(*, settings: Settings | None = None) -> list[str]:
     """Names of the archives that have come to their end and are not reconciled."""
     settings = settings or Settings.from_env()
     with s3_objects.open_client(settings) as s3:
-        archives, damaged = _all(settings, s3)
+        archives, damaged = state.read_all(settings, s3)
     return _unless(damaged, [archive.name for archive in archives if conductor.is_over(archive)])
 
 
@@ -103,82 +119,32 @@ def reconcile(name: str, *, settings: Settings | None = None) -> dict[str, Any]:
     return result
 
 
-def pause(settings: Settings, s3: Any, name: str, *, until: datetime | None) -> Archive:
-    """Begin no further chunk, until a time or until it is resumed; what is under way ends."""
-
-    def paused(archive: Archive) -> Archive:
-        _refuse_ended(archive)
-        return replace(archive, status=PAUSED, paused_until=until.isoformat() if until else "", waits="")
-
-    return state.change(settings, s3, name, paused)
-
-
-def resume(settings: Settings, s3: Any, name: str) -> Archive:
-    """Go on with an archive that was paused or stopped."""
-
-    def resumed(archive: Archive) -> Archive:
-        _refuse_ended(archive)
-        return replace(archive, status=GOES_ON, paused_until="", result={}, waits="")
-
-    return state.change(settings, s3, name, resumed)
-
-
-def stop(settings: Settings, s3: Any, name: str) -> Archive:
-    """Begin no further chunk, and reconcile once what is under way has ended."""
-
-    def stopped(archive: Archive) -> Archive:
-        _refuse_ended(archive)
-        return replace(archive, status=STOPPED, paused_until="", waits="")
-
-    return state.change(settings, s3, name, stopped)
-
-
-def retry(settings: Settings, s3: Any, name: str, numbers: set[int] | None = None) -> Archive:
-    """Take parked chunks up again; None for all.
-
-    :raises state.ArchiveError: none of them is parked.
-    """
-
-    def again(archive: Archive) -> Archive:
-        parked = {chunk.number for chunk in archive.chunks if chunk.status == PARKED}
-        if not (parked & (numbers or parked)) or (numbers or set()) - parked:
-            told = ", ".join(map(str, sorted(parked))) or "none"
-            raise state.ArchiveError(f"parked chunks of {name}: {told}; only these can be tried again")
-        return conductor.retried(archive, numbers)
-
-    return state.change(settings, s3, name, again)
-
-
-def _refuse_ended(archive: Archive) -> None:
-    if archive.status == ENDED:
-        raise state.ArchiveError(
-            f"the archive {archive.name} has ended; its parked chunks can be tried again: "
-            f"moderation archive retry {archive.name}"
-        )
-
-
-def _all(settings: Settings, s3: Any) -> tuple[list[Archive], list[state.ArchiveError]]:
-    archives, damaged = [], []
-    for name in state.names(settings, s3):
-        try:
-            archives.append(state.read(settings, s3, name))
-        except state.ArchiveError as error:
-            damaged.append(error)
-    return archives, damaged
-
-
-def _unless(damaged: list[state.ArchiveError], found: list[Any]) -> list[Any]:
+def _unless(damaged: Mapping[str, state.ArchiveError], found: list[Any]) -> list[Any]:
     """One damaged archive stops no other; told when there is nothing else to do."""
-    for error in damaged:
+    for error in damaged.values():
         log.error("%s", error)
     if damaged and not found:
-        raise damaged[0]
+        raise next(iter(damaged.values()))
     return found
 
 
 def _is_open(archive: Archive) -> bool:
     under_way = any(chunk.is_under_way for chunk in archive.chunks)
     return under_way or (archive.status in (GOES_ON, PAUSED) and not archive.result)
+
+
+def _explained(runs: Runs, before: Archive, after: Archive) -> Archive:
+    """With why the run of each chunk failed that has just ended, and without once it is done."""
+    was = {chunk.number: chunk for chunk in before.chunks}
+    for chunk in after.chunks:
+        if chunk.ended_at != was[chunk.number].ended_at:
+            why = "" if chunk.status == DONE else _short(runs.why(after.run_id(chunk)))
+            after = after.with_chunk(replace(chunk, reason=why))
+    return after
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
 
 
 def _counted(

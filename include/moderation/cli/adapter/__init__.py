@@ -1,5 +1,5 @@
 """``moderation adapter``: from verdicts to the adapter in use, by hand.
 
-``parser`` (the words), ``learn`` (eligibility, train, evaluate),
+``parser`` (the words), ``learn`` (eligibility, train, evaluate), ``lack`` (queue),
 ``use`` (list, show, promote, rollback, retire, publish), ``shadow``.
 """

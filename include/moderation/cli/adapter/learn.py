@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 
@@ -51,6 +52,9 @@ def eligibility(settings: Settings, options: argparse.Namespace) -> int:
             f"{row.false_negatives} false negatives, {right} right, {row.undecided} not agreed about "
             f"(threshold {row.threshold:g}). {row.what_next()}\n"
         )
+        if row.needs_decision and (options.labels or row.eligible):
+            command = f"{settings.command} adapter queue {shlex.quote(row.label)}"
+            sys.stdout.write(f"  {row.needs_decision:,} images need a decision about it: `{command}`\n")
     return DONE
 
 
@@ -72,7 +76,9 @@ def train(settings: Settings, options: argparse.Namespace) -> int:
     told = {"set": stored.uri, "expected_cost_usd": cost, "adapter": None}
     if not options.dry_run:
         with Rekognition(settings) as rekognition:
-            told["adapter"] = training.begin(settings, rekognition, stored, threshold=default)
+            told["adapter"] = training.begin(
+                settings, rekognition, stored, threshold=default, person=options.person
+            )
         publish_after(settings)
     waits = told["adapter"] and options.wait
     if options.json and not waits:

@@ -6,8 +6,11 @@ import argparse
 import getpass
 from typing import Any
 
+from moderation.adapters.sets.to_decide import MOST, Lack
 from moderation.cli import arguments
-from moderation.cli.adapter import learn, shadow, use
+from moderation.cli.adapter import lack, learn, shadow, use
+
+_USUAL = ", ".join(f"{most:,} {lack}" for lack, most in MOST.items())
 
 
 def add_parsers(commands: Any) -> None:
@@ -23,7 +26,18 @@ def add_parsers(commands: Any) -> None:
     )
     eligibility.add_argument("labels", nargs="*", metavar="LABEL", help="default: all that were verified")
 
-    train = _word(words, "train", "make a training set of labels and train on it", learn.train)
+    queue = _word(words, "queue", "make the queue of what a training of labels lacks", lack.queue)
+    queue.add_argument("labels", nargs="+", metavar="LABEL")
+    queue.add_argument(
+        "--for",
+        dest="lack",
+        choices=[str(one) for one in Lack],
+        default=str(Lack.DECISIONS),
+        help="decisions that would make its set complete (default), or images that are likely errors",
+    )
+    queue.add_argument("--images", type=arguments.count, metavar="N", help=f"at once; default: {_USUAL}")
+
+    train = _person(_word(words, "train", "make a training set of labels and train on it", learn.train))
     train.add_argument("labels", nargs="+", metavar="LABEL")
     train.add_argument("--project", default="moderation", help="default: moderation")
     train.add_argument("--dry-run", action="store_true", help="make the set, tell the price, stop")

@@ -129,13 +129,15 @@ def _production(settings: Settings, found: Registry, version: Version) -> Produc
 
 
 def _row(found: Registry, version: Version) -> dict[str, object]:
-    states = {True: "in use", False: "retired" if version.arn in found.retired else "not in use"}
+    not_used = "in training" if version.evaluation is None else "not in use"
+    states = {True: "in use", False: "retired" if version.arn in found.retired else not_used}
     return {
         "arn": version.arn,
         "state": states[version.arn == found.champion],
         "project": version.project,
         "labels": list(version.labels),
         "set_uri": version.set_uri,
+        "asked_by": version.asked_by,
         "trained_at": version.trained_at,
         "base_model_version": version.base_model_version,
         "f1": version.f1,

@@ -9,11 +9,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from moderation.archive.backfill import progress, state
+from moderation.archive.backfill import orders, progress, state
 from moderation.archive.backfill.state import Archive, ArchiveError, Options
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE
-from moderation.cli.output import print_json, show
+from moderation.cli.output import one_line, print_json, show
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 
@@ -38,6 +38,7 @@ def add_parsers(actions: Any) -> None:
     stop = actions.add_parser("stop", help="begin no further chunk, and reconcile what was done")
     for parser, run in ((pause, _pause), (resume, _resume), (stop, _stop), (retry, _retry)):
         parser.add_argument("name")
+        parser.add_argument("--person", default="", metavar="NAME", help="who asks; stands with the archive")
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.set_defaults(run=run)
 
@@ -86,68 +87,66 @@ def _start(settings: Settings, options: argparse.Namespace) -> int:
     state.check_name(options.name)
     with s3_objects.open_client(settings, connections=settings.inspect_threads + 4) as s3:
         if state.exists(settings, s3, options.name):
-            raise ArchiveError(_taken(options.name))
+            raise ArchiveError(_taken(settings, options.name))
         now = datetime.now(UTC)
         archive = cutting.cut(settings, s3, options.name, options.source, asked, now=now.isoformat())
         progress.check_budget(settings, archive)
         if not state.create(settings, s3, archive):
-            raise ArchiveError(_taken(options.name))
+            raise ArchiveError(_taken(settings, options.name))
     return _told(settings, archive, options)
 
 
-def _taken(name: str) -> str:
-    return (
-        f"there is an archive {name} already; choose another name, or see: moderation archive status {name}"
-    )
+def _taken(settings: Settings, name: str) -> str:
+    see = f"{settings.command} archive status {name}"
+    return f"there is an archive {name} already; choose another name, or see: {see}"
 
 
 def _status(settings: Settings, options: argparse.Namespace) -> int:
     with s3_objects.open_client(settings) as s3:
         if options.name:
             return _told(settings, state.read(settings, s3, options.name), options)
-        archives = [state.read(settings, s3, name) for name in state.names(settings, s3)]
+        archives, damaged = state.read_all(settings, s3)
     told = [progress.of(settings, archive) for archive in archives]
     if options.json:
-        print_json([asdict(one) for one in told])
-        return DONE
-    lines = [(archive.name, _in_short(archive, one)) for archive, one in zip(archives, told, strict=True)]
-    show(
-        told, lines or [("archives", "none; moderation archive start NAME SOURCE begins one")], as_json=False
-    )
+        print_json(
+            [
+                {"name": one.name, "status": one.status} | asdict(far)
+                for one, far in zip(archives, told, strict=True)
+            ]
+        )
+    else:
+        lines = [(archive.name, _in_short(archive, one)) for archive, one in zip(archives, told, strict=True)]
+        none = ("archives", f"none; {settings.command} archive start NAME SOURCE begins one")
+        show(told, lines or ([] if damaged else [none]), as_json=False)
+    if damaged:  # It hides none of the others.
+        raise ArchiveError("; ".join(map(str, damaged.values())))
     return DONE
 
 
 def _pause(settings: Settings, options: argparse.Namespace) -> int:
-    from moderation.archive.backfill import step  # noqa: PLC0415 - DuckDB is slow to import
-
     if options.days is not None and not 0 < options.days < 3_650:
         raise ArchiveError(f"--days {options.days}: expected a number of days above 0")
     until = datetime.now(UTC) + timedelta(days=options.days) if options.days is not None else None
-    return _changed(settings, options, lambda s3: step.pause(settings, s3, options.name, until=until))
+    return _changed(settings, options, orders.pause, until=until)
 
 
 def _resume(settings: Settings, options: argparse.Namespace) -> int:
-    from moderation.archive.backfill import step  # noqa: PLC0415 - DuckDB is slow to import
-
-    return _changed(settings, options, lambda s3: step.resume(settings, s3, options.name))
+    return _changed(settings, options, orders.resume)
 
 
 def _stop(settings: Settings, options: argparse.Namespace) -> int:
-    from moderation.archive.backfill import step  # noqa: PLC0415 - DuckDB is slow to import
-
-    return _changed(settings, options, lambda s3: step.stop(settings, s3, options.name))
+    return _changed(settings, options, orders.stop)
 
 
 def _retry(settings: Settings, options: argparse.Namespace) -> int:
-    from moderation.archive.backfill import step  # noqa: PLC0415 - DuckDB is slow to import
-
-    numbers = set(options.chunk) if options.chunk else None
-    return _changed(settings, options, lambda s3: step.retry(settings, s3, options.name, numbers))
+    return _changed(settings, options, orders.retry, numbers=set(options.chunk) if options.chunk else None)
 
 
-def _changed(settings: Settings, options: argparse.Namespace, how: Callable[[Any], Archive]) -> int:
+def _changed(
+    settings: Settings, options: argparse.Namespace, how: Callable[..., Archive], **asked: Any
+) -> int:
     with s3_objects.open_client(settings) as s3:
-        return _told(settings, how(s3), options)
+        return _told(settings, how(settings, s3, options.name, person=options.person, **asked), options)
 
 
 def _told(settings: Settings, archive: Archive, options: argparse.Namespace) -> int:
@@ -172,11 +171,17 @@ def _lines(archive: Archive, far: progress.Progress) -> Iterator[tuple[str, Any]
     yield "ends about", far.ends or None
     yield "paid", f"{far.paid_usd:,.4f} USD"
     yield "to come at most", f"{far.to_come_usd:,.4f} USD"
+    for month in far.months if len(far.months) > 1 else ():
+        yield f"  {month.month}", f"{month.paid_usd:,.4f} USD paid, {month.to_come_usd:,.4f} to come"
     for code, images in far.codes.items():
         yield f"  {code or 'not attempted'}", f"{images:,}"
     for chunk in archive.chunks:
         if chunk.status == state.PARKED:
-            yield "parked", f"chunk {chunk.number}; see the run {archive.run_id(chunk)} of moderate_images"
+            why = f": {one_line(chunk.reason)}" if chunk.reason else ""
+            yield (
+                "parked",
+                f"chunk {chunk.number}; its run is {archive.run_id(chunk)} of moderate_images{why}",
+            )
     if result := archive.result:
         yield "of all keys", f"{result['keys']:,}"
         for name in ("answered", "refused", "gone", "owed"):

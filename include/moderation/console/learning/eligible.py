@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from moderation.adapters import stages
 from moderation.adapters.sets.eligibility import Eligibility, count
+from moderation.adapters.sets.to_decide import Lack
 from moderation.adapters.sets.verdicts import gather
 from moderation.console.shared import Shared
 from moderation.review.queue import Kind
@@ -20,7 +21,8 @@ from moderation.variables.adapters import AdapterSettings
 class Line:
     """A label.
 
-    :param next: queues that would fill what is missing, as ``told`` and ``address``.
+    :param next: queues that would fill what is missing, as ``told``, and ``lack`` (what it is made of) or
+        ``address`` (of the form for it).
     """
 
     counted: Eligibility
@@ -63,15 +65,15 @@ def line(row: Eligibility, new_queue: Callable[[], str]) -> Line:
     :param new_queue: gives the address of the form for a new queue.
     """
     ways = []
+    if row.needs_decision and (row.eligible or row.false_positives or row.false_negatives):
+        images = "image needs" if row.needs_decision == 1 else "images need"
+        ways.append({"told": f"{row.needs_decision:,} {images} a decision about it", "lack": Lack.DECISIONS})
     if not row.eligible and row.missing_false_positives:
-        asked = {"kind": str(Kind.BAND), "label": row.label, "low": f"{row.threshold:g}", "high": "100"}
-        told = f"{row.missing_false_positives} more false positives: what is flagged with it"
-        ways.append({"told": told, "address": f"{new_queue()}?{urlencode(asked)}"})
+        told = f"{row.missing_false_positives} more false positives: what is just flagged with it"
+        ways.append({"told": told, "lack": Lack.FALSE_POSITIVES})
     if not row.eligible and row.missing_false_negatives:
-        low = max(5.0, row.threshold - 30)
-        asked = {"kind": str(Kind.BAND), "label": row.label, "low": f"{low:g}", "high": f"{row.threshold:g}"}
         told = f"{row.missing_false_negatives} more false negatives: what just fails to be flagged"
-        ways.append({"told": told, "address": f"{new_queue()}?{urlencode(asked)}"})
+        ways.append({"told": told, "lack": Lack.FALSE_NEGATIVES})
         asked = {"kind": str(Kind.STRATIFIED)}
         ways.append({"told": "or a sample of the rest", "address": f"{new_queue()}?{urlencode(asked)}"})
     return Line(row, tuple(ways))

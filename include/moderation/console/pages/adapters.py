@@ -18,7 +18,9 @@ from starlette.concurrency import run_in_threadpool
 from moderation.adapters import champion, gate, older, registry, stages, training
 from moderation.adapters.after import reminder, sample
 from moderation.adapters.registry import Registry, Version
-from moderation.adapters.sets import eligibility
+from moderation.adapters.sets import eligibility, to_decide
+from moderation.adapters.sets.decided import UnknownLabelError, spelled
+from moderation.adapters.sets.to_decide import Lack
 from moderation.console.gate import Person, Right
 from moderation.console.learning import drawn, flips, in_use
 from moderation.console.learning.choices import short
@@ -26,6 +28,7 @@ from moderation.console.learning.eligible import Eligible, line
 from moderation.console.learning.training import ENDED, Ask, Trainings
 from moderation.console.pages.queues import decider
 from moderation.console.pages.start import Starter
+from moderation.console.pages.verify import verifier
 from moderation.console.pages.view import links, page
 from moderation.console.shared import Shared
 from moderation.publish.adapters import publish_after
@@ -33,6 +36,8 @@ from moderation.variables.adapters import AdapterSettings
 
 _PROJECT = r"[a-zA-Z0-9_.\-]{1,255}"
 _LONGEST_ARN = 2_048
+
+_UNFINISHED = {"TRAINING_FAILED": "failed", "GONE": "gone"}
 
 router = APIRouter(prefix="/adapters")
 
@@ -68,6 +73,15 @@ class Train(BaseModel):
     max_cost_usd: float = Field(ge=0)
 
 
+class Lacking(BaseModel):
+    """What a queue is asked for: what some labels lack."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: list[str] = Field(min_length=1, max_length=200)
+    lack: Lack
+
+
 class Named(BaseModel):
     """An adapter that something is done with."""
 
@@ -97,7 +111,7 @@ def adapters(request: Request) -> Response:
         request,
         "adapters/adapters.html.j2",
         champion=found.champion,
-        versions=sorted(versions, key=lambda told: told["trained_at"] or "9", reverse=True),
+        versions=sorted(versions, key=lambda told: told["begun"], reverse=True),
         new=reminder.waiting(found, shared.review.log, rule),
         under_way=[told["arn"] for told in versions if told["far"]],
         ready=[one for one in lines if one.counted.eligible],
@@ -192,6 +206,30 @@ async def train(request: Request, wanted: Train) -> Response:
     return JSONResponse({"address": started.address, "name": started.name}, status_code=201)
 
 
+@router.post("/queue", name="lack_queue")
+def lack_queue(request: Request, wanted: Lacking) -> Response:
+    """Make the queue of what some labels lack, or add to it; answers with its address."""
+    verifier(request)
+    shared = _shared(request)
+    try:
+        spelled(wanted.labels)
+    except UnknownLabelError as error:
+        raise HTTPException(400, f"{error}.") from error
+    used, default = stages.thresholds_in_use()
+    made = to_decide.make(
+        shared.settings,
+        shared.review,
+        wanted.labels,
+        wanted.lack,
+        thresholds=used,
+        default_threshold=default,
+    )
+    if made.queue is None:
+        raise HTTPException(400, "; ".join(["There is nothing to look at", *made.lines()[1:]]) + ".")
+    address = links(request)("work", queue_id=made.queue.queue_id) + "?mode=focus"
+    return JSONResponse(made.record() | {"address": address})
+
+
 @router.post("/compare", name="compare")
 def compare(request: Request, named: Named) -> Response:
     """Compare an adapter whose training has ended; nothing is paid."""
@@ -255,11 +293,16 @@ def retire(request: Request, named: Named) -> Response:
 def _told(pages: Pages, found: Registry, version: Version) -> dict[str, Any]:
     """A version as both pages show it; ``far`` is empty once it was compared."""
     told = {**vars(version), "short": short(version.arn), "far": None, "is_ended": False}
+    told["begun"] = version.begun_at or registry.created(version.arn).isoformat()
     not_used = "retired" if version.arn in found.retired else "not in use"
     told["state"] = "in use" if version.arn == found.champion else not_used
     if version.evaluation is None:
         far_it_is = pages.trainings.far(version)
-        told |= {"far": far_it_is, "is_ended": far_it_is.status == ENDED, "state": "in training"}
+        told |= {
+            "far": far_it_is,
+            "is_ended": far_it_is.status == ENDED,
+            "state": _UNFINISHED.get(far_it_is.status, "in training"),
+        }
     return told
 
 

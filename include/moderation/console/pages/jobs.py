@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
+from moderation.archive.backfill.state import GOES_ON, PAUSED
+from moderation.console.archives.known import Told
 from moderation.console.gate import Right
 from moderation.console.index.found import Found
 from moderation.console.index.selection import Selection
@@ -36,6 +38,7 @@ def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
     every, trouble = shared.history.known_loads()
     loads = every[since : since + MOST_JOBS]
     running, no_runs = _running(shared, every)
+    archives, no_archives = _archives(shared)
     return page(
         request,
         "jobs.html.j2",
@@ -45,7 +48,8 @@ def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
         older=since + MOST_JOBS if since + MOST_JOBS < len(every) else None,
         newer=max(0, since - MOST_JOBS) if since else None,
         running=[(run, _name(run), _about(run)) for run in running],
-        trouble=trouble or no_runs,
+        archives=archives,
+        trouble=trouble or no_runs or no_archives,
         command=shared.settings.command,
         may_start=request.state.person.may(Right.START),
     )
@@ -96,6 +100,15 @@ def _running(shared: Shared, loads: list[dict[str, Any]]) -> tuple[list[OpenRun]
         return shared.under_way.runs(load["load_id"] for load in loads), ""
     except S3Error as error:
         return [], f"Runs under way cannot be looked up now: {error}"
+
+
+def _archives(shared: Shared) -> tuple[list[Told], str]:
+    """Archives that have not come to their end, and ""; or none, and why they cannot be looked up now."""
+    try:
+        told, _ = shared.archives.all()
+    except S3Error as error:
+        return [], f"Archives cannot be looked up now: {error}"
+    return [one for one in told if one.archive.status in (GOES_ON, PAUSED)], ""
 
 
 @router.get("/flagged", name="flagged")

@@ -15,7 +15,13 @@ from moderation.report.page import wording
 
 LOOK_COOKIE = "moderation_look"
 _LOOKS = {"blur", "grey"}
-_PLACES = {"verify": "verify", "queues": "verify", "numbers": "numbers", "adapters": "adapters"}
+_PLACES = {
+    "archives": "archives",
+    "verify": "verify",
+    "queues": "verify",
+    "numbers": "numbers",
+    "adapters": "adapters",
+}
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:

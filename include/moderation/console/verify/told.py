@@ -29,6 +29,9 @@ KINDS = {
 _MADE_BY_ITSELF = {Kind.DISPUTE: "Where people disagree", Kind.ADAPTER: "A sample of what an adapter answers"}
 """Kinds that nobody asks for."""
 
+_NO_SELECTION = {"lack": "What a training lacks", "shadow_id": "What two models tell apart"}
+"""What a queue of the kind of selections is, by an option that it has instead of a job."""
+
 
 @dataclass(frozen=True)
 class Told:
@@ -48,6 +51,8 @@ def told(queue: Queue) -> Told:
     """What there is to say of a queue."""
     spec = queue.spec
     words = _MADE_BY_ITSELF.get(Kind(spec.kind)) or KINDS[Kind(spec.kind)][0]
+    if spec.kind == Kind.FILTER and spec.load_id is None:
+        words = next((told for name, told in _NO_SELECTION.items() if name in (spec.filter or {})), words)
     parts = [words]
     if spec.label:
         parts.append(spec.label)

@@ -114,6 +114,7 @@ def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
         look(runs, clock(), number)
     found = state.read(settings, s3_client, "old")
     assert [chunk.status for chunk in found.chunks] == [DONE, DONE, PARKED, DONE, DONE]
+    assert found.chunks[2].reason == "archive__old__00003 was told to fail"
     assert runs.begun.count("archive__old__00003") == 2
     assert [chunk.answered for chunk in found.chunks] == [2, 1, 0, 2, 0]
     assert (found.chunks[1].changed, found.chunks[4].gone) == (1, 1)
@@ -132,6 +133,7 @@ def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
     assert look(runs, clock(), 21) == []
     result = step.reconcile("old", settings=settings)
     assert (result["answered"], result["owed"]) == (7, {})
+    assert state.read(settings, s3_client, "old").chunks[2].reason == ""
     assert set(paid(rekognition_server, bucket).values()) == {1}
     capsys.readouterr()
     assert main(["archive", "status", "old", "--json"], settings=settings) == 0
@@ -139,3 +141,8 @@ def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
     assert (told["status"], told["progress"]["done"]) == ("ended", 9)
     assert main(["archive", "status"], settings=settings) == 0
     assert "9 of 9 images" in capsys.readouterr().out
+    assert [order["what"].split(" until")[0] for order in told["orders"]] == [
+        "pause",
+        "resume",
+        "retry of chunk 3",
+    ]

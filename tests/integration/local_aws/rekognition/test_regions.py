@@ -14,6 +14,8 @@ from moto.server import ThreadedMotoServer
 
 from local_aws.rekognition.images.objects import Caller, ObjectMissing, ObjectStore, Source
 from local_aws.rekognition.images.regions import BucketRegions
+from local_aws.rekognition.jobs.store import Store
+from local_aws.rekognition.sts.keyring import Keyring
 
 SECRETS = {"AKID": "no-secret"}
 
@@ -50,9 +52,11 @@ def buckets(moto: str) -> dict[str, str]:
 
 @pytest.fixture
 def store(moto: str, tmp_path: Path) -> Iterator[ObjectStore]:
-    store = ObjectStore(moto, SECRETS, BucketRegions({}), tmp_path)
+    database = Store(tmp_path / "server.db")
+    store = ObjectStore(moto, Keyring(SECRETS, database, moto), BucketRegions({}), tmp_path)
     yield store
     store.close()
+    database.close()
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "ap-southeast-2"])

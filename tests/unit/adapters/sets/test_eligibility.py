@@ -47,6 +47,13 @@ def test_a_content_counts_once_and_a_case_without_an_answer_not_at_all() -> None
     assert counted == (2, 1, 3, 1)
 
 
+def test_contents_that_only_lack_a_decision_are_counted_beside() -> None:
+    entries = [*missed(2, label="Weapons"), decided("other", outcomes={"Gambling": "absent"})]
+    counted = eligibility.count(entries, rule=RULE, labels=["Weapons", "Violence", "Gambling"])
+    # *Violence* stands above *Weapons*, and nobody said anything about it here.
+    assert {row.label: row.needs_decision for row in counted} == {"Weapons": 3, "Violence": 3, "Gambling": 2}
+
+
 def test_the_threshold_in_use_decides_what_is_an_error() -> None:
     entries = false_alarms(3)
     (lenient,) = eligibility.count(entries, rule=RULE, thresholds={"Gambling": 60.01})
@@ -61,8 +68,8 @@ def test_too_few_is_refused_with_counts_and_the_queue_that_would_fill_them() -> 
         eligibility.require(rows, ["Weapons"])
     text = str(caught.value)
     assert "0 false positives (20 missing) and 8 false negatives (42 missing)" in text
-    assert "kind band, label Weapons" in text
-    assert "kind stratified, label Weapons" in text
+    assert "`moderation adapter queue Weapons --for false-positives`" in text
+    assert "`moderation adapter queue Weapons --for false-negatives`" in text
 
 
 def test_a_label_that_nobody_decided_about_is_refused_too() -> None:

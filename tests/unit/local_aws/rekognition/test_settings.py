@@ -37,6 +37,8 @@ def test_settings_survive_a_round_trip_through_json() -> None:
         ('{"limits": []}', "limits"),
         ('{"limits": {"min_side": "a"}}', "min_side"),
         ('{"faults": {}}', "faults"),
+        ('{"denied": {"DetectCats": "policy"}}', "DetectCats"),
+        ('{"denied": {"DetectModerationLabels": "mood"}}', "mood"),
         ('{"failed_image_lines": "maybe"}', "failed_image_lines"),
         ('{"summary_line_key": "line"}', "summary_line_key"),
         ('{"constraint_error_code": "Oops"}', "constraint_error_code"),

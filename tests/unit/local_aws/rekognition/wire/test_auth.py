@@ -11,10 +11,11 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from local_aws.rekognition.wire.auth import RequestHead, read_claim
+from local_aws.rekognition.wire.auth import Key, RequestHead, read_claim, user_arn
 from local_aws.rekognition.wire.errors import ApiError
 
 SECRETS = {"AKIDEXAMPLE": "a-secret-of-no-value"}
+SESSION = ("ASIAEXAMPLE", "a-secret-of-no-value", "a-token")
 BODY = b'{"MaxResults": 1}'
 
 
@@ -31,6 +32,17 @@ class Signed:
     @property
     def head(self) -> RequestHead:
         return RequestHead(self.method, self.path, self.query, self.headers)
+
+
+class KnownKeys:
+    """One lasting key, and one of a session."""
+
+    def find(self, access_key: str, token: str | None) -> Key:
+        if token is None and access_key in SECRETS:
+            return Key(SECRETS[access_key])
+        if (access_key, token) == SESSION[::2]:
+            return Key(SESSION[1], "reader/one")
+        raise ApiError("UnrecognizedClientException", "unknown")
 
 
 def signed(
@@ -50,7 +62,7 @@ def signed(
 
 def check(request: Signed, *, now: datetime | None = None) -> Any:
     clock = now or datetime.now(UTC)
-    claim = read_claim(request.head, SECRETS, now=clock, allowed_skew=timedelta(minutes=5))
+    claim = read_claim(request.head, KnownKeys(), now=clock, allowed_skew=timedelta(minutes=5))
     return claim.prove(body_sha256=hashlib.sha256(request.body).hexdigest())
 
 
@@ -93,12 +105,17 @@ def test_no_authorization_is_a_missing_token() -> None:
 
 
 def test_an_unknown_key_is_an_unrecognized_client() -> None:
-    text = refused(signed(key="AKIDUNKNOWN"), "UnrecognizedClientException")
-    assert text == "The security token included in the request is invalid."
+    refused(signed(key="AKIDUNKNOWN"), "UnrecognizedClientException")
 
 
-def test_a_session_token_is_an_unrecognized_client() -> None:
+def test_a_session_token_of_another_key_is_an_unrecognized_client() -> None:
     refused(signed(extra={"X-Amz-Security-Token": "session"}), "UnrecognizedClientException")
+
+
+def test_a_session_signs_with_its_token_and_is_named_by_its_role() -> None:
+    identity = check(signed(key=SESSION[0], extra={"X-Amz-Security-Token": SESSION[2]}))
+    assert user_arn(identity, account_id="1") == "arn:aws:sts::1:assumed-role/reader/one"
+    refused(signed(key=SESSION[0]), "UnrecognizedClientException")
 
 
 def test_a_wrong_secret_is_an_invalid_signature() -> None:

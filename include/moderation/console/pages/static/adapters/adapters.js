@@ -44,6 +44,11 @@ document.addEventListener("click", (event) => {
     if (button.dataset.dialog === "promote") void older();
   }
   if ("close" in button.dataset) button.closest("dialog")?.close();
+  if (button.dataset.lack) {
+    button.disabled = true;
+    const wanted = { lack: button.dataset.lack, labels: [button.dataset.label] };
+    void write(here.dataset.queue ?? "", wanted, document.getElementById("trouble")).then((made) => { button.disabled = false; if (made) location.href = made.address; });
+  }
   if (button.dataset.write) {
     button.disabled = true;
     void write(button.dataset.write, { arn: button.dataset.arn }, document.getElementById("trouble")).then((done) => { button.disabled = false; if (done) location.reload(); });

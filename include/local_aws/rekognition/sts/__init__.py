@@ -1,0 +1,1 @@
+"""Credentials that end: who has which (``keyring``), and ``AssumeRole`` (``endpoint``)."""
