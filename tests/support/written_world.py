@@ -24,6 +24,9 @@ from moderation.archive.backfill import state, step
 from moderation.archive.backfill.cutting import cut
 from moderation.archive.backfill.state import Options
 from moderation.maintenance import compaction
+from moderation.maintenance.erasure import erase as erasing
+from moderation.maintenance.erasure.erase import Elsewhere
+from moderation.maintenance.erasure.wanted import Wanted
 from moderation.maintenance.rebuild import rebuild
 from moderation.maintenance.verify import verify
 from moderation.plan.store import load_plan
@@ -171,6 +174,16 @@ class World(Install):
         self.detect(uri)
         self.finish(uri)
 
+    def erase(self, name: str) -> None:
+        """Take an image away, at its source and wherever anything was written about it."""
+        key = f"photos/{name}.jpg"
+        self.s3.delete_object(Bucket=self.bucket, Key=key)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MODERATION_SPOOL_DIR", str(self.folder / "spool"))
+            wanted = Wanted(frozenset([f"s3://{self.bucket}/{key}"]))
+            receipt = erasing.erase(self.settings, wanted, elsewhere=lambda _: Elsewhere())
+        assert not receipt.left
+
     # -- what a person sees
 
     def go_on(self, run: str, then: str) -> dict[str, Answers]:
@@ -296,8 +309,10 @@ def make_world(world: World, images: Iterable[str]) -> World:
     s3.put_object(Bucket=bucket, Key="photos/README.md", Body=b"no image")
     s3.put_object(Bucket=bucket, Key="photos/broken.png", Body=pictures.png(90, 80)[:-60])
     with _recorded(world.written, bucket):
+        world.upload(["z"])
         world.run_through("night-1")
         world.known = world.paid()
+        world.erase("z")
         world.upload(second)
         again = {"Bucket": bucket, "Key": "photos/a.jpg"}
         s3.copy_object(Bucket=bucket, Key="photos/copy.jpg", CopySource=again)

@@ -41,6 +41,7 @@ class AnalysisRecord:
     :param adapter: ARN of the adapter asked for.
     :param min_confidence: MinConfidence asked for, percent.
     :param failure_code: why it failed, as the service spells it.
+    :param billed: images that were billed, where answers were erased from the results since; else None.
     """
 
     manifest_id: str
@@ -58,10 +59,14 @@ class AnalysisRecord:
     completed_at: datetime | None = None
     failure_code: str | None = None
     failure_message: str | None = None
+    billed: int | None = None
 
     def to_json(self) -> bytes:
         """The record, sealed with a checksum: equal records have equal bytes."""
-        return seal(asdict(self))
+        content = asdict(self)
+        if self.billed is None:  # as it always was: a load's files are named after these bytes
+            del content["billed"]
+        return seal(content)
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> AnalysisRecord:
@@ -112,6 +117,8 @@ def _check(record: AnalysisRecord) -> None:
             raise TypeError(f"{name} is no text")
     if type(record.lines) is not int or record.lines < 0:
         raise ValueError("lines is no count")
+    if record.billed is not None and (type(record.billed) is not int or record.billed < 0):
+        raise ValueError("billed is no count")
     if not isinstance(record.min_confidence, float | int | None):
         raise TypeError("min_confidence is no number")
 

@@ -26,6 +26,7 @@ _COMMANDS = {
     "review.verdicts": ("verdicts",),
     "review.numbers": ("review",),
     "adapter.parser": ("adapter",),
+    "review.erase": ("erase",),
     "maintenance": ("publish", "load", "compact", "rebuild", "verify", "ledger", "files"),
     "doctor": ("doctor",),
 }

@@ -40,7 +40,7 @@ class Shared:
 
     def __init__(self, settings: Settings, cache: Path | None) -> None:
         own = ConsoleSettings.from_env()
-        folder = cache or own.cache_dir or _usual_cache()
+        folder = cache or own.cache_dir or usual_cache()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         share = int(own.cache_gb * 1e9) // 2
         self.settings = settings
@@ -156,6 +156,7 @@ class Shared:
             self._review.close()
 
 
-def _usual_cache() -> Path:
+def usual_cache() -> Path:
+    """Where indexes and small images are kept unless a setting says otherwise."""
     base = MachineSettings.from_env().cache_dir or Path("~/.cache").expanduser()
     return base / "rekognition-bulk-moderation" / "console"

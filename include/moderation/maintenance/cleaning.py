@@ -73,7 +73,7 @@ def unneeded_files(
         if time < before and _is_ours(uri)
     ]
     table.refresh()
-    needed = _needed(table)
+    needed = files_of_snapshots(table)
     candidates = sorted(uri for uri in old if uri not in needed)
     if not candidates:
         return
@@ -92,7 +92,7 @@ def _is_ours(uri: str) -> bool:
     return uri.endswith((".parquet", ".avro", ".metadata.json")) or is_unfinished(uri)
 
 
-def _needed(table: Table) -> set[str]:
+def files_of_snapshots(table: Table) -> set[str]:
     """Every file that some snapshot of the table names, data and metadata."""
     needed = {table.metadata_location, *(entry.metadata_file for entry in table.metadata.metadata_log)}
     seen: set[str] = set()

@@ -30,7 +30,7 @@ from moderation.errors import NeedsAPersonError
 from moderation.maintenance import cleaning, standing
 from moderation.schema import TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
-from moderation.storage import lease, probe, s3_objects
+from moderation.storage import lease, probe, s3_objects, tombstones
 from moderation.storage.files import Storage, absolute, is_s3, spool
 from moderation.tables import checksums
 from moderation.tables.catalog import load_table, open_catalog, unknown_columns
@@ -131,6 +131,8 @@ def maintenance(settings: Settings, owner: str) -> Iterator[Callable[[], None]]:
         s3_objects.open_client(settings) as client,
         lease.hold(client, uri, owner=owner, ttl=LOCK_TTL_SECONDS, wait=0) as held,
     ):
+        if owner == "rebuild":
+            tombstones.prove_finished(client, settings)
         yield held.renew
 
 

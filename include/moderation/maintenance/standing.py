@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from moderation.maintenance import cleaning
@@ -14,6 +15,7 @@ from moderation.storage.files import Storage, absolute
 from moderation.tables import checksums
 from moderation.tables.catalog import load_table
 from moderation.tables.standing import STANDING
+from moderation.tables.swap import forget_taken_out, giving_way
 
 
 def compact(settings: Settings, *, keep: timedelta, orphan_age: timedelta) -> Iterator[dict[str, Any]]:
@@ -52,6 +54,8 @@ def forget_what_was(settings: Settings, spec: TableSpec) -> int:
     :returns: files that were deleted.
     """
     with open_standing(settings, spec) as table:
+        if (opened := load_table(table.catalog, spec)) is not None:
+            giving_way(partial(forget_taken_out, opened))
         later = datetime.now(UTC) + timedelta(days=1)
         return _clean(table, before=later, files_before=later)[1]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from moderation.schema import MODERATED
 from moderation.settings import Settings
 from moderation.sources import inspection
 from moderation.sources.base import Source
-from moderation.sources.listing import LEFT_OUT, MENTIONED_AGAIN, SCHEMA, Tally
+from moderation.sources.listing import ERASED, LEFT_OUT, MENTIONED_AGAIN, SCHEMA, Tally
+from moderation.storage import tombstones
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.row_file import RowFile
+from moderation.storage.tombstones import Tombstones
 from moderation.tables.ledger.layout import COLUMNS
 from moderation.tables.source_ref_ranges import range_of
 
@@ -37,6 +39,7 @@ class Discovery:
     :ivar listed: everything that was found.
     :ivar left_out: rows of :data:`listing.LEFT_OUT`: what of it is no image; on the local disk.
     :ivar by_rule: how much each rule left out, further mentions of the same object among it.
+    :ivar gone: what was erased on request, and is left out.
     :ivar already_moderated: of these, left out because their answers are published.
     :ivar refused_before: of these, left out because they were refused for good and have not changed, by code.
     """
@@ -45,6 +48,7 @@ class Discovery:
     listed: int
     left_out: RowFile
     by_rule: Counter[str]
+    gone: Tombstones = field(default_factory=Tombstones)
     already_moderated: int = 0
     refused_before: Counter[str] = field(default_factory=Counter)
 
@@ -62,6 +66,15 @@ class Discovery:
         self.already_moderated += counts.pop(MODERATED, 0)
         self.refused_before += counts
         return leave_out(portion, pc.is_valid(settled))
+
+    def without_erased(self, portion: pa.Table, gone: Tombstones) -> pa.Table:
+        """The rows of a portion that were not erased either since the listing began; counts the others."""
+        if gone == self.gone:
+            return portion
+        kept = leave_out(portion, gone.mask(portion))
+        if erased := len(portion) - len(kept):
+            self.by_rule[ERASED] += erased
+        return kept
 
     def change(self, of_portion: Callable[[pa.Table], pa.Table], name: str) -> None:
         """Put what is made of each portion in its place.
@@ -103,17 +116,18 @@ def discover(
     :raises sources.SourceError: the source is not readable; s3.S3Error: S3 is not.
     """
     give_back_freed_memory()
-    left_out = RowFile(folder / "left-out.arrow", LEFT_OUT)
+    left_out, gone = RowFile(folder / "left-out.arrow", LEFT_OUT), tombstones.load(s3, settings)
     with left_out.writing():
         tally = Tally(
             names=settings.no_image_names,
             unread=not (inspect or source.checks_headers),
-            keep=left_out.write,
+            keep=lambda rows: left_out.write(gone.without(rows)),
         )
-        rows, mentioned_again = distinct(source.batches(settings, s3, tally, dry_run=dry_run), folder)
+        listed = source.batches(settings, s3, tally, dry_run=dry_run)
+        rows, mentioned_again = distinct(_without_erased(listed, gone, tally), folder)
         if mentioned_again:
             tally.by_rule[MENTIONED_AGAIN] = mentioned_again
-        found = Discovery(rows, tally.listed, left_out, tally.by_rule)
+        found = Discovery(rows, tally.listed, left_out, tally.by_rule, gone)
         log.info("%s: %d listed, %d of them may be images", source.uri, found.listed, rows.rows)
         if inspect and not source.checks_headers:
             if published is not None:
@@ -125,6 +139,17 @@ def discover(
             _look_into(found, s3, tally, threads=settings.inspect_threads)
         tally.flush()
     return found
+
+
+def _without_erased(
+    listed: Iterable[pa.RecordBatch], gone: Tombstones, tally: Tally
+) -> Iterator[pa.RecordBatch]:
+    """The listing without what was erased on request, which is counted and named nowhere."""
+    for batch in listed:
+        kept = gone.without(batch)
+        if erased := batch.num_rows - kept.num_rows:
+            tally.by_rule[ERASED] += erased
+        yield kept
 
 
 def _look_into(found: Discovery, s3: Any, tally: Tally, *, threads: int) -> None:

@@ -25,7 +25,7 @@ from moderation.plan.request import PlanRequest
 from moderation.plan.store import plan_uri, write_inputs, write_known, write_left_out
 from moderation.settings import Settings
 from moderation.sources.listing import SCHEMA, chunked
-from moderation.storage import lease, s3_objects
+from moderation.storage import lease, s3_objects, tombstones
 from moderation.storage.row_file import RowFile
 
 MAX_MANIFESTS = 1000
@@ -186,6 +186,7 @@ class Draft:
         Claims first: what leaves them in between is published by then.
         """
         claimed = 0
+        gone = tombstones.load(self.asked.s3, self.settings)
         with (
             claims.of_others(
                 self.asked.s3, self.settings, run_key=self.request.run_key, question=self.asked.question
@@ -197,8 +198,9 @@ class Draft:
             for portion in self.found.rows.portions():
                 if self.writer:
                     self.writer.keep_lock()
-                left = leave_out(portion, is_claimed(portion))
-                claimed += len(portion) - len(left)
+                listed = self.found.without_erased(portion, gone)
+                left = leave_out(listed, is_claimed(listed))
+                claimed += len(listed) - len(left)
                 if published:
                     left = self.found.without_published(left, self.settings, published, self.asked.question)
                 can_be_sent = pc.is_null(left["error_code"])

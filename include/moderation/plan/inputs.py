@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,23 +61,28 @@ def _as_inputs(rows: pa.Table, manifest: pa.Array, line_number: pa.Array) -> pa.
     return numbered.select(INPUTS_SCHEMA.names).cast(INPUTS_SCHEMA)
 
 
-def iter_manifests(path: Path, *, manifests: int, where: str) -> Iterator[tuple[int | None, pa.Table]]:
+def iter_manifests(
+    path: Path, *, manifests: int, where: str, empty: Collection[int] = ()
+) -> Iterator[tuple[int | None, pa.Table]]:
     """The inputs of each manifest in order, then in portions the rejected ones under None, and the copies
     under :data:`COPY`.
 
     :param path: the plan's ``inputs.parquet``.
     :param manifests: how many manifests the plan has.
     :param where: the file's URI, for error messages.
+    :param empty: manifests of which no line is left: all were erased.
     :raises PlanError: the file is no list of inputs, or not in the order of manifest and line.
     """
     try:
         with parquet.open_file(path) as file:
-            yield from _grouped(file, manifests, where)
+            yield from _grouped(file, manifests, where, frozenset(empty))
     except (OSError, pa.ArrowException) as error:
         raise PlanError(f"{where} is damaged ({error}); plan the run again") from error
 
 
-def _grouped(file: pq.ParquetFile, manifests: int, where: str) -> Iterator[tuple[int | None, pa.Table]]:
+def _grouped(
+    file: pq.ParquetFile, manifests: int, where: str, empty: frozenset[int]
+) -> Iterator[tuple[int | None, pa.Table]]:
     missing = set(INPUTS_SCHEMA.names) - set(file.schema_arrow.names)
     if missing - LATER:
         raise PlanError(f"{where} lacks the columns {sorted(missing)}; plan the run again")
@@ -94,6 +99,9 @@ def _grouped(file: pq.ParquetFile, manifests: int, where: str) -> Iterator[tuple
             if number != expected and waiting:
                 yield expected, pa.concat_tables(waiting)
                 waiting, expected = [], expected + 1
+            while number != expected and not waiting and expected in empty:
+                yield expected, INPUTS_SCHEMA.empty_table()
+                expected += 1
             if number != expected or number >= manifests:
                 raise PlanError(
                     f"{where} has an input of manifest {number} where {expected} of {manifests} is next; "
@@ -106,6 +114,9 @@ def _grouped(file: pq.ParquetFile, manifests: int, where: str) -> Iterator[tuple
             yield None, rejected
     if waiting:
         yield expected, pa.concat_tables(waiting)
+        expected += 1
+    while expected in empty and expected < manifests:
+        yield expected, INPUTS_SCHEMA.empty_table()
         expected += 1
     if expected != manifests:
         raise PlanError(f"{where} ends after {expected} of {manifests} manifests; plan the run again")

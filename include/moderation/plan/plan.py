@@ -148,6 +148,7 @@ class Plan:
         seconds; empty without copies.
     :param base_model_version: of the base model behind the adapter when the run was planned; "" without an
         adapter, where nobody could tell, and in plans of earlier releases.
+    :param erased: lines that were erased on request since, by manifest, and those of no manifest under "".
     """
 
     uri: str
@@ -173,6 +174,7 @@ class Plan:
     known: dict[str, str] = field(default_factory=dict)
     saved: dict[str, float | None] = field(default_factory=dict)
     base_model_version: str = ""
+    erased: dict[str, int] = field(default_factory=dict)
 
     @property
     def folder_uri(self) -> str:
@@ -213,7 +215,7 @@ class Plan:
         for name, without in (("copies", 0), ("contents", None)):
             if getattr(self.totals, name) == without:
                 del content["totals"][name]
-        for name in ("left_out", "left_out_uri", "known", "saved", "base_model_version"):
+        for name in ("left_out", "left_out_uri", "known", "saved", "base_model_version", "erased"):
             # What a publish builds is named after these bytes: an earlier release's plan keeps its own.
             if not content[name]:
                 del content[name]

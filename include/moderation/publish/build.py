@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,8 @@ def build_load(
         LoadWriter(spool, f"{plan.load_id}-{builder.digest}") as writer,
         _copies(plan, builder.context, storage, inputs_path) as copies,
     ):
-        manifests = iter_manifests(inputs_path, manifests=len(records), where=plan.inputs_uri)
+        empty = [number for number, manifest in enumerate(plan.manifests) if not manifest.lines]
+        manifests = iter_manifests(inputs_path, manifests=len(records), where=plan.inputs_uri, empty=empty)
         for number, inputs in manifests:
             if number is None:
                 builder.add(writer, flatten_rejected(builder.context, inputs))
@@ -171,6 +172,18 @@ def _copies(plan: Plan, context: LoadContext, storage: Storage, inputs_path: Pat
         if paths:
             copies.add_known(*paths)
         yield copies
+
+
+def context_of(plan: Plan) -> LoadContext:
+    """What all rows of the plan's load have in common."""
+    return LoadContext(
+        load_id=plan.load_id,
+        dt=dt.date.fromisoformat(plan.dt),
+        min_confidence=plan.min_confidence,
+        adapter=plan.adapter,
+        model_version=plan.model_version,
+        base_model_version=plan.base_model_version or None,
+    )
 
 
 def load_row(plan: Plan, built: BuiltLoad) -> dict[str, Any]:
@@ -223,14 +236,7 @@ class _Builder:
     cost_usd: float = 0.0
 
     def __post_init__(self) -> None:
-        self.context = LoadContext(
-            load_id=self.plan.load_id,
-            dt=dt.date.fromisoformat(self.plan.dt),
-            min_confidence=self.plan.min_confidence,
-            adapter=self.plan.adapter,
-            model_version=self.plan.model_version,
-            base_model_version=self.plan.base_model_version or None,
-        )
+        self.context = context_of(self.plan)
         self.question = Question(
             model_version=self.plan.model_version,
             adapter=self.plan.adapter,
@@ -262,6 +268,8 @@ class _Builder:
                 )
         else:
             flattened = flatten_manifest(self.context, record, inputs, summary=summary, superseded=superseded)
+        if record.billed is not None:
+            flattened = replace(flattened, counts=replace(flattened.counts, billed=record.billed))
         self.add(writer, flattened)
         if flattened.copied:
             copies.add_answers(flattened.copied.images, flattened.copied.labels)

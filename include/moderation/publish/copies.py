@@ -98,21 +98,9 @@ class Copies:
 
     def add_answers(self, images: pa.Table, labels: Mapping[tuple[int, str], pa.Table]) -> None:
         """Take rows of this load's own images that have copies, and their labels."""
-        key = {
-            "answer_of_load_id": images["load_id"],
-            "answer_of_manifest_id": images["manifest_id"],
-            "answer_of_line": images["line_number"],
-        }
-        self._answers.write(_as(IMAGE_ANSWERS, images, key))
-        for (level, _), rows in sorted(labels.items()):
-            key = {
-                "answer_of_load_id": rows["load_id"],
-                "answer_of_manifest_id": rows["manifest_id"],
-                "answer_of_line": rows["line_number"],
-                "level": pa.array(np.full(len(rows), level, dtype=np.int8)),
-                "place": pa.array(np.arange(self._labels.rows, self._labels.rows + len(rows))),
-            }
-            self._labels.write(_as(LABEL_ANSWERS, rows, key))
+        self._answers.write(image_answers(images))
+        for rows in label_answers(labels, first=self._labels.rows):
+            self._labels.write(rows)
 
     def add_known(self, answers: Path, labels: Path) -> None:
         """Take answers of earlier loads, as a plan keeps them."""
@@ -180,6 +168,29 @@ class Copies:
             "dt": pa.repeat(pa.scalar(self._context.dt, pa.date32()), size),
             "manifest_id": pa.repeat(pa.scalar(COPIES), size),
         }
+
+
+def image_answers(images: pa.Table) -> pa.Table:
+    """`answers.IMAGE_ANSWERS` of rows of `schema.IMAGES` that were analysed."""
+    return _as(IMAGE_ANSWERS, images, _key(images))
+
+
+def label_answers(labels: Mapping[tuple[int, str], pa.Table], *, first: int = 0) -> Iterator[pa.Table]:
+    """`answers.LABEL_ANSWERS` of their labels, by level and content type.
+
+    :param first: the place of the first of them.
+    """
+    for (level, _), rows in sorted(labels.items()):
+        more = {
+            "level": pa.array(np.full(len(rows), level, dtype=np.int8)),
+            "place": pa.array(np.arange(first, first + len(rows))),
+        }
+        yield _as(LABEL_ANSWERS, rows, _key(rows) | more)
+        first += len(rows)
+
+
+def _key(rows: pa.Table) -> dict[str, pa.Array]:
+    return dict(zip(KEY, (rows["load_id"], rows["manifest_id"], rows["line_number"]), strict=True))
 
 
 def count_contents(files: Sequence[Path]) -> int:

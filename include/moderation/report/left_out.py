@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from moderation.plan.plan import Plan, PlanError
 from moderation.plan.store import open_left_out
-from moderation.sources.listing import MENTIONED_AGAIN
+from moderation.sources.listing import ERASED, MENTIONED_AGAIN
 from moderation.storage import s3_objects
 
 MOST_LISTED = 1_000
@@ -25,7 +25,7 @@ def of_plan(plan: Plan, *, s3: Any) -> dict[str, Any]:
     first in ``objects``. ``list`` is the URI of the whole list, ``problem`` why it cannot be read: no run
     fails for that.
     """
-    listed = sum(plan.left_out.values()) - plan.left_out.get(MENTIONED_AGAIN, 0)
+    listed = sum(images for rule, images in plan.left_out.items() if rule not in {MENTIONED_AGAIN, ERASED})
     said: dict[str, Any] = {"rules": plan.left_out, "unread": 0, "objects": [], "omitted": listed}
     said |= {"list": plan.left_out_uri or None, "problem": None}
     unread: list[dict[str, Any]] = []

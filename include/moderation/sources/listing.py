@@ -66,6 +66,9 @@ NEVER_IN_S3 = "never in S3"
 MENTIONED_AGAIN = "mentioned again"
 """A rule that only counts: the object has its row by another mention."""
 
+ERASED = "erased on request"
+"""A rule that only counts: whoever asked for that is named nowhere any more."""
+
 NOTHING = "nothing"
 """The content of an empty file."""
 

@@ -14,6 +14,7 @@ from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -26,7 +27,8 @@ from moderation.sources import image_header
 from moderation.sources.base import SourceError
 from moderation.sources.image_header import Rejection
 from moderation.sources.listing import BATCH_ROWS, NOTHING, ListingBuilder, Tally, chunked
-from moderation.storage import s3_objects
+from moderation.storage import s3_objects, tombstones
+from moderation.storage.tombstones import Tombstones
 
 _UPLOADS_AT_ONCE = 8
 _FILES_A_ROUND = 1_000
@@ -135,10 +137,11 @@ class LocalFolder:
             raise SourceError(f"{root} is no folder; name an existing folder or an s3:// prefix")
         bucket, prefix = s3_objects.split_uri(self.target(settings))
         found = _Walk(s3, bucket, tally, self.only).files(str(root), prefix)
-        builder = ListingBuilder()
+        builder, gone = ListingBuilder(), tombstones.load(s3, settings)
+        bring = partial(_bring, s3, bucket, dry_run=dry_run, gone=gone)
         with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload") as pool:
             for files in chunked(found, _FILES_A_ROUND):
-                for row in pool.map(lambda file: _bring(s3, bucket, file, dry_run=dry_run), files):
+                for row in pool.map(bring, files):
                     if isinstance(row, _NoImage):
                         tally.leave_out(row.source_ref, size=row.size, rule=row.rule, content=row.content)
                         continue
@@ -238,8 +241,8 @@ def _key_part(name: str) -> str:
     return name.replace("\\", "%5C")
 
 
-def _bring(s3: Any, bucket: str, file: _File, *, dry_run: bool) -> _Row | _NoImage:
-    """See to it that S3 has the file, and give its row."""
+def _bring(s3: Any, bucket: str, file: _File, *, dry_run: bool, gone: Tombstones) -> _Row | _NoImage:
+    """See to it that S3 has the file, unless it was erased on request, and give its row."""
     if file.pattern and (other := _unless_image(file.path, file.pattern)):
         return other
     rejection, status, data = file.rejection, None, None
@@ -256,7 +259,8 @@ def _bring(s3: Any, bucket: str, file: _File, *, dry_run: bool) -> _Row | _NoIma
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest() if data is not None else None
     if file.stored and (data is None or file.stored.etag == etag):
         return _accepted(bucket, file, file.stored)
-    return _upload(s3, bucket, file, data or b"", dry_run=dry_run)
+    was_erased = gone.has(f"s3://{bucket}/{file.key}", etag, len(data or b""), path_text(file.path))
+    return _upload(s3, bucket, file, data or b"", dry_run=dry_run or was_erased)
 
 
 def _unless_image(path: str, pattern: str) -> _NoImage | None:

@@ -4,5 +4,6 @@
 files that are seen whole or not at all), ``state`` (small files that a run goes by, sealed with a checksum),
 ``lease`` (one holder at a time), ``scratch`` (folders that a killed process leaves and the next one removes),
 ``row_file`` (rows on the local disk), ``parquet`` (files of which no bit changes unnoticed),
-``memory`` (how a process that works through all rows manages it).
+``tombstones`` (what was erased, told without naming it), ``memory`` (how a process that works
+through all rows manages it).
 """

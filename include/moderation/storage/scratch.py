@@ -17,7 +17,9 @@ from pathlib import Path
 
 from moderation.errors import TransientError
 
-_OURS = re.compile(r"moderation-(\d{8}T\d{6}Z-[0-9a-f]{12}|loads|compact|plan|query|standing)-[a-z0-9_]{8}")
+_OURS = re.compile(
+    r"moderation-(\d{8}T\d{6}Z-[0-9a-f]{12}|loads|compact|plan|query|standing|erase)-[a-z0-9_]{8}"
+)
 """What :func:`folder` makes, in a place that others may use, too."""
 
 _TRIES = 10
@@ -34,7 +36,7 @@ def folder(parent: Path | None, name: str) -> Iterator[Path]:
     Those of dead processes beside it are removed.
 
     :param parent: made when it is missing; the system's folder for temporary files when None.
-    :param name: a load id, ``loads``, ``compact``, ``plan``, ``query`` or ``standing``.
+    :param name: a load id, ``loads``, ``compact``, ``plan``, ``query``, ``standing`` or ``erase``.
     :raises OSError: the disk is full or broken.
     """
     if parent is None:

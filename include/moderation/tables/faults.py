@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
-from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Table
 from sqlalchemy.engine import make_url
@@ -110,7 +110,7 @@ def metadata_faults(catalog: Catalog, table: str) -> Iterator[None]:
 
 
 def planned_files(
-    table: Table, where: str | None = None, columns: tuple[str, ...] = ("*",)
+    table: Table, where: str | BooleanExpression | None = None, columns: tuple[str, ...] = ("*",)
 ) -> list[FileScanTask]:
     """The files of the table's snapshot that may hold such rows.
 

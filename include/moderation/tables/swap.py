@@ -48,6 +48,25 @@ def swap(
                 snapshot.append_data_file(file)
 
 
+def forget_taken_out(table: Table) -> None:
+    """Add a snapshot that has the same files and lists none that was taken out before.
+
+    The snapshot that takes files out lists them, with the least and the greatest value of their columns; an
+    append of nothing leaves such lists out.
+
+    :raises pyiceberg.exceptions.CommitFailedException: another commit came first.
+    """
+    table.refresh()
+    snapshot = table.current_snapshot()
+    if snapshot is None or not any(listed.deleted_files_count for listed in snapshot.manifests(table.io)):
+        return
+    with (
+        table.transaction() as transaction,
+        transaction.update_snapshot({"maintenance": "erase"}).fast_append(),
+    ):
+        pass
+
+
 def giving_way(attempt: Callable[[], T]) -> T:
     """Call ``attempt`` until no other commit comes first, and give back what it gives.
 

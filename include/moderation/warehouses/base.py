@@ -37,6 +37,14 @@ class Warehouse(Protocol):
         :raises WarehouseError: the warehouse cannot be read.
         """
 
+    def erase(self, load_ids: Sequence[str]) -> None:
+        """Make these loads what is published of them now, and leave nothing of their older rows.
+
+        Images of them were erased. May be repeated, also after a kill.
+
+        :raises WarehouseError: the warehouse cannot be written; all of it is to be done again.
+        """
+
     def refresh(self) -> None:
         """Let the views of what counts go by the thresholds in use as they are now; no row is written.
 

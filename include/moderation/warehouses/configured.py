@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from urllib.parse import unquote
 
 from moderation.errors import ModerationError, WarehouseUnusableError
@@ -31,10 +32,22 @@ def configured(settings: Settings, *, connection_uri: ConnectionUri | None = Non
     :param connection_uri: resolves the names of ``airflow:<connection id>``.
     :raises WarehouseError: one of them cannot be made; the message names no password.
     """
-    entries = settings.warehouses or (
-        ("duckdb", "folder") if settings.parquet_mirror is not None else ("duckdb",)
-    )
-    return [_made(settings, entry, connection_uri) for entry in entries]
+    return [_made(settings, entry, connection_uri) for entry in _entries(settings)]
+
+
+def each(
+    settings: Settings, *, connection_uri: ConnectionUri | None = None
+) -> Iterator[tuple[str, Callable[[], Warehouse]]]:
+    """What kind each configured warehouse is of, and what makes it: one that fails keeps no other away."""
+    for entry in _entries(settings):
+        kind = next((begins for begins in KINDS if entry.startswith(begins)), entry.partition(":")[0])
+        yield kind.rstrip(":"), partial(_made, settings, entry, connection_uri)
+
+
+def _entries(settings: Settings) -> tuple[str, ...]:
+    if settings.warehouses:
+        return settings.warehouses
+    return ("duckdb", "folder") if settings.parquet_mirror is not None else ("duckdb",)
 
 
 def note_published(settings: Settings) -> None:

@@ -28,6 +28,7 @@ from moderation.reference.library_errors import is_disk_full
 from moderation.schema import IMAGES, LABELS, TABLES, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.storage.duckdb_stream import streamed
+from moderation.storage.whole_file import whole_file
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import TablesError
 from moderation.tables.published import published_load, scan
@@ -135,6 +136,19 @@ class DuckDBWarehouse:
                 held = missing.held_digests(connection)
         return [load["load_id"] for load in loads if held.get(load["load_id"]) != load["digest"]]
 
+    def erase(self, load_ids: Sequence[str]) -> None:
+        """See `base.Warehouse`: then the file is written anew, for DuckDB keeps the bytes of deleted rows."""
+        if not self._path.exists():
+            return
+        for load_id in load_ids:
+            self.load(load_id)
+        self.load_standing()
+        with self._connect() as connection, self._named_errors("the file without deleted rows"):
+            connection.execute("CHECKPOINT")
+            with whole_file(self._path, mode=self._path.stat().st_mode & 0o777) as unfinished:
+                _copy_database(connection, unfinished)
+        self._path.with_name(f"{self._path.name}.wal").unlink(missing_ok=True)
+
     def refresh(self) -> None:
         """See `base.Warehouse`."""
         if not self._path.exists():
@@ -240,6 +254,17 @@ def _kind(error: duckdb.Error | OSError) -> type[WarehouseError]:
     """Most of what stops a load passes."""
     no_room = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
     return WarehouseUnusableError if no_room or is_disk_full(error) else WarehouseUnavailableError
+
+
+def _copy_database(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
+    """Everything that the database holds, comments included, into a new file."""
+    target.unlink()  # an empty file is no database to DuckDB
+    ((name,),) = connection.execute("SELECT current_catalog()").fetchall()
+    connection.execute(f"ATTACH {_quoted(str(target))} AS copied")
+    try:
+        connection.execute(f"COPY FROM DATABASE {quoted_name(name)} TO copied")
+    finally:
+        connection.execute("DETACH copied")
 
 
 @contextmanager

@@ -101,6 +101,12 @@ class FolderMirror:
             return [loads[-1]["load_id"]]
         return lacking
 
+    def erase(self, load_ids: Sequence[str]) -> None:
+        """See `base.Warehouse`: a load whose images were erased has files of another name."""
+        for load_id in load_ids:
+            self.load(load_id)
+        self.load_standing()
+
     def refresh(self) -> None:
         """Nothing: files have no views, and hold what was answered."""
 

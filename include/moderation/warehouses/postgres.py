@@ -155,19 +155,28 @@ class PostgresWarehouse:
 
         :raises WarehouseError: the database refused or went away.
         """
-        held: set[str] = set()
+        held: dict[str, str] = {}
+        place = f"{sql.name(self._schema)}.{sql.name(LOADS.name)}"
         try:
             with self._transaction() as connection:
-                if "load_id" in self._columns(connection).get(LOADS.name, ()):
-                    place = f"{sql.name(self._schema)}.{sql.name(LOADS.name)}"
-                    rows = connection.execute(f"SELECT {sql.name('load_id')} FROM {place}")  # noqa: S608 - quoted names
-                    held = {load_id for (load_id,) in rows}
+                if {"load_id", "digest"} <= self._columns(connection).get(LOADS.name, set()):
+                    held = dict(connection.execute(f"SELECT load_id, digest FROM {place}"))  # noqa: S608 - quoted names
         except (psycopg.Error, OSError) as error:
             raise _kind(error)(
                 f"PostgreSQL {self._name} cannot be read: {type(error).__name__}: "
                 f"{str(error).strip().partition(chr(10))[0]}; run the load task again"
             ) from error
-        return [load["load_id"] for load in loads if load["load_id"] not in held]
+        return [load["load_id"] for load in loads if held.get(load["load_id"]) != load["digest"]]
+
+    def erase(self, load_ids: Sequence[str]) -> None:
+        """See `base.Warehouse`: rows are deleted, then VACUUM takes them out of the tables' files."""
+        for load_id in load_ids:
+            self.load(load_id)
+        self.load_standing()
+        tables = ", ".join(f"{sql.name(self._schema)}.{sql.name(name)}" for name in ALL_TABLES)
+        told = "what VACUUM frees"
+        with self._named_errors(told), psycopg.connect(self._conninfo, autocommit=True) as connection:
+            connection.execute(f"VACUUM {tables}")
 
     def refresh(self) -> None:
         """See `base.Warehouse`."""

@@ -15,6 +15,9 @@ import pytest
 
 from moderation import stages
 from moderation.errors import WarehouseBusyError, WarehouseError
+from moderation.maintenance.erasure import erase as erasing
+from moderation.maintenance.erasure.erase import Elsewhere
+from moderation.maintenance.erasure.wanted import Wanted
 from moderation.schema import IMAGES, LABELS, TABLES, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import NAMESPACE, open_catalog
@@ -23,6 +26,7 @@ from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.folder import FolderMirror
 from moderation.warehouses.postgres import PostgresWarehouse
 from support import published_loads
+from support.copied_images import Gallery
 from support.postgres_server import PASSWORD
 from support.published_loads import publish_odd, publish_plain
 
@@ -260,6 +264,22 @@ def test_a_schema_is_given_every_load_that_it_lacks(settings, s3_client, postgre
     listed = replace(settings, warehouses=(postgres_uri,))
     assert stages.load(second, settings=listed) == sorted([first, second])
     assert count(postgres_uri, "SELECT count(DISTINCT load_id) FROM moderation.images") == 2
+    assert stages.load(settings=listed) == []
+
+
+def test_an_erased_image_is_in_no_row_any_more_and_the_load_is_whole(  # noqa: PLR0917 - fixtures
+    settings, s3_client, bucket, postgres_uri, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MODERATION_SPOOL_DIR", str(tmp_path / "spool"))
+    gallery = Gallery(settings, s3_client, bucket)
+    gallery.put(a=1, b=2, c=1)
+    PostgresWarehouse(settings, postgres_uri).load(gallery.run("night").load_id)
+    wanted = Wanted(frozenset([gallery.ref("b")]))
+    listed = replace(settings, warehouses=(postgres_uri,))
+    assert not erasing.erase(listed, wanted, elsewhere=lambda _: Elsewhere()).left
+    kept = [gallery.ref("a"), gallery.ref("c")]
+    assert sorted(found(postgres_uri, "images")["source_ref"].to_pylist()) == kept
+    assert_same(settings, postgres_uri)
     assert stages.load(settings=listed) == []
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.output import one_line, print_json
+from moderation.cli.review.forget import forget_decisions
 from moderation.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def add_parsers(commands: Any) -> None:
     erase = steps.add_parser(
         "erase",
         help="forget images: their verdicts stay as a count, without key, hash and note, here and wherever "
-        "they were published; training sets and copies lose them",
+        "they were published; training sets and copies lose them. Their rows, plans and answers stay: "
+        "`moderation erase` takes those too",
     )
     erase.add_argument("source_ref", nargs="*", help="s3://bucket/key; its other keys are forgotten with it")
     erase.add_argument("--content", action="append", default=[], help="as the column content has it")
@@ -199,33 +201,19 @@ def _restore(settings: Settings, args: argparse.Namespace) -> int:
 
 def _erase(settings: Settings, args: argparse.Namespace) -> int:
     from moderation import stages  # noqa: PLC0415 - as above
-    from moderation.adapters.erasure import forget  # noqa: PLC0415 - as above
-    from moderation.maintenance.shadow_answers import forget_in_shadows  # noqa: PLC0415 - as above
-    from moderation.publish.verdicts import restore  # noqa: PLC0415 - as above
-    from moderation.review import mark  # noqa: PLC0415 - as above
 
     if not args.source_ref and not args.content:
         raise arguments.UsageError("name what to forget: s3://bucket/key, or --content")
-    with mark.opened(settings) as state:
-        restore(settings, state.log)  # else what only the table knows would stay
-        known = _contents(settings, args.source_ref) | state.log.contents_of(args.source_ref)
-        contents = {*args.content, *known}
-        refs = {said.source_ref for said in state.log.of_contents(contents) if said.source_ref}
-        refs |= set(args.source_ref)
-        # Before the log, which alone may know the contents of a key when this is killed and run again;
-        # and after it, for what was made of the log meanwhile.
-        forget_in_shadows(settings, contents)
-        forget(settings, contents, refs)
-        changed = state.log.erase(contents=contents, source_refs=args.source_ref)
-        stages.publish_verdicts(state, settings=settings)
-        forgotten = forget(settings, contents, refs)
+    contents = {*args.content, *_contents(settings, args.source_ref)}
+    changed, _, forgotten = forget_decisions(settings, contents, args.source_ref)
     stages.load_verdicts(settings=settings)
     if args.json:
         print_json({"erased": changed, **asdict(forgotten)})
         return SOMETHING_FAILED if forgotten.left else DONE
     sys.stdout.write(
         f"{changed:,} verdicts keep neither key, hash nor note, in the log, the table and the warehouses; "
-        "the image's own rows in images and labels are as before\n"
+        "the images' own rows, plans, answers, reports and the ledger are as before: "
+        f"`{settings.command} erase` takes them out of all of it\n"
     )
     _tell_forgotten(settings, forgotten)
     return SOMETHING_FAILED if forgotten.left else DONE

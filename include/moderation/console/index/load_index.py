@@ -124,6 +124,11 @@ class LoadIndex:
         for setting in ("TimeZone = 'UTC'", "enable_progress_bar = false", "enable_external_access = false"):
             self._connection.execute(f"SET {setting}")
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the file was deleted since: images of the load were erased, or room was needed."""
+        return not self._path.exists()
+
     def rows(self, sql: str, parameters: Any = ()) -> list[dict[str, Any]]:
         """The rows of a query of ours, by column."""
         with self._noticed(), self._connection.cursor() as cursor:
@@ -192,7 +197,7 @@ class LoadIndexes:
         with making:  # A large load takes long: who looks at another one need not wait for it.
             with self._lock:
                 known = self._open.pop(load_id, None)
-            if known is not None and known.is_damaged:
+            if known is not None and (known.is_damaged or known.is_gone):
                 known.close()  # DuckDB would give the same open file again.
                 known = None
             if known is None:

@@ -74,12 +74,12 @@ class Tiles:
             self._keep(path, body)
         return Shown(body)
 
-    def forget(self, row: Mapping[str, Any]) -> None:
-        """Remove what is kept of the image of a row of `images`."""
-        for longest in (TILE, VIEW):
-            path = self._path(row, longest)
-            if path is not None:
-                path.unlink(missing_ok=True)
+    def forget(self, row: Mapping[str, Any]) -> int:
+        """Remove what is kept of the image of a row of `images`; returns how many files."""
+        paths = [path for longest in (TILE, VIEW) if (path := self._path(row, longest)) and path.exists()]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return len(paths)
 
     def original(self, row: Mapping[str, Any]) -> bytes:
         """The bytes that were moderated.
