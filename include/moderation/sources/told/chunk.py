@@ -66,8 +66,14 @@ def open_objects(s3: Any, uri: str) -> Iterator[pq.ParquetFile]:
 
     :raises SourceError: it is not what was written; s3.S3Error: it cannot be read.
     """
+    remedy = "start another archive over the same source: what is answered is not asked again"
     with tempfile.TemporaryFile() as file:
-        s3_objects.download(s3, uri, file)
+        try:
+            s3_objects.download(s3, uri, file)
+        except s3_objects.S3Error as error:
+            if error.is_missing:
+                raise SourceError(f"{uri} is not there any more; {remedy}") from error
+            raise
         file.seek(0)
         named = _NAMED.search(uri)
         try:
@@ -76,8 +82,5 @@ def open_objects(s3: Any, uri: str) -> Iterator[pq.ParquetFile]:
             parquet = pq.ParquetFile(file)
             parquet.schema_arrow.field("key")
         except (OSError, pa.ArrowException, KeyError) as error:
-            raise SourceError(
-                f"{uri} is damaged: {error}; start another archive over the same source: what is "
-                "answered is not asked again"
-            ) from error
+            raise SourceError(f"{uri} is damaged: {error}; {remedy}") from error
         yield parquet
