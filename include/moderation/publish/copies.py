@@ -190,7 +190,7 @@ def label_answers(labels: Mapping[tuple[int, str], pa.Table], *, first: int = 0)
 
 
 def _key(rows: pa.Table) -> dict[str, pa.Array]:
-    return dict(zip(KEY, (rows["load_id"], rows["manifest_id"], rows["line_number"]), strict=True))
+    return dict(zip(ANSWER_OF, (rows["load_id"], rows["manifest_id"], rows["line_number"]), strict=True))
 
 
 def count_contents(files: Sequence[Path]) -> int:
