@@ -1,10 +1,13 @@
-"""Images taken out of the ledger: the parts that hold them are written anew, the others stay."""
+"""Images taken out of the ledger: one that holds any of them is forgotten, and made anew from the tables.
+
+Its order by content has no names, and of several rows of a content any may be the one that was kept: so it
+is not mended but made again, by the next run or `moderation ledger`.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -12,22 +15,18 @@ import pyarrow.compute as pc
 
 from moderation.maintenance.erasure import steps
 from moderation.settings import Settings
-from moderation.storage import parquet, s3_objects, scratch
+from moderation.storage import s3_objects
 from moderation.tables.catalog import open_catalog
 from moderation.tables.ledger.layout import (
     Index,
     LedgerDamagedError,
-    Part,
-    Run,
     discard,
     part_uri,
     read_index,
-    write_index,
 )
-from moderation.tables.ledger.runs import Files, write_run
+from moderation.tables.ledger.orders import BY_NAME, with_etags
+from moderation.tables.ledger.runs import Files
 from moderation.tables.source_ref_ranges import NAME
-
-_ATTEMPTS = 5
 
 
 def erase_in_ledger(
@@ -37,31 +36,26 @@ def erase_in_ledger(
     pairs: Collection[tuple[str, str | None]],
     renew: Callable[[], None],
 ) -> int:
-    """Take images out of the ledger; a damaged one is forgotten, and made anew from the tables.
+    """Forget a ledger that holds any of the images, or that cannot be read; files that nothing names go.
 
-    What a reader of the older index misses then it reads from the tables.
-
-    :param keys: all entries of these go.
+    :param keys: all entries of these count.
     :param pairs: keys and ETags of images of which other versions stay.
-    :returns: how many entries are gone.
+    :returns: how many entries of the images it held.
     """
-    gone = 0
-    asked = _Asked(frozenset(keys), frozenset(pairs))
-    for _ in range(_ATTEMPTS):
-        before = read_index(s3, settings)
-        if not before.runs:
-            break
-        try:
-            after, gone = _without(s3, settings, before, asked, renew)
-        except LedgerDamagedError:
+    index = read_index(s3, settings)
+    try:
+        gone = _held(settings, index, _Asked(frozenset(keys), frozenset(pairs)), renew)
+        if gone or not index.loads:
             discard(s3, settings)
-            break
-        if after == before or write_index(s3, settings, after):
-            break
-    else:
-        discard(s3, settings)  # others changed it all the time; the next run makes it anew
+    except LedgerDamagedError:
+        gone = 0
+        discard(s3, settings)
     steps.reached("ledger")
-    _delete_replaced(s3, settings, asked)
+    named = {file.name for file in read_index(s3, settings).files}
+    for entry in list(s3_objects.list_objects(s3, part_uri(settings, ""))):
+        name = entry["Key"].rpartition("/")[2]
+        if name.endswith(".parquet") and name not in named:
+            s3_objects.delete(s3, part_uri(settings, name))
     return gone
 
 
@@ -74,65 +68,23 @@ class _Asked:
     def refs(self) -> list[str]:
         return sorted({*self.keys, *(ref for ref, _ in self.pairs)})
 
-    def mask(self, entries: pa.Table) -> pa.BooleanArray:
-        """Which entries of the ledger go."""
-        likely = pc.is_in(entries[NAME], value_set=pa.array(self.refs, pa.string()))
-        found = [False] * len(entries)
-        for index in pc.indices_nonzero(likely).to_pylist():
-            ref, etag = entries[NAME][index].as_py(), entries["etag"][index].as_py()
-            found[index] = ref in self.keys or (ref, etag) in self.pairs
-        return pa.array(found, pa.bool_())
+    def count_in(self, entries: pa.Table) -> int:
+        """How many entries of the ledger are of these images."""
+        found = with_etags(
+            entries.filter(pc.is_in(entries[NAME], value_set=pa.array(self.refs, pa.string())))
+        )
+        told = zip(found[NAME].to_pylist(), found["etag"].to_pylist(), strict=True)
+        return sum(ref in self.keys or (ref, etag) in self.pairs for ref, etag in told)
 
 
-def _delete_replaced(s3: Any, settings: Settings, asked: _Asked) -> None:
-    """Delete parts that the index does not name and that hold one of the images, also of killed tries."""
-    named = {part.name for run in read_index(s3, settings).runs for part in run}
-    for entry in list(s3_objects.list_objects(s3, part_uri(settings, ""))):
-        name = entry["Key"].rpartition("/")[2]
-        if not name.endswith(".parquet") or name in named:
-            continue
-        uri = part_uri(settings, name)
-        with tempfile.TemporaryFile() as copy:
-            try:
-                s3_objects.download(s3, uri, copy)
-                with parquet.open_file(copy) as file:
-                    batches = map(pa.Table.from_batches, ([batch] for batch in file.iter_batches()))
-                    holds = any(pc.any(asked.mask(rows), min_count=0).as_py() for rows in batches)
-            except (OSError, pa.ArrowException):
-                holds = True  # nobody can read it, and nothing names it
-        if holds:
-            s3_objects.delete(s3, uri)
-
-
-def _without(
-    s3: Any, settings: Settings, index: Index, asked: _Asked, renew: Callable[[], None]
-) -> tuple[Index, int]:
+def _held(settings: Settings, index: Index, asked: _Asked, renew: Callable[[], None]) -> int:
     ordered = [ref.encode() for ref in asked.refs]
-    runs: list[Run] = []
-    gone = 0
-    with open_catalog(settings) as catalog, scratch.folder(None, "erase") as folder:
+    held = 0
+    with open_catalog(settings) as catalog:
         files = Files(settings, catalog.properties)
-        for run in index.runs:
-            parts: list[Part] = []
-            for part in run:
-                renew()
-                first, last = part.first.encode(), part.last.encode()
-                if not any(first <= ref <= last for ref in ordered):
-                    parts.append(part)
-                    continue
-                written = write_run(s3, settings, _others(files, part, asked), folder)
-                lost = part.rows - sum(one.rows for one in written)
-                gone += lost
-                parts += written if lost else (part,)
-            if parts:
-                runs.append(tuple(parts))
-    if not gone:
-        return index, 0
-    return replace(index, runs=tuple(runs)), gone
-
-
-def _others(files: Files, part: Part, asked: _Asked) -> Iterator[pa.Table]:
-    for table in files.stream((part,)):
-        kept = table.filter(pc.invert(asked.mask(table)))
-        if kept.num_rows:
-            yield kept
+        for part in (part for run in index.runs for part in run):
+            renew()
+            first, last = part.first.encode(), part.last.encode()
+            if any(first <= ref <= last for ref in ordered):
+                held += sum(map(asked.count_in, files.stream((part,), BY_NAME)))
+    return held

@@ -28,13 +28,14 @@ from moderation.maintenance.erasure.answers import erase_in_files
 from moderation.maintenance.erasure.search import names_in
 from moderation.maintenance.erasure.wanted import Wanted, names_one, needles
 from moderation.plan import claims, store
-from moderation.plan.content.answers import IMAGE_ANSWERS, KEY, LABEL_ANSWERS
+from moderation.plan.content.answers import IMAGE_ANSWERS, LABEL_ANSWERS
 from moderation.plan.plan import INPUTS_SCHEMA, ManifestRef, Plan
 from moderation.publish.build import complete_records, context_of
 from moderation.publish.copies import image_answers, label_answers
 from moderation.settings import Settings
 from moderation.storage import parquet, s3_objects
 from moderation.storage.files import Storage
+from moderation.tables.ledger.layout import ANSWER_OF
 
 _BATCH = 32_768
 _PLACE = ("source_ref", "manifest", "line_number")
@@ -186,8 +187,12 @@ class Plans:
                     parts.append(rows.filter(asked))
                     others = rows.filter(pc.invert(asked))
                     kept += others.num_rows
-                    copies = others.filter(pc.is_valid(others.column(KEY[0]))).select(list(KEY)).to_pylist()
-                    needed |= {(row[KEY[0]], row[KEY[1]], row[KEY[2]]) for row in copies}
+                    copies = (
+                        others.filter(pc.is_valid(others.column(ANSWER_OF[0])))
+                        .select(list(ANSWER_OF))
+                        .to_pylist()
+                    )
+                    needed |= {(row[ANSWER_OF[0]], row[ANSWER_OF[1]], row[ANSWER_OF[2]]) for row in copies}
         left_out = 0
         if self.wanted.keys and plan.left_out_uri:
             with store.open_left_out(plan, s3=self.s3) as batches:
@@ -197,7 +202,7 @@ class Plans:
     def _keep_answers(self, plan: Plan, held: Held) -> Plan:
         """Store with the plan the answers that its other copies get of images that go."""
         images, labels = self._known(plan)
-        there = set(zip(*(images.column(name).to_pylist() for name in KEY), strict=True))
+        there = set(zip(*(images.column(name).to_pylist() for name in ANSWER_OF), strict=True))
         own = {
             (plan.load_id, plan.manifests[row["manifest"]].manifest_id, row["line_number"]): row["manifest"]
             for row in held.gone.select(["manifest", "line_number"]).to_pylist()
@@ -354,5 +359,5 @@ def _widened(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def _of(rows: pa.Table, places: Collection[tuple[str, str, int]]) -> pa.Table:
     """The answers, or labels of answers, of these places."""
-    there = zip(*(rows.column(name).to_pylist() for name in KEY), strict=True)
+    there = zip(*(rows.column(name).to_pylist() for name in ANSWER_OF), strict=True)
     return rows.filter(pa.array([place in places for place in there], pa.bool_()))

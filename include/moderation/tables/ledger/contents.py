@@ -28,7 +28,8 @@ _AT_ONCE = 6
 """Threads: most of the time they wait for S3."""
 
 _GROUPS_A_TASK = 16
-_Given, _Made = TypeVar("_Given"), TypeVar("_Made")
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 _log = logging.getLogger(__name__)
 
 
