@@ -120,7 +120,7 @@ def run_page(load: Mapping[str, Any]) -> str | None:
     """Address of the page of the run that made a load, or that is named, as long as Airflow has the run."""
     if run_id := load.get("run_id"):
         return runs.named(run_id)
-    return runs.of_load(load["load_id"])
+    return runs.of_load(load["load_id"], load["run_key"])
 
 
 several_hosts.note()

@@ -31,8 +31,11 @@ def named(run_id: str) -> str | None:
         return address(run_id) if session.scalar(found) else None
 
 
-def of_load(load_id: str) -> str | None:
-    """The address of the page of the run whose plan has this load's id; None when Airflow has none."""
+def of_load(load_id: str, run_key: str | None = None) -> str | None:
+    """The address of the page of the run that made a load; None when Airflow has none.
+
+    :param run_key: of the run, where it is known; else the run is found whose plan has this load's id.
+    """
     try:
         at = datetime.strptime(load_id.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
@@ -45,6 +48,11 @@ def of_load(load_id: str) -> str | None:
     with create_session() as session:
         for run_id in session.scalars(found):
             key = plan.run_key(DAG_ID, run_id)
-            if any(plan.load_id(key, number, at) == load_id for number in range(1, _PLANS + 1)):
+            made = run_key == key if run_key else _may_have_made(key, load_id, at)
+            if made:
                 return address(run_id)
     return None
+
+
+def _may_have_made(key: str, load_id: str, at: datetime) -> bool:
+    return any(plan.load_id(key, number, at) == load_id for number in range(1, _PLANS + 1))
