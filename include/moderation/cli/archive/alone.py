@@ -142,7 +142,9 @@ class HereRuns:
         plan = load_plan(uri, settings=settings)
         for manifest in plan.manifests:
             run_manifest(request_of(plan, manifest), settings=settings)
-        published = stages.publish(uri, [], describe_job=_none, list_jobs=lambda: iter(()), settings=settings)
+        published = stages.publish(
+            uri, [], describe_job=_none, list_jobs=lambda _: iter(()), settings=settings
+        )
         load_id = published.load_id if published else None
         stages.load(load_id, settings=settings)
         run_report.report(uri, load_id, settings=settings)
