@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -87,21 +87,12 @@ class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the job and tell how it ended; every failure becomes an event that names it."""
-        with metrics.collected() as refused:
-            event = await self._wait()
-        yield TriggerEvent({**event, "refused": dict(refused)} if refused else event)
+        yield await _told(self.hook(), self._wait, job_id=self.job_id)
 
-    async def _wait(self) -> dict[str, Any]:
+    async def _wait(self, hook: RekognitionHook, client: Any) -> dict[str, Any]:
         left = (datetime.fromisoformat(self.deadline) - self.clock.now()).total_seconds()
-        hook = self.hook()
-        try:
-            async with await hook.get_async_conn() as client:
-                await hook.async_wait_for_job(client, self.job_id, interval=self.poll_interval, timeout=left)
-        except RekognitionError as error:
-            return to_event(error)
-        except BotoCoreError as error:
-            return to_event(from_botocore(error, job_id=self.job_id))
-        return {"status": "success", "job_id": self.job_id}
+        await hook.async_wait_for_job(client, self.job_id, interval=self.poll_interval, timeout=left)
+        return {"job_id": self.job_id}
 
 
 class RekognitionJobSlotTrigger(BaseTrigger):
@@ -169,20 +160,29 @@ class RekognitionJobStartTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Ask until there is a job, and tell its id; every failure becomes an event that names it."""
-        with metrics.collected() as refused:
-            event = await self._start()
-        yield TriggerEvent({**event, "refused": dict(refused)} if refused else event)
+        yield await _told(self.hook(), self._start)
 
-    async def _start(self) -> dict[str, Any]:
+    async def _start(self, hook: RekognitionHook, client: Any) -> dict[str, Any]:
         left = (datetime.fromisoformat(self.start_by) - self.clock.now()).total_seconds()
-        hook = self.hook()
+        job_id = await hook.async_start_media_analysis_job(
+            client, self.request, timeout=left, limit_interval=self.interval
+        )
+        return {"job_id": job_id, "start_by": self.start_by}
+
+
+async def _told(
+    hook: RekognitionHook,
+    ask: Callable[[RekognitionHook, Any], Awaitable[dict[str, Any]]],
+    *,
+    job_id: str | None = None,
+) -> TriggerEvent:
+    """The event of what comes of asking AWS; a failure is one that names it, refusals are counted."""
+    with metrics.collected() as refused:
         try:
             async with await hook.get_async_conn() as client:
-                job_id = await hook.async_start_media_analysis_job(
-                    client, self.request, timeout=left, limit_interval=self.interval
-                )
+                event = {"status": "success"} | await ask(hook, client)
         except RekognitionError as error:
-            return to_event(error)
+            event = to_event(error)
         except BotoCoreError as error:
-            return to_event(from_botocore(error))
-        return {"status": "success", "job_id": job_id, "start_by": self.start_by}
+            event = to_event(from_botocore(error, job_id=job_id))
+    return TriggerEvent({**event, "refused": dict(refused)} if refused else event)

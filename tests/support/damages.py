@@ -6,12 +6,15 @@ import io
 import sqlite3
 import tempfile
 import zlib
+from collections.abc import Container, Iterable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from moderation.storage.state import seal, unseal
 
@@ -20,6 +23,22 @@ OF_ANOTHER, NEWER = "another install's", "a newer release's"
 DAMAGES = (DELETED, EMPTIED, ONE_BIT, OF_ANOTHER, NEWER)
 
 NEW = "of_a_later_release"
+
+
+def tried(cells: Iterable[tuple[Any, str]], quick: Container[tuple[str, str]]) -> list[Any]:
+    """Places and damages as parameters of a test; but for the quick ones it is long.
+
+    :param quick: names of places, and damages.
+    """
+    return [
+        pytest.param(
+            place,
+            damage,
+            id=f"{place.name}-{damage}",
+            marks=() if (place.name, damage) in quick else pytest.mark.long,
+        )
+        for place, damage in cells
+    ]
 
 
 def damaged(damage: str, kind: str, body: bytes, of_another: bytes | None) -> bytes | None:

@@ -25,7 +25,7 @@ from moderation.review.state.open import open_state
 from moderation.storage import lease, s3_objects
 from moderation.variables.adapters import AdapterSettings
 from support import compared, planned_runs
-from support.damages import DAMAGES, DELETED, EMPTIED, OF_ANOTHER, ONE_BIT, damaged
+from support.damages import DAMAGES, DELETED, EMPTIED, OF_ANOTHER, ONE_BIT, damaged, tried
 from support.decisions import seen
 from support.judged import NOW, publish_judged
 from support.put_back import Install
@@ -163,18 +163,7 @@ def test_every_key_of_adapters_has_a_row_and_every_row_a_key(install: Callable[[
     assert not [place.name for place in OF_ADAPTERS if not any(map(place.matches, keys))]
 
 
-@pytest.mark.parametrize(
-    ("place", "damage"),
-    [
-        pytest.param(
-            place,
-            damage,
-            id=f"{place.name}-{damage}",
-            marks=() if (place.name, damage) in QUICK else pytest.mark.long,
-        )
-        for place, damage in CELLS
-    ],
-)
+@pytest.mark.parametrize(("place", "damage"), tried(CELLS, QUICK))
 def test_damage_comes_to_what_the_table_says(
     install: Callable[[str], World], place: Place, damage: str
 ) -> None:

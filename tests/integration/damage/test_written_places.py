@@ -22,7 +22,7 @@ from moderation.report.page import charts
 from moderation.schema import TABLES
 from moderation.settings import Settings
 from moderation.storage import lease
-from support.damages import OF_ANOTHER, damaged
+from support.damages import OF_ANOTHER, damaged, tried
 from support.written_places import CELLS, EITHER, FATES, HARMLESS, HEALED, PLACES, QUICK, STOPPED, Place
 from support.written_world import World, make_world
 
@@ -110,18 +110,7 @@ def test_every_row_is_of_a_file_that_came_to_be(install: Callable[[str], World])
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    ("place", "damage"),
-    [
-        pytest.param(
-            place,
-            damage,
-            id=f"{place.name}-{damage}",
-            marks=() if (place.name, damage) in QUICK else pytest.mark.long,
-        )
-        for place, damage in CELLS
-    ],
-)
+@pytest.mark.parametrize(("place", "damage"), tried(CELLS, QUICK))
 def test_damage_comes_to_what_the_table_says(
     install: Callable[[str], World], place: Place, damage: str
 ) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,22 +19,6 @@ from support.archive_runs import StageRuns
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NAMES = "abcdefgh"
-
-
-@pytest.fixture
-def settings(
-    aws_env: pytest.MonkeyPatch, rekognition_server: Rekognition, bucket: str, tmp_path: Path
-) -> Settings:
-    aws_env.setenv("AWS_ENDPOINT_URL_REKOGNITION", rekognition_server.endpoint_url)
-    return replace(
-        Settings.from_env({}),
-        work_uri=f"s3://{bucket}/work",
-        tables_uri=str(tmp_path / "tables"),
-        catalog_uri=f"sqlite:///{tmp_path}/catalog.db",
-        model_version="offline-hash-1",
-        detect_tps=1000.0,
-        inspect_threads=4,
-    )
 
 
 @pytest.fixture

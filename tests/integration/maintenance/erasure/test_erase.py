@@ -72,11 +72,12 @@ def sent(gallery: Gallery, content: int) -> str:
     return next(name for name in own if NAMES[name] == content)
 
 
-def traces(gallery: Gallery, *names: str) -> list[str]:
-    """Whatever holds the key of an image, its source apart."""
+def traces(gallery: Gallery, *names: str, etag: str | None = None) -> list[str]:
+    """Whatever holds the key of an image, or this ETag; its source apart."""
     folder = Path(gallery.settings.warehouse_path).parent
     files = Install(gallery.settings, gallery.s3, gallery.bucket, folder).files()
     texts = [f"photos/{name}.jpg".encode() for name in names]
+    texts += [etag.encode()] if etag else []
     return [
         name for name, body in files.items() if names_any(body, texts) and not name.startswith("s3:photos/")
     ]
@@ -125,12 +126,13 @@ def test_an_erased_content_goes_under_every_key_and_its_answer_with_it(
     row = gallery.images()["badger"]
     content = content_id(row["etag"], row["size_bytes"])
     assert content is not None
+    assert any("/ledger/" in name for name in traces(gallery, etag=row["etag"]))
     wanted = Wanted(contents=frozenset([content]))
     receipt = erasing.erase(gallery.settings, wanted, elsewhere=nothing_else)
     assert not receipt.left
     assert sorted(gallery.images()) == ["cormorant", "echidna", "ferret"]
     gone = ("aardvark", "badger", "dormouse")
-    assert traces(gallery, *gone) == []
+    assert traces(gallery, *gone, etag=row["etag"]) == []
     found = told(gallery)
     rebuild(gallery.settings)
     assert told(gallery) == found

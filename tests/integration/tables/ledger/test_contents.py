@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,30 +15,17 @@ from moderation.maintenance.compaction import compact
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.row_file import rebatched
-from moderation.tables.catalog import open_catalog
 from moderation.tables.ledger import contents, runs, upkeep
 from moderation.tables.ledger.contents import found_in
 from moderation.tables.ledger.layout import CONTENT_COLUMNS, Run, part_uri, read_index
 from moderation.tables.ledger.orders import BY_CONTENT, bits_of
 from moderation.tables.ledger.runs import Files, write_run
-from support import planned_runs
 from support.copied_images import Gallery
 
 CHANCE = random.Random(11)
 BEGINNINGS = [f"{CHANCE.getrandbits(40):010x}" for _ in range(60)]
 ETAGS = [f"{CHANCE.choice(BEGINNINGS)}{CHANCE.getrandbits(88):022x}" for _ in range(400)]
 """Some of them differ in their last digits alone."""
-
-
-@pytest.fixture
-def settings(tmp_path: Path, bucket: str, aws_env: pytest.MonkeyPatch) -> Settings:
-    return planned_runs.make_settings(tmp_path, bucket, tables="local")
-
-
-@pytest.fixture
-def files(settings: Settings) -> Iterator[Files]:
-    with open_catalog(settings) as catalog:
-        yield Files(settings, catalog.properties)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,27 +13,14 @@ import pytest
 
 from moderation.settings import Settings
 from moderation.storage.row_file import rebatched
-from moderation.tables.catalog import open_catalog
 from moderation.tables.ledger import lookup, runs
 from moderation.tables.ledger.layout import COLUMNS, Run
 from moderation.tables.ledger.lookup import Lookup
 from moderation.tables.ledger.orders import BY_NAME, MD5, by_name, with_etags
 from moderation.tables.ledger.runs import Files, write_run
-from support import planned_runs
 
 LETTERS = [chr(first + number) for number in range(100) for first in (0x20AC, 0xFF21, 0x1F600)]
 NAMES = sorted(f"s3://photos/{number * 37 % 11}/{letter}.jpg" for number, letter in enumerate(LETTERS))
-
-
-@pytest.fixture
-def settings(tmp_path: Path, bucket: str, aws_env: pytest.MonkeyPatch) -> Settings:
-    return planned_runs.make_settings(tmp_path, bucket, tables="local")
-
-
-@pytest.fixture
-def files(settings: Settings) -> Iterator[Files]:
-    with open_catalog(settings) as catalog:
-        yield Files(settings, catalog.properties)
 
 
 @pytest.fixture
