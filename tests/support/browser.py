@@ -56,6 +56,13 @@ def window(chromium: Any, **options: Any) -> Any:
     return context
 
 
+def wait_for_page(page: Any, selector: str) -> None:
+    """Wait until a new document has come that has the element, and takes keys: before its script has run it
+    would not hear them."""
+    page.wait_for_selector(selector)
+    page.wait_for_load_state()
+
+
 def wait_for(page: Any, condition: str) -> None:
     """Wait until a condition of the page's own script is true; one that never is fails the test."""
     # Playwright's own way evaluates a text inside the page, which the page's policy forbids, as it should.

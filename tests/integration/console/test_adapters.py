@@ -28,7 +28,7 @@ from moderation.review.state.open import open_state
 from moderation.schema import physical_schema
 from moderation.tables.standing import SHADOW_ANSWERS
 from support import browser, compared
-from support.browser import wait_for
+from support.browser import wait_for, wait_for_page
 from support.console_browser import one_look
 from support.console_load import TOKEN, asked, listening_at
 from support.console_review import asked_by, by_header
@@ -225,12 +225,12 @@ def test_an_adapter_is_promoted_and_rolled_back_by_keyboard_alone(chromium, worl
         wait_for(page, "document.getElementById('older').textContent.includes('answered before')")
         assert browser.findings(page) == []
         page.keyboard.press("Enter")
-        page.wait_for_selector("[data-dialog=roll-back]")
+        wait_for_page(page, "[data-dialog=roll-back]")
         page.focus("[data-dialog=roll-back]")
         page.keyboard.press("Enter")
         page.keyboard.type("too many")
         page.keyboard.press("Enter")
-        page.wait_for_selector("[data-dialog=promote]")
+        wait_for_page(page, "[data-dialog=promote]")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     context.close()
     said = [(event.person, event.action, event.reason) for event in registry.load(world.settings).events]

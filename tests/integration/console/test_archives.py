@@ -15,7 +15,7 @@ from moderation.archive.backfill.state import DONE, PARKED, RUNNING, WAITING
 from moderation.console.alone import alone
 from moderation.console.application import WRITE_HEADER, application
 from support import archives, browser
-from support.browser import wait_for
+from support.browser import wait_for, wait_for_page
 from support.console_browser import one_look
 from support.console_load import TOKEN, addresses, asked, listening_at
 from support.console_review import asked_by, by_header
@@ -192,7 +192,7 @@ def test_an_archive_is_paused_retried_and_resumed_by_keyboard_alone(chromium, wo
         assert browser.findings(page) == []
         page.focus("#told h2 a")
         page.keyboard.press("Enter")
-        page.wait_for_selector("#to-pause")
+        wait_for_page(page, "#to-pause")
         assert browser.findings(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.focus("#to-pause")
@@ -200,7 +200,7 @@ def test_an_archive_is_paused_retried_and_resumed_by_keyboard_alone(chromium, wo
         assert browser.findings(page) == []
         page.keyboard.type("3")
         page.keyboard.press("Enter")
-        page.wait_for_selector("#to-resume")
+        wait_for_page(page, "#to-resume")
         wait_for(page, "document.activeElement.id === 'to-resume'")
         page.focus("#retry-4")
         page.keyboard.press("Enter")
@@ -208,7 +208,7 @@ def test_an_archive_is_paused_retried_and_resumed_by_keyboard_alone(chromium, wo
         page.focus("#to-resume")
         page.keyboard.press("Enter")
         page.keyboard.press("Enter")
-        page.wait_for_selector("#to-pause")
+        wait_for_page(page, "#to-pause")
         # What the conductor does meanwhile is seen without a hand.
         done = replace(known(world).chunks[4], status=DONE, ended_at="2026-11-20T12:30:00+00:00")
         state.change(world.settings, world.s3, "old", lambda found: found.with_chunk(done))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support import browser
-from support.browser import wait_for
+from support.browser import wait_for, wait_for_page
 from support.console_browser import LOOKS, in_frame
 from support.console_load import FLAGGED, TOKEN
 
@@ -27,7 +27,7 @@ def test_a_person_finds_and_looks_at_flagged_images_by_keyboard_alone(page, load
     page.keyboard.press("ArrowRight")
     second = focused(page)
     page.keyboard.press("Enter")
-    page.wait_for_selector("#large")
+    wait_for_page(page, "#large")
     assert page.inner_text("h1") == second
     page.keyboard.press("ArrowLeft")
     wait_for(page, "document.querySelector('h1').textContent === 'a/gun.jpg'")

@@ -11,6 +11,15 @@ from moderation.sources.s3_prefix import S3Prefix
 from moderation.storage import probe, s3_objects
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard, as at a terminal; what a shell puts into the background does not hear it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_who_is_told_to_end_in_the_middle_leaves_nothing(s3_client, bucket, number):
     before, uri = signal.getsignal(number), probe.new_uri(f"s3://{bucket}/work")

@@ -17,7 +17,7 @@ from moderation.analyse import backend
 from moderation.analyse.detect.eligibility import Verdict
 from moderation.doctor.aws import rekognition as checks
 from moderation.settings import DagSettings
-from support.rekognition_server import local, put_manifest, request_for, wait_for_job
+from support.rekognition_server import local, put_manifest, quick, request_for, wait_for_job
 
 START, DETECT = "StartMediaAnalysisJob", "DetectModerationLabels"
 ARN = "arn:aws:rekognition:us-east-1:123456789012:project/cards/version/one/1700000000000"
@@ -57,11 +57,13 @@ def test_an_account_closed_out_of_bulk_jobs_stops_who_wants_nothing_else(told, b
     assert "MODERATION_BACKEND=detect" in remedy
 
 
-def test_a_denial_that_may_mean_either_is_said_to(told):
-    ((level, found, remedy),) = told(checks.bulk_jobs, **{START: "policy"})
-    assert level == "warning"
-    assert "cannot be told" in found
-    assert "statement ModerateWithRekognition" in remedy
+def test_a_denial_that_may_mean_either_is_said_to(account, start_rekognition, aws_env):
+    server = start_rekognition(settings=quick(denied={START: "policy"}))  # an account that had no job yet
+    aws_env.setenv("AWS_ENDPOINT_URL_REKOGNITION", server.endpoint_url)
+    (finding,) = checks.bulk_jobs(account)
+    assert finding.level == "warning"
+    assert "cannot be told" in finding.found
+    assert "statement ModerateWithRekognition" in finding.remedy
 
 
 def test_an_account_that_had_jobs_lacks_only_the_right(told, rekognition, s3_client, bucket):
