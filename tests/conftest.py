@@ -8,6 +8,7 @@ surroundings.leave_outside()  # what a shell and a home say of AWS, proxies and 
 airflow_home.prepare()  # a test that imports airflow must never write into the home of who runs it
 
 import gc
+import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,7 @@ from support import assumed, aws_models, browser, iceberg_metadata
 # A deadline is a fixed time for work of unknown length: on a busy machine it fails what is right.
 settings.register_profile("moderation", deadline=None)
 settings.load_profile("moderation")
+_AT_FIRST = dict(os.environ)
 gc.disable()  # until all is collected: what that makes stays to the end
 
 aws_models.read_once()
@@ -96,6 +98,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     left_out = [report for report in skipped if browser.HOW in str(report.longrepr)]
     if left_out:
         reporter.write_line(f"{len(left_out)} tests were left out for want of a browser: {browser.HOW}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """No file of tests leaves another one its environment, or credentials that boto3 remembers."""
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        boto3.DEFAULT_SESSION = None
+        if left := surroundings.left_by(_AT_FIRST):
+            pytest.fail(f"{item.path.name} leaves the next file its environment: {sorted(left)}")
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from local_aws import isolation
 
 # Of pytest and its plugins, of coverage, of continuous integration, and of Spark.
 _NAMES = {"HOME", "CI", "JAVA_HOME", "CXX"}
+_LEADS = ("AIRFLOW__", "AIRFLOW_HOME", "AWS_", "MODERATION_")
 _PREFIXES = ("PYTEST_", "COV_", "COVERAGE_", "GITHUB_")
 
 
@@ -34,3 +35,21 @@ def leave_outside() -> None:
     (folder / "credentials").write_text("")
     sys.dont_write_bytecode = False  # or each process rewrites each test file anew: half its start
     isolation.replace({**allowed(os.environ), **isolation.aws_files(folder)})
+
+
+def left_by(before: Mapping[str, str]) -> dict[str, str | None]:
+    """What has changed in the environment since, None where something is gone; each is put back.
+
+    Only names that lead somewhere else: libraries note there what they have seen of the machine.
+    """
+    changed = {
+        name: os.environ.get(name)
+        for name in before.keys() | os.environ.keys()
+        if os.environ.get(name) != before.get(name) and name.startswith(_LEADS)
+    }
+    for name in changed:
+        if name in before:
+            os.environ[name] = before[name]
+        else:
+            del os.environ[name]
+    return changed

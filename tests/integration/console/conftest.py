@@ -32,23 +32,41 @@ def console_world(
     """Settings of a published load, its id, and a folder for caches."""
     folder = tmp_path_factory.mktemp("console")
     bucket = f"test-{uuid.uuid4().hex[:16]}"
+    # Only while it is made: what is of the session lasts to its end, and the environment is every test's.
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
-            "AWS_ACCESS_KEY_ID": credentials.access_key,
-            "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
-            "AWS_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ENDPOINT_URL_S3": s3_server.endpoint_url,
+            **in_environment(s3_server, credentials),
             "MODERATION_REVIEW_DB": str(folder / "review.db"),
         }.items():
             patch.setenv(name, value)
-        s3 = boto3.client(
+        s3 = boto3.session.Session().client(
             "s3", endpoint_url=s3_server.endpoint_url, config=Config(s3={"addressing_style": "path"})
         )
         s3.create_bucket(Bucket=bucket)
         settings = replace(make_settings(folder, bucket, tables="local"), input_uri=f"s3://{bucket}/input")
-        yield settings, publish_pictures(settings, s3, bucket), folder
-        s3.close()
+        load_id = publish_pictures(settings, s3, bucket)
+    yield settings, load_id, folder
+    s3.close()
+
+
+def in_environment(server: SeaweedFS, credentials: Credentials) -> dict[str, str]:
+    """What leads to the S3 server of the tests."""
+    return {
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "AWS_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL_S3": server.endpoint_url,
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment(s3_server: SeaweedFS, credentials: Credentials) -> Iterator[None]:
+    """The console reads its environment at each request, also of a browser that asks between two tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in in_environment(s3_server, credentials).items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture
@@ -90,14 +108,10 @@ def reviewed(console_world: tuple[Settings, str, Path], aws_env: Any, tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def address(console_world, s3_server, credentials) -> Iterator[str]:
+def address(console_world, environment) -> Iterator[str]:
     """Where a real server answers with the console."""
     settings, _, folder = console_world
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", credentials.access_key)
-        patch.setenv("AWS_SECRET_ACCESS_KEY", credentials.secret_key)
-        patch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint_url)
-        patch.setenv("AWS_REGION", "us-east-1")
         patch.setenv("MODERATION_REVIEW_DB", str(folder / "browser.db"))
         with listening_at(alone(settings, token=TOKEN, cache=folder / "browser")) as found:
             yield found
