@@ -29,6 +29,23 @@ from support import published_loads
 from support.copied_images import Gallery
 from support.postgres_server import PASSWORD
 from support.published_loads import publish_odd, publish_plain
+from support.put_back import MadeOnce
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    return MadeOnce(tmp_path_factory.mktemp("load"))
+
+
+@pytest.fixture
+def published(made_once: MadeOnce, bucket: str, aws_env: Any, s3_client: Any) -> Settings:
+    """Tables with one load of six images, which is only read."""
+    return made_once.get(s3_client, bucket, lambda made: publish_plain(made, s3_client, "run-a")).settings
+
+
+@pytest.fixture
+def load_id(made_once: MadeOnce, published: Settings) -> str:
+    return str(made_once.made)
 
 
 def found(uri: str, name: str, schema: str = "moderation") -> pa.Table:
@@ -124,8 +141,7 @@ def test_a_crash_in_the_middle_leaves_the_database_as_it_was(
     assert_same(settings, postgres_uri)
 
 
-def test_a_server_that_ends_the_session_leaves_nothing_behind(settings, s3_client, postgres_uri, monkeypatch):
-    load_id = publish_plain(settings, s3_client, "run-a")
+def test_a_server_that_ends_the_session_leaves_nothing_behind(published, load_id, postgres_uri, monkeypatch):
     real = postgres.read_load
 
     def ended(catalog: Any, table: Any, load: Any) -> Iterator[Any]:
@@ -139,10 +155,10 @@ def test_a_server_that_ends_the_session_leaves_nothing_behind(settings, s3_clien
     with monkeypatch.context() as patch:
         patch.setattr(postgres, "read_load", ended)
         with pytest.raises(WarehouseError, match="run the load task again"):
-            PostgresWarehouse(settings, postgres_uri).load(load_id)
+            PostgresWarehouse(published, postgres_uri).load(load_id)
     assert count(postgres_uri, "SELECT count(*) FROM pg_tables WHERE schemaname = 'moderation'") == 0
-    PostgresWarehouse(settings, postgres_uri).load(load_id)
-    assert_same(settings, postgres_uri)
+    PostgresWarehouse(published, postgres_uri).load(load_id)
+    assert_same(published, postgres_uri)
 
 
 def test_many_loads_at_once_into_an_empty_database_leave_each_row_once(settings, s3_client, postgres_uri):
@@ -156,14 +172,13 @@ def test_many_loads_at_once_into_an_empty_database_leave_each_row_once(settings,
     assert_same(settings, postgres_uri)
 
 
-def test_a_lock_that_somebody_keeps_is_a_clear_error_after_a_bounded_wait(settings, s3_client, postgres_uri):
-    load_id = publish_plain(settings, s3_client, "run-a")
-    PostgresWarehouse(settings, postgres_uri).load(load_id)
+def test_a_lock_that_somebody_keeps_is_a_clear_error_after_a_bounded_wait(published, load_id, postgres_uri):
+    PostgresWarehouse(published, postgres_uri).load(load_id)
     with psycopg.connect(postgres_uri) as other:
         other.execute("LOCK TABLE moderation.images")
         with pytest.raises(WarehouseBusyError, match=r"still in the way after 0\.2 s"):
-            PostgresWarehouse(settings, postgres_uri, wait_seconds=0.2).load(load_id)
-    assert PostgresWarehouse(settings, postgres_uri).load(load_id)["images"] == 6
+            PostgresWarehouse(published, postgres_uri, wait_seconds=0.2).load(load_id)
+    assert PostgresWarehouse(published, postgres_uri).load(load_id)["images"] == 6
 
 
 def test_readers_are_not_held_up_by_a_load(settings, s3_client, postgres_uri, monkeypatch):
@@ -184,20 +199,19 @@ def test_readers_are_not_held_up_by_a_load(settings, s3_client, postgres_uri, mo
     assert count(postgres_uri, "SELECT count(*) FROM moderation.labels") == 36
 
 
-def test_a_column_of_a_later_release_is_added_to_an_older_table(settings, s3_client, postgres_uri):
-    load_id = publish_plain(settings, s3_client, "run-a")
+def test_a_column_of_a_later_release_is_added_to_an_older_table(published, load_id, postgres_uri):
     with psycopg.connect(postgres_uri) as connection:
         connection.execute("CREATE SCHEMA moderation")
         connection.execute("CREATE TABLE moderation.images (load_id text, source_ref text)")
         connection.execute("INSERT INTO moderation.images VALUES ('old', 's3://archive/old.jpg')")
-    PostgresWarehouse(settings, postgres_uri).load(load_id)
+    PostgresWarehouse(published, postgres_uri).load(load_id)
     images = "SELECT count(*) FROM moderation.images WHERE "
     assert count(postgres_uri, images + "load_id = 'old' AND status IS NULL") == 1
     assert count(postgres_uri, images + "status = 'moderated'") == 6
 
 
-def test_the_view_unites_the_levels_and_the_columns_are_documented(settings, s3_client, postgres_uri):
-    PostgresWarehouse(settings, postgres_uri).load(publish_plain(settings, s3_client, "run-a"))
+def test_the_view_unites_the_levels_and_the_columns_are_documented(published, load_id, postgres_uri):
+    PostgresWarehouse(published, postgres_uri).load(load_id)
     with psycopg.connect(postgres_uri) as connection:
         levels = connection.execute(
             "SELECT level, count(*), count(l2), count(l3) FROM moderation.labels GROUP BY 1 ORDER BY 1"
@@ -210,8 +224,7 @@ def test_the_view_unites_the_levels_and_the_columns_are_documented(settings, s3_
         assert described == ("Exactly as answered, bit for bit.",)
 
 
-def test_a_text_with_a_nul_is_kept_readable(settings, s3_client, postgres_uri, monkeypatch, caplog):
-    load_id = publish_plain(settings, s3_client, "run-a", images=1)
+def test_a_text_with_a_nul_is_kept_readable(published, load_id, postgres_uri, monkeypatch, caplog):
     real = postgres.read_load
 
     def with_nul(catalog: Any, table: Any, load: Any) -> Iterator[pa.RecordBatch]:
@@ -221,15 +234,14 @@ def test_a_text_with_a_nul_is_kept_readable(settings, s3_client, postgres_uri, m
 
     monkeypatch.setattr(postgres, "read_load", with_nul)
     with caplog.at_level(logging.WARNING):
-        PostgresWarehouse(settings, postgres_uri).load(load_id)
-    assert found(postgres_uri, "labels_l1").column("name").to_pylist() == ["a\u2400b"]
+        PostgresWarehouse(published, postgres_uri).load(load_id)
+    assert found(postgres_uri, "labels_l1").column("name").to_pylist() == ["a\u2400b"] * 6
     assert "NUL characters" in caplog.text
 
 
 @pytest.mark.parametrize("schema", ["moderation", 'Odd "name"\'s; DROP'])
-def test_another_schema_is_a_parameter_of_the_uri(schema, settings, s3_client, postgres_uri):
-    load_id = publish_plain(settings, s3_client, "run-a", images=2)
-    PostgresWarehouse(settings, postgres_uri, schema=schema).load(load_id)
+def test_another_schema_is_a_parameter_of_the_uri(schema, published, load_id, postgres_uri):
+    PostgresWarehouse(published, postgres_uri, schema=schema).load(load_id)
     with psycopg.connect(postgres_uri) as connection:
         found_in = connection.execute(
             "SELECT table_schema FROM information_schema.tables WHERE table_name = 'images'"
@@ -237,16 +249,13 @@ def test_another_schema_is_a_parameter_of_the_uri(schema, settings, s3_client, p
     assert found_in == [(schema,)]
 
 
-def test_the_stage_loads_every_warehouse_that_the_environment_names(
-    settings, s3_client, postgres_uri, caplog
-):
-    load_id = publish_plain(settings, s3_client, "run-a", images=2)
+def test_the_stage_loads_every_warehouse_that_the_environment_names(published, load_id, postgres_uri, caplog):
     listed = Settings.from_env(
         {
             "MODERATION_WAREHOUSES": f"duckdb, {postgres_uri}?schema=one&connect_timeout=5, airflow:pg",
-            "MODERATION_WAREHOUSE": str(settings.warehouse_path),
-            "MODERATION_TABLES_URI": settings.tables_uri,
-            "MODERATION_CATALOG_URI": settings.catalog_uri,
+            "MODERATION_WAREHOUSE": str(published.warehouse_path),
+            "MODERATION_TABLES_URI": published.tables_uri,
+            "MODERATION_CATALOG_URI": published.catalog_uri,
         }
     )
     assert PASSWORD not in repr(listed)
@@ -254,7 +263,7 @@ def test_the_stage_loads_every_warehouse_that_the_environment_names(
         stages.load(load_id, settings=listed, connection_uri={"pg": postgres_uri}.__getitem__)
     assert PASSWORD not in caplog.text
     for schema in ("one", "moderation"):
-        assert count(postgres_uri, f"SELECT count(*) FROM {schema}.images") == 2
+        assert count(postgres_uri, f"SELECT count(*) FROM {schema}.images") == 6
     with pytest.raises(WarehouseError, match=r"airflow:pg is an Airflow connection"):
         configured.configured(listed)
 
@@ -291,10 +300,9 @@ def test_an_erased_image_is_in_no_row_any_more_and_the_load_is_whole(  # noqa: P
         ("postgresql://owner:s3cret@127.0.0.1:1/db?connect_timeout=2", "127.0.0.1/db: load"),
     ],
 )
-def test_no_error_tells_the_password(uri, message, settings, s3_client):
-    load_id = publish_plain(settings, s3_client, "run-a", images=1)
+def test_no_error_tells_the_password(uri, message, published, load_id):
     with pytest.raises(WarehouseError, match=message) as caught:
-        PostgresWarehouse(settings, uri).load(load_id)
+        PostgresWarehouse(published, uri).load(load_id)
     error: BaseException | None = caught.value
     while error is not None:
         assert "s3cret" not in str(error)
@@ -306,8 +314,8 @@ def test_a_load_that_is_not_published_is_refused(settings, s3_client, postgres_u
         PostgresWarehouse(settings, postgres_uri).load("no-such-load")
 
 
-def test_the_largest_table_has_the_indexes_that_loads_and_lookups_need(settings, s3_client, postgres_uri):
-    PostgresWarehouse(settings, postgres_uri).load(publish_plain(settings, s3_client, "a", images=1))
+def test_the_largest_table_has_the_indexes_that_loads_and_lookups_need(published, load_id, postgres_uri):
+    PostgresWarehouse(published, postgres_uri).load(load_id)
     with psycopg.connect(postgres_uri) as connection:
         for table in (IMAGES, *LABELS.values()):
             indexes = connection.execute(
