@@ -367,7 +367,7 @@ PLACES = (
     ),
     Place(
         name="SHA-256 of a compacted file, of one of verdicts",
-        pattern=r"s3:work/checksums/tables-[0-9a-f]+/(compacted|verdicts)-[^/]+\.json",
+        pattern=r"s3:work/checksums/tables-[0-9a-f]+/(compacted|gone|verdicts)-[^/]+\.json",
         kind="sealed",
         fates="NSSEN",
         why="`moderation verify` alone reads it",
@@ -453,7 +453,7 @@ PLACES = (
     ),
     Place(
         name="Iceberg metadata of other tables",
-        pattern=r"disk:tables/_iceberg/(loads|verdicts|jobs|anomalies|labels_l\d)/metadata/\d+-[^/]+\.metadata\.json",
+        pattern=r"disk:tables/_iceberg/(loads|verdicts|gone|jobs|anomalies|labels_l\d)/metadata/\d+-[^/]+\.metadata\.json",
         kind="iceberg",
         fates="SSESS",
         why="the catalog names it",
@@ -507,12 +507,28 @@ PLACES = (
     ),
     Place(
         name="lock of a standing table",
-        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers|shadow_answers|adapters)-lock\.json",
+        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers|shadow_answers|adapters|gone)-lock\.json",
         kind="json",
         fates="HHHHH",
         why="a lock that tells nothing runs out",
         moment="verdicts published",
         then="verdicts",
+    ),
+    Place(
+        name="list of the files with images gone",
+        pattern=r"s3:work/standing/tables-[0-9a-f]+/gone\.json",
+        kind="sealed",
+        fates="HSSSN",
+        why="sealed; made anew from the table where it is missing; a run says that it marks none, and goes on",
+        then="gone",
+    ),
+    Place(
+        name="images gone at the source",
+        pattern=r"disk:tables/gone/dt=[^/]+/[^/]+\.parquet",
+        kind="parquet",
+        fates="NNNNN",
+        why="the next whole listing begins the table anew beside it, and tells the same",
+        then="gone",
     ),
     Place(
         name="published verdicts",
@@ -553,7 +569,7 @@ PLACES = (
     ),
     Place(
         name="mirror of a standing table",
-        pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers|adapters)/all\.parquet",
+        pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers|adapters|gone)/all\.parquet",
         kind="parquet",
         fates="OOOOO",
         why="every load writes it again; no test damages it yet",
