@@ -483,8 +483,9 @@ PLACES = (
         name="database of verdicts",
         pattern=r"disk:review\.db",
         kind="sqlite",
-        fates="SSOSN",
-        why="how many verdicts there were is noted in S3; the others are looked through at each start",
+        fates="SSESN",
+        why="how many verdicts there were is noted in S3; its structure is looked through at each start, each row "
+        "has a checksum, and indexes are made anew from rows that are whole",
         then="review",
     ),
     Place(
@@ -675,8 +676,8 @@ QUICK = {
 }
 """The damages that the short suite tries: one for each way of noticing."""
 UNTRIED = {
-    "one bit of the database of verdicts": (
-        "damage to its structure stops whoever opens it; within a text SQLite tells none: restore a backup"
+    "one bit of the queues in the database of verdicts": (
+        "damage to its structure stops whoever opens it; items have no checksum, and are drawn again"
     ),
     "a file of another install in the mirror, with as many rows": "it is not told apart; delete the folder and load",
     "one bit of the console's caches": "an image or a page of the console may fail; delete the cache's folder",
