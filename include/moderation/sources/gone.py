@@ -29,7 +29,7 @@ from moderation.storage.row_file import RowFile
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import TablesDamagedError
 from moderation.tables.ledger.layout import Index, LedgerDamagedError, read_index
-from moderation.tables.ledger.names import NAMES, names_below
+from moderation.tables.ledger.names import NAMES, at_most_below, names_below
 from moderation.tables.ledger.runs import Files
 from moderation.tables.published import known_load_ids, scan
 from moderation.tables.source_ref_ranges import NAME
@@ -37,6 +37,10 @@ from moderation.tables.standing import GONE
 
 _MOST_ASKED = 100_000
 """Images about which S3 is asked in one run, at 0.40 USD a million; the others wait for the next listing."""
+
+_MOST_TIMES, _MOST_BESIDES = 4, 2_000_000
+"""A listing is held against so many times what it shows, and so many more: a night's cost goes by the night
+and not by history, of which a source that is emptied after a while shows ever less."""
 
 _log = logging.getLogger(__name__)
 
@@ -128,16 +132,33 @@ class Watch:
         return cls(settings, s3, read_index(s3, settings), datetime.now(UTC))
 
     def look(
-        self, source: str, whole: Whole, listed: Iterable[pa.Array], besides: Iterable[pa.Array]
-    ) -> Looked:
+        self,
+        source: str,
+        whole: Whole,
+        listed: Iterable[pa.Array],
+        besides: Iterable[pa.Array],
+        *,
+        count: int,
+    ) -> Looked | None:
         """Hold the listing against the ledger.
 
         :param source: what was listed.
         :param listed: the names that it showed, in order, each once.
         :param besides: further ones that it showed, in any order.
-        :returns: nothing missing where the ledger cannot tell.
+        :param count: how many it showed.
+        :returns: nothing missing where the ledger cannot tell; None where it knows so much more than was
+            listed that looking would cost more than the listing.
         :raises S3Error, TablesUnavailableError: S3 or the tables cannot be read.
         """
+        known, most = at_most_below(self.index.runs, whole.prefix), _MOST_TIMES * count + _MOST_BESIDES
+        if known > most:
+            _log.warning(
+                "%s shows %d images, up to %d are known below it: those that are gone are not looked for",
+                source,
+                count,
+                known,
+            )
+            return None
         with open_catalog(self.settings) as catalog:
             try:
                 marked, is_damaged = _marked(catalog, whole.prefix), False

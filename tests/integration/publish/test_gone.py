@@ -144,6 +144,19 @@ def test_an_emptied_place_has_all_of_its_images_gone_until_they_are_back(archive
     assert archive.marked() == []
 
 
+def test_a_night_is_held_against_many_times_its_listing_and_not_against_all_of_history(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive.delete(*NAMES[:3])
+    monkeypatch.setattr(compared, "_MOST_BESIDES", 0)
+    monkeypatch.setattr(compared, "_MOST_TIMES", 1)
+    assert archive.look().totals.gone == 0
+    assert archive.marked() == []
+    assert "those that are gone are not looked for" in caplog.text
+    monkeypatch.setattr(compared, "_MOST_TIMES", 3)
+    assert archive.look().totals.gone == 3
+
+
 def test_what_shows_less_than_all_of_a_place_marks_nothing(
     archive: Archive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
