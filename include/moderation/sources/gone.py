@@ -4,13 +4,13 @@ Only a source that has shown all of something (`listing.Whole`) says so: never o
 keys, or a listing that failed. Listing and ledger are both in order of names and go past each other once, so
 this costs what the ledger has below the listed prefix, names alone, and little memory. A listing that is of
 some time ago speaks of nothing beyond its first and its last object, as it may be of a smaller prefix than
-its bucket, and S3 has the last word on each image.
+its bucket, and S3 has the last word on each image. A journal tells what was deleted: there, too.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +25,11 @@ from pyiceberg.catalog import Catalog
 from moderation.settings import Settings
 from moderation.sources.listing import Tally, Whole
 from moderation.storage import s3_objects
-from moderation.storage.row_file import RowFile
+from moderation.storage.row_file import PORTION_ROWS, RowFile
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import TablesDamagedError
-from moderation.tables.ledger.layout import Index, LedgerDamagedError, read_index
+from moderation.tables.ledger.layout import Index, LedgerDamagedError, Run, read_index
+from moderation.tables.ledger.lookup import Lookup
 from moderation.tables.ledger.names import NAMES, names_below
 from moderation.tables.ledger.runs import Files
 from moderation.tables.published import known_load_ids, scan
@@ -169,7 +170,12 @@ class Watch:
         also = [pa.table([marked], schema=NAMES)] if len(marked) else []
         missing, back = [pa.array([], pa.string())], [pa.array([], pa.string())]
         try:
-            for known, shown in side_by_side(names_below(files, runs, whole.prefix, also), listed, whole):
+            if whole.deleted is None:
+                names = names_below(files, runs, whole.prefix, also)
+            else:
+                names = iter([_among(files, runs, whole.deleted, marked)])
+            is_bounded = not whole.is_now and whole.deleted is None
+            for known, shown in side_by_side(names, listed, is_bounded=is_bounded):
                 there = pc.is_in(known, value_set=shown)
                 missing.append(known.filter(pc.invert(there)))
                 back.append(known.filter(pc.and_(there, pc.is_in(known, value_set=marked))))
@@ -198,16 +204,30 @@ def _marked(catalog: Catalog, prefix: str) -> pa.Array:
     return names.take(pc.sort_indices(names))
 
 
+def _among(files: Files, runs: Sequence[Run], deleted: pa.Array, marked: pa.Array) -> pa.Array:
+    """Those of the deleted that the ledger has, and the marked ones, in order."""
+    found = [marked]
+    with Lookup(files, runs) as lookup:
+        ordered = deleted.take(pc.sort_indices(deleted))
+        for start in range(0, len(ordered), PORTION_ROWS):
+            found += [
+                batch.column(NAME) for batch in lookup.about([NAME], ordered[start : start + PORTION_ROWS])
+            ]
+    names = pc.unique(pa.concat_arrays([part.cast(pa.string()) for part in found]))
+    return names.take(pc.sort_indices(names))
+
+
 def side_by_side(
-    known: Iterator[pa.Array], listed: Iterable[pa.Array], whole: Whole
+    known: Iterator[pa.Array], listed: Iterable[pa.Array], *, is_bounded: bool
 ) -> Iterator[tuple[pa.Array, pa.Array]]:
     """The known names, each with the part of the listing that would show it.
 
     :param known: in order; ``listed``: likewise, no part empty.
+    :param is_bounded: leave out what is before the first or after the last that is listed.
     """
     portions = iter(listed)
     shown = next(portions, None)
-    first = None if whole.is_now or shown is None else shown[0]
+    first = shown[0] if is_bounded and shown is not None else None
     for names in known:
         left = names if first is None else names.filter(pc.greater_equal(names, first))
         while len(left) and shown is not None:
@@ -216,7 +236,7 @@ def side_by_side(
             left = left[count:]
             if len(left):
                 shown = next(portions, None)
-        if len(left) and whole.is_now:
+        if len(left) and not is_bounded:
             yield left, left[:0]
 
 
