@@ -4,13 +4,13 @@ Only a source that has shown all of something (`listing.Whole`) says so: never o
 keys, or a listing that failed. Listing and ledger are both in order of names and go past each other once, so
 this costs what the ledger has below the listed prefix, names alone, and little memory. A listing that is of
 some time ago speaks of nothing beyond its first and its last object, as it may be of a smaller prefix than
-its bucket, and S3 has the last word on each image.
+its bucket, and S3 has the last word on each image. A journal tells what was deleted: there, too.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +25,11 @@ from pyiceberg.catalog import Catalog
 from moderation.settings import Settings
 from moderation.sources.listing import Tally, Whole
 from moderation.storage import s3_objects
-from moderation.storage.row_file import RowFile
+from moderation.storage.row_file import PORTION_ROWS, RowFile
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import TablesDamagedError
-from moderation.tables.ledger.layout import Index, LedgerDamagedError, read_index
+from moderation.tables.ledger.layout import Index, LedgerDamagedError, Run, read_index
+from moderation.tables.ledger.lookup import Lookup
 from moderation.tables.ledger.names import NAMES, at_most_below, names_below
 from moderation.tables.ledger.runs import Files
 from moderation.tables.published import known_load_ids, scan
@@ -138,26 +139,19 @@ class Watch:
         listed: Iterable[pa.Array],
         besides: Iterable[pa.Array],
         *,
-        count: int,
+        count: int | None = None,
     ) -> Looked | None:
         """Hold the listing against the ledger.
 
         :param source: what was listed.
         :param listed: the names that it showed, in order, each once.
         :param besides: further ones that it showed, in any order.
-        :param count: how many it showed.
+        :param count: how many it showed; None to look whatever it costs.
         :returns: nothing missing where the ledger cannot tell; None where it knows so much more than was
             listed that looking would cost more than the listing.
         :raises S3Error, TablesUnavailableError: S3 or the tables cannot be read.
         """
-        known, most = at_most_below(self.index.runs, whole.prefix), _MOST_TIMES * count + _MOST_BESIDES
-        if known > most:
-            _log.warning(
-                "%s shows %d images, up to %d are known below it: those that are gone are not looked for",
-                source,
-                count,
-                known,
-            )
+        if count is not None and whole.deleted is None and self._is_too_much(source, whole.prefix, count):
             return None
         with open_catalog(self.settings) as catalog:
             try:
@@ -180,6 +174,14 @@ class Watch:
         still = pc.sum(is_marked, min_count=0).as_py()
         return Looked(source=source, at=self.at, missing=new, back=back, still=still, is_damaged=is_damaged)
 
+    def _is_too_much(self, source: str, prefix: str, count: int) -> bool:
+        known = at_most_below(self.index.runs, prefix)
+        if known <= _MOST_TIMES * count + _MOST_BESIDES:
+            return False
+        told = "%s shows %d images, up to %d are known below it: those that are gone are not looked for"
+        _log.warning(told, source, count, known)
+        return True
+
     def _compared(
         self, catalog: Catalog, whole: Whole, marked: pa.Array, listed: Iterable[pa.Array]
     ) -> tuple[pa.Array, pa.Array]:
@@ -190,7 +192,12 @@ class Watch:
         also = [pa.table([marked], schema=NAMES)] if len(marked) else []
         missing, back = [pa.array([], pa.string())], [pa.array([], pa.string())]
         try:
-            for known, shown in side_by_side(names_below(files, runs, whole.prefix, also), listed, whole):
+            if whole.deleted is None:
+                names = names_below(files, runs, whole.prefix, also)
+            else:
+                names = iter([_among(files, runs, whole.deleted, marked)])
+            is_bounded = not whole.is_now and whole.deleted is None
+            for known, shown in side_by_side(names, listed, is_bounded=is_bounded):
                 there = pc.is_in(known, value_set=shown)
                 missing.append(known.filter(pc.invert(there)))
                 back.append(known.filter(pc.and_(there, pc.is_in(known, value_set=marked))))
@@ -219,16 +226,30 @@ def _marked(catalog: Catalog, prefix: str) -> pa.Array:
     return names.take(pc.sort_indices(names))
 
 
+def _among(files: Files, runs: Sequence[Run], deleted: pa.Array, marked: pa.Array) -> pa.Array:
+    """Those of the deleted that the ledger has, and the marked ones, in order."""
+    found = [marked]
+    with Lookup(files, runs) as lookup:
+        ordered = deleted.take(pc.sort_indices(deleted))
+        for start in range(0, len(ordered), PORTION_ROWS):
+            found += [
+                batch.column(NAME) for batch in lookup.about([NAME], ordered[start : start + PORTION_ROWS])
+            ]
+    names = pc.unique(pa.concat_arrays([part.cast(pa.string()) for part in found]))
+    return names.take(pc.sort_indices(names))
+
+
 def side_by_side(
-    known: Iterator[pa.Array], listed: Iterable[pa.Array], whole: Whole
+    known: Iterator[pa.Array], listed: Iterable[pa.Array], *, is_bounded: bool
 ) -> Iterator[tuple[pa.Array, pa.Array]]:
     """The known names, each with the part of the listing that would show it.
 
     :param known: in order; ``listed``: likewise, no part empty.
+    :param is_bounded: leave out what is before the first or after the last that is listed.
     """
     portions = iter(listed)
     shown = next(portions, None)
-    first = None if whole.is_now or shown is None else shown[0]
+    first = shown[0] if is_bounded and shown is not None else None
     for names in known:
         left = names if first is None else names.filter(pc.greater_equal(names, first))
         while len(left) and shown is not None:
@@ -237,7 +258,7 @@ def side_by_side(
             left = left[count:]
             if len(left):
                 shown = next(portions, None)
-        if len(left) and whole.is_now:
+        if len(left) and not is_bounded:
             yield left, left[:0]
 
 

@@ -81,10 +81,12 @@ class Whole:
 
     :param prefix: what the ``source_ref`` of each begins with.
     :param is_now: it showed what is there now; else what was there some time ago.
+    :param deleted: names of objects that were deleted, of a source that tells these instead of showing all.
     """
 
     prefix: str
     is_now: bool
+    deleted: pa.Array | None = None
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
+from pyiceberg.catalog import load_catalog
 
 from moderation.plan.plan import Plan, run_key
 from moderation.plan.planner import make_plan
@@ -198,6 +200,48 @@ def test_what_an_inventory_does_not_show_is_gone_when_s3_says_so_between_its_fir
     archive.put("b/c.jpg")
     archive.look(archive.inventory("a.jpg", "b/c.jpg", "z.jpg"))
     assert archive.marked() == ["a.jpg"]
+
+
+def test_what_a_journal_says_was_deleted_is_gone_when_s3_says_so(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not mention is older than it; who is not known is nobody's."""
+    told = [("b/c.jpg", "CREATE"), ("b/c.jpg", "DELETE"), ("z.jpg", "DELETE"), ("unknown.jpg", "DELETE")]
+    places = {"type": "sql", "uri": f"sqlite:///{tmp_path}/j.db", "warehouse": f"file://{tmp_path}/j"}
+    for name, value in places.items():
+        monkeypatch.setenv(f"PYICEBERG_CATALOG__TEST__{name.upper()}", value)
+    source, rows = "table:test/b.journal", records(archive, told)
+    archive.delete("a.jpg", "b/c.jpg")
+    with closing(load_catalog("test", **places)) as catalog:
+        catalog.create_namespace("b")
+        table = catalog.create_table("b.journal", schema=rows.schema)
+        table.append(rows)
+        for _ in range(2):
+            assert archive.look(source).totals.gone == 1
+            assert archive.marked() == ["b/c.jpg"]
+        archive.put("b/c.jpg")
+        table.append(records(archive, [("b/c.jpg", "CREATE")], first=9))
+    assert archive.look(source).totals.gone == 0
+    assert archive.marked() == []
+
+
+def records(archive: Archive, told: list[tuple[str, str]], *, first: int = 1) -> pa.Table:
+    rows = [
+        {
+            "bucket": archive.bucket,
+            "key": f"photos/{name}",
+            "version_id": None,
+            "sequence_number": f"{number:06x}",
+            "is_delete_marker": False,
+            "size": 9 if record == "CREATE" else None,
+            "last_modified_date": NOON.replace(tzinfo=None),
+            "e_tag": "e" if record == "CREATE" else None,
+            "record_type": record,
+        }
+        for number, (name, record) in enumerate(told, start=first)
+    ]
+    kinds = {"is_delete_marker": pa.bool_(), "size": pa.int64(), "last_modified_date": pa.timestamp("us")}
+    return pa.Table.from_pylist(rows, pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]]))
 
 
 def test_what_a_listing_shows_and_gives_no_row_is_not_gone(archive: Archive) -> None:

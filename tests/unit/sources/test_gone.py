@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 import pytest
 
 from moderation.sources.gone import side_by_side
-from moderation.sources.listing import Whole
 
 NAMES = sorted(f"s3://b/{number % 7}/{chr(0x60 + number * 997 % 0xD000)}" for number in range(60))
 
@@ -25,14 +24,15 @@ def parts(names: list[str], chance: random.Random) -> list[pa.Array]:
 def test_what_is_known_and_not_listed_is_missing_however_both_are_cut(seed: int) -> None:
     chance = random.Random(seed)
     known, listed = (sorted(chance.sample(NAMES, chance.randint(0, len(NAMES)))) for _ in range(2))
-    for is_now in (True, False):
+    for is_bounded in (True, False):
         seen, missing = [], []
-        whole = Whole("s3://b/", is_now=is_now)
-        for names, shown in side_by_side(iter(parts(known, chance)), parts(listed, chance), whole):
+        for names, shown in side_by_side(
+            iter(parts(known, chance)), parts(listed, chance), is_bounded=is_bounded
+        ):
             there = pc.is_in(names, value_set=shown)
             seen += names.filter(there).to_pylist()
             missing += names.filter(pc.invert(there)).to_pylist()
         between = (listed[0], listed[-1]) if listed else ("z", "a")
-        asked = [name for name in known if is_now or between[0] <= name <= between[1]]
+        asked = [name for name in known if not is_bounded or between[0] <= name <= between[1]]
         assert seen == [name for name in asked if name in listed]
         assert missing == [name for name in asked if name not in listed]
