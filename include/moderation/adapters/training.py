@@ -24,7 +24,7 @@ from moderation.adapters.sets import erased, since, store
 from moderation.adapters.sets.since import Since
 from moderation.adapters.sets.store import StoredSet
 from moderation.adapters.sets.training_set import TESTING
-from moderation.adapters.status import USABLE, describe
+from moderation.adapters.status import USABLE, describe, whose
 from moderation.errors import NeedsAPersonError, TransientError
 from moderation.review.log import VerdictLog
 from moderation.settings import Settings
@@ -143,7 +143,8 @@ def finish(
     version = registry.load(settings).known(arn)
     found = describe(rekognition, arn)
     if found is None:
-        raise TrainingError(f"there is no adapter {arn} in this account and region; train the set anew")
+        told = f"there is no adapter {arn} in this account and region{whose(rekognition, arn)}"
+        raise TrainingError(f"{told}; train the set anew")
     if found["Status"] == "TRAINING_IN_PROGRESS":
         raise TrainingGoesOnError(f"the adapter {arn} is still being trained; try again later")
     if found["Status"] not in USABLE:
