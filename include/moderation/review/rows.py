@@ -54,8 +54,8 @@ class Damaged:
         return f"row {self.position} of the verdicts, {self.verdict_id!r} of {image!r}"
 
 
-class _NotAsWrittenError(ValueError):
-    pass
+class _NotAsWrittenError(StateUnusableError, ValueError):
+    """A row has another checksum; who asked is told which row, and what to do."""
 
 
 def read(connection: Connection, query: sa.Select[Any]) -> list[tuple[int, Verdict]]:
