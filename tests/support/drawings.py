@@ -19,3 +19,8 @@ def draw_once() -> None:
 @lru_cache(maxsize=512)
 def _drawn(spec: str, options: str) -> Any:
     return _draw(json.loads(spec), **json.loads(options))
+
+
+def draw_anew() -> None:
+    """Forget all drawings, for a test of whether they come out the same."""
+    _drawn.cache_clear()
