@@ -548,15 +548,17 @@ PLACES = (
         name="mirror of other tables",
         pattern=rf"disk:parquet/(loads|jobs|anomalies|labels_l\d)/{_LOAD}-[0-9a-f]+\.parquet",
         kind="parquet",
-        fates="HHHOH",
-        why="every load writes again what is not whole",
+        fates="HHHHH",
+        why="every load writes again what is not whole, or says that it is another's",
     ),
     Place(
         name="mirror of a standing table",
         pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers|adapters)/all\.parquet",
         kind="parquet",
-        fates="OOOOO",
-        why="every load writes it again; no test damages it yet",
+        fates="HHHHH",
+        why="every load writes it again, also one with nothing new",
+        moment="verdicts published",
+        then="verdicts",
     ),
     Place(
         name="columns of a mirror's table",
@@ -679,7 +681,7 @@ UNTRIED = {
     "one bit of the queues in the database of verdicts": (
         "damage to its structure stops whoever opens it; items have no checksum, and are drawn again"
     ),
-    "a file of another install in the mirror, with as many rows": "it is not told apart; delete the folder and load",
+    "a file in the mirror of another install and an earlier release": "it is not told apart if it has as many rows; delete the folder and load",
     "one bit of the console's indexes": "a page of the console may fail; delete the cache's folder",
     "the offline Rekognition's database as a whole: jobs, ledger, projects": "a damaged database stops the endpoint at its start",
     "`var/local.json`, `var/services.json`, secrets and ports of the embedded stack": (
