@@ -142,7 +142,7 @@ PLACES = (
         kind="lines",
         fates="SSOSN",
         why="held against the manifest before anything is published; Rekognition gives no checksum of them, so a "
-        "bit within a number or a name is not noticed",
+        "bit within a number or a name is noticed from their first reading on, by the ETag noted then",
         moment="answered",
     ),
     Place(
@@ -189,8 +189,16 @@ PLACES = (
         name="its raw answers",
         pattern=rf"{_OUTPUT}results\.jsonl",
         kind="lines",
-        fates="SSSSN",
-        why="as above",
+        fates="SSSSS",
+        why="the ETag of their first reading is noted",
+        then="rebuild",
+    ),
+    Place(
+        name="note of what its raw answers were",
+        pattern=rf"{_PLAN}raw-answers\.json",
+        kind="sealed",
+        fates="HSSHN",
+        why="sealed; whoever reads the answers next notes them as they are then",
         then="rebuild",
     ),
     Place(
