@@ -142,7 +142,7 @@ PLACES = (
         kind="lines",
         fates="SSOSN",
         why="held against the manifest before anything is published; Rekognition gives no checksum of them, so a "
-        "bit within a number or a name is not noticed",
+        "bit within a number or a name is noticed from their first reading on, by the ETag noted then",
         moment="answered",
     ),
     Place(
@@ -189,8 +189,16 @@ PLACES = (
         name="its raw answers",
         pattern=rf"{_OUTPUT}results\.jsonl",
         kind="lines",
-        fates="SSSSN",
-        why="as above",
+        fates="SSSSS",
+        why="the ETag of their first reading is noted",
+        then="rebuild",
+    ),
+    Place(
+        name="note of what its raw answers were",
+        pattern=rf"{_PLAN}raw-answers\.json",
+        kind="sealed",
+        fates="HSSHN",
+        why="sealed; whoever reads the answers next notes them as they are then",
         then="rebuild",
     ),
     Place(
@@ -564,15 +572,17 @@ PLACES = (
         name="mirror of other tables",
         pattern=rf"disk:parquet/(loads|jobs|anomalies|labels_l\d)/{_LOAD}-[0-9a-f]+\.parquet",
         kind="parquet",
-        fates="HHHOH",
-        why="every load writes again what is not whole",
+        fates="HHHHH",
+        why="every load writes again what is not whole, or says that it is another's",
     ),
     Place(
         name="mirror of a standing table",
         pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers|adapters|gone)/all\.parquet",
         kind="parquet",
-        fates="OOOOO",
-        why="every load writes it again; no test damages it yet",
+        fates="HHHHH",
+        why="every load writes it again, also one with nothing new",
+        moment="verdicts published",
+        then="verdicts",
     ),
     Place(
         name="columns of a mirror's table",
@@ -695,7 +705,7 @@ UNTRIED = {
     "one bit of the queues in the database of verdicts": (
         "damage to its structure stops whoever opens it; items have no checksum, and are drawn again"
     ),
-    "a file of another install in the mirror, with as many rows": "it is not told apart; delete the folder and load",
+    "a file in the mirror of another install and an earlier release": "it is not told apart if it has as many rows; delete the folder and load",
     "one bit of the console's indexes": "a page of the console may fail; delete the cache's folder",
     "the offline Rekognition's database as a whole: jobs, ledger, projects": "a damaged database stops the endpoint at its start",
     "`var/local.json`, `var/services.json`, secrets and ports of the embedded stack": (

@@ -208,6 +208,7 @@ class World(Install):
             found["review"] = self.review()
         if then == "verdicts":
             found["verdicts"] = self.published_verdicts()
+            assert self.mirrored("verdicts") == len(found["verdicts"])
         if then == "gone":
             found["gone"] = self.gone()
         if then == "archive":
@@ -229,6 +230,12 @@ class World(Install):
             )
             found["mirror"] = {"images": rows.fetchall()}
         return found
+
+    def mirrored(self, table: str) -> int:
+        """How many rows the folder for other tools has of a table."""
+        with duckdb.connect() as connection:
+            rows = connection.sql(f"SELECT * FROM '{self.settings.parquet_mirror}/{table}/*.parquet'")
+            return len(rows)
 
     def review(self, verdicts: Sequence[Verdict] = ()) -> list[Any]:
         """What people have decided, as the console opens it, and what they decide besides."""

@@ -23,9 +23,10 @@ from moderation.tables import checksums
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.checksums import ChecksumsDamagedError
 from moderation.tables.faults import TablesDamagedError, open_parquet, remedy_of
-from moderation.tables.published import files_of_load, known_load_ids, load_named, published_load
+from moderation.tables.published import files_of_load, known_load_ids, load_named, published_load, read_loads
 from moderation.tables.standing import ALL_TABLES, STANDING
 from moderation.tables.swap import data_files
+from moderation.warehouses.folder import FolderMirror
 
 _CHUNK = 1 << 20
 _log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def verify(settings: Settings, *, load_id: str | None = None) -> Verified:
         if load_id is None:
             found.damaged += _unseen(settings, catalog, storage)
             found.damaged += _decided(settings)
+            found.damaged += _mirrored(settings)
         for table, files in _tables(catalog, load_id):
             by_record = sorted(files, key=lambda file: (checksums.record_of(file.file_path), file.file_path))
             for name, group in groupby(by_record, key=lambda file: checksums.record_of(file.file_path)):
@@ -117,6 +119,13 @@ def _decided(settings: Settings) -> Iterator[str]:
             yield f"{state.name}: {row} is not as it was written; run `{settings.command} verdicts restore`"
     finally:
         state.close()
+
+
+def _mirrored(settings: Settings) -> Iterator[str]:
+    """Files of the folder for other tools that are not as they were written."""
+    if settings.parquet_mirror is not None:
+        for path in FolderMirror(settings).damaged(read_loads(settings).to_pylist()):
+            yield f"{path} is damaged, or not this install's; run `{settings.command} load --all`"
 
 
 def _check(found: Verified, storage: Storage, table: Table, file: DataFile, wanted: str | None) -> None:

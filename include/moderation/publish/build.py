@@ -30,6 +30,7 @@ from moderation.plan.plan import Plan
 from moderation.plan.price import tiers_of
 from moderation.plan.store import check_file
 from moderation.publish.copies import Copies, count_contents
+from moderation.publish.raw_answers import RawAnswers, read_raw_answers
 from moderation.reference import prices
 from moderation.settings import Settings
 from moderation.storage.files import Storage
@@ -120,7 +121,8 @@ def build_load(
         among the inputs: those that they answer get no row here.
     :param costs: US dollars that the manifests of these ids cost; the others go by the price list.
     """
-    builder = _Builder(settings, plan, _digest(plan, records, meanwhile), meanwhile, costs or {})
+    raw = read_raw_answers(storage.s3_client, plan)
+    builder = _Builder(settings, plan, _digest(plan, records, meanwhile), meanwhile, costs or {}, raw)
     with (
         LoadWriter(spool, f"{plan.load_id}-{builder.digest}") as writer,
         _copies(plan, builder.context, storage, inputs_path) as copies,
@@ -139,6 +141,7 @@ def build_load(
             builder.totals["copies"] += flattened.counts.moderated + flattened.counts.failed
         builder.write_jobs(writer)
         files = writer.finish()
+    raw.keep()
     rows = Counter[str]()
     for data_file in files:
         rows[data_file.table] += data_file.rows
@@ -228,6 +231,7 @@ class _Builder:
     digest: str
     meanwhile: pa.Table | None
     costs: Mapping[str, float]
+    raw: RawAnswers
     totals: Counter[str] = field(default_factory=Counter)
     mismatches: list[tuple[str, Anomaly]] = field(default_factory=list)
     mismatch_count: int = 0
@@ -258,6 +262,8 @@ class _Builder:
         superseded = self._superseded(inputs)
         if record.results_uri:
             with storage.open(record.results_uri) as stream:
+                if stream.etag is not None:
+                    self.raw.check(record, stream.etag)
                 flattened = flatten_manifest(
                     self.context,
                     record,

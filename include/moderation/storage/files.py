@@ -82,9 +82,9 @@ class Storage:
         if is_s3(uri):
             bucket, key = s3_objects.split_uri(uri)
             with s3_objects.named_errors("read", bucket, key):
-                body = self.s3_client.get_object(Bucket=bucket, Key=key)["Body"]
-                with body:
-                    yield _Reader(body)
+                answer = self.s3_client.get_object(Bucket=bucket, Key=key)
+                with answer["Body"] as body:
+                    yield _Reader(body, s3_objects.etag_of(answer))
         else:
             with local_path(uri).open("rb") as file:
                 yield _Reader(file)
@@ -149,10 +149,14 @@ class Storage:
 
 
 class _Reader:
-    """A stream of which only ``read`` is promised."""
+    """A stream of which only ``read`` is promised.
 
-    def __init__(self, stream: IO[bytes] | Any) -> None:
+    :ivar etag: of the object in S3; None for a local file.
+    """
+
+    def __init__(self, stream: IO[bytes] | Any, etag: str | None = None) -> None:
         self._stream = stream
+        self.etag = etag
 
     def read(self, size: int, /) -> bytes:
         """At most ``size`` bytes; none at the end."""

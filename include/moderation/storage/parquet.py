@@ -122,9 +122,15 @@ def read_footer(stream: pa.NativeFile) -> pq.FileMetaData:
 
 def rows_in(path: Path) -> int | None:
     """How many rows a local file has; None when it is not there, was cut off or is damaged at its end."""
+    footer = footer_of(path)
+    return None if footer is None else int(footer.num_rows)
+
+
+def footer_of(path: Path) -> pq.FileMetaData | None:
+    """What the footer of a local file tells; None as for :func:`rows_in`."""
     try:
         with _stream(path) as stream:
-            return int(read_footer(stream).num_rows)
+            return read_footer(stream)
     except (FileNotFoundError, pa.ArrowInvalid):
         return None
 

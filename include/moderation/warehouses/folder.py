@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
 from moderation.errors import WarehouseError, WarehouseUnusableError, kin
@@ -37,6 +38,8 @@ SCHEMA_FILE = "schema.parquet"
 
 STANDING_FILE = "all.parquet"
 """The one file with rows of a table that belongs to no load."""
+
+_NAME = b"moderation.file"
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +104,18 @@ class FolderMirror:
             return [loads[-1]["load_id"]]
         return lacking
 
+    def damaged(self, loads: Sequence[dict[str, Any]]) -> Iterator[Path]:
+        """Files with a page that is not as it was written, or of another install. Reads all files."""
+        for load in loads:
+            for table in TABLES.values():
+                path = self._target(table, load)
+                if path.exists() and not _is_whole(path, rows_of(load, table)):
+                    yield path
+        for name in STANDING:
+            path = self._folder / name / STANDING_FILE
+            if path.exists() and _rows_read(path) is None:
+                yield path
+
     def erase(self, load_ids: Sequence[str]) -> None:
         """See `base.Warehouse`: a load whose images were erased has files of another name."""
         for load_id in load_ids:
@@ -114,9 +129,11 @@ class FolderMirror:
         return all(parquet.rows_in(self._folder / name / SCHEMA_FILE) == 0 for name in ALL_TABLES)
 
     def _has(self, load: dict[str, Any]) -> bool:
+        wanted = {self._target(table, load): rows_of(load, table) for table in TABLES.values()}
+        footers = {path: parquet.footer_of(path) for path in wanted}
         return all(
-            (parquet.rows_in(self._target(table, load)) or 0) == rows_of(load, table)
-            for table in TABLES.values()
+            (footer.num_rows if footer else 0) == wanted[path] and _is_its_own(path, footer)
+            for path, footer in footers.items()
         )
 
     def _target(self, table: TableSpec, load: dict[str, Any]) -> Path:
@@ -127,7 +144,8 @@ class FolderMirror:
         wanted = rows_of(load, table)
         self._prepare(table)
         if not _is_whole(target, wanted):
-            written = _write(table, target, read_load(catalog, table, load)) if wanted else 0
+            rows = read_load(catalog, table, load)
+            written = _write(table, target, rows, name=_name_of(target)) if wanted else 0
             if written != wanted:
                 target.unlink(missing_ok=True)
             check_rows(load, table, written)
@@ -148,7 +166,8 @@ class FolderMirror:
             if columns := _lacking(table, path):
                 _log.info("%s gets the columns %s", path, ", ".join(sorted(columns)))
                 with parquet.open_file(path) as file:
-                    _write(table, path, file.iter_batches(ROW_GROUP_ROWS))
+                    name = _name_in(file.metadata)
+                    _write(table, path, file.iter_batches(ROW_GROUP_ROWS), name=name)
 
 
 def _lacking(table: TableSpec, path: Path) -> set[str]:
@@ -160,8 +179,13 @@ def _lacking(table: TableSpec, path: Path) -> set[str]:
         return set()
 
 
-def _write(table: TableSpec, target: Path, batches: Iterator[pa.RecordBatch]) -> int:
-    """Write a file that appears whole or not at all; returns its rows."""
+def _write(
+    table: TableSpec, target: Path, batches: Iterator[pa.RecordBatch], *, name: bytes | None = None
+) -> int:
+    """Write a file that appears whole or not at all; returns its rows.
+
+    :param name: which load's it is, for :func:`_is_its_own`.
+    """
     types = physical_schema(table)
     target.parent.mkdir(parents=True, exist_ok=True)
     rows = 0
@@ -179,15 +203,37 @@ def _write(table: TableSpec, target: Path, batches: Iterator[pa.RecordBatch]) ->
         for batch in batches:
             writer.write_batch(in_types(batch, types), row_group_size=ROW_GROUP_ROWS)
             rows += batch.num_rows
+        if name is not None:
+            writer.add_key_value_metadata({_NAME: name})
     return rows
+
+
+def _name_of(path: Path) -> bytes:
+    """What a file of a load is: its table, load and digest."""
+    return f"{path.parent.name}/{path.stem}".encode()
+
+
+def _name_in(footer: pq.FileMetaData) -> bytes | None:
+    named: bytes | None = (footer.metadata or {}).get(_NAME)
+    return named
+
+
+def _is_its_own(path: Path, footer: pq.FileMetaData | None) -> bool:
+    """Whether it is not another install's file, with as many rows; one of an earlier release does not say."""
+    return footer is None or _name_in(footer) in {None, _name_of(path)}
 
 
 def _is_whole(path: Path, rows: int) -> bool:
     """Whether the file holds so many rows and no page of it is damaged; a table without rows has no file."""
-    if not rows:
-        return not path.exists()
+    return _rows_read(path) == rows if rows else not path.exists()
+
+
+def _rows_read(path: Path) -> int | None:
+    """How many rows the file holds once all are read; None where it is damaged or another's."""
     try:
         with parquet.open_file(path) as file:
-            return sum(batch.num_rows for batch in file.iter_batches(ROW_GROUP_ROWS)) == rows
+            if not _is_its_own(path, file.metadata):
+                return None
+            return sum(batch.num_rows for batch in file.iter_batches(ROW_GROUP_ROWS))
     except (OSError, pa.ArrowException):
-        return False
+        return None

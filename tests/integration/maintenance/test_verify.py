@@ -99,6 +99,19 @@ def test_a_damaged_file_is_named_and_made_anew_by_the_remedy(published, verify, 
     assert "on record" not in told, "a rebuild records what an earlier release did not"
 
 
+def test_a_page_of_the_mirror_that_is_damaged_is_named_and_made_anew_by_the_remedy(published, verify):
+    assert main.main(["load", "--all"], settings=published) == 0
+    assert verify()[0] == 0
+    file = min(published.parquet_mirror.glob("images/2*.parquet"))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:40] + bytes([whole[40] ^ 1]) + whole[41:])
+    code, told = verify()
+    assert code == 1
+    assert f"{file} is damaged, or not this install's; run `moderation load --all`" in told
+    assert main.main(["load", "--all"], settings=published) == 0
+    assert file.read_bytes() == whole
+
+
 def test_a_record_that_is_damaged_is_named_and_written_anew_by_a_rebuild(published, verify, s3_client):
     uri = records(published, s3_client)[0]
     s3_objects.put(s3_client, uri, b"{}")

@@ -290,6 +290,22 @@ def test_the_mirror_completes_a_copy_that_was_cut_off(settings, s3_client):
     assert file.read_bytes() == whole
 
 
+def test_the_mirror_is_not_taken_in_by_a_file_of_another_load_with_as_many_rows(settings, s3_client):
+    ids = [published(settings, s3_client, name) for name in ("run-a", "run-b")]
+    mirror = FolderMirror(settings)
+    loads = published_loads.expected(settings)["loads"].to_pylist()
+    for load_id in ids:
+        mirror.load(load_id)
+    first, second = ((settings.parquet_mirror / "images").glob(f"{load_id}-*") for load_id in ids)
+    (first,), (second,) = first, second
+    body = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    assert mirror.lacks(loads) == [ids[0]]
+    mirror.load(ids[0])
+    assert mirror.lacks(loads) == []
+    assert first.read_bytes() == body
+
+
 def test_without_a_folder_the_mirror_says_which_variable_to_set(settings):
     with pytest.raises(WarehouseError, match="MODERATION_PARQUET_DIR"):
         FolderMirror(replace(settings, parquet_mirror=None))

@@ -30,6 +30,7 @@ from moderation.maintenance.erasure.wanted import Wanted, names_one, needles
 from moderation.plan import claims, store
 from moderation.plan.content.answers import IMAGE_ANSWERS, LABEL_ANSWERS
 from moderation.plan.plan import INPUTS_SCHEMA, ManifestRef, Plan
+from moderation.publish import raw_answers
 from moderation.publish.build import complete_records, context_of
 from moderation.publish.copies import image_answers, label_answers
 from moderation.settings import Settings
@@ -276,6 +277,9 @@ class Plans:
             if changed != record:
                 s3_objects.put(self.s3, uri, changed.to_json())
         more = [one for one in (record.results_uri, record.summary_uri) if one] if record else []
+        s3_objects.delete(
+            self.s3, raw_answers.uri_of(plan)
+        )  # who reads them next notes them as they are then
         erase_in_files(self.s3, manifest, more, names)
 
     def _without_inputs(self, plan: Plan, held: Held, counts: Counter[int | None]) -> Plan:

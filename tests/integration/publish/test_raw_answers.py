@@ -1,0 +1,80 @@
+"""Raw answers are those that were read first, or nothing is made of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from moderation.errors import NeedsAPersonError
+from moderation.maintenance.rebuild import rebuild
+from moderation.publish import commit, raw_answers
+from moderation.publish.raw_answers import AnswersChangedError
+from moderation.settings import Settings
+from moderation.storage import s3_objects
+from support.killed import killed_at
+from support.planned_runs import Run, answer, line, weapon_violence
+
+
+def paid(settings: Settings, s3: Any, name: str = "run-a") -> Run:
+    """A run of which the answers are there."""
+    run = Run(settings, s3, name=name)
+    refs = [f"s3://archive/{number}.jpg" for number in range(3)]
+    run.manifest(refs, b"\n".join(line(ref, answer(weapon_violence(61.5))) for ref in refs))
+    plan = run.store()
+    for record in run.records:
+        s3_objects.put(s3, plan.analysis_record_uri(record.manifest_id), record.to_json())
+    return run
+
+
+def changed(s3: Any, uri: str) -> bytes:
+    """Another confidence in the same place, which no count tells; returns what was there."""
+    body = s3_objects.read(s3, uri).body
+    assert b"61.5" in body
+    s3_objects.put(s3, uri, body.replace(b"61.5", b"61.4"))
+    return body
+
+
+def test_a_publish_that_is_repeated_stops_where_answers_were_changed_and_goes_on_with_the_right_ones(
+    local_settings: Settings, s3_client: Any
+) -> None:
+    run = paid(local_settings, s3_client)
+    plan, uri = run.store(), str(run.records[0].results_uri)
+    with killed_at("built", commit):
+        commit.publish(local_settings, plan, run.records)
+    whole = changed(s3_client, uri)
+    with pytest.raises(AnswersChangedError, match=rf"{uri} was changed .* bring back") as caught:
+        commit.publish(local_settings, plan, run.records)
+    assert isinstance(caught.value, NeedsAPersonError)
+    s3_objects.put(s3_client, uri, whole)
+    assert commit.publish(local_settings, plan, run.records).row["moderated"] == 3
+
+
+def test_a_rebuild_stops_where_answers_were_changed_until_a_person_says_they_are_right(
+    local_settings: Settings, s3_client: Any
+) -> None:
+    run = paid(local_settings, s3_client)
+    plan, uri = run.store(), str(run.records[0].results_uri)
+    commit.publish(local_settings, plan, run.records)
+    changed(s3_client, uri)
+    with pytest.raises(AnswersChangedError, match=raw_answers.uri_of(plan)):
+        rebuild(local_settings)
+    s3_objects.delete(s3_client, raw_answers.uri_of(plan))
+    assert len(rebuild(local_settings)) == 1
+    assert s3_objects.exists(s3_client, raw_answers.uri_of(plan))
+
+
+def test_answers_of_a_job_that_ended_later_are_others(local_settings: Settings, s3_client: Any) -> None:
+    run = paid(local_settings, s3_client)
+    plan, (record,) = run.store(), run.records
+    first = raw_answers.read_raw_answers(s3_client, plan)
+    first.check(record, "0" * 32)
+    first.keep()
+    again = raw_answers.read_raw_answers(s3_client, plan)
+    with pytest.raises(AnswersChangedError):
+        again.check(record, "1" * 32)
+    again.check(replace(record, completed_at=datetime(2027, 1, 1, tzinfo=UTC)), "1" * 32)
+    again.keep()
+    assert raw_answers.read_raw_answers(s3_client, plan).known[str(record.results_uri)][0] == "1" * 32
