@@ -14,6 +14,7 @@ from local_aws.rekognition import launch
 from local_aws.seaweedfs import Credentials, SeaweedFS
 from moderation.adapters import registry
 from moderation.settings import Settings
+from rekognition.projects.operators import RekognitionCreateProjectVersionOperator
 from support import airflow_runs, moderation_runs
 from support import rekognition_server as offline
 from support.airflow_home import REPOSITORY
@@ -45,6 +46,19 @@ def quiet_server(
         yield server
 
 
+def noted_at_the_wait(settings: Settings, patch: pytest.MonkeyPatch) -> list[registry.Version]:
+    """What is known of a training when its wait begins."""
+    noted: list[registry.Version] = []
+    real = RekognitionCreateProjectVersionOperator.poll_until_complete
+
+    def wait(operator: Any, external_id: Any, context: Any) -> str:
+        noted.append(registry.load(settings).versions[str(external_id)])
+        return real(operator, external_id, context)
+
+    patch.setattr(RekognitionCreateProjectVersionOperator, "poll_until_complete", wait)
+    return noted
+
+
 def test_verdicts_become_the_champion_and_a_clear_trains_nothing_anew(
     aws_env: pytest.MonkeyPatch,
     bucket: str,
@@ -58,6 +72,7 @@ def test_verdicts_become_the_champion_and_a_clear_trains_nothing_anew(
     settings = Settings.from_env()
     publish_judged(settings, s3_client, bucket, red=80, images=180)
     dag = read_dag()
+    at_wait = noted_at_the_wait(settings, aws_env)
     run = airflow_runs.run(dag, run_conf=ASKED)
     assert {ti.task_id: str(ti.state) for ti in run.get_task_instances()} == dict.fromkeys(
         dag.task_ids, "success"
@@ -66,6 +81,10 @@ def test_verdicts_become_the_champion_and_a_clear_trains_nothing_anew(
     found = registry.load(settings)
     assert found.champion == arn
     assert found.versions[arn].asked_by == "dag_test"
+    (begun,) = at_wait
+    assert (begun.arn, begun.asked_by, begun.set_uri, begun.trained_at) == (
+        arn, "dag_test", found.versions[arn].set_uri, None,
+    )  # fmt: skip
     assert [event.person for event in found.events] == ["Dag train_adapter"]
     for task_id in ("training_set", "train", "evaluate", "promote"):
         airflow_runs.clear_and_run(dag, run, task_id)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from moderation.maintenance import cleaning
+from moderation.publish.adapters import publish_after
 from moderation.publish.standing import StandingTable, open_standing, read_list
 from moderation.schema import TableSpec
 from moderation.settings import Settings
@@ -37,6 +38,8 @@ def bring_back(settings: Settings, *, into: Settings | None = None) -> dict[str,
     :raises StandingError: a list is damaged, or a file that it names is gone.
     """
     found = {}
+    if into is None:
+        publish_after(settings)  # the registry has what the table of adapters may have lost
     for spec in STANDING.values():
         with open_standing(into or settings, spec) as table:
             if into:

@@ -14,10 +14,11 @@ from moderation.adapters.registry import PROMOTED, RETIRED, ROLLED_BACK, Registr
 from moderation.adapters.sets import store
 from moderation.adapters.sets.training_set import TESTING, TRAINING
 from moderation.errors import ModerationError
-from moderation.publish.standing import open_standing
+from moderation.publish.standing import StandingGoneError, StandingTable, begin_anew, open_standing
 from moderation.schema import physical_schema
 from moderation.settings import Settings
 from moderation.storage import s3_objects
+from moderation.tables.faults import TablesDamagedError
 from moderation.tables.standing import ADAPTERS
 
 _OF_A_LABEL = ("label", "outcome", "p", "threshold", "base", "adapter")
@@ -28,19 +29,38 @@ _log = logging.getLogger(__name__)
 def publish_adapters(settings: Settings) -> int:
     """Show readers every adapter as it stands now; may be repeated, also after a kill. Returns how many.
 
+    Files of the table that are gone or damaged are made anew: the registry knows all that was in them.
+
     :raises RegistryError: the registry is damaged.
     :raises StandingError: the table's own list is damaged, or a file is gone.
     :raises StandingBusyError, lease.LeaseBusy: another publish is under way.
     """
     if not registry.load(settings).versions:
         return 0
+    try:
+        return _publish(settings)
+    except StandingGoneError as error:
+        _log.warning("the table adapters is made anew, from the registry: %s", error)
+        begin_anew(settings, ADAPTERS)
+        return _publish(settings)
+
+
+def _publish(settings: Settings) -> int:
     with open_standing(settings, ADAPTERS) as table:
         # Read under the lock, so that no older state of it comes last.
         wanted = as_table(settings, registry.load(settings))
-        there = [row for batch in table.rows() for row in batch.to_pylist()]
-        if sorted(there, key=_arn) != wanted.to_pylist():
+        if _rows(table) != wanted.to_pylist():
             table.replace_all(wanted)
     return wanted.num_rows
+
+
+def _rows(table: StandingTable) -> list[dict[str, Any]] | None:
+    """What readers have, by ARN; None where they cannot read it."""
+    try:
+        return sorted((row for batch in table.rows() for row in batch.to_pylist()), key=_arn)
+    except TablesDamagedError as error:
+        _log.warning("the table adapters is made anew, from the registry: %s", error)
+        return None
 
 
 def publish_after(settings: Settings) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -48,6 +49,10 @@ _log = logging.getLogger(__name__)
 
 class StandingError(NeedsAPersonError):
     """A table of no load cannot be written or brought back; the text names the file and the remedy."""
+
+
+class StandingGoneError(StandingError):
+    """A file that the table's list names is not there any more."""
 
 
 class StandingBusyError(TransientError):
@@ -83,6 +88,17 @@ def open_standing(
         table = StandingTable(settings, spec, storage, catalog, held)
         table.settle()
         yield table
+
+
+def begin_anew(settings: Settings, spec: TableSpec) -> None:
+    """Let the list name no file, where what is in them can be made again; the next writer makes it.
+
+    :raises StandingError: the list is damaged.
+    """
+    with Storage(settings) as storage:
+        known = read_list(settings, spec, storage)
+        if known.files:
+            _write_list(storage.s3_client, settings, spec, known, {})
 
 
 @dataclass(frozen=True)
@@ -290,20 +306,7 @@ class StandingTable:
         checksums.record(self.storage.s3_client, self.settings, checksums.record_of(uri), [(uri, digest)])
 
     def _write_list(self, known: FileList, files: dict[str, str]) -> None:
-        """Say which files count: the commit, for which the list must still be the one that was read.
-
-        :raises StandingBusyError: it is not.
-        """
-        uri = _uri(self.settings, self.spec.name)
-        body = seal({"files": dict(sorted(files.items()))})
-        client = self.storage.s3_client
-        if known.etag is None:
-            written = s3_objects.put_if_absent(client, uri, body)
-        else:
-            written = s3_objects.put_if_match(client, uri, body, etag=known.etag)
-        # An answer that was lost makes the repetition fail, though what lies there is ours.
-        if written is None and s3_objects.read(client, uri).body != body:
-            raise StandingBusyError(f"{uri}: another writer came in between; run again")
+        _write_list(self.storage.s3_client, self.settings, self.spec, known, files)
 
     def _show(self, wanted: dict[str, str]) -> bool:
         """One snapshot that has these files and no others; whether one was needed."""
@@ -324,8 +327,8 @@ class StandingTable:
         except FileNotFoundError as error:
             raise self._gone(str(error), error) from error
 
-    def _gone(self, uri: str, error: Exception) -> StandingError:
-        return StandingError(
+    def _gone(self, uri: str, error: Exception) -> StandingGoneError:
+        return StandingGoneError(
             f"the list {_uri(self.settings, self.spec.name)} names a file that cannot be read: {uri}: "
             f"{error}; bring it back from a backup or an older version of the object"
         )
@@ -344,3 +347,21 @@ class StandingTable:
 def _uri(settings: Settings, name: str) -> str:
     tables = hashlib.sha256(absolute(settings.tables_uri).encode()).hexdigest()[:12]
     return s3_objects.join_uri(settings.work_uri, "standing", f"tables-{tables}", f"{name}.json")
+
+
+def _write_list(
+    client: Any, settings: Settings, spec: TableSpec, known: FileList, files: dict[str, str]
+) -> None:
+    """Say which files count: the commit, for which the list must still be the one that was read.
+
+    :raises StandingBusyError: it is not.
+    """
+    uri = _uri(settings, spec.name)
+    body = seal({"files": dict(sorted(files.items()))})
+    if known.etag is None:
+        written = s3_objects.put_if_absent(client, uri, body)
+    else:
+        written = s3_objects.put_if_match(client, uri, body, etag=known.etag)
+    # An answer that was lost makes the repetition fail, though what lies there is ours.
+    if written is None and s3_objects.read(client, uri).body != body:
+        raise StandingBusyError(f"{uri}: another writer came in between; run again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from moderation.variables.adapters import AdapterSettings
 from support import planned_runs
 from support import rekognition_server as offline
 from support.judged import NOW, judged
+from support.killed import Killed
 from support.published_loads import expected
 
 RULE = AdapterSettings(test_positives=20, test_negatives=20, near_bits=4)
@@ -58,6 +60,24 @@ def run_of_champion(settings: Settings, rekognition: Any, source: str, folder: P
     return rows
 
 
+def begun_by_several(settings: Settings, rekognition: Any, stored: store.StoredSet) -> str:
+    """One who dies as soon as the training is paid for, and then three at once; the version that all have."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "note_begun", dies)
+        with pytest.raises(Killed):
+            training.begin(settings, rekognition, stored, person="anna")
+    assert not registry.load(settings).versions
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(training.begin, settings, rekognition, stored, person=f"p{n}") for n in range(3)]
+        (arn,) = {one.result() for one in asked}
+    assert str(registry.load(settings).versions[arn].asked_by) in {"p0", "p1", "p2"}
+    return arn
+
+
+def dies(*_: Any, **__: Any) -> None:
+    raise Killed
+
+
 def test_verdicts_become_an_adapter_that_is_compared_and_promoted_by_somebody(  # noqa: PLR0917 - fixtures
     settings: Settings,
     start_rekognition: Any,
@@ -72,8 +92,9 @@ def test_verdicts_become_an_adapter_that_is_compared_and_promoted_by_somebody(  
     decided = decide(rows, {str(row.content): Answer() for row in rows})
     stored = store.make(settings, "cards", decided, labels=["Gambling"], rule=RULE)
     with offline.client(server, credentials) as rekognition:
-        arn = training.begin(settings, rekognition, stored)
-        assert training.begin(settings, rekognition, stored) == arn
+        arn = begun_by_several(settings, rekognition, stored)
+        trained = [entry for entry in offline.ledger(server) if entry["event"] == "training_started"]
+        assert len(trained) == 1
 
         def over() -> bool:
             try:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from moderation.adapters import registry
+from moderation.cli.main import main
 from moderation.publish import standing
 from moderation.publish.adapters import publish_adapters, publish_after
+from moderation.publish.commit import publish
 from moderation.settings import Settings
 from moderation.storage import s3_objects
+from moderation.storage.files import local_path
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import scan
 from moderation.tables.standing import ADAPTERS
 from support import compared
 from support.killed import killed_at
+from support.planned_runs import Run, answer, line
 
 NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
 
@@ -82,3 +89,31 @@ def test_a_table_that_cannot_be_written_now_never_undoes_what_a_person_did(
     s3_objects.put(s3_client, uri, kept)
     publish_adapters(local_settings)
     assert seen(local_settings)["new"]["state"] == "retired"
+
+
+@pytest.mark.parametrize("lost", ["catalog", "files", "emptied", "tables and catalog"])
+def test_the_table_comes_back_by_a_rebuild_whatever_of_it_was_lost(
+    lost: str, local_settings: Settings, s3_client: Any
+) -> None:
+    settings = local_settings
+    run = Run(settings, s3_client)
+    run.manifest(["s3://archive/1.jpg"], line("s3://archive/1.jpg", answer()))
+    plan = run.store()
+    for record in run.records:
+        place = s3_objects.split_uri(plan.analysis_record_uri(record.manifest_id))
+        s3_client.put_object(Bucket=place.bucket, Key=place.key, Body=record.to_json())
+    publish(settings, plan, run.records)
+    compared.note(settings, compared.arn_of("new"), compared.comparison(["s3://photos/card"]))
+    publish_adapters(settings)
+    before = seen(settings)
+    assert [*before] == ["new"]
+    if "catalog" in lost:
+        local_path(settings.catalog_uri.removeprefix("sqlite:///")).unlink()
+    if lost == "emptied":
+        (file,) = (local_path(settings.tables_uri) / "adapters").rglob("*.parquet")
+        file.write_bytes(b"")
+    elif lost != "catalog":
+        root = local_path(settings.tables_uri)
+        shutil.rmtree(root if lost.startswith("tables") else root / "adapters")
+    assert main(["rebuild"], settings=settings) == 0
+    assert seen(settings) == before

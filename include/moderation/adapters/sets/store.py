@@ -120,19 +120,19 @@ def make(
         # What a set tests with is frozen, whatever the list lacks: it may be lost.
         frozen.add(_testing(s3, set_uri(settings, project, "")))
         hashes, unusable = _look(s3, decided, threads=settings.inspect_threads)
-        made = build(
-            decided,
-            hashes,
-            labels=labels,
-            rule=rule,
-            thresholds=thresholds,
-            default_threshold=default_threshold,
-            frozen=frozen.hashes,
-            unusable=unusable,
+        made = _built(
+            frozen,
+            lambda known: build(
+                decided,
+                hashes,
+                labels=labels,
+                rule=rule,
+                thresholds=thresholds,
+                default_threshold=default_threshold,
+                frozen=known,
+                unusable=unusable,
+            ),
         )
-        if not made.part(TRAINING) or not made.part(TESTING):
-            raise TrainingSetError(f"no image is left to train or to test with:\n{made.text()}")
-        frozen.add({picture.content: picture.hash for picture in made.part(TESTING)})
         uri = set_uri(settings, project, made.digest)
         if (there := find(s3, uri)) is not None and all(
             _is_whole(s3, content, place) for content, place in there.places.items()
@@ -144,6 +144,23 @@ def make(
         write(s3, stored)
         _log.info("%s\n%s", uri, made.text())
         return stored
+
+
+def _built(frozen: Frozen, make_of: Callable[[Mapping[str, int]], TrainingSet]) -> TrainingSet:
+    """A set whose tests are frozen, and that trains on none that another froze while it was made.
+
+    :param make_of: makes the set, given what is frozen.
+    """
+    for _ in range(_TRIES):
+        known = frozen.hashes
+        made = make_of(known)
+        if not made.part(TRAINING) or not made.part(TESTING):
+            raise TrainingSetError(f"no image is left to train or to test with:\n{made.text()}")
+        mine = {picture.content: picture.hash for picture in made.part(TESTING)}
+        frozen.add(mine)
+        if frozen.hashes.keys() <= known.keys() | mine.keys():
+            return made
+    raise TrainingSetBusyError("other sets of the project are made all the time; try again")
 
 
 def set_uri(settings: Settings, project: str, digest: str) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 
 from moderation.adapters.sets import store
 from moderation.adapters.sets.decided import Decided
@@ -16,6 +19,7 @@ from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.variables.adapters import AdapterSettings
 from support.decisions import picture, seen
+from support.killed import Killed
 
 RULE = AdapterSettings(min_false_negatives=4, test_positives=2, test_negatives=2)
 
@@ -97,6 +101,79 @@ def test_a_set_of_several_buckets_is_brought_into_one(
     assert store.sweep_copies(settings, now=day + timedelta(days=2), days=30) == 1
     assert made(settings, decided).places == found.places
     assert s3_objects.exists(s3_client, copy)
+
+
+def files(s3: Any, settings: Settings) -> dict[str, bytes]:
+    """All that adapters keep, by its place."""
+    bucket, _ = s3_objects.split_uri(settings.work_uri)
+    keys = [entry["Key"] for entry in s3_objects.list_objects(s3, f"{settings.work_uri}/adapters/")]
+    return {key: s3_objects.read(s3, f"s3://{bucket}/{key}").body for key in keys}
+
+
+@contextmanager
+def dies_before_write(number: int) -> Iterator[list[str]]:
+    """Whoever writes to S3 dies before the write of this number; gives the writes."""
+    real, done = BaseClient._make_api_call, []
+
+    def mortal(client: Any, operation: str, given: Any) -> Any:
+        if operation in {"PutObject", "CopyObject", "DeleteObject"}:
+            if len(done) == number:
+                raise Killed
+            done.append(str(given["Key"]))
+        return real(client, operation, given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", mortal)
+        yield done
+
+
+WRITES = ["frozen.json", "-", "training.jsonl", "testing.jsonl", "set.json"]
+
+
+@pytest.mark.parametrize(
+    "number", [pytest.param(n, marks=() if n in {1, 4} else pytest.mark.long) for n in range(len(WRITES))]
+)
+def test_a_making_that_was_killed_at_any_write_ends_with_the_same_files_by_the_same_command(
+    number: int, settings: Settings, decided: list[Decided], s3_client: Any, bucket: str
+) -> None:
+    other = f"{bucket}-other"
+    s3_client.create_bucket(Bucket=other)
+    decided[3] = seen(s3_client, other, "card-x.png", "present")
+    with dies_before_write(-1) as writes:
+        whole = made(settings, decided)
+    assert [name in written for name, written in zip(WRITES, writes, strict=True)] == [True] * len(WRITES)
+    before = files(s3_client, settings)
+    for key in before:
+        s3_client.delete_object(Bucket=bucket, Key=key)
+    with pytest.raises(Killed), dies_before_write(number):
+        made(settings, decided)
+    again = made(settings, decided)
+    assert (again.digest, files(s3_client, settings)) == (whole.digest, before)
+    with dies_before_write(0):
+        assert made(settings, decided) == again, "and then nothing is written any more"
+
+
+def test_a_set_trains_on_nothing_that_another_tests_with_that_is_made_at_the_same_time(
+    settings: Settings, decided: list[Decided], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[store.StoredSet] = []
+    real = store.build
+
+    def meanwhile(*args: Any, **given: Any) -> Any:
+        found = real(*args, **given)
+        if not others:
+            others.append(store.StoredSet(uri="", project="", contents=found, places={}))
+            others[0] = made(settings, [entry for entry in decided if entry.content not in tests(found)])
+        return found
+
+    def tests(found: Any) -> set[str]:
+        return {picture.content for picture in found.part(TESTING)}
+
+    monkeypatch.setattr(store, "build", meanwhile)
+    mine = made(settings, decided)
+    tested = tests(others[0].contents)
+    assert tested
+    assert not tested & {picture.content for picture in mine.contents.part(TRAINING)}
 
 
 @pytest.mark.parametrize("state", ["set.json", "frozen.json"])
