@@ -483,8 +483,9 @@ PLACES = (
         name="database of verdicts",
         pattern=r"disk:review\.db",
         kind="sqlite",
-        fates="SSOSN",
-        why="how many verdicts there were is noted in S3; the others are looked through at each start",
+        fates="SSESN",
+        why="how many verdicts there were is noted in S3; its structure is looked through at each start, each row "
+        "has a checksum, and indexes are made anew from rows that are whole",
         then="review",
     ),
     Place(
@@ -592,8 +593,8 @@ PLACES = (
         name="console's small image",
         pattern=r"disk:cache/images/[0-9a-f]{2}/[0-9a-f]+-\d+\.jpg",
         kind="",
-        fates="HHOO-",
-        why="made again when lost",
+        fates="HHHH-",
+        why="its digest stands behind it, and is of its name; made again when lost or damaged",
         then="look",
     ),
 )
@@ -691,11 +692,11 @@ QUICK = {
 }
 """The damages that the short suite tries: one for each way of noticing."""
 UNTRIED = {
-    "one bit of the database of verdicts": (
-        "damage to its structure stops whoever opens it; within a text SQLite tells none: restore a backup"
+    "one bit of the queues in the database of verdicts": (
+        "damage to its structure stops whoever opens it; items have no checksum, and are drawn again"
     ),
     "a file of another install in the mirror, with as many rows": "it is not told apart; delete the folder and load",
-    "one bit of the console's caches": "an image or a page of the console may fail; delete the cache's folder",
+    "one bit of the console's indexes": "a page of the console may fail; delete the cache's folder",
     "the offline Rekognition's database as a whole: jobs, ledger, projects": "a damaged database stops the endpoint at its start",
     "`var/local.json`, `var/services.json`, secrets and ports of the embedded stack": (
         "a damaged file of secrets is named with its remedy; the others are tested where they are written"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -191,8 +192,12 @@ class World(Install):
         """What a person does next, up to the answers: a run, and what the row of the table says."""
         if then == "rebuild":
             rebuild(self.settings)
-        if then == "verify" and (damage := verify(self.settings).damaged):
-            raise TablesDamagedError(damage[0])
+        if then == "verify":
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("MODERATION_REVIEW_DB", self.review_db)
+                damage = verify(self.settings).damaged
+            if damage:
+                raise TablesDamagedError(damage[0])
         uri = self.plan(run)
         self.detect(uri, shared=then == "share the rate")
         self.finish(uri)
@@ -283,7 +288,9 @@ class World(Install):
 
     def look(self) -> dict[str, Any]:
         """What the console shows of the last load: tiles and one image; loaded again where it says so."""
-        with served(self.settings, self.folder / "cache") as client:
+        with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+            patch.setenv("MODERATION_REVIEW_DB", self.review_db)
+            client = stack.enter_context(served(self.settings, self.folder / "cache"))
             load_id = max(row["load_id"] for row in read_loads(self.settings).to_pylist())
             address = f"/jobs/{load_id}/tiles?offset=0&limit=100&show=all"
             tiles = client.get(address)

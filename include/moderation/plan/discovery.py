@@ -41,7 +41,8 @@ class Discovery:
     :ivar left_out: rows of :data:`listing.LEFT_OUT`: what of it is no image; on the local disk.
     :ivar by_rule: how much each rule left out, further mentions of the same object among it.
     :ivar gone: what was erased on request, and is left out.
-    :ivar looked: what the listing shows of the images that are known; None where it is of no whole.
+    :ivar looked: what the listing shows of the images that are known; None where it is of no whole, or where
+        history below it is many times the listing.
     :ivar already_moderated: of these, left out because their answers are published.
     :ivar refused_before: of these, left out because they were refused for good and have not changed, by code.
     """
@@ -136,7 +137,7 @@ def discover(
         log.info("%s: %d listed, %d of them may be images", source.uri, found.listed, rows.rows)
         if tally.whole:
             names = (portion["source_ref"].combine_chunks() for portion in rows.portions())
-            found.looked = watch.look(source.uri, tally.whole, names, besides.names())
+            found.looked = watch.look(source.uri, tally.whole, names, besides.names(), count=found.listed)
         if inspect and not source.checks_headers:
             if published is not None:
                 with ledger.begun(published, settings) as begun:

@@ -31,7 +31,7 @@ from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import TablesDamagedError
 from moderation.tables.ledger.layout import Index, LedgerDamagedError, Run, read_index
 from moderation.tables.ledger.lookup import Lookup
-from moderation.tables.ledger.names import NAMES, names_below
+from moderation.tables.ledger.names import NAMES, at_most_below, names_below
 from moderation.tables.ledger.runs import Files
 from moderation.tables.published import known_load_ids, scan
 from moderation.tables.source_ref_ranges import NAME
@@ -42,6 +42,10 @@ _MOST_ASKED = 100_000
 
 _MOST_MARKED = 5_000_000
 """Images below a prefix that are marked: their names are in memory, half a gigabyte of them."""
+
+_MOST_TIMES, _MOST_BESIDES = 4, 2_000_000
+"""A listing is held against so many times what it shows, and so many more: a night's cost goes by the night
+and not by history, of which a source that is emptied after a while shows ever less."""
 
 _log = logging.getLogger(__name__)
 
@@ -135,16 +139,26 @@ class Watch:
         return cls(settings, s3, read_index(s3, settings), datetime.now(UTC))
 
     def look(
-        self, source: str, whole: Whole, listed: Iterable[pa.Array], besides: Iterable[pa.Array]
-    ) -> Looked:
+        self,
+        source: str,
+        whole: Whole,
+        listed: Iterable[pa.Array],
+        besides: Iterable[pa.Array],
+        *,
+        count: int | None = None,
+    ) -> Looked | None:
         """Hold the listing against the ledger.
 
         :param source: what was listed.
         :param listed: the names that it showed, in order, each once.
         :param besides: further ones that it showed, in any order.
-        :returns: nothing missing where the ledger cannot tell.
+        :param count: how many it showed; None to look whatever it costs.
+        :returns: nothing missing where the ledger cannot tell; None where it knows so much more than was
+            listed that looking would cost more than the listing.
         :raises S3Error, TablesUnavailableError: S3 or the tables cannot be read.
         """
+        if count is not None and whole.deleted is None and self._is_too_much(source, whole.prefix, count):
+            return None
         with open_catalog(self.settings) as catalog:
             try:
                 marked, is_damaged = _marked(catalog, whole.prefix), False
@@ -172,6 +186,14 @@ class Watch:
             beyond=found.beyond if whole.is_now else 0,
             is_damaged=is_damaged,
         )
+
+    def _is_too_much(self, source: str, prefix: str, count: int) -> bool:
+        known = at_most_below(self.index.runs, prefix)
+        if known <= _MOST_TIMES * count + _MOST_BESIDES:
+            return False
+        told = "%s shows %d images, up to %d are known below it: those that are gone are not looked for"
+        _log.warning(told, source, count, known)
+        return True
 
     def _compared(
         self, catalog: Catalog, whole: Whole, marked: pa.Array, listed: Iterable[pa.Array]

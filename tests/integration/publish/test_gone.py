@@ -159,6 +159,19 @@ def test_more_than_memory_has_room_for_are_counted_and_the_rest_is_marked_when_t
     assert archive.marked() == ["a.jpg", "b/c.jpg", "z.jpg"]
 
 
+def test_a_night_is_held_against_many_times_its_listing_and_not_against_all_of_history(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive.delete(*NAMES[:3])
+    monkeypatch.setattr(compared, "_MOST_BESIDES", 0)
+    monkeypatch.setattr(compared, "_MOST_TIMES", 1)
+    assert archive.look().totals.gone == 0
+    assert archive.marked() == []
+    assert "those that are gone are not looked for" in caplog.text
+    monkeypatch.setattr(compared, "_MOST_TIMES", 3)
+    assert archive.look().totals.gone == 3
+
+
 def test_what_shows_less_than_all_of_a_place_marks_nothing(
     archive: Archive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -218,7 +218,8 @@ def _list_again(  # noqa: PLR0917 - of one place
     if mark and tally.whole:
         rows = database.sql("SELECT DISTINCT source_ref FROM objects ORDER BY source_ref")
         listed = (batch.column(0) for batch in rows.to_arrow_reader(_PORTION))
-        mark(settings, watch.look(archive.source, tally.whole, listed, besides.names()))
+        if looked := watch.look(archive.source, tally.whole, listed, besides.names()):
+            mark(settings, looked)
 
 
 def _add_marked(

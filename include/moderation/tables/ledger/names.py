@@ -36,6 +36,11 @@ def names_below(
             yield names
 
 
+def at_most_below(runs: Iterable[Run], prefix: str) -> int:
+    """How many entries can begin with a prefix, by what the index says of the parts; nothing is read."""
+    return sum(part.rows for run in runs for part in run if _may_begin((part.first, part.last), prefix))
+
+
 def _of_run(files: Files, run: Run, prefix: str) -> Iterator[pa.Table]:
     for part in run:
         if not _may_begin((part.first, part.last), prefix):

@@ -16,7 +16,7 @@ from moderation.storage import s3_objects
 from moderation.storage.row_file import rebatched
 from moderation.tables.ledger import runs
 from moderation.tables.ledger.layout import COLUMNS, LedgerDamagedError, part_uri
-from moderation.tables.ledger.names import NAMES, names_below
+from moderation.tables.ledger.names import NAMES, at_most_below, names_below
 from moderation.tables.ledger.orders import BY_NAME, MD5, by_name
 from moderation.tables.ledger.runs import Files, write_run
 
@@ -51,6 +51,8 @@ def test_names_below_a_prefix_are_found_and_nothing_else_is_read(
         wanted = {ref for refs, _ in made for ref in refs} | (set(more) if also else set())
         found = [name for part in names_below(files, [run for _, run in made], prefix, also) for name in part]
         assert [name.as_py() for name in found] == sorted(name for name in wanted if name.startswith(prefix))
+        below = sum(ref.startswith(prefix) for refs, _ in made for ref in refs)
+        assert below <= at_most_below([run for _, run in made], prefix) <= below + 2 * 3 * 50
     opened.clear()
     list(names_below(files, [run for _, run in made], "s3://photos/b/10/"))
     assert sum(opened.values()) < sum(len(run) for _, run in made)
