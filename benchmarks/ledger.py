@@ -31,10 +31,12 @@ from local_aws import seaweedfs
 from moderation.plan import ledger
 from moderation.plan.ledger import Question
 from moderation.settings import Settings
+from moderation.sources.gone import side_by_side
 from moderation.storage import s3_objects
 from moderation.storage.row_file import PORTION_ROWS
 from moderation.tables.ledger.layout import COLUMNS, Run, part_uri
 from moderation.tables.ledger.lookup import Lookup
+from moderation.tables.ledger.names import names_below
 from moderation.tables.ledger.orders import BY_NAME, by_name
 from moderation.tables.ledger.runs import Files, merged, write_run
 
@@ -68,6 +70,7 @@ def main() -> None:
                 with Path(copy).open("wb") as target:
                     s3_objects.download(s3, part_uri(settings, part.name), target)
         nights(settings, run, copies, given)
+        whole(settings, run, copies, given.entries)
 
 
 @contextmanager
@@ -111,6 +114,36 @@ def nights(settings: Settings, run: Run, copies: list[str], given: argparse.Name
             f"DuckDB {beside:.1f} s, CPU {their_cpu:.1f} s, "
             f"ratio {seconds / beside:.2f}, CPU {cpu / their_cpu:.2f}"
         )
+
+
+def whole(settings: Settings, run: Run, copies: list[str], entries: int) -> None:
+    """A listing of the whole archive that shows every second known key: which others are gone."""
+    portions = [portion["source_ref"].combine_chunks() for portion in listing(0, entries, 2)]
+
+    def ours() -> int:
+        names = names_below(Files(settings, access()), [run], PREFIX)
+        pairs = side_by_side(names, portions, is_bounded=False)
+        return sum(len(known) - pc.sum(pc.is_in(known, value_set=shown)).as_py() for known, shown in pairs)
+
+    def theirs() -> int:
+        with duckdb.connect() as duck:
+            duck.execute("SET threads = 2")
+            duck.register("shown", pa.table({"source_ref": pa.chunked_array(portions)}))
+            found = duck.execute(
+                "SELECT count(*) FROM (SELECT source_ref FROM read_parquet(?)) ANTI JOIN shown "
+                "USING (source_ref)",
+                [copies],
+            ).fetchone()
+            assert found is not None
+            return int(found[0])
+
+    missing, seconds, cpu = timed(ours)
+    found, beside, their_cpu = timed(theirs)
+    assert missing == found, (missing, found)
+    print(
+        f"a whole listing of {entries:,}: {missing:,} gone; ours {seconds:.1f} s, CPU {cpu:.1f} s, "
+        f"DuckDB {beside:.1f} s, CPU {their_cpu:.1f} s"
+    )
 
 
 def merging(s3: Any, settings: Settings, folder: Path, bytes_each: float) -> None:

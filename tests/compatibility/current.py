@@ -62,7 +62,7 @@ def plan(
         "already_moderated": found.totals.already_moderated + (found.totals.refused or 0)
     }
     del totals["refused_before"]  # which earlier releases counted as moderated
-    del totals["copies"], totals["contents"]  # of which they knew nothing
+    del totals["copies"], totals["contents"], totals["gone"]  # of which they knew nothing
     return Planned(uri, found.load_id, totals)
 
 

@@ -2,9 +2,10 @@
 
 Only a source that has shown all of something (`listing.Whole`) says so: never one that is filtered, a list of
 keys, or a listing that failed. Listing and ledger are both in order of names and go past each other once, so
-this costs what the ledger has below the listed prefix, names alone, and little memory. A listing that is of
-some time ago speaks of nothing beyond its first and its last object, as it may be of a smaller prefix than
-its bucket, and S3 has the last word on each image. A journal tells what was deleted: there, too.
+this costs what the ledger has below the listed prefix, names alone; memory holds the names that are gone. A
+listing that is of some time ago speaks of nothing beyond its first and its last object, as it may be of a
+smaller prefix than its bucket, and S3 has the last word on each image. A journal tells what was deleted:
+there, too.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ from moderation.tables.standing import GONE
 _MOST_ASKED = 100_000
 """Images about which S3 is asked in one run, at 0.40 USD a million; the others wait for the next listing."""
 
+_MOST_MARKED = 5_000_000
+"""Images below a prefix that are marked: their names are in memory, half a gigabyte of them."""
+
 _MOST_TIMES, _MOST_BESIDES = 4, 2_000_000
 """A listing is held against so many times what it shows, and so many more: a night's cost goes by the night
 and not by history, of which a source that is emptied after a while shows ever less."""
@@ -55,6 +59,7 @@ class Looked:
     :ivar missing: names in order: no longer there, and not marked yet.
     :ivar back: names in order: marked, and there again.
     :ivar still: how many others are marked rightly.
+    :ivar beyond: how many more are missing, for whose names there was no room.
     :ivar is_damaged: what is marked cannot be read.
     """
 
@@ -63,12 +68,13 @@ class Looked:
     missing: pa.Array
     back: pa.Array
     still: int
+    beyond: int = 0
     is_damaged: bool = False
 
     @property
     def gone(self) -> int:
         """How many known images are not there."""
-        return len(self.missing) + self.still
+        return len(self.missing) + self.still + self.beyond
 
 
 class Besides:
@@ -159,20 +165,27 @@ class Watch:
             except TablesDamagedError as error:
                 _log.warning("%s", error)
                 marked, is_damaged = pa.array([], pa.string()), True
-            missing, back = self._compared(catalog, whole, marked, listed)
+            found = self._compared(catalog, whole, marked, listed)
         for names in besides:
-            there = pc.is_in(missing, value_set=names)
-            back = pa.concat_arrays(
-                [back, missing.filter(pc.and_(there, pc.is_in(missing, value_set=marked)))]
-            )
-            missing = missing.filter(pc.invert(there))
-        is_marked = pc.is_in(missing, value_set=marked)
-        new = missing.filter(pc.invert(is_marked))
+            found.shown(names)
+        new, still, back = map(pa.concat_arrays, (found.new, found.still, found.back))
         back = back.take(pc.sort_indices(back))
         if not whole.is_now:
             new, back = self._asked(new, is_gone=True), self._asked(back, is_gone=False)
-        still = pc.sum(is_marked, min_count=0).as_py()
-        return Looked(source=source, at=self.at, missing=new, back=back, still=still, is_damaged=is_damaged)
+        elif found.beyond:
+            _log.warning(
+                "%s: %d images more are gone and not marked: %d below %s are, the most that are",
+                *(source, found.beyond, _MOST_MARKED, whole.prefix),
+            )
+        return Looked(
+            source=source,
+            at=self.at,
+            missing=new,
+            back=back,
+            still=len(still),
+            beyond=found.beyond if whole.is_now else 0,
+            is_damaged=is_damaged,
+        )
 
     def _is_too_much(self, source: str, prefix: str, count: int) -> bool:
         known = at_most_below(self.index.runs, prefix)
@@ -184,13 +197,12 @@ class Watch:
 
     def _compared(
         self, catalog: Catalog, whole: Whole, marked: pa.Array, listed: Iterable[pa.Array]
-    ) -> tuple[pa.Array, pa.Array]:
-        """Names that are known and not listed, and those that are marked and listed."""
+    ) -> _Compared:
         files, runs = Files(self.settings, catalog.properties), self.index.runs
         if not self.index.loads <= known_load_ids(catalog):
             runs = ()
         also = [pa.table([marked], schema=NAMES)] if len(marked) else []
-        missing, back = [pa.array([], pa.string())], [pa.array([], pa.string())]
+        found = _Compared(marked)
         try:
             if whole.deleted is None:
                 names = names_below(files, runs, whole.prefix, also)
@@ -198,14 +210,13 @@ class Watch:
                 names = iter([_among(files, runs, whole.deleted, marked)])
             is_bounded = not whole.is_now and whole.deleted is None
             for known, shown in side_by_side(names, listed, is_bounded=is_bounded):
-                there = pc.is_in(known, value_set=shown)
-                missing.append(known.filter(pc.invert(there)))
-                back.append(known.filter(pc.and_(there, pc.is_in(known, value_set=marked))))
+                found.add(known, pc.is_in(known, value_set=shown))
         except LedgerDamagedError as error:
             # Or its runs were merged meanwhile; the next whole listing tells the same.
             _log.warning("images gone at the source are not looked for this time: %s", error)
-            return missing[0], back[0]
-        return pa.concat_arrays(missing), pa.concat_arrays(back)
+            return _Compared(marked)
+        found.join()
+        return found
 
     def _asked(self, names: pa.Array, *, is_gone: bool) -> pa.Array:
         """Those of which S3 says so now."""
@@ -213,6 +224,43 @@ class Watch:
         with ThreadPoolExecutor(self.settings.inspect_threads, thread_name_prefix="gone") as pool:
             said = list(pool.map(lambda uri: _is_gone(self.s3, uri), asked))
         return pa.array([uri for uri, gone in zip(asked, said, strict=True) if gone is is_gone], pa.string())
+
+
+class _Compared:
+    """What comes of known names, part by part.
+
+    :param marked: names that are marked.
+    :ivar new: not listed and not marked; ``still``: not listed, marked; ``back``: listed and marked.
+    :ivar beyond: how many more are not listed, for whose names memory has no room.
+    """
+
+    def __init__(self, marked: pa.Array) -> None:
+        none = pa.array([], pa.string())
+        self._marked, self._room, self.beyond = marked, max(0, _MOST_MARKED - len(marked)), 0
+        self.new, self.still, self.back = [none], [none], [none]
+
+    def add(self, known: pa.Array, listed: pa.BooleanArray) -> None:
+        """Take known names, and which of them are listed."""
+        is_marked = pc.is_in(known, value_set=self._marked)
+        self.back.append(known.filter(pc.and_(listed, is_marked)))
+        self.still.append(known.filter(pc.and_not(is_marked, listed)))
+        new = known.filter(pc.invert(pc.or_(listed, is_marked)))
+        self.new.append(new[: self._room])
+        self.beyond += len(new) - len(self.new[-1])
+        self._room -= len(self.new[-1])
+
+    def join(self) -> None:
+        """Call it after the last part."""
+        self.new, self.still, self.back = (
+            [pa.concat_arrays(parts)] for parts in (self.new, self.still, self.back)
+        )
+
+    def shown(self, names: pa.Array) -> None:
+        """Take further names that are listed."""
+        self.new = [part.filter(pc.invert(pc.is_in(part, value_set=names))) for part in self.new]
+        still = [pc.is_in(part, value_set=names) for part in self.still]
+        self.back += [part.filter(there) for part, there in zip(self.still, still, strict=True)]
+        self.still = [part.filter(pc.invert(there)) for part, there in zip(self.still, still, strict=True)]
 
 
 def _marked(catalog: Catalog, prefix: str) -> pa.Array:
