@@ -19,7 +19,7 @@ unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filte
 export CALLED_FROM := $(value PWD)
 export SQL IMAGES MIN_CONFIDENCE BACKEND ADAPTER REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install doctor query console run up down services status test test-long cluster-test chaos bench lint lint-scripts format docs lock lock-image lock-mwaa
+.PHONY: help install doctor query console run up down services status test test-long cluster-test image-test chaos bench lint lint-scripts format docs lock lock-image lock-mwaa
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -113,6 +113,12 @@ $(CLUSTER)/.installed: $(VENV)/.installed requirements-image.txt requirements-cl
 
 cluster-test: $(VENV)/.installed-dev $(CLUSTER)/.installed ## kill the parts of deploy/compose under load, on real processes (MANIFESTS=200)
 	@PYTHONPATH=tests:include:plugins $(BIN)/python -m cluster --python $(CLUSTER)/bin/python --manifests $(or $(MANIFESTS),200)
+
+IMAGE := /var/tmp/moderation-image
+image-test: $(VENV)/.installed-dev $(CLUSTER)/.installed ## build the image without Docker and run a Dag in containers of it (root, debootstrap, buildah)
+	@tests/cluster/image/build.sh $(IMAGE)
+	@CONTAINERS_STORAGE_CONF=$(IMAGE)/storage.conf PYTHONPATH=tests:include:plugins $(BIN)/python -m cluster \
+		--python $(CLUSTER)/bin/python --image localhost/moderation --undisturbed --manifests 1 --images 200
 
 chaos: $(VENV)/.installed-dev ## break the real pipeline in 200 seeded ways (SEEDS=200)
 	@PYTHONPATH=tests:include:plugins $(BIN)/python -m chaos --seeds $(or $(SEEDS),200) --minutes 60

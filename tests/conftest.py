@@ -20,7 +20,7 @@ from hypothesis import settings
 
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials, SeaweedFS
-from support import assumed, aws_models, browser, iceberg_metadata
+from support import assumed, aws_models, browser, drawings, iceberg_metadata
 
 # A deadline is a fixed time for work of unknown length: on a busy machine it fails what is right.
 settings.register_profile("moderation", deadline=None)
@@ -30,6 +30,7 @@ gc.disable()  # until all is collected: what that makes stays to the end
 
 aws_models.read_once()
 iceberg_metadata.read_once()
+drawings.draw_once()
 LONGEST = (
     "test_make_run.py",
     "test_restarts.py",

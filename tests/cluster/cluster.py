@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,17 +28,12 @@ class Cluster:
     """Hosts that share the servers, and no disk.
 
     :param root: a folder for theirs.
-    :param python: the interpreter of the environment with the image's packages.
-    :param private: whether they cannot see each other's folders.
-    :param manifest_lines: images a manifest; the one thing that is not as the product has it.
+    :param machine: makes a host by its name.
     :param jobs: bulk jobs at once, as many as the pool has slots.
     """
 
-    def __init__(
-        self, root: Path, servers: Servers, *, python: Path, private: bool, manifest_lines: int, jobs: int
-    ) -> None:
-        self._root, self._servers, self._python, self._private = root, servers, python, private
-        self._lines, self._jobs = manifest_lines, jobs
+    def __init__(self, root: Path, servers: Servers, *, machine: Callable[[str], Host], jobs: int) -> None:
+        self._root, self._servers, self._host, self._jobs = root, servers, machine, jobs
         self._port, self._health_port = ports.find_free(), ports.find_free()
         self.url = f"http://127.0.0.1:{self._port}"
         self.password = secrets.token_hex(12)
@@ -50,6 +45,7 @@ class Cluster:
         init = self._host("airflow-init")
         environment = self._environment("airflow-init")
         init.run(self._composed.command("airflow-init"), environment, timeout=_START_SECONDS)
+        init.release()
         for name in self.hosts:
             self.start_host(name)
         api = AirflowApi(self.url, user="admin", password=self.password)
@@ -78,16 +74,8 @@ class Cluster:
         """Stop all that runs."""
         with ThreadPoolExecutor(len(self.hosts)) as pool:
             list(pool.map(Host.stop, self.hosts.values()))
-
-    def _host(self, name: str) -> Host:
-        host = Host(name, self._root, python=self._python, private=self._private)
-        dag = host.folder / "dags" / "moderate_images.py"
-        text = dag.read_text()
-        assert text.count(_BEFORE) == 1
-        text = text.replace(_BEFORE, _SMALL.format(lines=self._lines) + _BEFORE)
-        first = "from datetime import UTC, datetime, timedelta\n"
-        dag.write_text(text.replace(first, f"import functools\n{first}"))
-        return host
+        for host in self.hosts.values():
+            host.release()
 
     def _environment(self, service: str) -> Mapping[str, str]:
         return {
@@ -134,12 +122,23 @@ class Cluster:
         }
 
 
+def with_small_manifests(host: Host, lines: int) -> Host:
+    """Have a host plan so many images a manifest: the one thing that is not as the product has it."""
+    dag = host.folder / "dags" / "moderate_images.py"
+    text = dag.read_text()
+    assert text.count(_BEFORE) == 1
+    text = text.replace(_BEFORE, _SMALL.format(lines=lines) + _BEFORE)
+    first = "from datetime import UTC, datetime, timedelta\n"
+    dag.write_text(text.replace(first, f"import functools\n{first}"))
+    return host
+
+
 @contextmanager
 def running(
-    root: Path, servers: Servers, *, python: Path, private: bool, manifest_lines: int, jobs: int
+    root: Path, servers: Servers, *, machine: Callable[[str], Host], jobs: int
 ) -> Iterator[tuple[Cluster, AirflowApi]]:
     """Run the hosts; nothing is left of them."""
-    cluster = Cluster(root, servers, python=python, private=private, manifest_lines=manifest_lines, jobs=jobs)
+    cluster = Cluster(root, servers, machine=machine, jobs=jobs)
     try:
         yield cluster, cluster.start()
     finally:

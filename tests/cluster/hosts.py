@@ -102,6 +102,9 @@ class Host:
         """Remove its disk."""
         shutil.rmtree(self.folder)
 
+    def release(self) -> None:
+        """Give back what this machine has lent it; its disk stays, to be looked at."""
+
     def files(self) -> list[Path]:
         """What lies on its disk besides code, logs, and the console's cache, all of which can go."""
         left_out = {"dags", "plugins", "include", "logs", "console"}

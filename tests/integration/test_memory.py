@@ -29,9 +29,11 @@ def peak_megabytes(stage, lines, folder):
 @pytest.mark.parametrize(("stage", "lines"), [("listing", 100_000), ("tables", 400_000)])
 def test_ten_times_the_lines_take_at_most_a_fifth_more_memory(tmp_path, stage, lines):
     peaks = []
-    for count in (lines, 10 * lines):
-        folder = tmp_path / str(count)
+    # Twice the small one: on a busy machine its threads meet later, and it comes to less than it may.
+    for number, count in enumerate((lines, lines, 10 * lines)):
+        folder = tmp_path / str(number)
         folder.mkdir()
         peaks.append(peak_megabytes(stage, count, folder))
 
-    assert peaks[1] <= MOST * peaks[0], f"{peaks} MB for {lines:,} lines and ten times as many"
+    *small, large = peaks
+    assert large <= MOST * max(small), f"{small}, {large} MB for {lines:,} lines and ten times as many"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import json
 import sys
 import time
@@ -17,6 +16,7 @@ from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 from airflow.models.dagrun import DagRun
 from airflow.models.task_state_store import TaskStateStoreModel
 from airflow.models.taskinstance import TaskInstance, clear_task_instances
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.sdk import DAG
 from airflow.sdk.definitions.dag import _run_task
 from airflow.utils.session import create_session
@@ -54,7 +54,7 @@ def _without_detours() -> Iterator[None]:
 
     It stores all files of the Dags' folder for the sake of Dags that trigger each other, waits a second
     whenever no task is ready yet, and validates the same few JSON schemas some hundred times. Amazon's hooks
-    read the source of every frame above them to learn an operator's name.
+    look for the source of every frame above them, up to three times a client, to tell AWS an operator's name.
     """
 
     def check_once(check: Any, schema: Any, **kwargs: Any) -> None:
@@ -67,7 +67,7 @@ def _without_detours() -> Iterator[None]:
     with (
         mock.patch("airflow.dag_processing.dagbag.BundleDagBag", return_value=_empty_bag()),
         mock.patch.object(time, "sleep", _short_in_dag_test),
-        mock.patch.object(inspect, "stack", functools.partial(inspect.stack, 0)),
+        mock.patch.object(AwsGenericHook, "_get_caller", return_value="Unknown"),
         mock.patch.object(validator, "check_schema", functools.partial(check_once, validator.check_schema)),
     ):
         yield

@@ -37,7 +37,8 @@ class FakeProjects:
         seen = [
             project
             for name, project in self.projects.items()
-            if name in request["ProjectNames"] and project["Feature"] in request.get("Features", [])
+            if name in request.get("ProjectNames", self.projects)
+            and project["Feature"] in request.get("Features", [])
         ]
         return 200, {"ProjectDescriptions": seen}
 

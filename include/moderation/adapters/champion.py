@@ -9,8 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from moderation.adapters import registry
+from moderation.adapters.sets import since, store
+from moderation.adapters.sets.since import Since
 from moderation.adapters.status import AdapterUnusableError, check_adapter, describe
 from moderation.plan.plan import Plan
+from moderation.review.log import VerdictLog
 from moderation.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -86,3 +89,36 @@ def check(settings: Settings, rekognition: Any, arn: str) -> str:
             "promote another one, or roll back (`moderation adapter rollback`)"
         )
     return status
+
+
+def check_to_promote(settings: Settings, rekognition: Any, arn: str, log: VerdictLog) -> None:
+    """As :func:`check`, and that what was compared is what people say of the test images now.
+
+    :param log: what people say.
+    :raises moderation.adapters.registry.PromotionError: they changed their minds after the comparison.
+    """
+    check(settings, rekognition, arn)
+    known = registry.load(settings).versions.get(arn)
+    if known is not None and is_outdated(known, changed_since(settings, known, log)):
+        raise registry.PromotionError(
+            f"people said otherwise about images that {arn} was tested on, after it was compared with the "
+            "base model. Compare it again, which costs nothing: "
+            f"`{settings.command} adapter evaluate {arn}`"
+        )
+
+
+def is_outdated(version: registry.Version, changed: Since | None) -> bool:
+    """Whether what people say of the test images is not what the version was compared by."""
+    if version.evaluation is None or changed is None:
+        return False
+    return changed.digest != (version.evaluation.get("since") or {}).get("digest", "")
+
+
+def changed_since(settings: Settings, version: registry.Version, log: VerdictLog) -> Since | None:
+    """What people say otherwise than when a version's set was made; None where the set is not to be read."""
+    try:
+        stored = store.load(settings, version.set_uri)
+    except store.TrainingSetError as error:
+        _log.warning("whether verdicts changed since %s was trained is not known: %s", version.arn, error)
+        return None
+    return since.look(log, stored)

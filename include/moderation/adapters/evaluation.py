@@ -106,6 +106,7 @@ class Evaluation:
     :param aws: F1 and the numbers of images as AWS's summary tells them.
     :param disagreements: where AWS's own counts are others than ours.
     :param curves: by trained label, see :func:`moderation.adapters.curves.curve`.
+    :param since: of :meth:`moderation.adapters.sets.since.Since.record`; {} where nobody looked.
     """
 
     version_arn: str
@@ -117,6 +118,7 @@ class Evaluation:
     aws: dict[str, Any] = field(default_factory=dict)
     disagreements: tuple[str, ...] = ()
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    since: dict[str, Any] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """All of it, as JSON gives it back."""

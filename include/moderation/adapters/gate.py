@@ -65,3 +65,18 @@ def judge(evaluation: Evaluation, *, rule: AdapterSettings, is_ours: bool = True
         stops.append("no label that it was trained for was tested")
     verdict = STOPS if stops else ASKS if asks else PASSES
     return Gate(verdict=verdict, reasons=(*stops, *asks))
+
+
+def of_both(then: Gate, now: Gate, *, told: str) -> Gate:
+    """What the gate says where test images are decided otherwise than when the set was made.
+
+    It has to let through both what was true then, which AWS's own counts are of, and what people say now;
+    then a person decides.
+
+    :param told: how many test images changed.
+    """
+    worst = max((then.verdict, now.verdict, ASKS), key=(PASSES, ASKS, STOPS).index)
+    more = [f"as people say now, {reason}" for reason in now.reasons if reason not in then.reasons]
+    return Gate(
+        verdict=worst, reasons=(f"{told}; what is counted is what was said then", *then.reasons, *more)
+    )

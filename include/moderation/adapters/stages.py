@@ -130,19 +130,22 @@ def evaluate(arn: str, set_uri: str, *, rekognition: Any, settings: Settings | N
     settings = settings or Settings.from_env()
     used, default = thresholds_in_use()
     training.note_begun(settings, arn, store.load(settings, set_uri))
-    version, compared, judged = training.finish(
-        settings,
-        rekognition,
-        arn,
-        rule=AdapterSettings.from_env(),
-        thresholds=used.labels,
-        default_threshold=default,
-    )
+    with mark.opened(settings) as state:
+        version, compared, judged = training.finish(
+            settings,
+            rekognition,
+            arn,
+            rule=AdapterSettings.from_env(),
+            thresholds=used.labels,
+            default_threshold=default,
+            log=state.log,
+        )
+        changed = champion.changed_since(settings, version, state.log)
     log.info("%s: the gate %s. %s", arn, judged.verdict, " ".join(judged.reasons))
     return {
         "arn": version.arn,
         "verdict": judged.verdict,
-        "reasons": list(judged.reasons),
+        "reasons": [*judged.reasons, *(changed.lines(settings.command) if changed else ())],
         "labels": [
             f"{label.label}: {label.outcome}, {label.base.recall.k} of {label.base.recall.n} found by the "
             f"base model and {label.adapter.recall.k} by the adapter on the test set"
@@ -160,7 +163,8 @@ def promote(
     :raises moderation.adapters.status.AdapterUnusableError: it does not answer.
     """
     settings = settings or Settings.from_env()
-    champion.check(settings, rekognition, arn)
+    with mark.opened(settings) as state:
+        champion.check_to_promote(settings, rekognition, arn, state.log)
     registry.promote(settings, arn, person=person, now=datetime.now(UTC), knowingly=knowingly)
     log.info("%s", sample.after_promotion(settings))
     return arn

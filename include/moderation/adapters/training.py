@@ -9,7 +9,7 @@ import itertools
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,13 +17,16 @@ import orjson
 from botocore.exceptions import ClientError
 
 from moderation.adapters import evaluation, gate, registry
-from moderation.adapters.evaluation import Evaluation
+from moderation.adapters.evaluation import Case, Evaluation
 from moderation.adapters.gate import Gate
 from moderation.adapters.registry import Version
-from moderation.adapters.sets import erased, store
+from moderation.adapters.sets import erased, since, store
+from moderation.adapters.sets.since import Since
 from moderation.adapters.sets.store import StoredSet
-from moderation.adapters.status import USABLE, describe
+from moderation.adapters.sets.training_set import TESTING
+from moderation.adapters.status import USABLE, describe, whose
 from moderation.errors import NeedsAPersonError, TransientError
+from moderation.review.log import VerdictLog
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.variables.adapters import AdapterSettings
@@ -128,9 +131,11 @@ def finish(
     rule: AdapterSettings,
     thresholds: Mapping[str, float] | None = None,
     default_threshold: float = 50.0,
+    log: VerdictLog | None = None,
 ) -> tuple[Version, Evaluation, Gate]:
     """Read what a training left behind, compare, judge, and keep that in the registry. Nothing is paid.
 
+    :param log: what people say now; None to compare by what they said when the set was made alone.
     :raises TrainingGoesOnError: it has not ended.
     :raises TrainingError: it failed.
     :raises moderation.adapters.evaluation.EvaluationError: what it left behind cannot be read.
@@ -138,14 +143,24 @@ def finish(
     version = registry.load(settings).known(arn)
     found = describe(rekognition, arn)
     if found is None:
-        raise TrainingError(f"there is no adapter {arn} in this account and region; train the set anew")
+        told = f"there is no adapter {arn} in this account and region{whose(rekognition, arn)}"
+        raise TrainingError(f"{told}; train the set anew")
     if found["Status"] == "TRAINING_IN_PROGRESS":
         raise TrainingGoesOnError(f"the adapter {arn} is still being trained; try again later")
     if found["Status"] not in USABLE:
         told = found.get("StatusMessage") or "AWS gives no reason"
         raise TrainingError(f"the adapter {arn} is {found['Status']}: {told}")
     stored = store.load(settings, version.set_uri)
-    compared, judged = _compare(settings, stored, version, found, rule, thresholds or {}, default_threshold)
+    left = _left_behind(settings, stored, found)
+    compared, judged = _compare(
+        left,
+        stored,
+        version,
+        rule=rule,
+        thresholds=thresholds or {},
+        default_threshold=default_threshold,
+        changed=since.look(log, stored) if log is not None else None,
+    )
     seconds, begun = found.get("BillableTrainingTimeInSeconds"), found.get("CreationTimestamp")
     noted = Version(
         arn=arn,
@@ -167,37 +182,60 @@ def finish(
     return kept, compared, judged
 
 
-def _compare(  # noqa: PLR0917 - what finish has at hand
-    settings: Settings,
-    stored: StoredSet,
-    version: Version,
-    found: Mapping[str, Any],
-    rule: AdapterSettings,
-    thresholds: Mapping[str, float],
-    default_threshold: float,
-) -> tuple[Evaluation, Gate]:
+@dataclass(frozen=True)
+class _Left:
+    """What a training left behind: both models' answers to the test images, and AWS's summary."""
+
+    cases: list[Case]
+    summary: dict[str, Any]
+
+
+def _left_behind(settings: Settings, stored: StoredSet, found: Mapping[str, Any]) -> _Left:
     with s3_objects.open_client(settings) as s3:
         erased.from_outputs(s3, stored)
         cases = evaluation.read_cases(
             s3_objects.iter_lines(s3, _manifest_uri(found)), stored.contents, places=stored.places
         )
-        summary = orjson.loads(s3_objects.read(s3, _summary_uri(found)).body)
-    compared = evaluation.evaluate(
-        cases,
-        version_arn=version.arn,
-        labels=version.labels,
-        thresholds=thresholds,
-        default_threshold=default_threshold,
-        confidence=rule.gate_confidence / 100,
-        informative_needed=rule.test_positives,
-        summary=summary,
-    )
-    if gone := list(stored.contents.erased.values()).count("testing"):
+        return _Left(cases, orjson.loads(s3_objects.read(s3, _summary_uri(found)).body))
+
+
+def _compare(
+    left: _Left,
+    stored: StoredSet,
+    version: Version,
+    *,
+    rule: AdapterSettings,
+    thresholds: Mapping[str, float],
+    default_threshold: float,
+    changed: Since | None,
+) -> tuple[Evaluation, Gate]:
+    of_content = {one.content: stored.place_of(one) for one in stored.contents.part(TESTING)}
+    is_ours = {case.source_ref for case in left.cases} <= set(of_content.values())
+
+    def judge(cases: list[Case]) -> tuple[Evaluation, Gate]:
+        compared = evaluation.evaluate(
+            cases,
+            version_arn=version.arn,
+            labels=version.labels,
+            thresholds=thresholds,
+            default_threshold=default_threshold,
+            confidence=rule.gate_confidence / 100,
+            informative_needed=rule.test_positives,
+            summary=left.summary,
+        )
+        return compared, gate.judge(compared, rule=rule, is_ours=is_ours)
+
+    compared, judged = judge(left.cases)
+    if gone := list(stored.contents.erased.values()).count(TESTING):
         told = f"{gone} test images were erased since; AWS's own counts still have them"
         compared = replace(compared, disagreements=(told,))
-    refs = {stored.places.get(one.content, one.source_ref) for one in stored.contents.part("testing")}
-    judged = gate.judge(compared, rule=rule, is_ours={case.source_ref for case in cases} <= refs)
-    return compared, judged
+    if changed is None:
+        return compared, judged
+    if changed.of(TESTING):
+        truths = {of_content[content]: truth for content, truth in changed.truths.items()}
+        _, now = judge([replace(c, truth=truths.get(c.source_ref, c.truth)) for c in left.cases])
+        judged = gate.of_both(judged, now, told=changed.told_of_tests())
+    return replace(compared, since=changed.record()), judged
 
 
 def _project(rekognition: Any, name: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from importlib import import_module, metadata
-from pathlib import Path
+from importlib import import_module
 
+from moderation import __version__
 from moderation.cli.arguments import Parser
 from moderation.cli.boundary import ended, settled
 from moderation.settings import Settings
@@ -58,22 +57,10 @@ def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = 
     return ended(command, work)
 
 
-class _Version(argparse.Action):
-    """Prints the version; the package's data is looked up only then."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        try:
-            version = metadata.version("rekognition-bulk-moderation")
-        except metadata.PackageNotFoundError:
-            version = f"of {Path(__file__).parents[2]}, which is not installed"
-        sys.stdout.write(f"moderation {version}\n")
-        parser.exit()
-
-
 def _parser(modules: Iterable[str] = _COMMANDS) -> Parser:
     """The parser of the commands of these modules."""
     parser = Parser(prog="moderation", description="Bulk image moderation by hand.", epilog=_EXIT_CODES)
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    parser.add_argument("--version", action="version", version=f"moderation {__version__}")
     parser.add_argument(
         "--local",
         action="store_true",

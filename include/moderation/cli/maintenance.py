@@ -174,7 +174,7 @@ def _verify(settings: Settings, args: argparse.Namespace) -> int:
             f"{found.not_recorded:,} files of an earlier release have none on record; they can be read\n"
         )
     if found.damaged:
-        sys.stdout.write(f"{len(found.damaged):,} files are damaged or missing:\n")
+        sys.stdout.write(f"{len(found.damaged):,} files or verdicts are damaged or missing:\n")
         sys.stdout.writelines(f"  {one_line(text)}\n" for text in found.damaged)
     return code
 

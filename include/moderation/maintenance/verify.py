@@ -16,7 +16,7 @@ from moderation.errors import TransientError
 from moderation.maintenance import standing
 from moderation.reference.library_errors import named
 from moderation.schema import TABLES
-from moderation.settings import Settings
+from moderation.settings import ReviewSettings, Settings
 from moderation.storage.files import Storage, absolute
 from moderation.storage.s3_objects import S3Error
 from moderation.tables import checksums
@@ -38,7 +38,8 @@ class Verified:
     :ivar files: how many are as they were written, by their SHA-256.
     :ivar bytes: their size.
     :ivar not_recorded: how many have no SHA-256, being of an earlier release; they were read through.
-    :ivar damaged: what is wrong with each of the others: which file, what, and the remedy.
+    :ivar damaged: what is wrong with each of the others: which file, what, and the remedy; and verdicts of
+        the database that are not as they were written.
     """
 
     files: int = 0
@@ -59,6 +60,7 @@ def verify(settings: Settings, *, load_id: str | None = None) -> Verified:
     with Storage(settings) as storage, open_catalog(settings) as catalog:
         if load_id is None:
             found.damaged += _unseen(settings, catalog, storage)
+            found.damaged += _decided(settings)
         for table, files in _tables(catalog, load_id):
             by_record = sorted(files, key=lambda file: (checksums.record_of(file.file_path), file.file_path))
             for name, group in groupby(by_record, key=lambda file: checksums.record_of(file.file_path)):
@@ -95,6 +97,26 @@ def _unseen(settings: Settings, catalog: Catalog, storage: Storage) -> Iterator[
                 f"{uri} is on the list of {spec.name} and not in its table; "
                 f"run `{settings.command} verdicts publish`"
             )
+
+
+def _decided(settings: Settings) -> Iterator[str]:
+    """Rows of the database of verdicts that are not as they were written."""
+    from moderation.review.state.database import is_there  # noqa: PLC0415 - SQLAlchemy is slow to import
+    from moderation.review.state.faults import StateUnusableError  # noqa: PLC0415 - as above
+    from moderation.review.state.open import open_state  # noqa: PLC0415 - as above
+
+    if not is_there(ReviewSettings.from_env().database):
+        return
+    try:
+        state = open_state()
+    except StateUnusableError as error:
+        yield str(error)
+        return
+    try:
+        for row in state.log.damaged():
+            yield f"{state.name}: {row} is not as it was written; run `{settings.command} verdicts restore`"
+    finally:
+        state.close()
 
 
 def _check(found: Verified, storage: Storage, table: Table, file: DataFile, wanted: str | None) -> None:

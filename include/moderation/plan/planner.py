@@ -7,6 +7,7 @@ under one lock in S3: a picture is in one open plan at a time.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from moderation.plan import claims
 from moderation.plan.discovery import Discovery, discover
@@ -27,11 +28,15 @@ from moderation.plan.store import (
 )
 from moderation.settings import Settings
 from moderation.sources.base import Source, SourceError
+from moderation.sources.gone import Looked
 from moderation.sources.open import open_source
 from moderation.storage import s3_objects, scratch
 from moderation.tables import register
 
 log = logging.getLogger(__name__)
+
+Mark = Callable[[Settings, Looked], None]
+"""Keeps what a listing showed of images that are known."""
 
 
 def make_plan(
@@ -40,12 +45,14 @@ def make_plan(
     *,
     published: PublishedReader,
     dry_run: bool = False,
+    mark: Mark | None = None,
     lives: Lives | None = None,
 ) -> Plan:
     """Plan a run, or give back its plan that still waits to be published.
 
     :param published: gives the rows of all published loads; ``moderation.tables.ledger.known.stream_known``.
-    :param dry_run: plan and price only; nothing is uploaded, written or claimed.
+    :param dry_run: plan and price only; nothing is uploaded, written, marked or claimed.
+    :param mark: keeps which images are gone at the source, before the plan is; `publish.gone.mark`.
     :param lives: tells of other runs whether they go on: then their pictures stay theirs although their
         claims have run out. None where nobody can tell.
     :raises PlanError: the request or the source cannot be used; s3.S3Error: S3 refuses;
@@ -54,7 +61,8 @@ def make_plan(
     try:
         source = open_source(request.source)
         with s3_objects.open_client(settings, connections=settings.inspect_threads + 4) as s3:
-            return _Planner(request, source, Keeper(settings, s3, published, lives)).plan(dry_run=dry_run)
+            keeper = Keeper(settings, s3, published, lives)
+            return _Planner(request, source, keeper, mark).plan(dry_run=dry_run)
     except SourceError as error:
         raise PlanError(str(error)) from error
 
@@ -78,8 +86,8 @@ def release(plan: Plan, *, settings: Settings) -> None:
 
 
 class _Planner:
-    def __init__(self, request: PlanRequest, source: Source, keeper: Keeper) -> None:
-        self.request, self.source, self.keeper = request, source, keeper
+    def __init__(self, request: PlanRequest, source: Source, keeper: Keeper, mark: Mark | None) -> None:
+        self.request, self.source, self.keeper, self.mark = request, source, keeper, mark
         self.settings, self.s3 = keeper.settings, keeper.s3
         self.question = Question(
             self.settings.model_version,
@@ -107,6 +115,8 @@ class _Planner:
             )
             if dry_run:
                 return self._draft(found, number=0, writer=None)
+            if self.mark and found.looked:
+                self.mark(self.settings, found.looked)
             return self._store(found)
 
     def _store(self, found: Discovery) -> Plan:

@@ -16,12 +16,14 @@ import pyarrow.compute as pc
 
 from moderation.publish.standing import open_standing
 from moderation.review.log import VerdictLog
+from moderation.review.rows import Damaged
 from moderation.review.verdict import ERASED, Verdict
 from moderation.schema import physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import scan
 from moderation.tables.standing import VERDICTS
+from moderation.tables.swap import data_files
 
 _AT_ONCE = 50_000
 """Rows of one commit: some 50 MB in memory."""
@@ -51,6 +53,8 @@ def publish_verdicts(settings: Settings, log: VerdictLog) -> PublishedVerdicts:
     :raises StandingBusyError, lease.LeaseBusy: another publish is under way.
     :raises TablesError: catalog or files cannot be read.
     """
+    if _lacks_published(settings, log):
+        log.mark_unpublished()
     if not log.waiting()[0]:
         return PublishedVerdicts(rows=0)
     rows, erased, times = 0, 0, []
@@ -97,11 +101,36 @@ def restore(settings: Settings, log: VerdictLog) -> tuple[int, int]:
     return new, known
 
 
+def mend(settings: Settings, log: VerdictLog) -> tuple[int, list[Damaged]]:
+    """Make what is damaged in the log say again what readers have.
+
+    :returns: how many rows do, and those that were never published: nobody knows what they said.
+    """
+    found = log.damaged()
+    left = found
+    for verdicts in published_verdicts(settings) if found else ():
+        left = log.mend(left, verdicts)
+    return len(found) - len(left), left
+
+
 def as_table(verdicts: Iterable[Verdict]) -> pa.Table:
     """The table's columns, in the order of time: equal verdicts give equal files."""
     rows = [verdict.as_row() for verdict in verdicts]
     rows.sort(key=lambda row: (row["decided_at"], row["verdict_id"]))
     return pa.Table.from_pylist(rows, physical_schema(VERDICTS))
+
+
+def _lacks_published(settings: Settings, log: VerdictLog) -> bool:
+    """Whether readers lack rows that the log takes for published: a damaged mark would hide them for good."""
+    marked = log.count() - log.waiting()[0]
+    if not marked:
+        return False
+    with open_catalog(settings) as catalog:
+        table = load_table(catalog, VERDICTS)
+        shown = sum(file.record_count for file in data_files(table)) if table is not None else 0
+    if shown < marked:
+        _log.warning("%d verdicts count as published, readers have %d: all are held against", marked, shown)
+    return shown < marked
 
 
 def _forgetting(verdict_ids: Sequence[str], rows: pa.Table) -> pa.Table | None:

@@ -13,15 +13,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from moderation.review import effective
+from moderation.review import effective, mending
 from moderation.review.disputes import settle
-from moderation.review.state import tables
+from moderation.review.rows import ROW, Damaged, damaged, read
+from moderation.review.state import checksums, tables
 from moderation.review.state.database import Database, few, insert_new
 from moderation.review.state.migrate import forget_copies
-from moderation.review.verdict import COLUMNS, ERASED, Said, Verdict, VerdictError
+from moderation.review.verdict import ERASED, Said, Verdict, VerdictError
 
 _T = tables.verdicts
-_ROW = [_T.c[name] for name in COLUMNS]
 _FACTS = ("reviewer", "content", "subject", "label", "verdict")
 """In what two rows of one id must agree, or they are two verdicts."""
 
@@ -39,7 +39,10 @@ class Appended:
 
 
 class VerdictLog:
-    """All verdicts of a state. Safe for threads; nothing is returned before it is stored for good."""
+    """All verdicts of a state. Safe for threads; nothing is returned before it is stored for good.
+
+    What gives verdicts raises StateUnusableError where one of them is not as it was written.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -73,7 +76,7 @@ class VerdictLog:
 
         :param before: only what was said before it.
         """
-        query = sa.select(*_ROW).where(_T.c.reviewer == name)
+        query = sa.select(*ROW).where(_T.c.reviewer == name)
         if before is not None:
             query = query.where(_T.c.decided_at < before)
         query = query.order_by(_T.c.decided_at.desc(), _T.c.position.desc()).limit(limit)
@@ -82,10 +85,9 @@ class VerdictLog:
 
     def since(self, position: int, limit: int = 10_000) -> list[tuple[int, Verdict]]:
         """Rows behind a position, with theirs. Several writers may add a row with a lower one later."""
-        query = sa.select(_T.c.position, *_ROW).where(_T.c.position > position)
+        query = sa.select(*ROW).where(_T.c.position > position)
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(_T.c.position).limit(limit)).mappings().all()
-        return [(row["position"], Verdict.from_row(row)) for row in rows]
+            return read(connection, query.order_by(_T.c.position).limit(limit))
 
     def count(self) -> int:
         """How many rows there are."""
@@ -94,7 +96,7 @@ class VerdictLog:
 
     def unpublished(self, limit: int = 100_000) -> list[Verdict]:
         """Rows that the table `verdicts` lacks, or has as they were before an erasure; the oldest first."""
-        query = sa.select(*_ROW).where(sa.not_(_T.c.published)).order_by(_T.c.position).limit(limit)
+        query = sa.select(*ROW).where(sa.not_(_T.c.published)).order_by(_T.c.position).limit(limit)
         with self._database.read() as connection:
             return _verdicts(connection, query)
 
@@ -119,13 +121,29 @@ class VerdictLog:
                     connection.execute(
                         sa.update(_T)
                         .where(_T.c.verdict_id.in_(some), _T.c.erased == erased)
-                        .values(published=True)
+                        .values(published=True, **({"checksum": checksums.without_taken()} if erased else {}))
                     )
 
     def restore(self, verdicts: Sequence[Verdict]) -> Appended:
         """Take rows back from the table; those that are there stay as they are."""
         with self._database.write() as connection:
             return _insert(connection, verdicts, published=True)
+
+    def damaged(self) -> list[Damaged]:
+        """The rows that are not as they were written. Reads all of them."""
+        with self._database.read() as connection:
+            return list(damaged(connection))
+
+    def mend(self, damaged: Iterable[Damaged], published: Iterable[Verdict]) -> list[Damaged]:
+        """Make damaged rows what the table says of them; returns those of which it says nothing."""
+        by_id = {said.verdict_id: said for said in published}
+        with self._database.write() as connection:
+            return mending.mend(connection, damaged, by_id)
+
+    def set_aside(self, damaged: Iterable[Damaged]) -> None:
+        """Take damaged rows out; what was decided in them is open again."""
+        with self._database.write() as connection:
+            mending.take_out(connection, damaged)
 
     def erase(self, *, contents: Iterable[str] = (), source_refs: Iterable[str] = ()) -> int:
         """Forget images: their verdicts stay as a count without key, hash and note, their items go.
@@ -148,7 +166,7 @@ class VerdictLog:
                 changed += connection.execute(
                     sa.update(_T)
                     .where(_T.c.content.in_(some))
-                    .values(**nothing, erased=True, published=False)
+                    .values(**nothing, erased=True, published=False, checksum=checksums.without_taken())
                 ).rowcount
                 gone = sa.select(tables.items.c.item_id).where(tables.items.c.content.in_(some))
                 connection.execute(sa.delete(tables.skips).where(tables.skips.c.item_id.in_(gone)))
@@ -164,7 +182,7 @@ class VerdictLog:
         """Contents that nobody but who decides may see."""
         marked = sa.select(_T.c.content).where(_T.c.verdict == Said.SEVERE, _T.c.content.is_not(None))
         with self._database.read() as connection:
-            query = sa.select(*_ROW).where(_T.c.content.in_(marked)).order_by(_T.c.position)
+            query = sa.select(*ROW).where(_T.c.content.in_(marked)).order_by(_T.c.position)
             return effective.severe(_verdicts(connection, query))
 
     def exposures(self, day: date) -> dict[str, int]:
@@ -244,7 +262,9 @@ def _insert(connection: Connection, verdicts: Sequence[Verdict], *, published: b
         return Appended(0, 0)
     statement = insert_new(connection, _T).on_conflict_do_nothing().returning(_T.c.verdict_id)
     # In the order of their ids, so that two that send the same rows do not wait for each other.
-    rows = [said.as_row() | {"published": published} for _, said in sorted(by_id.items())]
+    rows = [
+        checksums.as_stored(said.as_row()) | {"published": published} for _, said in sorted(by_id.items())
+    ]
     new = set(connection.execute(statement, rows).scalars())
     for known in _named(connection, _T.c.verdict_id, set(by_id) - new):
         _check_same(known, by_id[known.verdict_id])
@@ -287,11 +307,9 @@ def _contents_of(connection: Connection, source_refs: Iterable[str]) -> set[str]
 def _named(connection: Connection, column: sa.Column[Any], names: Iterable[str]) -> list[Verdict]:
     found: list[tuple[int, Verdict]] = []
     for some in few(sorted(set(names))):
-        query = sa.select(_T.c.position, *_ROW).where(column.in_(some))
-        rows = connection.execute(query).mappings()
-        found += [(row["position"], Verdict.from_row(row)) for row in rows]
+        found += read(connection, sa.select(*ROW).where(column.in_(some)))
     return [said for _, said in sorted(found, key=lambda entry: entry[0])]
 
 
 def _verdicts(connection: Connection, query: sa.Select[Any]) -> list[Verdict]:
-    return [Verdict.from_row(row) for row in connection.execute(query).mappings()]
+    return [said for _, said in read(connection, query)]

@@ -180,10 +180,21 @@ def _fault(said: Verdict) -> str | None:
         ),
         f"its note is longer than {_MAX_TEXT:,} characters": len(said.note or "") > _MAX_TEXT,
         "it has a character that cannot be stored": any(
-            "\0" in value for value in vars(said).values() if isinstance(value, str)
+            "\0" in value or not (value.isascii() or _is_text(value))
+            for value in vars(said).values()
+            if isinstance(value, str)
         ),
         "it is erased and still has a key, hash or note": (
             said.erased and any(getattr(said, name) is not None for name in ERASED)
         ),
     }
     return next((text for text, holds in faults.items() if holds), None)
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be stored: half of a character cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

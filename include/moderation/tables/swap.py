@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import tenacity
-from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.io.pyarrow import parquet_files_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
@@ -37,15 +37,21 @@ def swap(
     :param out: files of the table's snapshot as it was loaded.
     :param into: URIs of Parquet files that lie in place already.
     :param properties: of the snapshot's summary.
-    :raises pyiceberg.exceptions.CommitFailedException: the table has changed since it was loaded.
+    :raises pyiceberg.exceptions.CommitFailedException: the table has changed since it was loaded, or
+        pyiceberg did not see all of its files; nothing is changed, and whoever looks anew may try again.
     """
-    with table.transaction() as transaction:
-        added = list(parquet_files_to_data_files(table.io, transaction.table_metadata, iter(into)))
-        with transaction.update_snapshot(dict(properties)).overwrite() as snapshot:
-            for file in out:
-                snapshot.delete_data_file(file)
-            for file in added:
-                snapshot.append_data_file(file)
+    try:
+        with table.transaction() as transaction:
+            added = list(parquet_files_to_data_files(table.io, transaction.table_metadata, iter(into)))
+            with transaction.update_snapshot(dict(properties)).overwrite() as snapshot:
+                for file in out:
+                    snapshot.delete_data_file(file)
+                for file in added:
+                    snapshot.append_data_file(file)
+    except ValidationException as error:
+        # pyiceberg's threads ask one evaluator, which remembers the manifest that it was asked about last:
+        # now and then one is told of another's, and a file that is there is missed.
+        raise CommitFailedException(str(error)) from error
 
 
 def forget_taken_out(table: Table) -> None:

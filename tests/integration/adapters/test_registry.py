@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -132,11 +133,13 @@ def test_a_damaged_registry_stops_a_run_of_the_champion(
 class Rekognition:
     """Says of each version what AWS would."""
 
+    meta = SimpleNamespace(region_name="us-east-1")
+
     def __init__(self, status: str, base: str) -> None:
         self.found = {"ProjectVersionArn": arn("v1"), "Status": status, "BaseModelVersion": base}
 
     def describe_projects(self, **_: Any) -> dict[str, Any]:
-        return {"ProjectDescriptions": [{"ProjectArn": "p"}]}
+        return {"ProjectDescriptions": [{"ProjectArn": arn("v1").partition("/version")[0]}]}
 
     def describe_project_versions(self, **_: Any) -> dict[str, Any]:
         return {"ProjectVersionDescriptions": [self.found] if self.found["Status"] != "gone" else []}

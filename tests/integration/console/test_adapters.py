@@ -15,6 +15,8 @@ import pyarrow as pa
 import pytest
 
 from moderation.adapters import registry
+from moderation.adapters.sets import store
+from moderation.adapters.sets.verdicts import Answer, decide
 from moderation.adapters.shadow import comparison
 from moderation.cli.jobs import Rekognition
 from moderation.console.alone import alone
@@ -27,6 +29,7 @@ from moderation.reference.content import SUBJECT_SQL
 from moderation.review.state.open import open_state
 from moderation.schema import physical_schema
 from moderation.tables.standing import SHADOW_ANSWERS
+from moderation.variables.adapters import AdapterSettings
 from support import browser, compared
 from support.browser import wait_for, wait_for_page
 from support.console_browser import one_look
@@ -95,6 +98,34 @@ def test_the_page_of_an_adapter_tells_counts_interval_and_flipped_images(client,
     assert page.count('class="tile"') == 30
     assert page.count("in no job any more") == 29
     assert page.count("<polyline") == 4
+
+
+def test_an_adapter_whose_verdicts_were_taken_back_says_so_and_waits_for_another_comparison(
+    judged, client, world
+):
+    arn = compared.trained(world.fake, "good")
+    compared.note(judged, arn, compared.comparison(CARDS))
+    rule = AdapterSettings(min_false_negatives=4, test_positives=5, test_negatives=1, near_bits=0)
+    state = open_state()
+    rows = {str(row.content): row for _, row in state.log.since(0)}
+    entries = decide(rows.values(), {content: Answer() for content in rows})
+    stored = store.make(judged, "cards", entries, labels=["Gambling"], rule=rule)
+    registry.note(judged, replace(registry.load(judged).versions[arn], set_uri=stored.uri))
+    page = client.get("/adapters/one", params={"arn": arn}).text
+    assert "taken back since" not in page
+    assert "Compare with the base model" not in page
+    first = rows[next(one.content for one in stored.contents.part("testing") if one.names)]
+    change = {"verdict": "withdrawn", "replaces": first.verdict_id}
+    state.log.append([replace(first, verdict_id=uuid.uuid4().hex, **change)])
+    state.close()
+    page = client.get("/adapters/one", params={"arn": arn}).text
+    assert "the verdicts on 1 of the" in page
+    assert "adapter train Gambling --project cards" in page
+    assert "Compare with the base model" in page
+    refused = client.post("/adapters/promote", json={"arn": arn})
+    assert refused.status_code == 409
+    assert "Compare it again" in refused.json()["error"]
+    assert registry.load(judged).champion is None
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_a_damaged_file_is_named_and_made_anew_by_the_remedy(published, verify, 
     code, told = verify()
 
     assert code == 1
-    assert "1 files are damaged or missing" in told
+    assert "1 files or verdicts are damaged or missing" in told
     assert str(path) in told
     assert "`moderation rebuild` makes it anew" in told
     assert main.main(["rebuild"], settings=published) == 0

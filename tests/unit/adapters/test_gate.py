@@ -196,3 +196,24 @@ def test_what_aws_counts_otherwise_is_told(trained: TrainingSet) -> None:
     counted, adapter = evaluation.disagreements
     assert "AWS counts 2 test images, its manifest lists 1" in counted
     assert "Gambling, Adapter at 50: AWS counts 0 right and 0 wrong" in adapter
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "verdict"),
+    [
+        (gate.PASSES, gate.PASSES, gate.ASKS),
+        (gate.PASSES, gate.ASKS, gate.ASKS),
+        (gate.PASSES, gate.STOPS, gate.STOPS),
+        (gate.STOPS, gate.PASSES, gate.STOPS),
+    ],
+)
+def test_test_images_that_are_decided_otherwise_by_now_never_pass_alone(
+    then: str, now: str, verdict: str
+) -> None:
+    one = gate.Gate(verdict=then, reasons=() if then == gate.PASSES else ("few",))
+    other = gate.Gate(verdict=now, reasons=() if now == gate.PASSES else ("few", "worse"))
+    found = gate.of_both(one, other, told="3 changed")
+    assert found.verdict == verdict
+    assert found.reasons[0] == "3 changed; what is counted is what was said then"
+    assert ("as people say now, worse" in found.reasons) is (now != gate.PASSES)
+    assert len(set(found.reasons)) == len(found.reasons)

@@ -66,11 +66,43 @@ def test_an_adapter_in_whose_place_the_base_model_would_answer_is_refused(rekogn
     [([], {}), ([PROJECT], {}), ([PROJECT], {ARN.replace("17", "18"): "TRAINING_COMPLETED"})],
 )
 def test_a_missing_adapter_is_refused(rekognition, projects, versions):
-    with (
-        answers(rekognition, projects=projects, versions=versions),
-        pytest.raises(AdapterUnusableError, match="there is no adapter"),
-    ):
-        check_adapter(rekognition, ARN)
+    with answers(rekognition, projects=projects, versions=versions) as stub:
+        has(stub, [PROJECT])
+        with pytest.raises(
+            AdapterUnusableError, match=r"there is no adapter .* in this account and region; "
+        ):
+            check_adapter(rekognition, ARN)
+
+
+def has(stub: Stubber, projects: list[str]) -> None:
+    """All projects of the account that is asked."""
+    stub.add_response(
+        "describe_projects",
+        {"ProjectDescriptions": [{"ProjectArn": arn} for arn in projects]},
+        {"Features": ["CONTENT_MODERATION"]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("projects", "told"),
+    [
+        (
+            [PROJECT],
+            "it is of the account 999999999999, and 123456789012 is asked, and an adapter answers in",
+        ),
+        ([], "it is of the account 999999999999, and an adapter answers in the account"),
+    ],
+)
+def test_an_adapter_of_another_account_is_named_as_such(rekognition, projects, told):
+    with answers(rekognition, projects=[PROJECT], versions={}) as stub:
+        has(stub, projects)
+        with pytest.raises(AdapterUnusableError, match=told):
+            check_adapter(rekognition, ARN.replace("123456789012", "999999999999"))
+
+
+def test_an_adapter_of_another_region_is_refused_without_asking(rekognition):
+    with pytest.raises(AdapterUnusableError, match=r"of the region eu-west-1, .* in us-east-1: .*train"):
+        check_adapter(rekognition, ARN.replace("us-east-1", "eu-west-1"))
 
 
 def test_what_is_no_arn_of_a_version_is_refused_without_asking(rekognition):

@@ -177,9 +177,10 @@ def test_no_state_of_several_workers_lies_on_the_disk_of_one(environment: dict[s
     assert local <= given.keys()
 
 
-def test_the_dockerfile_has_nothing_that_a_linter_warns_of() -> None:
+@pytest.mark.parametrize("path", ["Dockerfile", "tests/cluster/image/base.dockerfile"])
+def test_a_dockerfile_has_nothing_that_a_linter_warns_of(path: str) -> None:
     done = subprocess.run(
-        [BIN / "hadolint", "--failure-threshold", "warning", ROOT / "Dockerfile"],
+        [BIN / "hadolint", "--failure-threshold", "warning", ROOT / path],
         capture_output=True,
         text=True,
         check=False,
@@ -188,7 +189,7 @@ def test_the_dockerfile_has_nothing_that_a_linter_warns_of() -> None:
 
 
 def test_the_shell_scripts_have_nothing_that_a_linter_warns_of() -> None:
-    scripts = [*DEPLOY.rglob("*.sh"), ROOT / ".ci" / "run"]
+    scripts = [*DEPLOY.rglob("*.sh"), *(ROOT / "tests").rglob("*.sh"), ROOT / ".ci" / "run"]
     done = subprocess.run([BIN / "shellcheck", *scripts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

@@ -18,7 +18,15 @@ from typing import Any, NamedTuple
 
 from moderation.adapters.sets import near
 from moderation.adapters.sets.decided import Decided
-from moderation.adapters.sets.training_set import CHANGED, GONE, TESTING, TRAINING, TrainingSet, build
+from moderation.adapters.sets.training_set import (
+    CHANGED,
+    GONE,
+    TESTING,
+    TRAINING,
+    Picture,
+    TrainingSet,
+    build,
+)
 from moderation.errors import NeedsAPersonError, TransientError
 from moderation.settings import Settings
 from moderation.storage import s3_objects
@@ -62,7 +70,11 @@ class StoredSet:
     @property
     def source_refs(self) -> set[str]:
         """Where its images are, as its manifests name them."""
-        return {self.places.get(one.content, one.source_ref) for one in self.contents.pictures}
+        return {self.place_of(one) for one in self.contents.pictures}
+
+    def place_of(self, picture: Picture) -> str:
+        """Where an image is, as its manifest names it."""
+        return self.places.get(picture.content, picture.source_ref)
 
     @property
     def training_uri(self) -> str:

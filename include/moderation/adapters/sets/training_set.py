@@ -246,12 +246,12 @@ def build(
             content=content,
             source_ref=complete[content].source_ref,
             part=part,
-            names=_truth(complete[content], annotated, ancestors=rule.ancestors),
+            names=names_of(complete[content], annotated, ancestors=rule.ancestors),
             # A name made of a content would outlive the content's erasure.
             cluster=numbers.setdefault(cluster_of[content], str(len(numbers) + 1)),
             hash=f"{hashes[content]:032x}",
             verdicts=tuple(sorted(complete[content].verdicts)),
-            outcomes=_outcomes(complete[content]) if part == TESTING else {},
+            outcomes=outcomes_of(complete[content]) if part == TESTING else {},
         )
         for content, part in sorted(parts.items())
     )
@@ -271,12 +271,13 @@ def _sha256(told: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _outcomes(entry: Decided) -> dict[str, bool]:
+def outcomes_of(entry: Decided) -> dict[str, bool]:
+    """Whether each label that people agree about is there."""
     return {label: entry.has(label) for label in sorted(entry.outcomes) if entry.is_decided(label)}
 
 
-def _truth(entry: Decided, annotated: Collection[str], *, ancestors: bool) -> tuple[str, ...]:
-    """The labels that are right; without ancestors the deepest alone.
+def names_of(entry: Decided, annotated: Collection[str], *, ancestors: bool) -> tuple[str, ...]:
+    """The labels of a ground truth that are right; without ancestors the deepest alone.
 
     A label that is wrong at level 3 and right at level 2 gives level 2, for each was decided by itself.
     """

@@ -6,8 +6,9 @@ import argparse
 import shlex
 import sys
 import time
+from typing import NamedTuple
 
-from moderation.adapters import registry, stages, training
+from moderation.adapters import champion, registry, stages, training
 from moderation.adapters.after import reminder
 from moderation.adapters.evaluation import Evaluation
 from moderation.adapters.gate import PASSES, Gate
@@ -94,7 +95,7 @@ def train(settings: Settings, options: argparse.Namespace) -> int:
 
 def evaluate(settings: Settings, options: argparse.Namespace) -> int:
     """Compare an adapter whose training has ended; ends with 1 where the gate does not let it through."""
-    return _tell(*_finish(settings, options.arn), as_json=options.json)
+    return _tell(_finish(settings, options.arn), as_json=options.json)
 
 
 def _wait(settings: Settings, arn: str, *, as_json: bool) -> int:
@@ -102,7 +103,7 @@ def _wait(settings: Settings, arn: str, *, as_json: bool) -> int:
     deadline = time.monotonic() + hours * 3600
     while True:
         try:
-            return _tell(*_finish(settings, arn), as_json=as_json)
+            return _tell(_finish(settings, arn), as_json=as_json)
         except training.TrainingGoesOnError as error:
             if time.monotonic() >= deadline:
                 raise training.TrainingGoesOnError(
@@ -114,22 +115,32 @@ def _wait(settings: Settings, arn: str, *, as_json: bool) -> int:
             time.sleep(_POLL_SECONDS)
 
 
-def _finish(settings: Settings, arn: str) -> tuple[Version, Evaluation, Gate]:
+class _Finished(NamedTuple):
+    version: Version
+    compared: Evaluation
+    judged: Gate
+    changed: list[str]
+
+
+def _finish(settings: Settings, arn: str) -> _Finished:
     used, default = stages.thresholds_in_use()
-    with Rekognition(settings) as rekognition:
-        found = training.finish(
+    with Rekognition(settings) as rekognition, mark.opened(settings) as state:
+        version, compared, judged = training.finish(
             settings,
             rekognition,
             arn,
             rule=AdapterSettings.from_env(),
             thresholds=used.labels,
             default_threshold=default,
+            log=state.log,
         )
+        changed = champion.changed_since(settings, version, state.log)
     publish_after(settings)
-    return found
+    return _Finished(version, compared, judged, changed.lines(settings.command) if changed else [])
 
 
-def _tell(version: Version, compared: Evaluation, judged: Gate, *, as_json: bool) -> int:
+def _tell(found: _Finished, *, as_json: bool) -> int:
+    version, compared, judged, changed = found
     if as_json:
         print_json({"adapter": version.arn, "gate": judged.record(), "evaluation": compared.record()})
     else:
@@ -141,7 +152,7 @@ def _tell(version: Version, compared: Evaluation, judged: Gate, *, as_json: bool
                 f"{adapter}; {label.became_right} images became right, {label.became_wrong} wrong "
                 f"(p = {label.p:.3f})\n"
             )
-        for told in (*compared.disagreements, *judged.reasons):
+        for told in (*changed, *compared.disagreements, *judged.reasons):
             sys.stdout.write(f"{one_line(told)}\n")
         sys.stdout.write(f"gate: {judged.verdict}\n")
     return DONE if judged.verdict == PASSES else SOMETHING_FAILED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -11,11 +12,12 @@ from moderation.adapters import champion, older, registry
 from moderation.adapters.after import production, reminder, sample
 from moderation.adapters.after.production import Production
 from moderation.adapters.registry import Registry, Version
+from moderation.adapters.sets.since import Since
 from moderation.cli.boundary import DONE
 from moderation.cli.jobs import Rekognition
 from moderation.cli.output import one_line, print_json, warn
 from moderation.cli.output import show as print_lines
-from moderation.errors import WarehouseMissingError
+from moderation.errors import ModerationError, WarehouseMissingError
 from moderation.publish.adapters import publish_adapters, publish_after
 from moderation.review import mark
 from moderation.review.statistics.draws import drawn
@@ -28,14 +30,18 @@ def list_all(settings: Settings, options: argparse.Namespace) -> int:
     """Tell every adapter, and which one is in use."""
     found = registry.load(settings)
     rows = [_row(found, version) for version in found.versions.values()]
+    changed = _changed(settings, found.versions)
     if options.json:
         with mark.opened(settings) as state:
             new = reminder.waiting(found, state.log, AdapterSettings.from_env())
+        for row, told in zip(rows, changed.values(), strict=True):
+            row["changed_since"] = told and told.record()
         print_json({"champion": found.champion, "adapters": rows, "since_training": new and new.record()})
         return DONE
     sys.stdout.write(f"in use: {found.champion or 'the base model'}\n")
     for row, version in zip(rows, found.versions.values(), strict=True):
         sys.stdout.write(f"{row['state']}: {version.arn} ({', '.join(version.labels)})\n")
+        _tell_changed(settings, changed[version.arn])
     return DONE
 
 
@@ -45,10 +51,12 @@ def show(settings: Settings, options: argparse.Namespace) -> int:
     version = found.known(options.arn)
     events = [asdict(event) for event in found.events if event.version == version.arn]
     told = _production(settings, found, version)
+    changed = _changed(settings, {version.arn: version})[version.arn]
     if options.json:
         print_json(
             {
                 **_row(found, version),
+                "changed_since": changed and changed.listed(),
                 "evaluation": version.evaluation,
                 "events": events,
                 "production": told and told.record(),
@@ -57,6 +65,7 @@ def show(settings: Settings, options: argparse.Namespace) -> int:
         return DONE
     row = _row(found, version)
     print_lines(row, [(name.replace("_", " "), value) for name, value in row.items()], as_json=False)
+    _tell_changed(settings, changed)
     for event in events:
         text = f"{event['at']} {event['person']}: {event['action']} {event['reason']}"
         sys.stdout.write(f"{one_line(text)}\n")
@@ -67,8 +76,8 @@ def show(settings: Settings, options: argparse.Namespace) -> int:
 
 def promote(settings: Settings, options: argparse.Namespace) -> int:
     """Use an adapter from now on, after a look whether it answers."""
-    with Rekognition(settings) as rekognition:
-        champion.check(settings, rekognition, options.arn)
+    with Rekognition(settings) as rekognition, mark.opened(settings) as state:
+        champion.check_to_promote(settings, rekognition, options.arn, state.log)
     share = options.older_share / 100
     text = older.count(settings, share).text()
     if options.dry_run:
@@ -126,6 +135,21 @@ def _production(settings: Settings, found: Registry, version: Version) -> Produc
         return production.of_settings(settings, found, version, draws)
     except WarehouseMissingError:
         return None
+
+
+def _changed(settings: Settings, versions: Mapping[str, Version]) -> dict[str, Since | None]:
+    """By version, what people say otherwise than when its set was made; None where that is not known."""
+    try:
+        with mark.opened(settings) as state:
+            return {arn: champion.changed_since(settings, one, state.log) for arn, one in versions.items()}
+    except ModerationError as error:
+        warn(f"whether verdicts changed since the trainings is not known: {error}")
+        return dict.fromkeys(versions)
+
+
+def _tell_changed(settings: Settings, changed: Since | None) -> None:
+    for line in changed.lines(settings.command) if changed else ():
+        sys.stdout.write(f"  {one_line(line)}\n")
 
 
 def _row(found: Registry, version: Version) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.output import one_line, print_json
+from moderation.cli.review.damaged import set_aside, tell_damaged
 from moderation.cli.review.forget import forget_decisions
 from moderation.settings import Settings
 
@@ -40,7 +41,16 @@ def add_parsers(commands: Any) -> None:
         "--anew", action="store_true", help="make the table from the database alone: files of it are damaged"
     )
     publish.set_defaults(run=_publish)
-    restore = steps.add_parser("restore", help="bring published verdicts back into a log that lost them")
+    restore = steps.add_parser(
+        "restore", help="bring published verdicts back into a log that lost them, or has them damaged"
+    )
+    restore.add_argument(
+        "--set-aside",
+        type=Path,
+        metavar="FILE",
+        help="write damaged verdicts that were never published to FILE, as they read, and take them out; "
+        "their items are open again",
+    )
     restore.set_defaults(run=_restore)
     erase = steps.add_parser(
         "erase",
@@ -181,22 +191,33 @@ def _publish(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def _restore(settings: Settings, args: argparse.Namespace) -> int:
-    from moderation.publish.verdicts import restore  # noqa: PLC0415 - as above
+    from moderation.publish.verdicts import mend, restore  # noqa: PLC0415 - as above
     from moderation.review import mark  # noqa: PLC0415 - as above
     from moderation.storage import s3_objects  # noqa: PLC0415 - as above
 
     with _state() as state:
+        mended, damaged = mend(settings, state.log)
+        if args.set_aside and damaged:
+            set_aside(args.set_aside, damaged)
+            state.log.set_aside(damaged)
         new, known = restore(settings, state.log)
         with s3_objects.open_client(settings) as client:
             lacking = mark.adopt(client, settings, state)
         name = state.name
+    still = [] if args.set_aside else [str(row) for row in damaged]
+    code = SOMETHING_FAILED if still else DONE
     if args.json:
-        print_json({"new": new, "known": known, "lacking": lacking})
-        return DONE
+        print_json({"new": new, "known": known, "lacking": lacking, "mended": mended, "damaged": still})
+        return code
     sys.stdout.write(f"{new:,} verdicts came back into {name}, {known:,} were there\n")
+    if mended:
+        sys.stdout.write(f"{mended:,} that were damaged say again what was published\n")
     if lacking:
         sys.stdout.write(f"{lacking:,} that were never published are lost\n")
-    return DONE
+    if args.set_aside and damaged:
+        sys.stdout.write(f"{len(damaged):,} damaged ones were taken out: {args.set_aside}\n")
+    tell_damaged(settings, still)
+    return code
 
 
 def _erase(settings: Settings, args: argparse.Namespace) -> int:

@@ -135,12 +135,15 @@ def adapter(request: Request, arn: str = Query(max_length=_LONGEST_ARN)) -> Resp
     compared = version.evaluation
     labels = compared["labels"] if compared else []
     curves = (compared or {}).get("curves") or {}
+    changed = champion.changed_since(shared.settings, version, shared.review.log)
     used = {one["label"]: one["threshold"] for one in labels}
     return page(
         request,
         "adapters/adapter.html.j2",
         adapter=_told(pages, found, version),
         compared=compared,
+        changed=changed.lines(shared.settings.command) if changed else (),
+        is_outdated=champion.is_outdated(version, changed),
         labels=labels,
         groups=flips.groups(shared, compared, version.set_uri, links(request)) if compared else [],
         curves=[
@@ -252,7 +255,10 @@ def promote(request: Request, wanted: Promotion) -> Response:
     person = decider(request)
     shared = _shared(request)
     _known(registry.load(shared.settings), wanted.arn)
-    _asked(request, lambda rekognition: champion.check(shared.settings, rekognition, wanted.arn))
+    log = shared.review.log
+    _asked(
+        request, lambda rekognition: champion.check_to_promote(shared.settings, rekognition, wanted.arn, log)
+    )
     found = registry.promote(
         shared.settings,
         wanted.arn,

@@ -81,6 +81,12 @@ def parse_url(text: str) -> URL:
     return url.set(database=str(Path(url.database).absolute()))
 
 
+def is_there(text: str) -> bool:
+    """Whether somebody has used the state of this address; a server is taken to be."""
+    url = parse_url(text)
+    return url.get_backend_name() != "sqlite" or Path(str(url.database)).is_file()
+
+
 def insert_new(connection: Connection, table: sa.Table) -> Any:
     """An INSERT into the table that can pass over rows that are there (``on_conflict_do_nothing``)."""
     from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415 - one of the two is used

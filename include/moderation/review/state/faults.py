@@ -42,7 +42,10 @@ class StateDefectError(StateError, DefectError):
     """It refuses what this program asks."""
 
 
-_DAMAGED = ("malformed", "not a database", "database corruption", "invalid page", "unsupported file format")
+_DAMAGED = (
+    *("malformed", "not a database", "database corruption", "invalid page", "unsupported file format"),
+    "could not decode to utf-8",
+)
 _FULL = ("disk is full", "no space left", "could not extend file", "disk i/o error")
 _FORBIDDEN = (
     "unable to open database file",

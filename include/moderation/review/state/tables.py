@@ -70,6 +70,7 @@ verdicts = sa.Table(
     sa.Column("note", sa.String),
     sa.Column("erased", sa.Boolean, nullable=False),
     sa.Column("published", sa.Boolean, nullable=False),
+    sa.Column("checksum", sa.String),
     sa.Index("verdicts_of_content", "content"),
     sa.Index("verdicts_of_reviewer", "reviewer", "decided_at"),
     sa.Index("verdicts_of_item", "item_id"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from moderation.adapters import registry
 from moderation.adapters.sets import store
 from moderation.cli.main import main
+from moderation.review.state.open import open_state
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from support import rekognition_server as offline
@@ -94,7 +97,42 @@ def test_from_verdicts_to_the_adapter_in_use_and_back(
     assert "Gambling: can be trained. 0 false positives, 80 false negatives" in told
     assert "in use: the base model" in told
     assert "gate: passes" in told
+    assert "changed or taken back" not in told
+    _change_minds(settings, arn, capsys)
     _erase(settings, arn, compared["evaluation"]["images"], capsys)
+
+
+def _change_minds(settings: Settings, arn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Take back what was said of two training images and a test image."""
+    stored = store.load(settings, registry.load(settings).versions[arn].set_uri)
+    state = open_state()
+    for part, number in (("training", 2), ("testing", 1)):
+        cards = [one for one in stored.contents.part(part) if one.names][-number:]
+        for row in state.log.of_contents([one.content for one in cards]):
+            change = {"verdict": "withdrawn", "replaces": row.verdict_id}
+            state.log.append([replace(row, verdict_id=uuid.uuid4().hex, **change)])
+    state.close()
+    _, told = said(capsys, settings, "list")
+    changed = told["adapters"][0]["changed_since"]
+    assert (changed["training"], changed["testing"]) == (2, 1)
+    _, told = said(capsys, settings, "show", arn)
+    assert [len(one["taken_back"]) for one in told["changed_since"]["images"]] == [1, 1, 1]
+    assert main(["adapter", "promote", arn], settings=settings) == 2
+    assert f"`moderation adapter evaluate {arn}`" in capsys.readouterr().err
+    code, told = said(capsys, settings, "evaluate", arn)
+    assert (code, told["gate"]["verdict"]) != (0, "passes")
+    assert told["gate"]["reasons"][0].startswith("the verdicts on 1 of the ")
+    positives = next(one["positives"] for one in told["evaluation"]["labels"] if one["label"] == "Gambling")
+    assert positives == sum("Gambling" in one.names for one in stored.contents.part("testing"))
+    assert main(["adapter", "promote", arn], settings=settings) == 2
+    assert "was retired" in capsys.readouterr().err
+    for words in (["list"], ["show", arn], ["evaluate", arn]):
+        main(["adapter", *words], settings=settings)
+        told = capsys.readouterr().out
+        for part, number in (("trained", 2), ("tested", 1)):
+            of = len(stored.contents.part({"trained": "training", "tested": "testing"}[part]))
+            assert f"the verdicts on {number} of the {of} images that it was {part} on were changed" in told
+        assert "adapter train Gambling --project cards --max-cost-usd USD`" in told
 
 
 def _erase(settings: Settings, arn: str, tested: int, capsys: pytest.CaptureFixture[str]) -> None:
