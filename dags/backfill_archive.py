@@ -27,7 +27,7 @@ free.
 
 | task | what it does | if it fails |
 |---|---|---|
-| look | notes what became of runs, and which to begin | the next look does the same |
+| look | renews claims of live runs; notes what became of runs, which to begin | the next look does the same |
 | begin | begins such a run, or clears a failed one: jobs are found again, not paid again | the next look |
 | begun | notes that they were begun | the next look sees it |
 | ended, reconcile | lists an ended archive again: every key answered, refused, gone or owed | see its log |

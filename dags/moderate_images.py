@@ -170,11 +170,13 @@ def moderate_images() -> None:
     """Wire the stages; what they do is in ``moderation``, ``moderation_airflow`` and ``rekognition``."""
 
     @task(doc_md="Lists the source and cuts what is new into manifests; returns the plan's URI.")
-    def discover(params: dict[str, Any] | None = None, dag_run: Any = None) -> str:
+    def discover(params: dict[str, Any] | None = None, dag_run: Any = None, ti: Any = None) -> str:
         from moderation import stages  # noqa: PLC0415 - keeps parsing fast
+        from moderation_airflow.archives.runs import KnownRuns  # noqa: PLC0415
         from rekognition.hooks import RekognitionHook  # noqa: PLC0415
 
-        run = stages.Run(dag_run.dag_id, dag_run.run_id, dag_run.logical_date or dag_run.run_after)
+        at = dag_run.logical_date or dag_run.run_after
+        run = stages.Run(dag_run.dag_id, dag_run.run_id, at, lives=KnownRuns(ti).lives)
         asked = {name: (params or {})[name] for name in DISCOVERY}
         with failure_reason.kept():
             return stages.discover(run, **asked, rekognition=lambda: RekognitionHook().conn)

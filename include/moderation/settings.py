@@ -157,7 +157,7 @@ class Settings(Table):
         value=values.number(at_most=_YEAR_HOURS),
         default=24.0,
         unit="hours",
-        meaning="How long an unfinished plan keeps its images from other runs.",
+        meaning="How long an unfinished plan keeps its images from other runs when nobody works on it.",
         read_by=WORK,
     )
     share_answers: bool = setting(

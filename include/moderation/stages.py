@@ -14,8 +14,9 @@ from moderation.adapters.status import AdapterUnusableError
 from moderation.analyse import backend, bulk
 from moderation.errors import WarehouseMissingError
 from moderation.maintenance.standing import forget_what_was
+from moderation.plan.keeping import Lives, renew_claim
 from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
-from moderation.plan.planner import make_plan, mark_published, renew_claim
+from moderation.plan.planner import make_plan, mark_published
 from moderation.plan.price import OverBudgetError, Spending
 from moderation.plan.request import PlanRequest, asked_or_default
 from moderation.plan.stop_note import forget_stop, note_stop
@@ -46,11 +47,13 @@ class Run:
     """Which run of which workflow asks.
 
     :param logical_time: the time that the run stands for, with a time zone.
+    :param lives: tells of other runs whether they go on, see `plan.planner.make_plan`.
     """
 
     dag_id: str
     run_id: str
     logical_time: datetime
+    lives: Lives | None = None
 
     def key(self) -> str:
         """The run's name in keys and AWS names."""
@@ -106,6 +109,8 @@ def discover(
     day = run.logical_time.astimezone(UTC).date()
     request = PlanRequest(
         run_key=run.key(),
+        dag_id=run.dag_id,
+        run_id=run.run_id,
         source=source.replace("{ds}", f"{day}").replace("{ds_nodash}", f"{day:%Y%m%d}"),
         logical_time=run.logical_time,
         **asked_or_default(min_confidence, settings),
@@ -114,7 +119,9 @@ def discover(
         force=force,
         backend=backend,
     )
-    plan = make_plan(settings, request, published=stream_known, dry_run=dry_run, mark=gone.mark)
+    plan = make_plan(
+        settings, request, published=stream_known, dry_run=dry_run, mark=gone.mark, lives=run.lives
+    )
     if dry_run:
         plan = replace(plan, uri=dry_run_uri(settings, run.key()))
         with s3_objects.open_client(settings) as client:
@@ -193,7 +200,7 @@ def refuse(plan_uri: str, reason: str, *, settings: Settings | None = None) -> N
     raise OverBudgetError(reason)
 
 
-def approve(plan_uri: str, *, settings: Settings | None = None) -> None:
+def approve(plan_uri: str, *, settings: Settings | None = None, lives: Lives | None = None) -> None:
     """Keep the plan's pictures from other runs anew: an approval may have taken its time.
 
     :raises PlanError: it took so long that others have taken some of the pictures.
@@ -201,7 +208,7 @@ def approve(plan_uri: str, *, settings: Settings | None = None) -> None:
     settings = settings or Settings.from_env()
     plan = load_plan(plan_uri, settings=settings)
     if not plan.is_empty:
-        renew_claim(plan, settings=settings, published=stream_known)
+        renew_claim(plan, settings=settings, published=stream_known, lives=lives)
 
 
 def detect_arguments(
@@ -233,16 +240,6 @@ def detect_arguments(
             list_jobs=list_jobs,
         )
     return [_arguments(plan, manifest) for manifest in left]
-
-
-def goes_to_single_calls(plan_uri: str, manifest_uri: str, *, settings: Settings | None = None) -> bool:
-    """Whether DetectModerationLabels took a manifest over: a bulk job would be paid beside its calls."""
-    settings = settings or Settings.from_env()
-    with s3_objects.open_client(settings) as client:
-        plan = load_plan(plan_uri, s3=client)
-        choice = backend.read_choice(plan, s3=client)
-    taken = [manifest.uri for manifest in plan.manifests if choice and choice.uses_detect(manifest)]
-    return manifest_uri in taken
 
 
 def _arguments(plan: Plan, manifest: ManifestRef) -> dict[str, Any]:

@@ -107,10 +107,11 @@ class SpendApprovalOperator(ApprovalOperator):
 
     def _go_on(self, context: Context, approved: bool, person: str) -> str:
         from moderation import stages  # noqa: PLC0415
+        from moderation_airflow.archives.runs import KnownRuns  # noqa: PLC0415
 
         if not approved:
             spending = stages.spending(self.plan_uri, max_cost_usd=context["params"]["max_cost_usd"])
             answer = f"{person} rejected it" if person else "nobody approved it in time"
             stages.refuse(self.plan_uri, spending.refusal(answer=answer))
-        stages.approve(self.plan_uri)
+        stages.approve(self.plan_uri, lives=KnownRuns(context["ti"]).lives)
         return self.plan_uri

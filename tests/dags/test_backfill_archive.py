@@ -70,6 +70,8 @@ def test_the_conductor_asks_the_supervisor_what_became_of_runs() -> None:
         "archive__old__00002": None,
     }
     assert known.live() == 2
+    alive = [known.lives("moderate_images", run) for run in (*Supervisor.runs, "of another installation")]
+    assert alive == [False, True, True, False]
     assert known.why("archive__old__00001") == "the run's own words"
     assert known.why("archive__new__00001") == ""
 

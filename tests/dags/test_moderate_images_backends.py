@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from local_aws.rekognition.settings import ServerSettings
 from moderation import stages
+from moderation.plan import claims
+from moderation.plan.plan import Plan
+from moderation.plan.planner import make_plan
+from moderation.plan.request import PlanRequest
+from moderation.plan.store import load_plan
+from moderation.settings import Settings
+from moderation.tables.ledger.known import stream_known
 from support import airflow_runs, pictures
 from support import rekognition_server as offline
 from support.moderation_runs import World
@@ -127,7 +136,55 @@ def expires_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator
         yield
 
 
+@contextmanager
+def taken_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Plan]]:
+    """The run waits for longer than its claim, and another takes an image of its, before its first call."""
+    spending = stages.spending
+    taken: list[Plan] = []
+
+    def last_look(plan_uri: str, **given: Any) -> Any:
+        waits = replace(Settings.from_env(), claim_hours=-1)
+        claims.write(world.s3, waits, load_plan(plan_uri, s3=world.s3))
+        request = PlanRequest(
+            run_key="quick", source=f"{world.source} | *0.jpg", logical_time=datetime.now(UTC)
+        )
+        taken.append(make_plan(Settings.from_env(), request, published=stream_known))
+        return spending(plan_uri, **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "spending", last_look)
+        yield taken
+
+
 LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize("backend", ["bulk", pytest.param("detect", marks=LONG)])
+def test_a_run_whose_images_were_taken_while_it_waited_ends_before_it_pays(
+    world: World, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.upload(f"{n}.jpg" for n in range(3))
+    with taken_meanwhile(world, monkeypatch) as taken:
+        dag_run = world.run(backend=backend)
+    assert str(dag_run.state) == "failed"
+    assert taken[0].totals.to_analyse == 1
+    assert world.states(dag_run)["analyse" if backend == "bulk" else "detect"] == {"skipped"}
+    assert not world.paid()
+
+
+@LONG
+@pytest.mark.parametrize("backend", ["bulk", "detect"])
+def test_a_run_that_others_were_quicker_than_is_followed_by_one_that_pays_for_the_rest(
+    world: World, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refs = world.upload(f"{n}.jpg" for n in range(3))
+    with taken_meanwhile(world, monkeypatch):
+        world.run(backend=backend)
+    dag_run = world.run(backend=backend)
+    assert str(dag_run.state) == "success"
+    assert world.paid() == dict.fromkeys(refs[1:], 1), "the first is the other run's"
+    airflow_runs.clear_and_run(world.dag, dag_run, "analyse" if backend == "bulk" else "detect")
+    assert world.paid() == dict.fromkeys(refs[1:], 1), "a cleared task of a published run pays nothing"
 
 
 @pytest.mark.parametrize("backend", ["bulk", pytest.param("detect", marks=LONG)])

@@ -41,6 +41,9 @@ class StageRuns:
     def why(self, run_id: str) -> str:
         return f"{run_id} was told to fail" if run_id in self.failing else ""
 
+    def lives(self, dag_id: str, run_id: str) -> bool:
+        return dag_id == DAG and self.known.get(run_id) == "running"
+
     def live(self) -> int:
         return self.others + sum(state == "running" for state in self.known.values())
 

@@ -10,6 +10,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -26,12 +27,17 @@ class FakeS3:
         self.now = 0.0
         self._around_each = around_each
 
-    def put_object(self, *, Key: str, Body: bytes, IfNoneMatch: str = "", **_: Any) -> dict[str, Any]:
+    def put_object(
+        self, *, Key: str, Body: Any, IfNoneMatch: str = "", IfMatch: str = "", **_: Any
+    ) -> dict[str, Any]:
         self._around_each()
         if IfNoneMatch and Key in self.objects:
             raise _error("PreconditionFailed", 412)
-        self.objects[Key] = (bytes(Body), self._time())
-        return self._answer(ETag=_etag(bytes(Body)))
+        if IfMatch and (Key not in self.objects or _etag(self.objects[Key][0]) != IfMatch):
+            raise _error("PreconditionFailed", 412)
+        body = bytes(Body if isinstance(Body, bytes) else Body.read())
+        self.objects[Key] = (body, self._time())
+        return self._answer(ETag=_etag(body))
 
     def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:
         self._around_each()
@@ -39,8 +45,16 @@ class FakeS3:
             raise _error("NoSuchKey", 404)
         body, modified = self.objects[Key]
         return self._answer(
-            Body=io.BytesIO(body), ETag=_etag(body), LastModified=modified, ContentLength=len(body)
+            Body=StreamingBody(io.BytesIO(body), len(body)),
+            ETag=_etag(body),
+            LastModified=modified,
+            ContentLength=len(body),
         )
+
+    def head_object(self, *, Key: str, **_: Any) -> dict[str, Any]:
+        if Key not in self.objects:
+            raise _error("404", 404)
+        return self.get_object(Key=Key)
 
     def delete_object(self, *, Key: str, **_: Any) -> dict[str, Any]:
         self._around_each()

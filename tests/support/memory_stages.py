@@ -17,7 +17,7 @@ import pyarrow as pa
 from moderation.analyse.record import AnalysisRecord, JobStatus
 from moderation.flatten.flatten import flatten_unplanned
 from moderation.flatten.rows import LoadContext
-from moderation.plan.deduplicate import distinct
+from moderation.plan.content.deduplicate import distinct
 from moderation.schema import IMAGES, LABELS
 from moderation.sources.listing import OBJECTS, Tally, object_rows
 from moderation.storage.memory import give_back_freed_memory

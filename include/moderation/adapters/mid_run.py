@@ -47,7 +47,7 @@ def why_not(
         if AdapterSettings.from_env().when_expired == "base" and _is_expired(rekognition, plan.adapter):
             _log.warning("the base model answers in place of the adapter %s: it has EXPIRED", plan.adapter)
             return None
-        if list_jobs is not None and _is_started(manifest_uri, list_jobs(bulk.started_since(plan))):
+        if list_jobs is not None and bulk.is_started(manifest_uri, list_jobs(bulk.started_since(plan))):
             return None
         return f"{error}. What is answered is published; the rest waits for the next run"
     return None
@@ -55,7 +55,3 @@ def why_not(
 
 def _is_expired(rekognition: Any, arn: str) -> bool:
     return (describe(rekognition, arn) or {}).get("Status") == EXPIRED
-
-
-def _is_started(manifest_uri: str, jobs: Any) -> bool:
-    return any(bulk.manifest_of(job) == manifest_uri and job["Status"] != "FAILED" for job in jobs)

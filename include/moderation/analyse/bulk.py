@@ -76,6 +76,11 @@ def manifest_of(job: Mapping[str, Any]) -> str | None:
     return _uri(job["Input"])
 
 
+def is_started(manifest_uri: str, jobs: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of the jobs reads the manifest and has not failed."""
+    return any(manifest_of(job) == manifest_uri and job["Status"] != "FAILED" for job in jobs)
+
+
 def record_of_job(plan: Plan, manifest: ManifestRef, job: Mapping[str, Any]) -> AnalysisRecord:
     """Return the record of a manifest whose job has ended.
 

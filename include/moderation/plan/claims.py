@@ -2,15 +2,17 @@
 
 A claim is one small object beside the plans, ``{work_uri}/claims/{load_id}-{digest}.json``. Its age is told
 by the server's clock, so that hosts with wrong clocks agree; after ``MODERATION_CLAIM_HOURS`` without
-renewal it holds no more, so a run that died does not keep its pictures for ever.
+renewal it holds no more, so a run that died does not keep its pictures for ever. Those of runs that live are
+renewed, see ``keeping``.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import pyarrow as pa
@@ -57,6 +59,25 @@ class Claim:
         )
 
 
+@dataclass(frozen=True)
+class Found:
+    """A claim as it lies in S3.
+
+    :param passed: the share of its hours that has passed since it was written; from 1 on it holds no more.
+    """
+
+    uri: str
+    claim: Claim
+    etag: str
+    body: bytes
+    passed: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps its pictures from others."""
+        return self.passed < 1
+
+
 def uri_of(settings: Settings, plan: Plan) -> str:
     """Where the plan's claim is. The inputs' digest keeps two attempts at one plan apart."""
     return f"{_folder(settings)}/{plan.load_id}-{plan.inputs_sha256[:12]}.json"
@@ -68,6 +89,11 @@ def write(s3: Any, settings: Settings, plan: Plan) -> None:
     s3_objects.put(s3, uri_of(settings, plan), seal(asdict(claim)))
 
 
+def renew(s3: Any, found: Found) -> None:
+    """Let a claim that holds begin anew; one that was dropped since it was found stays so."""
+    s3_objects.put_if_match(s3, found.uri, found.body, etag=found.etag)
+
+
 def drop(s3: Any, settings: Settings, plan: Plan) -> None:
     """Give the plan's inputs free."""
     s3_objects.delete(s3, uri_of(settings, plan))
@@ -75,25 +101,45 @@ def drop(s3: Any, settings: Settings, plan: Plan) -> None:
 
 def drop_expired(s3: Any, settings: Settings) -> None:
     """Delete the claims that hold no more. Only under the planning lock, as every renewal is."""
-    bucket, prefix = s3_objects.split_uri(_folder(settings) + "/")
-    for page in s3_objects.list_pages(s3, bucket, prefix):
-        now = s3_objects.server_time(page)
-        for entry in page.get("Contents", []):
-            uri = f"s3://{bucket}/{entry['Key']}"
-            old = (now - entry["LastModified"]).total_seconds() >= settings.claim_hours * 3600
-            if old and not _held(s3, settings, uri):
-                s3_objects.delete(s3, uri)
+    for uri in uris(s3, settings):
+        found = find(s3, settings, uri)
+        if found is None or not found.holds:
+            s3_objects.delete(s3, uri)
 
 
 def is_held(s3: Any, settings: Settings, plan: Plan) -> bool:
     """Whether the plan's claim is there and has not run out."""
-    return any(uri == uri_of(settings, plan) for uri, _ in _open(s3, settings))
+    found = find(s3, settings, uri_of(settings, plan))
+    return found is not None and found.holds
 
 
 def held(s3: Any, settings: Settings) -> Iterator[Claim]:
     """The claims that hold now: plans under way."""
-    for _, claim in _open(s3, settings):
-        yield claim
+    for uri in uris(s3, settings):
+        found = find(s3, settings, uri)
+        if found and found.holds:
+            yield found.claim
+
+
+def uris(s3: Any, settings: Settings) -> Iterator[str]:
+    """Of all claims, whether they hold or not."""
+    bucket, prefix = s3_objects.split_uri(_folder(settings) + "/")
+    for page in s3_objects.list_pages(s3, bucket, prefix):
+        for entry in page.get("Contents", []):
+            yield f"s3://{bucket}/{entry['Key']}"
+
+
+def find(s3: Any, settings: Settings, uri: str) -> Found | None:
+    """The claim; None when it is not there, or damaged but too old to matter.
+
+    :raises PlanError: it is damaged.
+    """
+    stored = s3_objects.find(s3, uri)
+    claim = _parse(stored, uri, settings) if stored else None
+    if stored is None or claim is None:
+        return None
+    passed = stored.age_seconds / (claim.hours * 3600) if claim.hours > 0 else math.inf
+    return Found(uri, claim, stored.etag, stored.body, passed)
 
 
 @contextmanager
@@ -108,14 +154,14 @@ def of_others(
     :param run_key: the asking run, whose own claims do not count.
     """
     with ExitStack() as stack:
-        held = []
-        for _, claim in _open(s3, settings):
+        inputs = []
+        for claim in held(s3, settings):
             answers = question.is_answered_by(
                 model_version=claim.model_version, adapter=claim.adapter, min_confidence=claim.min_confidence
             )
             if claim.run_key != run_key and answers:
-                held.append(stack.enter_context(_inputs(s3, claim.inputs_uri)))
-        yield lambda listing: _in_any(held, listing)
+                inputs.append(stack.enter_context(_inputs(s3, claim.inputs_uri)))
+        yield lambda listing: _in_any(inputs, listing)
 
 
 def _in_any(inputs: list[pq.ParquetFile], listing: pa.Table) -> pa.BooleanArray:
@@ -131,36 +177,20 @@ def _in_any(inputs: list[pq.ParquetFile], listing: pa.Table) -> pa.BooleanArray:
     return claimed.combine_chunks() if isinstance(claimed, pa.ChunkedArray) else claimed
 
 
-def _open(s3: Any, settings: Settings) -> Iterator[tuple[str, Claim]]:
-    bucket, prefix = s3_objects.split_uri(_folder(settings) + "/")
-    for page in s3_objects.list_pages(s3, bucket, prefix):
-        for entry in page.get("Contents", []):
-            uri = f"s3://{bucket}/{entry['Key']}"
-            claim = _held(s3, settings, uri)
-            if claim is not None:
-                yield uri, claim
-
-
-def _held(s3: Any, settings: Settings, uri: str) -> Claim | None:
-    """The claim, if it is there and holds."""
-    stored = s3_objects.find(s3, uri)
-    if stored is None:
-        return None  # dropped since the listing
-    claim = _parse(stored, uri, settings)
-    return claim if claim is not None and stored.age_seconds < claim.hours * 3600 else None
-
-
 def _parse(stored: s3_objects.StoredObject, uri: str, settings: Settings) -> Claim | None:
     """The claim; None when it is damaged but too old to matter."""
     remedy = "what it claims is unknown; delete it if no run is under way"
     try:
-        return parse_state(
-            stored.body, uri, parse=lambda content: Claim(**content), error=PlanError, remedy=remedy
-        )
+        return parse_state(stored.body, uri, parse=_claim, error=PlanError, remedy=remedy)
     except PlanError:
         if stored.age_seconds >= settings.claim_hours * 3600:
             return None
         raise
+
+
+def _claim(content: dict[str, Any]) -> Claim:
+    """What this release knows of a claim: workers of two releases stand side by side during an upgrade."""
+    return Claim(**{field.name: content[field.name] for field in fields(Claim)})
 
 
 @contextmanager

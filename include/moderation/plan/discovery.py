@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from moderation.plan import ledger
-from moderation.plan.deduplicate import distinct
+from moderation.plan.content.deduplicate import distinct
 from moderation.plan.ledger import PublishedReader, Question
 from moderation.schema import MODERATED
 from moderation.settings import Settings

@@ -149,6 +149,8 @@ class Draft:
             left_out=dict(self.found.by_rule.most_common()),
             saved=saved(self.settings, lines=lines, copies=copied, adapter=adapter),
             base_model_version=self.request.base_model_version,
+            dag_id=self.request.dag_id,
+            run_id=self.request.run_id,
             **self._written(lines, shared, copies),
         )
 

@@ -151,6 +151,8 @@ class Plan:
     :param base_model_version: of the base model behind the adapter when the run was planned; "" without an
         adapter, where nobody could tell, and in plans of earlier releases.
     :param erased: lines that were erased on request since, by manifest, and those of no manifest under "".
+    :param dag_id: of the run, as its orchestrator calls it; ``run_id`` likewise. "" where there is none, and
+        in plans of earlier releases.
     """
 
     uri: str
@@ -177,6 +179,8 @@ class Plan:
     saved: dict[str, float | None] = field(default_factory=dict)
     base_model_version: str = ""
     erased: dict[str, int] = field(default_factory=dict)
+    dag_id: str = ""
+    run_id: str = ""
 
     @property
     def folder_uri(self) -> str:
@@ -217,7 +221,7 @@ class Plan:
         for name, without in (("copies", 0), ("contents", None), ("gone", 0)):
             if getattr(self.totals, name) == without:
                 del content["totals"][name]
-        for name in ("left_out", "left_out_uri", "known", "saved", "base_model_version", "erased"):
+        for name in _NOT_OF_OLD:
             # What a publish builds is named after these bytes: an earlier release's plan keeps its own.
             if not content[name]:
                 del content[name]
@@ -241,6 +245,11 @@ class Plan:
             return plan
 
         return parse_state(body, uri, parse=parse, error=PlanError, remedy="delete it and plan the run again")
+
+
+_NOT_OF_OLD = (
+    "left_out", "left_out_uri", "known", "saved", "base_model_version", "erased", "dag_id", "run_id",
+)  # fmt: skip
 
 
 def _refuse_of_later_release(content: dict[str, Any], uri: str) -> None:

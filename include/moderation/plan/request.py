@@ -32,7 +32,8 @@ def asked_or_default(min_confidence: float | None, settings: Settings) -> dict[s
 class PlanRequest:
     """What a run is asked to do.
 
-    :param run_key: from :func:`run_key`.
+    :param run_key: from :func:`run_key`, of ``dag_id`` and ``run_id``; these are "" where nobody can be asked
+        of the run.
     :param source: see :func:`moderation.sources.open.open_source`.
     :param logical_time: the run's time, with a time zone; its UTC date is the partition of the run's rows.
     :param min_confidence: labels below this percentage are not asked for, 0 to 100.
@@ -63,6 +64,8 @@ class PlanRequest:
     max_lines: int = limits.MANIFEST_MAX_LINES
     any_confidence: bool = False
     base_model_version: str = ""
+    dag_id: str = ""
+    run_id: str = ""
 
     def __post_init__(self) -> None:
         number = self.min_confidence

@@ -36,6 +36,10 @@ class KnownRuns:
         """Return how many runs of the Dag have not ended."""
         return int(self._ti.get_dr_count(dag_id=DAG_ID, states=_LIVE))
 
+    def lives(self, dag_id: str, run_id: str) -> bool:
+        """Return whether a run has not ended; one that Airflow does not know does not live."""
+        return bool(self._ti.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=_LIVE))
+
     def ahead(self, run_ids: list[str]) -> Mapping[str, int | None]:
         """Return how many manifests of each have no job slot yet, None where the run is not planned yet."""
         return {run_id: self._ahead(run_id) for run_id in run_ids}

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from moderation import stages
-from moderation.plan import claims, draft, ledger, planner
+from moderation.plan import claims, draft, keeping, ledger, planner
 from moderation.plan.manifests import ManifestError
 from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError, run_key
 from moderation.plan.planner import make_plan
@@ -358,7 +358,7 @@ def test_a_renewed_claim_holds(put, make, settings, tables):
     put("photos/a.jpg")
     plan = make("long", settings=replace(settings, claim_hours=-1))
 
-    planner.renew_claim(plan, settings=settings, published=tables)
+    keeping.renew_claim(plan, settings=settings, published=tables)
 
     assert make("other").totals.claimed_elsewhere == 1
 
@@ -372,7 +372,7 @@ def test_a_claim_that_others_came_after_is_not_renewed(put, make, settings, tabl
         tables.publish(other, settings)
 
     with pytest.raises(PlanError, match="other runs took some of its images; clear the task discover"):
-        planner.renew_claim(plan, settings=settings, published=tables)
+        keeping.renew_claim(plan, settings=settings, published=tables)
 
 
 def test_the_claims_of_runs_that_died_are_deleted_by_the_next_plan(put, make, settings, s3_client):

@@ -114,6 +114,13 @@ def run_manifest(
             )
 
 
+def is_finished(request: DetectRequest, *, s3: Any) -> bool:
+    """Whether :func:`run_manifest` would call nothing."""
+    manifest = read(s3, request.manifest_uri)
+    place = Place(s3_objects.join_uri(request.output_uri, request.job_id(manifest.sha256)))
+    return output.read_outcome(s3, place) is not None
+
+
 async def moderate(
     request: DetectRequest,
     manifest: ManifestFile,

@@ -161,6 +161,17 @@ def is_over(archive: Archive) -> bool:
     return archive.status == STOPPED or not _has(archive, WAITING)
 
 
+def tried_again_soon(archive: Archive, now: datetime) -> list[Chunk]:
+    """Chunks that have failed and only wait for their next try: what their runs have planned stays theirs."""
+    if archive.status != GOES_ON:
+        return []
+    return [
+        chunk
+        for chunk in archive.chunks
+        if chunk.status == WAITING and chunk.tries and not _is_ready(chunk, now)
+    ]
+
+
 def begun(archive: Archive, run_ids: set[str]) -> Archive:
     """The archive when these runs were begun."""
     for chunk in archive.chunks:

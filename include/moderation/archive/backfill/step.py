@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from moderation.archive.backfill import alone, conductor, outcome, spend, state
 from moderation.archive.backfill.conductor import Means, Work
-from moderation.archive.backfill.names import RUN_PREFIX
+from moderation.archive.backfill.names import DAG_ID, RUN_PREFIX
 from moderation.archive.backfill.state import (
     DONE,
     ENDED,
@@ -25,6 +25,7 @@ from moderation.archive.backfill.state import (
     WAITING,
     Archive,
 )
+from moderation.plan.keeping import renew_of_living
 from moderation.reference import limits
 from moderation.settings import Settings
 from moderation.storage import lease, s3_objects
@@ -54,6 +55,10 @@ class Runs(Protocol):
         """Why a run failed, as far as it was said; "" where nobody knows."""
         ...
 
+    def lives(self, dag_id: str, run_id: str) -> bool:
+        """Whether a run of any Dag has not ended."""
+        ...
+
 
 def step(
     runs: Runs,
@@ -74,6 +79,7 @@ def step(
     uri = s3_objects.join_uri(settings.work_uri, "locks", "archives.json")
     with s3_objects.open_client(settings) as s3, lease.hold(s3, uri, owner=asker, own_ttl=20.0) as held:
         archives, damaged = _ours(settings, s3, only)
+        _keep_claims(settings, s3, archives, runs, now)
         if not any(_is_open(archive) for archive in archives):
             return _unless(damaged, [])
         under_way = [
@@ -148,6 +154,24 @@ def _ours(
     archives, damaged = state.read_all(settings, s3)
     ours = [one for one in archives if not (_is_open(one) and alone.is_held(settings, s3, one.name))]
     return ours, damaged
+
+
+def _keep_claims(settings: Settings, s3: Any, archives: list[Archive], runs: Runs, now: datetime) -> None:
+    """Let no images fall free that somebody works on: those of all runs that live, whoever began them, and of
+    chunks that are tried again soon."""
+    from moderation.tables.ledger.known import stream_known  # noqa: PLC0415 - Iceberg is slow to import
+
+    soon = {
+        (DAG_ID, archive.run_id(chunk))
+        for archive in archives
+        for chunk in conductor.tried_again_soon(archive, now)
+    }
+    renew_of_living(
+        s3,
+        settings,
+        lambda dag_id, run_id: (dag_id, run_id) in soon or runs.lives(dag_id, run_id),
+        published=stream_known,
+    )
 
 
 def _unless(damaged: Mapping[str, state.ArchiveError], found: list[Any]) -> list[Any]:

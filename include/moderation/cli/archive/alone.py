@@ -113,6 +113,10 @@ class HereRuns:
         """The error that a run ended with."""
         return self._why.get(run_id, "")
 
+    def lives(self, dag_id: str, run_id: str) -> bool:
+        """None goes on while somebody asks."""
+        return False
+
     def begin(self, asked: dict[str, Any]) -> None:
         """Work a chunk off; what a person or time mends makes its run a failed one, a defect goes up."""
         run_id = asked["trigger_run_id"]
@@ -131,6 +135,7 @@ class HereRuns:
 
     def _work_off(self, run_id: str, conf: dict[str, Any]) -> None:
         from moderation import stages  # noqa: PLC0415 - Iceberg is slow to import
+        from moderation.analyse.before_paying import why_not_ours  # noqa: PLC0415
         from moderation.analyse.detect.records import request_of  # noqa: PLC0415
         from moderation.analyse.detect.run import run_manifest  # noqa: PLC0415
         from moderation.plan.store import load_plan  # noqa: PLC0415
@@ -146,6 +151,9 @@ class HereRuns:
             stages.approve(uri, settings=settings)
         plan = load_plan(uri, settings=settings)
         for manifest in plan.manifests:
+            if reason := why_not_ours(uri, manifest.uri, settings=settings):
+                warn(reason)
+                break
             run_manifest(request_of(plan, manifest), settings=settings)
         published = stages.publish(uri, [], describe_job=_none, list_jobs=lambda _: (), settings=settings)
         load_id = published.load_id if published else None

@@ -7,8 +7,8 @@ import random
 import pyarrow as pa
 import pytest
 
-from moderation.plan import deduplicate
-from moderation.plan.deduplicate import distinct
+from moderation.plan.content import deduplicate
+from moderation.plan.content.deduplicate import distinct
 from moderation.sources.listing import SCHEMA
 
 
