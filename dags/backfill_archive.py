@@ -79,8 +79,9 @@ def backfill_archive() -> None:
     @task(doc_md="Lists the archive again and says of every key what became of it.")
     def reconcile(name: str) -> dict[str, Any]:
         from moderation.archive.backfill import step  # noqa: PLC0415
+        from moderation.publish import gone  # noqa: PLC0415
 
-        return step.reconcile(name)
+        return step.reconcile(name, mark=gone.mark)
 
     asked = look()
     begin = TriggerDagRunOperator.partial(

@@ -21,7 +21,7 @@ from moderation.plan.request import PlanRequest, asked_or_default
 from moderation.plan.stop_note import forget_stop, note_stop
 from moderation.plan.store import check_manifests, dry_run_uri, find_open_plan, load_plan
 from moderation.policy.thresholds import in_use
-from moderation.publish import verdicts
+from moderation.publish import gone, verdicts
 from moderation.publish.adapters import publish_after
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
 from moderation.publish.commit import publish as publish_load
@@ -114,7 +114,7 @@ def discover(
         force=force,
         backend=backend,
     )
-    plan = make_plan(settings, request, published=stream_known, dry_run=dry_run)
+    plan = make_plan(settings, request, published=stream_known, dry_run=dry_run, mark=gone.mark)
     if dry_run:
         plan = replace(plan, uri=dry_run_uri(settings, run.key()))
         with s3_objects.open_client(settings) as client:

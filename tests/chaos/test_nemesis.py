@@ -1,5 +1,5 @@
 """
-Four seeds of the nemesis and three killed publishes; ``make chaos`` runs two hundred of each.
+Four seeds of the nemesis and one killed publish; ``make chaos`` runs two hundred of each.
 
 Eight more seeds and a dozen killed publishes run with the long tests.
 """
@@ -39,7 +39,7 @@ def test_killed_and_disturbed_a_run_ends_with_the_same_tables_paid_once(nemesis:
     assert (outcome.lost, outcome.paid_twice, outcome.unnamed) == (0, 0, [])
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(12, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [1, pytest.param(12, marks=pytest.mark.long)])
 def test_no_reader_sees_a_partial_or_mixed_load_while_publishes_are_killed(
     nemesis: Nemesis, times: int
 ) -> None:

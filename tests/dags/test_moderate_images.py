@@ -19,11 +19,10 @@ from support.moderation_runs import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("airflow_db")]
 
-BACKENDS = ("bulk", "detect")
 INELIGIBLE = {"kind": "ineligible", "operation": "StartMediaAnalysisJob"}
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["bulk", pytest.param("detect", marks=pytest.mark.long)])
 def test_running_again_or_clearing_any_task_duplicates_nothing(world: World, backend: str) -> None:
     world.upload(f"{n}.jpg" for n in range(4))
     dag_run = world.run(backend=backend)
@@ -190,19 +189,6 @@ def test_above_the_tolerated_failures_nothing_is_published_until_they_are_mended
         airflow_runs.clear_and_run(world.dag, dag_run, task_id)
     assert world.statuses() == {"moderated": 6}
     assert max(world.paid()[ref] for ref in refs) == 1
-
-
-def test_auto_learns_once_that_bulk_jobs_are_closed_and_says_so(world: World) -> None:
-    refs = world.upload(["a.jpg"])
-    with offline.faults(world.server, INELIGIBLE):
-        dag_run = world.run(backend="auto")
-    assert dag_run.state == "success", world.states(dag_run)
-    assert world.states(dag_run)["analyse"] == {"skipped"}
-    assert "Bulk jobs are not open to this account" in world.text(dag_run)
-    refs += world.upload(["b.jpg"])
-    again = world.run(backend="auto")  # it would find them open now: it remembers
-    assert world.states(again)["analyse"] == {"skipped"}
-    assert world.paid() == dict.fromkeys(refs, 1)
 
 
 @pytest.mark.usefixtures("small_manifests")

@@ -1,4 +1,4 @@
-"""``backend=bulk`` on an account to which AWS closed bulk jobs: nothing is paid, every image stays owed."""
+"""An account to which AWS closed bulk jobs: ``bulk`` pays nothing, ``auto`` learns it once and says so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("airflow_db")]
 CLOSED = {"kind": "ineligible", "operation": "StartMediaAnalysisJob"}
 
 
-def test_bulk_asked_for_by_name_pays_nothing_says_what_to_do_and_auto_finishes_it(world: World) -> None:
+def test_bulk_asked_for_by_name_pays_nothing_and_auto_finishes_it_and_remembers(world: World) -> None:
     refs = world.upload(f"{n}.jpg" for n in range(3))
     with offline.faults(world.server, CLOSED):
         dag_run = world.run(backend="bulk")
@@ -27,4 +27,9 @@ def test_bulk_asked_for_by_name_pays_nothing_says_what_to_do_and_auto_finishes_i
         assert "NotStarted" in world.text(dag_run)
         again = world.run(backend="auto")
     assert again.state == "success", world.states(again)
+    assert world.states(again)["analyse"] == {"skipped"}
+    assert "Bulk jobs are not open to this account" in world.text(again)
+    refs += world.upload(["later.jpg"])
+    later = world.run(backend="auto")  # it would find them open now
+    assert world.states(later)["analyse"] == {"skipped"}
     assert world.paid() == dict.fromkeys(refs, 1)

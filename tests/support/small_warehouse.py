@@ -261,6 +261,17 @@ ADAPTERS = [
 ]
 
 
+GONE = [
+    {
+        "dt": DAYS[SECOND_LOAD],
+        "source_ref": f"s3://archive/{name}",
+        "gone_at": datetime.combine(DAYS[SECOND_LOAD], time(2), tzinfo=UTC),
+        "source": "s3://archive",
+    }
+    for name in ("a1.jpg", "a5.webp")
+]
+
+
 def small(path: Path) -> Path:
     """The story above as a DuckDB file; a process makes it once and copies it from then on."""
     path.write_bytes(_small())
@@ -270,5 +281,5 @@ def small(path: Path) -> Path:
 @cache
 def _small() -> bytes:
     with TemporaryDirectory() as folder:
-        rows = {**tables(STORY), "loads": LOADS, "verdicts": VERDICTS, "adapters": ADAPTERS}
+        rows = {**tables(STORY), "loads": LOADS, "verdicts": VERDICTS, "adapters": ADAPTERS, "gone": GONE}
         return write(Path(folder) / "warehouse.duckdb", rows).read_bytes()

@@ -367,7 +367,7 @@ PLACES = (
     ),
     Place(
         name="SHA-256 of a compacted file, of one of verdicts",
-        pattern=r"s3:work/checksums/tables-[0-9a-f]+/(compacted|verdicts)-[^/]+\.json",
+        pattern=r"s3:work/checksums/tables-[0-9a-f]+/(compacted|gone|verdicts)-[^/]+\.json",
         kind="sealed",
         fates="NSSEN",
         why="`moderation verify` alone reads it",
@@ -453,7 +453,7 @@ PLACES = (
     ),
     Place(
         name="Iceberg metadata of other tables",
-        pattern=r"disk:tables/_iceberg/(loads|verdicts|jobs|anomalies|labels_l\d)/metadata/\d+-[^/]+\.metadata\.json",
+        pattern=r"disk:tables/_iceberg/(loads|verdicts|gone|jobs|anomalies|labels_l\d)/metadata/\d+-[^/]+\.metadata\.json",
         kind="iceberg",
         fates="SSESS",
         why="the catalog names it",
@@ -507,12 +507,28 @@ PLACES = (
     ),
     Place(
         name="lock of a standing table",
-        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers|shadow_answers|adapters)-lock\.json",
+        pattern=r"s3:work/standing/tables-[0-9a-f]+/(verdicts|review_numbers|shadow_answers|adapters|gone)-lock\.json",
         kind="json",
         fates="HHHHH",
         why="a lock that tells nothing runs out",
         moment="verdicts published",
         then="verdicts",
+    ),
+    Place(
+        name="list of the files with images gone",
+        pattern=r"s3:work/standing/tables-[0-9a-f]+/gone\.json",
+        kind="sealed",
+        fates="HSSSN",
+        why="sealed; made anew from the table where it is missing; a run says that it marks none, and goes on",
+        then="gone",
+    ),
+    Place(
+        name="images gone at the source",
+        pattern=r"disk:tables/gone/dt=[^/]+/[^/]+\.parquet",
+        kind="parquet",
+        fates="NNNNN",
+        why="the next whole listing begins the table anew beside it, and tells the same",
+        then="gone",
     ),
     Place(
         name="published verdicts",
@@ -553,7 +569,7 @@ PLACES = (
     ),
     Place(
         name="mirror of a standing table",
-        pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers|adapters)/all\.parquet",
+        pattern=r"disk:parquet/(verdicts|review_numbers|shadow_answers|adapters|gone)/all\.parquet",
         kind="parquet",
         fates="OOOOO",
         why="every load writes it again; no test damages it yet",
@@ -577,8 +593,8 @@ PLACES = (
         name="console's small image",
         pattern=r"disk:cache/images/[0-9a-f]{2}/[0-9a-f]+-\d+\.jpg",
         kind="",
-        fates="HHOO-",
-        why="made again when lost",
+        fates="HHHH-",
+        why="its digest stands behind it, and is of its name; made again when lost or damaged",
         then="look",
     ),
 )
@@ -680,7 +696,7 @@ UNTRIED = {
         "damage to its structure stops whoever opens it; items have no checksum, and are drawn again"
     ),
     "a file of another install in the mirror, with as many rows": "it is not told apart; delete the folder and load",
-    "one bit of the console's caches": "an image or a page of the console may fail; delete the cache's folder",
+    "one bit of the console's indexes": "a page of the console may fail; delete the cache's folder",
     "the offline Rekognition's database as a whole: jobs, ledger, projects": "a damaged database stops the endpoint at its start",
     "`var/local.json`, `var/services.json`, secrets and ports of the embedded stack": (
         "a damaged file of secrets is named with its remedy; the others are tested where they are written"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ from moderation.review.verdict import Verdict
 from moderation.stages import Run
 from moderation.tables.faults import TablesDamagedError
 from moderation.tables.published import read_loads
-from moderation.tables.standing import VERDICTS
+from moderation.tables.standing import GONE, VERDICTS
 from moderation.warehouses.reading import open_warehouse
 from support import pictures
 from support import rekognition_server as offline
@@ -90,6 +91,7 @@ class World(Install):
     looked: dict[str, Any] = field(default_factory=dict)
     said: list[Any] = field(default_factory=list)
     shown: list[Any] = field(default_factory=list)
+    missed: list[Any] = field(default_factory=list)
     reconciled: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -190,8 +192,12 @@ class World(Install):
         """What a person does next, up to the answers: a run, and what the row of the table says."""
         if then == "rebuild":
             rebuild(self.settings)
-        if then == "verify" and (damage := verify(self.settings).damaged):
-            raise TablesDamagedError(damage[0])
+        if then == "verify":
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("MODERATION_REVIEW_DB", self.review_db)
+                damage = verify(self.settings).damaged
+            if damage:
+                raise TablesDamagedError(damage[0])
         uri = self.plan(run)
         self.detect(uri, shared=then == "share the rate")
         self.finish(uri)
@@ -202,6 +208,8 @@ class World(Install):
             found["review"] = self.review()
         if then == "verdicts":
             found["verdicts"] = self.published_verdicts()
+        if then == "gone":
+            found["gone"] = self.gone()
         if then == "archive":
             found["archive"] = self.end_archive()
         return found
@@ -248,6 +256,11 @@ class World(Install):
             pass
         return [said for part in published_verdicts(self.settings) for said in part]
 
+    def gone(self) -> list[Any]:
+        """Which images whoever marks next finds marked."""
+        with open_standing(self.settings, GONE) as table:
+            return [name for batch in table.rows(["source_ref"]) for name in batch[0].to_pylist()]
+
     def begin_archive(self) -> None:
         """Cut what lies there into chunks, and work the first one off."""
         options = Options(order="prefix", chunk_images=5, backend="detect")
@@ -275,7 +288,9 @@ class World(Install):
 
     def look(self) -> dict[str, Any]:
         """What the console shows of the last load: tiles and one image; loaded again where it says so."""
-        with served(self.settings, self.folder / "cache") as client:
+        with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+            patch.setenv("MODERATION_REVIEW_DB", self.review_db)
+            client = stack.enter_context(served(self.settings, self.folder / "cache"))
             load_id = max(row["load_id"] for row in read_loads(self.settings).to_pylist())
             address = f"/jobs/{load_id}/tiles?offset=0&limit=100&show=all"
             tiles = client.get(address)
@@ -305,14 +320,17 @@ def make_world(world: World, images: Iterable[str]) -> World:
     """A first night published, a second one kept at three moments, the tables compacted in between."""
     settings, s3, bucket = world.settings, world.s3, world.bucket
     first, second = ["a", "b", "c"], list(images)
+    missed = ["x", "y"][len(second) % 2 :]  # installs differ in how many
     world.upload(first)
     s3.put_object(Bucket=bucket, Key="photos/README.md", Body=b"no image")
     s3.put_object(Bucket=bucket, Key="photos/broken.png", Body=pictures.png(90, 80)[:-60])
     with _recorded(world.written, bucket):
-        world.upload(["z"])
+        world.upload([*missed, "z"])
         world.run_through("night-1")
         world.known = world.paid()
         world.erase("z")
+        for name in missed:
+            s3.delete_object(Bucket=bucket, Key=f"photos/{name}.jpg")
         world.upload(second)
         again = {"Bucket": bucket, "Key": "photos/a.jpg"}
         s3.copy_object(Bucket=bucket, Key="photos/copy.jpg", CopySource=again)
@@ -324,6 +342,7 @@ def make_world(world: World, images: Iterable[str]) -> World:
         compaction.compact(settings, keep=timedelta(0))
         world.looked = world.look()
         world.answered = world.answers()
+        world.missed = world.gone()
         world.said = world.review([said("present", content=f"c{number}") for number in range(100)])
         world.keep("published", "night-3")
         world.publish_verdicts()

@@ -10,12 +10,14 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from local_aws.inference.adapters.learned import LearnedAdapter
 from local_aws.rekognition.wire.auth import Identity
 from local_aws.rekognition.wire.errors import ApiError
 from local_aws.rekognition.wire.model import service_model
+
+if TYPE_CHECKING:
+    from local_aws.inference.adapters.learned import LearnedAdapter
 
 _ARN = re.compile(
     r"arn:[a-z\d-]+:rekognition:(?P<region>[a-z\d-]+):(?P<account>\d{12})"
@@ -187,6 +189,9 @@ class AdapterBook:
 
         :raises RuntimeError: it is damaged.
         """
+        # NumPy, which the settings are read without by every command of the stack.
+        from local_aws.inference.adapters.learned import LearnedAdapter  # noqa: PLC0415
+
         with self._lock:
             found = self._learned.get(arn)
         if found is None and (stored := self._trained.learned(arn)) is not None:

@@ -168,6 +168,7 @@ def _plan_lines(plan: Plan) -> list[tuple[str, Any]]:
         ("in another run", totals.claimed_elsewhere),
         ("rejected", totals.rejected),
         ("left to the next run", totals.postponed),
+        ("gone at the source", totals.gone),
         ("to analyse", totals.to_analyse),
         ("copies", copies_in_words(plan)),
         ("jobs", len(plan.manifests)),

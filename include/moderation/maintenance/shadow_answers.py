@@ -32,6 +32,5 @@ def forget_in_shadows(settings: Settings, contents: Collection[str]) -> int:
         except ShadowError as error:  # an erasure waits for no repair
             _log.warning("what shadow %s knew of other images is lost: %s", shadow.shadow_id, error)
     gone = forget_shadow_answers(settings, contents)
-    if gone:
-        forget_what_was(settings, SHADOW_ANSWERS)
+    forget_what_was(settings, SHADOW_ANSWERS)  # also of a try that was killed before it
     return gone

@@ -19,6 +19,7 @@ from moderation.schema import MODERATED
 from moderation.settings import Settings
 from moderation.sources import inspection
 from moderation.sources.base import Source
+from moderation.sources.gone import Besides, Looked, Watch, shown_besides
 from moderation.sources.listing import ERASED, LEFT_OUT, MENTIONED_AGAIN, SCHEMA, Tally
 from moderation.storage import tombstones
 from moderation.storage.memory import give_back_freed_memory
@@ -40,6 +41,8 @@ class Discovery:
     :ivar left_out: rows of :data:`listing.LEFT_OUT`: what of it is no image; on the local disk.
     :ivar by_rule: how much each rule left out, further mentions of the same object among it.
     :ivar gone: what was erased on request, and is left out.
+    :ivar looked: what the listing shows of the images that are known; None where it is of no whole, or where
+        history below it is many times the listing.
     :ivar already_moderated: of these, left out because their answers are published.
     :ivar refused_before: of these, left out because they were refused for good and have not changed, by code.
     """
@@ -49,6 +52,7 @@ class Discovery:
     left_out: RowFile
     by_rule: Counter[str]
     gone: Tombstones = field(default_factory=Tombstones)
+    looked: Looked | None = None
     already_moderated: int = 0
     refused_before: Counter[str] = field(default_factory=Counter)
 
@@ -123,12 +127,17 @@ def discover(
             unread=not (inspect or source.checks_headers),
             keep=lambda rows: left_out.write(gone.without(rows)),
         )
-        listed = source.batches(settings, s3, tally, dry_run=dry_run)
-        rows, mentioned_again = distinct(_without_erased(listed, gone, tally), folder)
+        watch = Watch.begin(settings, s3)
+        with shown_besides(tally, folder) as besides:
+            listed = source.batches(settings, s3, tally, dry_run=dry_run)
+            rows, mentioned_again = distinct(_without_erased(listed, gone, tally, besides), folder)
         if mentioned_again:
             tally.by_rule[MENTIONED_AGAIN] = mentioned_again
         found = Discovery(rows, tally.listed, left_out, tally.by_rule, gone)
         log.info("%s: %d listed, %d of them may be images", source.uri, found.listed, rows.rows)
+        if tally.whole:
+            names = (portion["source_ref"].combine_chunks() for portion in rows.portions())
+            found.looked = watch.look(source.uri, tally.whole, names, besides.names(), count=found.listed)
         if inspect and not source.checks_headers:
             if published is not None:
                 with ledger.begun(published, settings) as begun:
@@ -142,13 +151,14 @@ def discover(
 
 
 def _without_erased(
-    listed: Iterable[pa.RecordBatch], gone: Tombstones, tally: Tally
+    listed: Iterable[pa.RecordBatch], gone: Tombstones, tally: Tally, besides: Besides
 ) -> Iterator[pa.RecordBatch]:
     """The listing without what was erased on request, which is counted and named nowhere."""
     for batch in listed:
         kept = gone.without(batch)
         if erased := batch.num_rows - kept.num_rows:
             tally.by_rule[ERASED] += erased
+            besides.erased(batch.filter(gone.mask(batch)))
         yield kept
 
 

@@ -141,6 +141,7 @@ class Draft:
                 to_analyse=sum(lines),
                 copies=copied,
                 contents=sum(lines) + known if shared else None,
+                gone=self.found.looked.gone if self.found.looked else 0,
             ),
             expected_cost_usd=float(expected.cost_usd),
             expected_seconds={"bulk": expected.bulk_seconds, "detect": expected.detect_seconds},

@@ -77,6 +77,7 @@ class Totals:
     :param postponed: beyond the plan's size; left to the next run.
     :param rejected: cannot be sent; each has a row with a code.
     :param to_analyse: lines in the manifests.
+    :param gone: not of what is listed: published before, and no longer there.
     """
 
     listed: int
@@ -89,6 +90,7 @@ class Totals:
     refused_before: dict[str, int] | None = None
     copies: int = 0
     contents: int | None = None
+    gone: int = 0
 
     @property
     def inputs(self) -> int:
@@ -212,7 +214,7 @@ class Plan:
         del content["uri"]
         if self.totals.refused_before is None:  # as an earlier release wrote it: its digest is known
             del content["totals"]["refused_before"]
-        for name, without in (("copies", 0), ("contents", None)):
+        for name, without in (("copies", 0), ("contents", None), ("gone", 0)):
             if getattr(self.totals, name) == without:
                 del content["totals"][name]
         for name in ("left_out", "left_out_uri", "known", "saved", "base_model_version", "erased"):

@@ -7,6 +7,7 @@ under one lock in S3: a picture is in one open plan at a time.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ from moderation.plan.store import (
 )
 from moderation.settings import Settings
 from moderation.sources.base import Source, SourceError
+from moderation.sources.gone import Looked
 from moderation.sources.open import open_source
 from moderation.storage import lease, s3_objects, scratch
 from moderation.storage.row_file import PORTION_ROWS
@@ -42,25 +44,34 @@ from moderation.tables.source_ref_ranges import range_of
 
 log = logging.getLogger(__name__)
 
+Mark = Callable[[Settings, Looked], None]
+"""Keeps what a listing showed of images that are known."""
+
 _OWN_LOCK_SECONDS = 20.0
 """After which the lock of an earlier try of the same run counts as left by a killed process: Airflow starts
 the next try only when it believes that one dead."""
 
 
 def make_plan(
-    settings: Settings, request: PlanRequest, *, published: PublishedReader, dry_run: bool = False
+    settings: Settings,
+    request: PlanRequest,
+    *,
+    published: PublishedReader,
+    dry_run: bool = False,
+    mark: Mark | None = None,
 ) -> Plan:
     """Plan a run, or give back its plan that still waits to be published.
 
     :param published: gives the rows of all published loads; ``moderation.tables.ledger.known.stream_known``.
-    :param dry_run: plan and price only; nothing is uploaded, written or claimed.
+    :param dry_run: plan and price only; nothing is uploaded, written, marked or claimed.
+    :param mark: keeps which images are gone at the source, before the plan is; `publish.gone.mark`.
     :raises PlanError: the request or the source cannot be used; s3.S3Error: S3 refuses;
         lease.LeaseBusy: another run was planning all the time; lease.LeaseLost: planning took too long.
     """
     try:
         source = open_source(request.source)
         with s3_objects.open_client(settings, connections=settings.inspect_threads + 4) as s3:
-            return _Planner(settings, request, source, published, s3).plan(dry_run=dry_run)
+            return _Planner(settings, request, source, published, s3, mark).plan(dry_run=dry_run)
     except SourceError as error:
         raise PlanError(str(error)) from error
 
@@ -152,9 +163,16 @@ class _Ownership:
 
 
 class _Planner:
-    def __init__(
-        self, settings: Settings, request: PlanRequest, source: Source, published: PublishedReader, s3: Any
+    def __init__(  # noqa: PLR0917 - made in one place
+        self,
+        settings: Settings,
+        request: PlanRequest,
+        source: Source,
+        published: PublishedReader,
+        s3: Any,
+        mark: Mark | None,
     ) -> None:
+        self.mark = mark
         self.settings, self.request, self.source, self.s3 = settings, request, source, s3
         self.question = Question(
             settings.model_version,
@@ -183,6 +201,8 @@ class _Planner:
             )
             if dry_run:
                 return self._draft(found, number=0, writer=None)
+            if self.mark and found.looked:
+                self.mark(self.settings, found.looked)
             return self._store(found)
 
     def _store(self, found: Discovery) -> Plan:

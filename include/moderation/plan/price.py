@@ -142,6 +142,7 @@ class Spending:
             "no images": f"{totals.ignored:,}",
             "cannot be sent": f"{totals.rejected:,} (a row with the reason each)",
             "left to the next run": f"{totals.postponed:,}",
+            "gone at the source": f"{totals.gone:,}",
             "to analyse": f"{totals.to_analyse:,}, by {calls} (backend {self.backend})",
             "copies": copies_in_words(plan, self.backend),
             "price at most": f"{self.cost_usd:,.4f} USD at the set prices" + billed,

@@ -113,6 +113,10 @@ def to_text(report: dict[str, Any], *, uri: str, redo_command: str) -> str:
         )
     if report["plan_totals"]["copies"]:
         lines.append(f"Copies        {report['copies']}")
+    if gone := report["plan_totals"].get("gone"):
+        lines.append(
+            f"Gone          {gone:,} images that were answered or refused are no longer at the source"
+        )
     lines += _left_out(report["left_out"])
     lines.append(f"Completion    {len(report['files']):,} files with SHA-256, every failure with its line")
     lines.append(f"              {uri}")

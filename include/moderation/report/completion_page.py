@@ -154,6 +154,7 @@ def _facts(report: Mapping[str, Any]) -> list[dict[str, str]]:
         "Expected time": f"about {duration(seconds)}",
         "Before": _before(report["plan_totals"]),
         "Published": str(report["published_at"])[:16] + " UTC" if report.get("published_at") else None,
+        "Gone at the source": (report["plan_totals"] or {}).get("gone") or None,
         "Plan": report["plan"],
     }
     return [{"name": name, "value": str(value)} for name, value in rows.items() if value is not None]

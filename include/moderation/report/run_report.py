@@ -143,6 +143,8 @@ def nothing_new(plan: Plan) -> str:
             f"see `moderation redo {load_id} --permanent`."
         )
     found = f"{totals.listed:,} found: {listed}." if totals.listed else empty
+    if totals.gone:
+        found += f" {totals.gone:,} answered or refused before are gone from there."
     return f"Nothing new in {plan.source}\n{found}\nNo job was started, nothing was paid.\n"
 
 

@@ -135,6 +135,7 @@ class Filtered:
                         tally.leave_out(ref.as_py(), size=size.as_py(), rule=f"filter {term.said}")
                     rows = rows.filter(passes)
             yield rows
+        tally.whole = None
 
 
 def _bound(word: str, now: datetime) -> _Bound:

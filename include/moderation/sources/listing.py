@@ -75,6 +75,20 @@ NOTHING = "nothing"
 _HADOOP_MARKER = "_$folder$"
 
 
+@dataclass(frozen=True)
+class Whole:
+    """What a listing showed every object of.
+
+    :param prefix: what the ``source_ref`` of each begins with.
+    :param is_now: it showed what is there now; else what was there some time ago.
+    :param deleted: names of objects that were deleted, of a source that tells these instead of showing all.
+    """
+
+    prefix: str
+    is_now: bool
+    deleted: pa.Array | None = None
+
+
 @dataclass
 class Tally:
     """Counts that grow while a source is read, and what it leaves out.
@@ -84,6 +98,7 @@ class Tally:
     :param keep: takes what is left out, rows of `LEFT_OUT`; without it they are only counted.
     :ivar listed: everything found.
     :ivar by_rule: of these, how many each rule left out.
+    :ivar whole: said by a source at its end, if it has shown every object of something.
     """
 
     names: NamePatterns = OTHER_FILES
@@ -91,6 +106,7 @@ class Tally:
     keep: Callable[[pa.RecordBatch], None] | None = None
     listed: int = 0
     by_rule: Counter[str] = field(default_factory=Counter)
+    whole: Whole | None = None
     _waiting: list[tuple[str, int | None, str, str | None]] = field(default_factory=list)
 
     @property

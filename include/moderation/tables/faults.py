@@ -26,7 +26,7 @@ from moderation.errors import ModerationError, NeedsAPersonError, TransientError
 from moderation.reference.library_errors import is_disk_full, named
 from moderation.schema import LOADS
 from moderation.storage import parquet
-from moderation.tables.standing import STANDING, VERDICTS
+from moderation.tables.standing import GONE, STANDING, VERDICTS
 
 
 class TablesError(ModerationError):
@@ -182,15 +182,21 @@ def _fault(error: Exception, what: str, remedy: str) -> TablesError:
     known = named(error) if isinstance(error, OSError) else None
     if isinstance(known, TransientError):
         return TablesUnavailableError(f"{what} cannot be reached: {known}")
-    if isinstance(error, PermissionError) or _FORBIDDEN.search(str(error)):
+    if is_forbidden(error):
         remedy = "check the rights and the credentials of whoever runs this; nothing is known to be damaged"
     return TablesDamagedError(f"{what} cannot be read: {_first_line(error)}; {remedy}")
+
+
+def is_forbidden(error: BaseException | None) -> bool:
+    """Whether an error of reading a file says that somebody may not, and nothing of the file."""
+    return isinstance(error, PermissionError) or _FORBIDDEN.search(str(error)) is not None
 
 
 _OF_NO_LOAD = "bring it back from a backup or an older version of the object{}"
 _ALSO = {
     VERDICTS.name: "; while the database of verdicts is whole, `moderation verdicts publish --anew` makes "
     "the table from it",
+    GONE.name: "; or let the next run that lists a whole prefix begin the table anew",
 }
 _CHECK = "check MODERATION_CATALOG_URI, the rights and the room on the disk"
 _REBUILT = "`moderation rebuild` makes {} anew from the kept answers, without paying again"

@@ -16,7 +16,7 @@ NAME = "source_ref"
 _BATCH_ROWS = 16_384
 
 
-def range_of(names: pa.ChunkedArray) -> tuple[str, str] | None:
+def range_of(names: pa.Array | pa.ChunkedArray) -> tuple[str, str] | None:
     """The smallest and the greatest of the names by the bytes of their UTF-8; None for none."""
     found = pc.min_max(names).as_py()
     return None if found["min"] is None else (found["min"], found["max"])

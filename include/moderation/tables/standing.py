@@ -287,7 +287,30 @@ ADAPTERS = TableSpec(
     ),
 )  # fmt: skip - one line a column
 
-STANDING = {table.name: table for table in (VERDICTS, REVIEW_NUMBERS, SHADOW_ANSWERS, ADAPTERS)}
+GONE = TableSpec(
+    name="gone",
+    doc="One row an image that was answered or refused and is no longer at its source, as a whole listing "
+    "showed. One that comes back loses its row.",
+    partition_by=("dt",),
+    dictionary=("dt", "gone_at", "source"),
+    schema=pa.schema(
+        [
+            column("dt", pa.date32(), "UTC day of gone_at; partition.", "2026-11-28", "", True),
+            _text("source_ref", "The image, as in `images`; once here.", "s3://archive/a.jpg", required=True),
+            column(
+                "gone_at",
+                _TIME,
+                "When the first listing that did not show it was begun.",
+                "2026-11-28 02:00:00.000000",
+                "UTC",
+                True,
+            ),
+            _text("source", "What was listed.", "s3://archive/2019", required=True),
+        ]
+    ),
+)  # fmt: skip - one line a column
+
+STANDING = {table.name: table for table in (VERDICTS, REVIEW_NUMBERS, SHADOW_ANSWERS, ADAPTERS, GONE)}
 """The tables of no load, by name."""
 
 ALL_TABLES = {**TABLES, **STANDING}

@@ -138,3 +138,25 @@ def test_small_images_are_private_and_give_way_above_their_share(own, tmp_path, 
         tiles._max_bytes = kept[0].stat().st_size
         tiles.sweep()
         assert len(list((tmp_path / "cache" / "images").glob("??/*.jpg"))) <= 1
+
+
+def test_a_small_image_that_is_damaged_or_of_another_name_is_made_anew(own, tmp_path):
+    settings, load_id = own
+    with served(settings, tmp_path / "cache") as console:
+        address = f"/jobs/{load_id}/images/0/tile"
+        shown = console.get(address).content
+        (kept,) = (tmp_path / "cache" / "images").glob("??/*.jpg")
+        whole = kept.read_bytes()
+        console.get(f"/jobs/{load_id}/images/1/tile")
+        (other,) = set((tmp_path / "cache" / "images").glob("??/*.jpg")) - {kept}
+        for damaged in (
+            whole[:400] + bytes([whole[400] ^ 1]) + whole[401:],
+            whole[:-1] + bytes([whole[-1] ^ 1]),
+            whole[: len(whole) // 2],
+            shown,  # as earlier releases kept it
+            b"",
+            other.read_bytes(),
+        ):
+            kept.write_bytes(damaged)
+            assert console.get(address).content == shown
+            assert kept.read_bytes() == whole

@@ -138,6 +138,7 @@ def _what_comes_of_it(world: World, place: Place, name: str, body: bytes | None)
     except NeedsAPersonError as error:
         return STOPPED, str(error)
     more = {"console": world.looked, "review": world.said, "verdicts": world.shown}
+    more["gone"] = world.missed
     more["archive"] = world.reconciled
     assert found == world.answered | {key: more[key] for key in more.keys() & found.keys()}
     return (HARMLESS if world.read(name) == body else HEALED), ""

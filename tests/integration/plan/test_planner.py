@@ -143,6 +143,7 @@ def test_a_plan_accounts_for_everything_that_was_listed(put, make, settings, buc
         "refused_before": {},
         "copies": 0,
         "contents": 4,
+        "gone": 0,
     }
     assert [manifest.lines for manifest in plan.manifests] == [2, 2]
     assert (plan.expected_cost_usd, plan.expected_seconds["detect"]) == (0.004, 0.08)

@@ -20,8 +20,9 @@ from moderation.maintenance.rebuild import rebuild
 from moderation.plan.content.answers import OF_LABELS
 from moderation.plan.plan import COPIES, PlanError
 from moderation.publish import commit
-from moderation.publish.commit import publish
+from moderation.publish.commit import PublishedLoad, publish
 from moderation.query.replay import replay
+from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.tables import catalog
 from moderation.tables.ledger.layout import OF_IMAGES
@@ -31,16 +32,45 @@ from support import planned_runs
 from support.copied_images import Gallery
 from support.killed import killed_at
 from support.published_loads import expected, rows
+from support.put_back import MadeOnce
 
 ADAPTER = "arn:aws:rekognition:us-east-1:123456789012:project/p/version/v/1700000000000"
 
 
 @pytest.fixture
-def gallery(tmp_path: Path, bucket: str, aws_env: Any, s3_client: Any) -> Gallery:
-    settings = planned_runs.make_settings(tmp_path, bucket, tables="local")
-    made = Gallery(settings, s3_client, bucket)
-    made.put(a=1, b=1, c=2, d=1, e=2, f=3)
-    return made
+def fresh(tmp_path: Path, bucket: str, aws_env: Any, s3_client: Any) -> Gallery:
+    """Six images of three contents, of which nothing is known yet."""
+    return made(planned_runs.make_settings(tmp_path, bucket, tables="local"), s3_client, bucket)
+
+
+def made(settings: Settings, s3_client: Any, bucket: str) -> Gallery:
+    gallery = Gallery(settings, s3_client, bucket)
+    gallery.put(a=1, b=1, c=2, d=1, e=2, f=3)
+    return gallery
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    return MadeOnce(tmp_path_factory.mktemp("night"))
+
+
+@pytest.fixture
+def gallery(made_once: MadeOnce, bucket: str, aws_env: Any, s3_client: Any) -> Gallery:
+    """The same after a first run, `night`, over all of it."""
+
+    def make(settings: Settings) -> tuple[Gallery, PublishedLoad]:
+        first = made(settings, s3_client, bucket)
+        return first, first.run("night")
+
+    made_once.get(s3_client, bucket, make)
+    after, _ = made_once.made
+    return replace(after, s3=s3_client, paid=Counter(after.paid), contents=dict(after.contents))
+
+
+@pytest.fixture
+def night(made_once: MadeOnce, gallery: Gallery) -> PublishedLoad:
+    _, load = made_once.made
+    return load
 
 
 def answered(gallery: Gallery) -> dict[str, set[Any]]:
@@ -58,15 +88,17 @@ def answered(gallery: Gallery) -> dict[str, set[Any]]:
     return found
 
 
-def test_of_a_content_one_image_is_sent_and_each_has_rows_of_its_own(gallery: Gallery) -> None:
-    load = gallery.run("night")
+def test_of_a_content_one_image_is_sent_and_each_has_rows_of_its_own(
+    gallery: Gallery, night: PublishedLoad
+) -> None:
     assert gallery.paid == {1: 1, 2: 1, 3: 1}
     images = gallery.images()
     assert {row["status"] for row in images.values()} == {"moderated"}
     keys = Counter((row["load_id"], row["manifest_id"], row["line_number"]) for row in images.values())
     assert len(keys) == 6
-    assert (load.row["images"], load.row["contents"], load.row["copies"], load.row["billed"]) == (6, 3, 3, 3)
-    assert load.row["cost_usd"] == pytest.approx(0.003)
+    told = ("images", "contents", "copies", "billed")
+    assert [night.row[name] for name in told] == [6, 3, 3, 3]
+    assert night.row["cost_usd"] == pytest.approx(0.003)
     assert all(len(said) == 1 for said in answered(gallery).values())
     labels = expected(gallery.settings)["labels_l3"]
     assert sorted(labels["source_ref"].to_pylist()) == sorted(map(gallery.ref, "abcdef"))
@@ -79,66 +111,63 @@ def test_of_a_content_one_image_is_sent_and_each_has_rows_of_its_own(gallery: Ga
                 if (other["manifest_id"], other["line_number"]) == place and other["answer_of_line"] is None
             )
             assert images[of]["etag"] == row["etag"]
-            assert row["answer_of_load_id"] == load.load_id
+            assert row["answer_of_load_id"] == night.load_id
 
 
 def test_the_next_run_over_the_same_images_has_nothing_to_do(gallery: Gallery) -> None:
-    gallery.run("night")
     plan = gallery.plan("next")
     assert plan.is_empty
     assert plan.totals.already_moderated == 6
 
 
-def test_a_new_name_of_a_known_content_gets_its_answer_and_nothing_is_sent(gallery: Gallery) -> None:
-    first = gallery.run("night")
+def test_a_new_name_of_a_known_content_gets_its_answer_and_nothing_is_sent(
+    gallery: Gallery, night: PublishedLoad
+) -> None:
     gallery.put(x=1, y=9, z=9)
     plan = gallery.plan("next")
     assert (plan.totals.to_analyse, plan.totals.copies, plan.totals.contents) == (1, 2, 2)
     second = gallery.publish(plan)
     assert gallery.paid == {1: 1, 2: 1, 3: 1, 9: 1}
     assert second.row["billed"] == 1
-    assert gallery.images()["x"]["answer_of_load_id"] == first.load_id
+    assert gallery.images()["x"]["answer_of_load_id"] == night.load_id
     assert all(len(said) == 1 for said in answered(gallery).values())
 
 
 def test_a_run_of_copies_alone_is_published_without_a_job(gallery: Gallery) -> None:
-    gallery.run("night")
     gallery.put(x=1, y=2)
     load = gallery.run("next")
     assert (load.row["images"], load.row["billed"], load.row["manifests"]) == (2, 0, 0)
     assert load.row["cost_usd"] == 0
 
 
-def test_a_copy_of_a_copy_names_the_image_that_was_sent(gallery: Gallery) -> None:
-    first = gallery.run("night")
+def test_a_copy_of_a_copy_names_the_image_that_was_sent(gallery: Gallery, night: PublishedLoad) -> None:
     gallery.put(x=1)
     second = gallery.run("second")
     with catalog.open_catalog(gallery.settings) as opened:
         table = catalog.load_table(opened, schema.LOADS)
         assert table is not None
-        table.delete(f"load_id = '{first.load_id}'")  # rolled back, or erased
+        table.delete(f"load_id = '{night.load_id}'")  # rolled back, or erased
     for name in "abcdef":
         gallery.s3.delete_object(Bucket=gallery.bucket, Key=f"photos/{name}.jpg")
     gallery.put(y=1)
     third = gallery.run("third")
     assert (second.row["billed"], third.row["billed"]) == (0, 0)
-    assert gallery.images()["y"]["answer_of_load_id"] == first.load_id
+    assert gallery.images()["y"]["answer_of_load_id"] == night.load_id
 
 
-def test_a_copy_tells_the_base_model_behind_the_answer_that_it_gets(gallery: Gallery) -> None:
+def test_a_copy_tells_the_base_model_behind_the_answer_that_it_gets(fresh: Gallery) -> None:
     first, second = ({"adapter": ADAPTER, "base_model_version": version} for version in ("7.1", "7.2"))
-    gallery.run("night", **first)
-    gallery.put(x=1, y=9, z=9)
-    gallery.run("next", **second)
-    told = {name: row["base_model_version"] for name, row in gallery.images().items()}
+    fresh.run("night", **first)
+    fresh.put(x=1, y=9, z=9)
+    fresh.run("next", **second)
+    told = {name: row["base_model_version"] for name, row in fresh.images().items()}
     assert told == dict.fromkeys("abcdefx", "7.1") | dict.fromkeys("yz", "7.2")
-    assert all(load.is_proven and load.is_same_digest for load in rebuild(gallery.settings))
-    again = {name: row["base_model_version"] for name, row in gallery.images().items()}
+    assert all(load.is_proven and load.is_same_digest for load in rebuild(fresh.settings))
+    again = {name: row["base_model_version"] for name, row in fresh.images().items()}
     assert again == told
 
 
 def test_a_plan_whose_known_answers_lack_a_later_column_is_published(gallery: Gallery) -> None:
-    gallery.run("night")
     gallery.put(x=1)
     plan = gallery.plan("next")
     known = dict(plan.known)
@@ -167,25 +196,24 @@ def test_a_plan_whose_known_answers_lack_a_later_column_is_published(gallery: Ga
 def test_an_answer_to_another_question_is_no_answer(
     gallery: Gallery, change: dict[str, Any], asked: int
 ) -> None:
-    gallery.run("night")
     gallery.put(x=1)
     assert gallery.plan("next", **change).totals.to_analyse == asked
 
 
 def test_what_lies_in_the_content_is_the_copies_too_and_anything_else_leaves_them_owed(
-    gallery: Gallery,
+    fresh: Gallery,
 ) -> None:
-    plan = gallery.plan("night")
-    sent = {row["source_ref"]: row for row in gallery.inputs(plan) if row["copies"]}
+    plan = fresh.plan("night")
+    sent = {row["source_ref"]: row for row in fresh.inputs(plan) if row["copies"]}
     codes = {1: "InvalidImageFormatException", 2: "AccessDeniedException"}
-    gallery.fails = {ref: codes[gallery.contents[ref]] for ref in sent}
-    load = gallery.publish(plan)
+    fresh.fails = {ref: codes[fresh.contents[ref]] for ref in sent}
+    load = fresh.publish(plan)
     outcomes = {
-        (gallery.contents[row["source_ref"]], row["manifest_id"] == COPIES): (
+        (fresh.contents[row["source_ref"]], row["manifest_id"] == COPIES): (
             row["status"],
             row["error_code"],
         )
-        for row in gallery.images().values()
+        for row in fresh.images().values()
     }
     assert outcomes == {
         (1, False): ("failed", "InvalidImageFormat"),
@@ -195,58 +223,57 @@ def test_what_lies_in_the_content_is_the_copies_too_and_anything_else_leaves_the
         (3, False): ("moderated", None),
     }
     assert load.row["copies"] == 2
-    gallery.fails = {}
-    gallery.put(x=1)
-    again = gallery.plan("next")
+    fresh.fails = {}
+    fresh.put(x=1)
+    again = fresh.plan("next")
     assert (again.totals.to_analyse, again.totals.copies) == (1, 2)  # x is refused for its content
     assert again.totals.refused == 3
-    gallery.publish(again)
-    assert gallery.paid == {2: 1, 3: 1}
+    fresh.publish(again)
+    assert fresh.paid == {2: 1, 3: 1}
 
 
-def test_a_job_that_never_ran_leaves_its_copies_owed(gallery: Gallery) -> None:
-    load = gallery.publish(
-        gallery.plan("night"), status=JobStatus.NOT_STARTED, results_uri=None, summary_uri=None
+def test_a_job_that_never_ran_leaves_its_copies_owed(fresh: Gallery) -> None:
+    load = fresh.publish(
+        fresh.plan("night"), status=JobStatus.NOT_STARTED, results_uri=None, summary_uri=None
     )
     assert load.row["not_attempted"] == 6
     assert load.row["copies"] == 0
 
 
-def test_without_the_setting_each_image_is_paid_for(gallery: Gallery) -> None:
-    gallery.settings = replace(gallery.settings, share_answers=False)
-    load = gallery.run("night")
-    assert gallery.paid == {1: 3, 2: 2, 3: 1}
+def test_without_the_setting_each_image_is_paid_for(fresh: Gallery) -> None:
+    fresh.settings = replace(fresh.settings, share_answers=False)
+    load = fresh.run("night")
+    assert fresh.paid == {1: 3, 2: 2, 3: 1}
     assert (load.row["contents"], load.row["copies"]) == (3, 0)
 
 
-def test_what_no_digest_proves_is_never_shared(gallery: Gallery) -> None:
+def test_what_no_digest_proves_is_never_shared(fresh: Gallery) -> None:
     for name in ("m1", "m2"):
-        upload = gallery.s3.create_multipart_upload(Bucket=gallery.bucket, Key=f"photos/{name}.jpg")
-        where = {"Bucket": gallery.bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
-        body = gallery.s3.get_object(Bucket=gallery.bucket, Key="photos/a.jpg")["Body"].read()
-        part = gallery.s3.upload_part(**where, PartNumber=1, Body=body)
+        upload = fresh.s3.create_multipart_upload(Bucket=fresh.bucket, Key=f"photos/{name}.jpg")
+        where = {"Bucket": fresh.bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+        body = fresh.s3.get_object(Bucket=fresh.bucket, Key="photos/a.jpg")["Body"].read()
+        part = fresh.s3.upload_part(**where, PartNumber=1, Body=body)
         parts = [{"ETag": part["ETag"], "PartNumber": 1}]
-        gallery.s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
-    plan = gallery.plan("night")
-    sent = {row["key"] for row in gallery.inputs(plan) if row["manifest"] is not None}
+        fresh.s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+    plan = fresh.plan("night")
+    sent = {row["key"] for row in fresh.inputs(plan) if row["manifest"] is not None}
     assert {"photos/m1.jpg", "photos/m2.jpg"} <= sent
     assert plan.totals.contents == 5
 
 
-def test_what_is_beyond_the_plan_is_left_to_the_next_run_with_its_copies(gallery: Gallery) -> None:
-    plan = gallery.plan("night", max_images=1)
+def test_what_is_beyond_the_plan_is_left_to_the_next_run_with_its_copies(fresh: Gallery) -> None:
+    plan = fresh.plan("night", max_images=1)
     totals = plan.totals
     assert totals.to_analyse == 1
     assert totals.to_analyse + totals.copies + totals.postponed == 6
-    gallery.publish(plan)
+    fresh.publish(plan)
     for number in range(2):
-        gallery.run(f"later {number}", max_images=1)
-    assert gallery.paid == {1: 1, 2: 1, 3: 1}
-    assert gallery.plan("last").is_empty
+        fresh.run(f"later {number}", max_images=1)
+    assert fresh.paid == {1: 1, 2: 1, 3: 1}
+    assert fresh.plan("last").is_empty
 
 
 def test_a_dry_run_counts_the_same_and_writes_nothing(gallery: Gallery) -> None:
-    gallery.run("night")
     gallery.put(x=1, y=9, z=9)
     dry = gallery.plan("dry", dry_run=True)
     assert (dry.totals.to_analyse, dry.totals.copies, dry.totals.contents) == (1, 2, 2)
@@ -261,7 +288,6 @@ def test_a_dry_run_counts_the_same_and_writes_nothing(gallery: Gallery) -> None:
     ],
 )
 def test_killed_anywhere_copies_are_published_once(gallery: Gallery, step: str) -> None:
-    gallery.run("night")
     gallery.put(x=1, y=9, z=9)
     plan = gallery.plan("next")
     records = gallery.answer(plan)
@@ -276,7 +302,6 @@ def test_killed_anywhere_copies_are_published_once(gallery: Gallery, step: str) 
 def test_rebuilt_and_compacted_the_tables_tell_the_same_whatever_became_of_the_earlier_load(
     gallery: Gallery,
 ) -> None:
-    gallery.run("night")
     gallery.put(x=1, y=9, z=9)
     gallery.run("next")
     before = {name: rows(table) for name, table in expected(gallery.settings).items()}
@@ -288,26 +313,27 @@ def test_rebuilt_and_compacted_the_tables_tell_the_same_whatever_became_of_the_e
     assert gallery.plan("last").totals.copies == 1
 
 
-def test_a_redo_sends_one_image_of_what_is_owed_and_answers_its_copies(gallery: Gallery) -> None:
-    plan = gallery.plan("night")
-    gallery.fails = {
+def test_a_redo_sends_one_image_of_what_is_owed_and_answers_its_copies(fresh: Gallery) -> None:
+    plan = fresh.plan("night")
+    fresh.fails = {
         row["source_ref"]: "AccessDeniedException"
-        for row in gallery.inputs(plan)
-        if gallery.contents[row["source_ref"]] == 1
+        for row in fresh.inputs(plan)
+        if fresh.contents[row["source_ref"]] == 1
     }
-    load = gallery.publish(plan)
-    gallery.fails = {}
-    again = gallery.plan("redo", source=f"load:{load.load_id}")
+    load = fresh.publish(plan)
+    fresh.fails = {}
+    again = fresh.plan("redo", source=f"load:{load.load_id}")
     assert (again.totals.to_analyse, again.totals.copies) == (1, 2)
-    gallery.publish(again)
-    assert gallery.paid == {1: 1, 2: 1, 3: 1}
-    assert {row["status"] for row in gallery.images(again.load_id).values()} == {"moderated"}
-    assert gallery.plan("last").is_empty
+    fresh.publish(again)
+    assert fresh.paid == {1: 1, 2: 1, 3: 1}
+    assert {row["status"] for row in fresh.images(again.load_id).values()} == {"moderated"}
+    assert fresh.plan("last").is_empty
 
 
-def test_a_replay_tells_of_a_copy_what_it_tells_of_the_image_that_was_sent(gallery: Gallery) -> None:
-    load = gallery.run("night")
-    DuckDBWarehouse(gallery.settings).load(load.load_id)
+def test_a_replay_tells_of_a_copy_what_it_tells_of_the_image_that_was_sent(
+    gallery: Gallery, night: PublishedLoad
+) -> None:
+    DuckDBWarehouse(gallery.settings).load(night.load_id)
     with open_warehouse(gallery.settings.warehouse_path) as connection:
         told = replay(connection, min_confidence=60.5).project("source_ref, label_count, top_l1").fetchall()
     assert len(told) == 6
@@ -318,24 +344,23 @@ def test_a_replay_tells_of_a_copy_what_it_tells_of_the_image_that_was_sent(galle
     assert by_content[1] != by_content[2]  # of one the labels are below what is asked for
 
 
-def test_runs_that_are_open_at_once_pay_a_content_each_and_the_next_one_pays_none(gallery: Gallery) -> None:
-    first = gallery.plan("first")
-    gallery.put(x=1)
-    second = gallery.plan("second")
+def test_runs_that_are_open_at_once_pay_a_content_each_and_the_next_one_pays_none(fresh: Gallery) -> None:
+    first = fresh.plan("first")
+    fresh.put(x=1)
+    second = fresh.plan("second")
     assert (second.totals.to_analyse, second.totals.copies) == (1, 0)
-    gallery.publish(second)
-    gallery.publish(first)
-    assert gallery.paid == {1: 2, 2: 1, 3: 1}
-    assert {name: row["status"] for name, row in gallery.images().items()} == dict.fromkeys(
+    fresh.publish(second)
+    fresh.publish(first)
+    assert fresh.paid == {1: 2, 2: 1, 3: 1}
+    assert {name: row["status"] for name, row in fresh.images().items()} == dict.fromkeys(
         "abcdefx", "moderated"
     )
-    gallery.put(y=1)
-    third = gallery.run("third")
+    fresh.put(y=1)
+    third = fresh.run("third")
     assert (third.row["images"], third.row["billed"]) == (1, 0)
 
 
 def test_known_answers_that_were_changed_stop_the_publish(gallery: Gallery) -> None:
-    gallery.run("night")
     gallery.put(x=1)
     plan = gallery.plan("next")
     uri = next(iter(plan.known))
@@ -347,7 +372,6 @@ def test_known_answers_that_were_changed_stop_the_publish(gallery: Gallery) -> N
 
 
 def test_labels_keep_the_order_of_the_answer(gallery: Gallery) -> None:
-    gallery.run("night")
     for level in schema.LABELS:
         table = expected(gallery.settings)[f"labels_l{level}"]
         by_image = {

@@ -91,7 +91,7 @@ def test_every_view_says_the_same_in_postgresql_as_in_duckdb_and_loading_again_c
     for load in in_duckdb(published, "loads"):
         warehouses[1].load(load[0])
     for _ in range(2):
-        counts = {"verdicts": 60, "review_numbers": 0, "shadow_answers": 0, "adapters": 0}
+        counts = {"verdicts": 60, "review_numbers": 0, "shadow_answers": 0, "adapters": 0, "gone": 0}
         assert [warehouse.load_standing() for warehouse in warehouses] == [counts] * 3
     with psycopg.connect(postgres_uri) as connection:
         connection.execute("SET TIME ZONE 'UTC'")

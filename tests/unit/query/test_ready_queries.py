@@ -115,6 +115,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (SECOND_LOAD, "the base model", 3, 2, *[None] * 8),
         (FIRST_LOAD, "the base model", 4, 3, *[None] * 8),
     ],
+    "images_gone": [(TWO, "s3://archive", 2, 1)],  # a5 failed
     "not_attempted_backlog": [  # a7 was answered in the second load
         (FIRST_LOAD, ONE, "Throttling", 1, ONE, "s3://archive/a6.jpg"),
     ],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -21,6 +22,9 @@ from moderation.sources.open import open_source
 from moderation.sources.told.chunk import open_objects
 from moderation.storage import scratch
 
+if TYPE_CHECKING:
+    from moderation.sources.gone import Looked
+
 _PORTION = 100_000
 _COLUMNS = ["source_ref", "etag", "status", "error_code", "moderated_at"]
 _LAST = (
@@ -30,10 +34,13 @@ _LAST = (
 )
 _THERE = "SELECT source_ref, any_value(etag) AS etag FROM objects GROUP BY source_ref"
 _GONE = (
-    "there.source_ref IS NULL OR (there.etag IS NULL AND "
-    f"coalesce(code = '{error_codes.INVALID_S3_OBJECT}', false))"
+    "there.source_ref IS NULL OR (there.etag IS NULL AND (source_ref IN (FROM marked) OR "
+    f"coalesce(code = '{error_codes.INVALID_S3_OBJECT}', false)))"
 )
-"""A list of keys says nothing of what is there now: then S3's last answer does."""
+"""A list of keys says nothing of what is there now: S3's last answer does, and what other listings showed."""
+
+Mark = Callable[[Settings, "Looked"], None]
+"""Keeps what a listing showed of images that are known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +107,12 @@ def of_chunk(settings: Settings, s3: Any, archive: Archive, chunk: Chunk) -> Chu
     )
 
 
-def reconcile(settings: Settings, s3: Any, archive: Archive) -> Reconciliation:
+def reconcile(settings: Settings, s3: Any, archive: Archive, *, mark: Mark | None = None) -> Reconciliation:
     """List the source once more, and say of every key what became of it.
 
     The local disk holds the keys and what was published of them; memory a portion.
 
+    :param mark: keeps what is gone, where the source shows all of something; `publish.gone.mark`.
     :raises ArchiveError: a chunk's file is damaged; s3.S3Error: S3 cannot be read.
     """
     from moderation.tables.published import stream_images  # noqa: PLC0415 - Iceberg is slow to import
@@ -117,7 +125,8 @@ def reconcile(settings: Settings, s3: Any, archive: Archive) -> Reconciliation:
         for place, batch in enumerate(_portions(stream_images(settings, _COLUMNS, between=between))):
             _add_rows(database, batch, place, last="moderated_at")
         database.execute("ALTER TABLE objects RENAME TO keys")
-        _list_again(database, settings, s3, archive)
+        _list_again(database, settings, s3, archive, mark, folder)
+        _add_marked(database, settings, between)
         counts = database.execute(
             f"SELECT coalesce(answered, false), {_GONE}, coalesce(code, ''), count(*), "  # noqa: S608 - constants
             "count(*) FILTER (keys.etag IS NOT NULL AND there.etag <> keys.etag) "
@@ -190,11 +199,43 @@ def _portions(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting)
 
 
-def _list_again(database: duckdb.DuckDBPyConnection, settings: Settings, s3: Any, archive: Archive) -> None:
+def _list_again(  # noqa: PLR0917 - of one place
+    database: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    s3: Any,
+    archive: Archive,
+    mark: Mark | None,
+    folder: Path,
+) -> None:
+    from moderation.sources.gone import Watch, shown_besides  # noqa: PLC0415 - Iceberg is slow to import
+
     _make_objects(database)
+    watch = Watch.begin(settings, s3)
     tally = Tally(names=settings.no_image_names, unread=True)
-    for batch in open_source(archive.source).batches(settings, s3, tally, dry_run=True):
-        _add_objects(database, batch.select(OBJECTS.names))
+    with shown_besides(tally, folder) as besides:
+        for batch in open_source(archive.source).batches(settings, s3, tally, dry_run=True):
+            _add_objects(database, batch.select(OBJECTS.names))
+    if mark and tally.whole:
+        rows = database.sql("SELECT DISTINCT source_ref FROM objects ORDER BY source_ref")
+        listed = (batch.column(0) for batch in rows.to_arrow_reader(_PORTION))
+        if looked := watch.look(archive.source, tally.whole, listed, besides.names()):
+            mark(settings, looked)
+
+
+def _add_marked(
+    database: duckdb.DuckDBPyConnection, settings: Settings, between: tuple[str, str] | None
+) -> None:
+    """Keep which of the keys are marked as gone."""
+    from moderation.tables.catalog import load_table, open_catalog  # noqa: PLC0415 - as above
+    from moderation.tables.published import scan  # noqa: PLC0415
+    from moderation.tables.standing import GONE  # noqa: PLC0415
+
+    database.execute("CREATE TABLE marked (source_ref VARCHAR)")
+    with open_catalog(settings) as catalog:
+        for batch in scan(load_table(catalog, GONE), GONE, ["source_ref"], between=between):
+            database.register("portion", batch)
+            database.execute("INSERT INTO marked SELECT source_ref FROM portion")
+            database.unregister("portion")
 
 
 def _make_objects(database: duckdb.DuckDBPyConnection) -> None:

@@ -114,12 +114,17 @@ def due(*, settings: Settings | None = None) -> list[str]:
     return _unless(damaged, [archive.name for archive in archives if conductor.is_over(archive)])
 
 
-def reconcile(name: str, *, settings: Settings | None = None) -> dict[str, Any]:
-    """Say of every key of an archive what became of it, and keep that."""
+def reconcile(
+    name: str, *, settings: Settings | None = None, mark: outcome.Mark | None = None
+) -> dict[str, Any]:
+    """Say of every key of an archive what became of it, and keep that.
+
+    :param mark: keeps what is gone at the source; see `outcome.reconcile`.
+    """
     settings = settings or Settings.from_env()
     with s3_objects.open_client(settings, connections=settings.inspect_threads + 4) as s3:
         archive = state.read(settings, s3, name)
-        result = outcome.as_json(outcome.reconcile(settings, s3, archive))
+        result = outcome.as_json(outcome.reconcile(settings, s3, archive, mark=mark))
 
         def ended(found: Archive) -> Archive:
             if not conductor.is_over(found):

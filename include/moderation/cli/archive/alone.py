@@ -64,6 +64,7 @@ def _work_off(
 ) -> Archive:
     """Look, begin and wait, until nothing is left or a person paused it."""
     from moderation.archive.backfill import step  # noqa: PLC0415 - DuckDB is slow to import
+    from moderation.publish import gone  # noqa: PLC0415 - as Iceberg is
 
     name, waited = options.name, ""
     while True:
@@ -76,7 +77,7 @@ def _work_off(
         if asked:
             continue
         if name in step.due(settings=settings):
-            step.reconcile(name, settings=settings)
+            step.reconcile(name, settings=settings, mark=gone.mark)
             return state.read(settings, s3, name)
         if archive.result or archive.status not in (GOES_ON, PAUSED):
             return archive

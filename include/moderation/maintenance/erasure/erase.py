@@ -28,13 +28,16 @@ from moderation.maintenance.erasure.receipt import Receipt
 from moderation.maintenance.erasure.reports import draw_again, erase_in_reports
 from moderation.maintenance.erasure.tables import LoadTables
 from moderation.maintenance.erasure.wanted import Wanted, contents_of
+from moderation.maintenance.standing import forget_what_was
 from moderation.plan.plan import Plan
+from moderation.publish.gone import forget_gone
 from moderation.settings import Settings
 from moderation.storage import lease, s3_objects, tombstones
 from moderation.storage.files import Storage
 from moderation.storage.tombstones import DONE
 from moderation.tables.catalog import open_catalog
 from moderation.tables.published import known_load_ids
+from moderation.tables.standing import GONE
 from moderation.warehouses.configured import ConnectionUri, each
 
 _KEEP_SECONDS = 30.0
@@ -217,6 +220,9 @@ class _Work:
     def _erase_entries(self, found: Found) -> None:
         keys, pairs = found.wanted.keys, found.pairs
         self._count({"ledger": erase_in_ledger(self.s3, self.settings, keys, pairs, self.keep)})
+        self._count({"gone": forget_gone(self.settings, found.refs)})
+        forget_what_was(self.settings, GONE)  # also of a try that was killed before it
+        steps.reached("gone")
 
     def _erase_plans(self, found: Found) -> dict[str, Told]:
         plans = self._plans(found.wanted)

@@ -22,6 +22,7 @@ WENT = {
     "leftovers": "files of plans that were never finished",
     "reports": "reports and their pages",
     "ledger": "entries of the ledger",
+    "gone": "rows of gone",
     "chunks": "entries of the lists of archives",
     "uploads": "copies of local files in S3",
     "verdicts": "verdicts that keep no key, hash and note",

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from moderation.settings import Settings
 from moderation.sources.base import SourceError
-from moderation.sources.listing import OBJECTS, Tally, object_rows
+from moderation.sources.listing import OBJECTS, Tally, Whole, object_rows
 from moderation.sources.told import inventory_files
 from moderation.storage import s3_objects
 
@@ -50,6 +50,8 @@ class Inventory:
                 _verify(file, uri, entry.get("MD5checksum"))
                 for batch in read(file, uri, manifest["fileSchema"]):
                     yield object_rows(tally, _objects(batch, uri))
+        if source := manifest.get("sourceBucket"):
+            tally.whole = Whole(f"s3://{source}/", is_now=False)
 
     def _manifest(self, s3: Any) -> dict[str, Any]:
         try:

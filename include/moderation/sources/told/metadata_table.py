@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from moderation.settings import Settings
 from moderation.sources.base import SourceError
-from moderation.sources.listing import BATCH_ROWS, OBJECTS, Tally, object_rows
+from moderation.sources.listing import BATCH_ROWS, OBJECTS, Tally, Whole, object_rows
 from moderation.variables.machine import MachineSettings
 
 PREFIX = "table:"
@@ -43,10 +43,11 @@ WITH versions AS (
         coalesce(max(sequence_number) FILTER ({made}), '') AS made
     FROM records GROUP BY bucket, key, version_id
 ), current AS (
-    SELECT bucket, key, arg_max(last, made) AS last FROM versions WHERE NOT last.gone GROUP BY bucket, key
+    SELECT bucket, key, arg_max(last, made) FILTER (NOT last.gone) AS last FROM versions GROUP BY bucket, key
 )
-SELECT bucket, key, last.etag AS etag, last.size AS size, last.at AS last_modified
-FROM current WHERE NOT coalesce(last.marker, false)
+SELECT bucket, key, last.etag AS etag, last.size AS size, last.at AS last_modified,
+    last IS NULL OR coalesce(last.marker, false) AS gone
+FROM current
 """
 
 
@@ -105,8 +106,10 @@ class MetadataTable:
                 records = table.scan(selected_fields=wanted).to_arrow_batch_reader()
                 with closing(duckdb.connect(config=limits)) as connection:
                     connection.register("records", records)
+                    told = _Told(journal)
                     for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS):
-                        yield object_rows(tally, _as_objects(batch))
+                        yield object_rows(tally, _as_objects(told.there(batch)))
+                    tally.whole = told.whole()
             except (OSError, pa.ArrowException, duckdb.Error) as error:
                 raise SourceError(f"{self.uri} cannot be read: {error}") from error
 
@@ -129,6 +132,37 @@ class MetadataTable:
                 told = f"{self.uri} cannot be read: {type(error).__name__}: {error}"
                 raise SourceError(told) from error
             yield table
+
+
+class _Told:
+    """What a table tells of the objects of a bucket that are not there.
+
+    :param journal: it tells of those alone that were deleted, and not of every object.
+    """
+
+    def __init__(self, journal: bool) -> None:
+        self._journal = journal
+        self._buckets: set[str] = set()
+        self._deleted = [pa.array([], pa.string())]
+
+    def there(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows of what is there."""
+        self._buckets.update(pc.unique(batch.column("bucket")).to_pylist())
+        gone = batch.column("gone")
+        if self._journal:
+            out = batch.filter(gone)
+            folders = pc.binary_join_element_wise("s3:/", out.column("bucket"), "/")
+            self._deleted.append(
+                pc.binary_join_element_wise(folders, out.column("key"), "/").cast(pa.string())
+            )
+        return batch.filter(pc.invert(gone))
+
+    def whole(self) -> Whole | None:
+        """What it tells all of; tables of S3 Metadata are of one bucket."""
+        if len(self._buckets) != 1:
+            return None
+        deleted = pa.concat_arrays(self._deleted) if self._journal else None
+        return Whole(f"s3://{next(iter(self._buckets))}/", is_now=False, deleted=deleted)
 
 
 def _properties(catalog: str) -> dict[str, str] | None:

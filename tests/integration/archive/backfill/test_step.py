@@ -12,7 +12,11 @@ from local_aws.rekognition.launch import Rekognition
 from moderation.archive.backfill import state, step
 from moderation.archive.backfill.state import DONE, PARKED, WAITING
 from moderation.cli.main import main
+from moderation.publish import gone
 from moderation.settings import Settings
+from moderation.tables.catalog import load_table, open_catalog
+from moderation.tables.published import scan
+from moderation.tables.standing import GONE
 from support import pictures
 from support import rekognition_server as offline
 from support.archive_runs import StageRuns
@@ -63,6 +67,13 @@ def start(settings: Settings, bucket: str, *options: str) -> int:
     return main(words, settings=settings)
 
 
+def marked(settings: Settings) -> list[str]:
+    """The images that stand in the table `gone`."""
+    with open_catalog(settings) as catalog:
+        batches = scan(load_table(catalog, GONE), GONE, ["source_ref"])
+        return sorted(ref for batch in batches for ref in batch.column(0).to_pylist())
+
+
 def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
     runs: StageRuns,
     s3_client: Any,
@@ -104,7 +115,8 @@ def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
     assert found.chunks[0].billed == 2
     assert step.due(settings=settings) == ["old"]
 
-    result = step.reconcile("old", settings=settings)
+    result = step.reconcile("old", settings=settings, mark=gone.mark)
+    assert marked(settings) == [f"s3://{bucket}/photos/h.jpg"]
     assert (result["keys"], result["answered"], result["gone"]) == (9, 5, 1)
     assert (sum(result["refused"].values()), result["owed"]) == (1, {"": 2})
     assert (result["new"], result["changed"], result["gone_since"]) == (1, 1, 1)
@@ -114,8 +126,18 @@ def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
     assert main(["archive", "retry", "old"], settings=settings) == 0
     assert look(runs, clock(), 20) == ["archive__old__00003"]
     assert look(runs, clock(), 21) == []
-    result = step.reconcile("old", settings=settings)
+    s3_client.delete_object(Bucket=bucket, Key="photos/a.jpg")
+    result = step.reconcile("old", settings=settings, mark=gone.mark)
     assert (result["answered"], result["owed"]) == (7, {})
+    assert (result["gone"], result["gone_since"]) == (1, 2)
+    assert marked(settings) == [f"s3://{bucket}/photos/{name}.jpg" for name in "ah"]
+    keys = "\n".join(f"s3://{bucket}/photos/{name}.jpg" for name in "abh")
+    s3_client.put_object(Bucket=bucket, Key="keys.txt", Body=keys.encode())
+    assert main(["archive", "start", "listed", f"list:s3://{bucket}/keys.txt"], settings=settings) == 0
+    result = step.reconcile("listed", settings=settings, mark=gone.mark)
+    assert (result["answered"], result["gone"], result["gone_since"]) == (2, 1, 2), (
+        "a list of keys shows nothing"
+    )
     assert state.read(settings, s3_client, "old").chunks[2].reason == ""
     assert set(paid(rekognition_server, bucket).values()) == {1}
     capsys.readouterr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from moderation.maintenance.verify import verify
 from moderation.plan import claims
 from moderation.plan.planner import mark_published, release
 from moderation.publish.commit import PublishedLoad
+from moderation.publish.gone import mark
 from moderation.reference.content import content_id
+from moderation.sources.gone import Looked
 from moderation.storage.tombstones import TombstonesError, UnfinishedErasureError
 from moderation.tables.ledger import upkeep
 from moderation.warehouses.duckdb import DuckDBWarehouse
@@ -101,7 +104,10 @@ def test_nothing_names_an_image_any_more_and_what_others_got_of_it_stays_also_af
     gallery: Gallery, night: PublishedLoad
 ) -> None:
     name = sent(gallery, 1)
+    gone = pa.array([gallery.ref(name)])
+    mark(gallery.settings, Looked(source="s", at=datetime.now(UTC), missing=gone, back=gone[:0], still=0))
     assert len(traces(gallery, name)) > 5
+    assert any("/gone/" in place for place in traces(gallery, name))
     before = expected(gallery.settings)
     receipt = erase(gallery, name)
     assert not receipt.left
@@ -190,7 +196,7 @@ def test_a_run_under_way_keeps_its_images_and_may_be_given_up_once_it_holds_them
 
 
 STEPS = (
-    *("noted", "found", "reports", "ledger", "known", "answers", "inputs", "plans"),
+    *("noted", "found", "reports", "ledger", "gone", "known", "answers", "inputs", "plans"),
     *("erased images", "counted", "expired images", "removed images", "warehouse duckdb"),
 )
 

@@ -90,6 +90,11 @@ def test_the_current_version_of_each_object_is_listed(table, scan, schema):
     assert rows["a.jpg"]["source_ref"] == "s3://photos/a.jpg"
     assert rows["a.jpg"]["last_modified"] == AT.replace(tzinfo=UTC)
     assert (tally.listed, tally.by_rule) == (4, {"folder marker": 1})
+    assert (tally.whole.prefix, tally.whole.is_now) == ("s3://photos/", False)
+    deleted = tally.whole.deleted  # an inventory tells by what it does not show
+    assert (None if deleted is None else deleted.to_pylist()) == (
+        ["s3://photos/gone.jpg"] if schema is JOURNAL else None
+    )
 
 
 def test_what_a_journal_says_was_deleted_is_left_out(table, scan):
@@ -118,8 +123,10 @@ def test_what_a_journal_says_was_deleted_is_left_out(table, scan):
         ],
     )
 
-    found, _ = scan(open_source(source))
+    found, tally = scan(open_source(source))
 
+    assert tally.whole.prefix == "s3://photos/"
+    assert sorted(tally.whole.deleted.to_pylist()) == ["s3://photos/plain.jpg"]
     assert {line["key"]: line["etag"] for line in found.to_pylist()} == {
         "back.jpg": "first",
         "old-gone.jpg": "second",
