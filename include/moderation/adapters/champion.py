@@ -85,8 +85,9 @@ def check(settings: Settings, rekognition: Any, arn: str) -> str:
     if known and now and now != known.base_model_version:
         raise AdapterUnusableError(
             f"the base model of the adapter {arn} is {now}, and it was {known.base_model_version} when the "
-            "two were compared: AWS has updated it. Compare it again (`moderation adapter evaluate`), "
-            "promote another one, or roll back (`moderation adapter rollback`)"
+            "two were compared: AWS has updated it. Compare it again "
+            f"(`{settings.command} adapter evaluate {arn}`), promote another one, or roll back "
+            f"(`{settings.command} adapter rollback`)"
         )
     return status
 

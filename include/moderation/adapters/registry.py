@@ -136,7 +136,8 @@ class Registry:
         """
         if arn not in self.versions:
             raise RegistryError(
-                f"no adapter {arn} was trained here; `moderation adapter list` tells those that were"
+                f"no adapter {arn} was trained here; `{Settings.from_env().command} adapter list` tells "
+                "those that were"
             )
         return self.versions[arn]
 
@@ -276,7 +277,7 @@ def _pass_gate(version: Version, *, knowingly: bool) -> None:
     if version.gate is None:
         raise PromotionError(
             f"the adapter {version.arn} was not compared with the base model; "
-            "run `moderation adapter evaluate`"
+            f"run `{Settings.from_env().command} adapter evaluate {version.arn}`"
         )
     verdict, reasons = version.gate["verdict"], "; ".join(version.gate["reasons"])
     if verdict == gate.STOPS:

@@ -223,7 +223,7 @@ class _Compactor:
             if written.rows != expected:
                 raise TablesUnavailableError(
                     f"{self.spec.name}: {written.rows:,} rows were read where the catalog has {expected:,}; "
-                    "nothing is replaced. Mend the tables by `moderation rebuild`"
+                    f"nothing is replaced. Mend the tables by `{self.settings.command} rebuild`"
                 )
             reached(f"written {self.spec.name}")
             uri = f"{absolute(self.settings.tables_uri)}/{written.relative_path}"

@@ -245,8 +245,8 @@ class _Publisher:
             raise ReconciliationError(
                 f"{load} for {built.mismatch_count:,} answers are not those to what was asked. {places}"
                 + (f"; and {more:,} more" if more else "")
-                + f". Look into these files; then `moderation release {self.plan.uri}` gives the images "
-                "back, and another run analyses them anew"
+                + f". Look into these files; then `{self.settings.command} release {self.plan.uri}` gives "
+                "the images back, and another run analyses them anew"
             )
         images = sum(built.totals[name] for name in ("moderated", "failed", "not_attempted"))
         asked = self.plan.totals.inputs

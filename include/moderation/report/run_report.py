@@ -140,7 +140,7 @@ def nothing_new(plan: Plan) -> str:
         load_id = failed_of_load.FailedOfLoad.parse(plan.source).load_id
         empty = (
             "None of its images is owed. What was refused for its own sake is asked again once it is mended: "
-            f"see `moderation redo {load_id} --permanent`."
+            f"see `{Settings.from_env().command} redo {load_id} --permanent`."
         )
     found = f"{totals.listed:,} found: {listed}." if totals.listed else empty
     if totals.gone:

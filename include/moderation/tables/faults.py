@@ -25,6 +25,7 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLA
 from moderation.errors import ModerationError, NeedsAPersonError, TransientError, kin
 from moderation.reference.library_errors import is_disk_full, named
 from moderation.schema import LOADS
+from moderation.settings import Settings
 from moderation.storage import parquet
 from moderation.tables.standing import GONE, STANDING, VERDICTS
 
@@ -163,10 +164,10 @@ def file_fault(table: Table, uri: str, error: Exception) -> TablesError:
 def remedy_of(table: Table) -> str:
     """How a file of the table that is damaged or gone is made anew."""
     if (name := table.name()[-1]) in STANDING:
-        return _OF_NO_LOAD.format(_ALSO.get(name, ""))
+        return _OF_NO_LOAD.format(_ALSO.get(name, "").format(command=Settings.from_env().command))
     # A rebuild reads `loads` before it writes anything.
     is_of_loads = table.name()[-1] == LOADS.name
-    return _made_anew(table.catalog.properties.get("uri", "glue")) if is_of_loads else _REBUILT.format("it")
+    return _made_anew(table.catalog.properties.get("uri", "glue")) if is_of_loads else _rebuilt("it")
 
 
 def _is_replaced(table: Table, uri: str) -> bool:
@@ -194,12 +195,11 @@ def is_forbidden(error: BaseException | None) -> bool:
 
 _OF_NO_LOAD = "bring it back from a backup or an older version of the object{}"
 _ALSO = {
-    VERDICTS.name: "; while the database of verdicts is whole, `moderation verdicts publish --anew` makes "
+    VERDICTS.name: "; while the database of verdicts is whole, `{command} verdicts publish --anew` makes "
     "the table from it",
     GONE.name: "; or let the next run that lists a whole prefix begin the table anew",
 }
 _CHECK = "check MODERATION_CATALOG_URI, the rights and the room on the disk"
-_REBUILT = "`moderation rebuild` makes {} anew from the kept answers, without paying again"
 
 
 def _made_anew(uri: str) -> str:
@@ -210,7 +210,12 @@ def _made_anew(uri: str) -> str:
         first = "delete the tables of the database moderation in Glue"
     else:
         first = "drop the table iceberg_tables of the catalog's database"
-    return f"{first}, then {_REBUILT.format('the tables')}"
+    return f"{first}, then {_rebuilt('the tables')}"
+
+
+def _rebuilt(what: str) -> str:
+    command = f"{Settings.from_env().command} rebuild"
+    return f"`{command}` makes {what} anew from the kept answers, without paying again"
 
 
 def _place(uri: str) -> str:

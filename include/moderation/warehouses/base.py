@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from moderation.errors import WarehouseUnusableError
 from moderation.schema import TableSpec
+from moderation.settings import Settings
 from moderation.tables.published import rows_of
 
 
@@ -62,5 +63,5 @@ def check_rows(load: dict[str, Any], table: TableSpec, found: int) -> None:
     if found != wanted:
         raise WarehouseUnusableError(
             f"{table.name} has {found:,} rows of load {load['load_id']} where loads says {wanted:,}; "
-            "mend the tables by `moderation rebuild`"
+            f"mend the tables by `{Settings.from_env().command} rebuild`"
         )

@@ -15,6 +15,7 @@ import duckdb
 from moderation.errors import WarehouseBusyError, WarehouseMissingError, WarehouseUnusableError
 from moderation.policy import thresholds
 from moderation.schema import IMAGES, LABELS
+from moderation.settings import Settings
 from moderation.variables.machine import MachineSettings
 from moderation.warehouses.views import in_use
 
@@ -33,7 +34,6 @@ _OF_THE_FILE = (
     duckdb.FatalException,
     duckdb.SerializationException,
 )
-_ANEW = "if it is damaged, move it away, then `moderation load` makes it anew"
 
 
 @contextmanager
@@ -69,7 +69,9 @@ def open_warehouse(
         # A block whose checksum does not fit is an Error of no class of its own.
         if not isinstance(error, _OF_THE_FILE) and type(error) is not duckdb.Error:
             raise
-        raise WarehouseUnusableError(f"{path}: cannot be read: {_first_line(error)}; {_ANEW}") from error
+        raise WarehouseUnusableError(
+            f"{path}: cannot be read: {_first_line(error)}; {_made_anew()}"
+        ) from error
     finally:
         connection.close()
 
@@ -98,7 +100,7 @@ def _connect(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
         except duckdb.IOException as error:
             if "lock on file" not in str(error):
                 raise WarehouseUnusableError(
-                    f"{path}: cannot be read: {_first_line(error)}; {_ANEW}"
+                    f"{path}: cannot be read: {_first_line(error)}; {_made_anew()}"
                 ) from error
             remaining = deadline - time.monotonic()
             if remaining <= 0:
@@ -110,7 +112,9 @@ def _connect(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
                 f"{path}: this process has it open for writing; close it first"
             ) from error
         except duckdb.Error as error:
-            raise WarehouseUnusableError(f"{path}: cannot be read: {_first_line(error)}; {_ANEW}") from error
+            raise WarehouseUnusableError(
+                f"{path}: cannot be read: {_first_line(error)}; {_made_anew()}"
+            ) from error
 
 
 def _busy(path: Path, wait_seconds: float, message: str) -> str:
@@ -199,7 +203,8 @@ def show_only(
         )
         if not known:
             raise WarehouseUnusableError(
-                f"{place}: there is no load {load_id!r}; `moderation query loads` lists them"
+                f"{place}: there is no load {load_id!r}; `{Settings.from_env().command} query loads` "
+                "lists them"
             )
         wanted = load_id.replace("'", "''")
         condition = " AND ".join(part for part in (condition, f"load_id = '{wanted}'") if part)
@@ -213,3 +218,7 @@ def show_only(
                 f'CREATE TEMP VIEW "{name}" AS '  # noqa: S608 - a view takes no parameters; all is quoted
                 f'SELECT * FROM "{source}".main."{name}" WHERE {condition}'
             )
+
+
+def _made_anew() -> str:
+    return f"if it is damaged, move it away, then `{Settings.from_env().command} load` makes it anew"

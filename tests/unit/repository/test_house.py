@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -146,3 +147,29 @@ def test_a_name_is_imported_from_the_module_that_defines_it() -> None:
         for name in taken_from_a_borrower(path)
     ]
     assert not found, "\n".join(found)
+
+
+def test_a_command_that_is_printed_is_how_a_person_calls_it_here() -> None:
+    """``MODERATION_COMMAND``, which is no bare name in a checkout; texts of docs and of help say the name."""
+    named = re.compile(r"`moderation [a-z]")
+    generic = ("settings.py", "query/dictionary.py", "console/alone.py", "console/pages/adapters.py")
+    found = []
+    for path in sorted((ROOT / "include" / "moderation").rglob("*.py")):
+        place = path.relative_to(ROOT / "include" / "moderation")
+        if str(place) in generic or place.parts[0] == "variables":
+            continue
+        tree = ast.parse(path.read_text())
+        told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        helps = {
+            id(part)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.keyword) and node.arg == "help"
+            for part in ast.walk(node)
+        }
+        found += [
+            f"{place}:{node.lineno}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if named.search(node.value) and id(node) not in told | helps
+        ]
+    assert not found, f"take `command` of the settings: {found}"

@@ -10,6 +10,7 @@ from typing import Any
 from moderation.adapters.sets.decided import Decided, spelled, with_ancestors
 from moderation.errors import NeedsAPersonError
 from moderation.reference.taxonomy import taxonomy
+from moderation.settings import Settings
 from moderation.variables.adapters import AdapterSettings
 
 
@@ -55,11 +56,11 @@ class Eligibility:
         """The queues of images that would fill what is missing; "" when nothing is."""
         if self.eligible:
             return ""
-        label, queues = shlex.quote(self.label), []
+        label, command, queues = shlex.quote(self.label), Settings.from_env().command, []
         if self.missing_false_positives:
-            queues.append(f"`moderation adapter queue {label} --for false-positives`")
+            queues.append(f"`{command} adapter queue {label} --for false-positives`")
         if self.missing_false_negatives:
-            queues.append(f"`moderation adapter queue {label} --for false-negatives`")
+            queues.append(f"`{command} adapter queue {label} --for false-negatives`")
         return "Verify what is likely to be wrong: " + " or ".join(queues)
 
     def row(self) -> dict[str, Any]:

@@ -220,7 +220,9 @@ def load(settings: Settings, uri: str) -> StoredSet:
     with s3_objects.open_client(settings) as s3:
         found = find(s3, uri)
     if found is None:
-        raise TrainingSetError(f"there is no training set {uri}; make it by `moderation adapter train`")
+        raise TrainingSetError(
+            f"there is no training set {uri}; make it by `{settings.command} adapter train`"
+        )
     return found
 
 

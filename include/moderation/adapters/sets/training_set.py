@@ -15,6 +15,7 @@ from moderation.adapters.sets import near
 from moderation.adapters.sets.decided import Decided, spelled, with_ancestors
 from moderation.adapters.sets.split import Question, TestCount, count_tests, split
 from moderation.reference.taxonomy import taxonomy
+from moderation.settings import Settings
 from moderation.variables.adapters import AdapterSettings
 
 TRAINING, TESTING = "training", "testing"
@@ -181,7 +182,8 @@ class TrainingSet:
             verb = "images need" if len(contents) > 1 else "image needs"
             lines.append(f"{len(contents):,} {verb} a decision about {label}")
         if any(self.needs_decision.values()):
-            lines.append(f"the queue of these: `moderation adapter queue {shlex.join(self.labels)}`")
+            command = f"{Settings.from_env().command} adapter queue {shlex.join(self.labels)}"
+            lines.append(f"the queue of these: `{command}`")
         undecided = {content for contents in self.needs_decision.values() for content in contents}
         reasons = Counter(why for content, why in self.left_out.items() if content not in undecided)
         lines += [f"{number:,} left out: {why}" for why, number in sorted(reasons.items())]

@@ -181,7 +181,7 @@ def load(settings: Settings, shadow_id: str) -> Shadow:
     with s3_objects.open_client(settings) as s3:
         if found := find(s3, settings, shadow_id):
             return found
-    raise ShadowError(f"there is no shadow {shadow_id}; begin one with `moderation adapter shadow`")
+    raise ShadowError(f"there is no shadow {shadow_id}; begin one with `{settings.command} adapter shadow`")
 
 
 def find(s3: Any, settings: Settings, shadow_id: str) -> Shadow | None:

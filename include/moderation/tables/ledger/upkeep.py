@@ -221,7 +221,8 @@ def _take(rows: Iterator[pa.RecordBatch], wanted: int, chunks: Sequence[Chunks])
     if seen < wanted:
         raise TablesDamagedError(
             f"the table {IMAGES.name} has {seen:,} of {wanted:,} rows of the loads that the ledger lacks; "
-            "`moderation rebuild` makes the tables anew from the kept answers, without paying"
+            f"`{Settings.from_env().command} rebuild` makes the tables anew from the kept answers, "
+            "without paying"
         )
 
 
