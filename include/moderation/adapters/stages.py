@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from moderation.adapters import champion, erasure, gate, registry, training
 from moderation.adapters.after import sample
+from moderation.adapters.evaluation import Evaluation
+from moderation.adapters.gate import Gate
 from moderation.adapters.sets import eligibility, store
 from moderation.adapters.sets.decided import Decided
 from moderation.adapters.sets.verdicts import gather
@@ -125,11 +128,25 @@ def begun(arn: str, set_uri: str, *, person: str, settings: Settings | None = No
     training.note_begun(settings, arn, store.load(settings, set_uri), person=person)
 
 
-def evaluate(arn: str, set_uri: str, *, rekognition: Any, settings: Settings | None = None) -> dict[str, Any]:
-    """Compare a trained adapter with the base model; returns its ARN, the gate's verdict and its reasons."""
-    settings = settings or Settings.from_env()
+@dataclass(frozen=True)
+class Finished:
+    """A training that has ended, compared and judged.
+
+    :ivar changed: what people said otherwise since its set was made, a sentence each.
+    """
+
+    version: registry.Version
+    compared: Evaluation
+    judged: Gate
+    changed: list[str]
+
+
+def finish(arn: str, *, rekognition: Any, settings: Settings) -> Finished:
+    """Compare a trained adapter with the base model by the settings and the thresholds in use.
+
+    :raises: as :func:`moderation.adapters.training.finish`.
+    """
     used, default = thresholds_in_use()
-    training.note_begun(settings, arn, store.load(settings, set_uri))
     with mark.opened(settings) as state:
         version, compared, judged = training.finish(
             settings,
@@ -141,15 +158,24 @@ def evaluate(arn: str, set_uri: str, *, rekognition: Any, settings: Settings | N
             log=state.log,
         )
         changed = champion.changed_since(settings, version, state.log)
+    return Finished(version, compared, judged, changed.lines(settings.command) if changed else [])
+
+
+def evaluate(arn: str, set_uri: str, *, rekognition: Any, settings: Settings | None = None) -> dict[str, Any]:
+    """Compare a trained adapter with the base model; returns its ARN, the gate's verdict and its reasons."""
+    settings = settings or Settings.from_env()
+    training.note_begun(settings, arn, store.load(settings, set_uri))
+    found = finish(arn, rekognition=rekognition, settings=settings)
+    judged = found.judged
     log.info("%s: the gate %s. %s", arn, judged.verdict, " ".join(judged.reasons))
     return {
-        "arn": version.arn,
+        "arn": found.version.arn,
         "verdict": judged.verdict,
-        "reasons": [*judged.reasons, *(changed.lines(settings.command) if changed else ())],
+        "reasons": [*judged.reasons, *found.changed],
         "labels": [
             f"{label.label}: {label.outcome}, {label.base.recall.k} of {label.base.recall.n} found by the "
             f"base model and {label.adapter.recall.k} by the adapter on the test set"
-            for label in compared.labels
+            for label in found.compared.labels
         ],
     }
 

@@ -6,13 +6,10 @@ import argparse
 import shlex
 import sys
 import time
-from typing import NamedTuple
 
-from moderation.adapters import champion, registry, stages, training
+from moderation.adapters import registry, stages, training
 from moderation.adapters.after import reminder
-from moderation.adapters.evaluation import Evaluation
-from moderation.adapters.gate import PASSES, Gate
-from moderation.adapters.registry import Version
+from moderation.adapters.gate import PASSES
 from moderation.adapters.sets import eligibility as counting
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.jobs import Rekognition
@@ -115,34 +112,17 @@ def _wait(settings: Settings, arn: str, *, as_json: bool) -> int:
             time.sleep(_POLL_SECONDS)
 
 
-class _Finished(NamedTuple):
-    version: Version
-    compared: Evaluation
-    judged: Gate
-    changed: list[str]
-
-
-def _finish(settings: Settings, arn: str) -> _Finished:
-    used, default = stages.thresholds_in_use()
-    with Rekognition(settings) as rekognition, mark.opened(settings) as state:
-        version, compared, judged = training.finish(
-            settings,
-            rekognition,
-            arn,
-            rule=AdapterSettings.from_env(),
-            thresholds=used.labels,
-            default_threshold=default,
-            log=state.log,
-        )
-        changed = champion.changed_since(settings, version, state.log)
+def _finish(settings: Settings, arn: str) -> stages.Finished:
+    with Rekognition(settings) as rekognition:
+        found = stages.finish(arn, rekognition=rekognition, settings=settings)
     publish_after(settings)
-    return _Finished(version, compared, judged, changed.lines(settings.command) if changed else [])
+    return found
 
 
-def _tell(found: _Finished, *, as_json: bool) -> int:
-    version, compared, judged, changed = found
+def _tell(found: stages.Finished, *, as_json: bool) -> int:
+    compared, judged = found.compared, found.judged
     if as_json:
-        print_json({"adapter": version.arn, "gate": judged.record(), "evaluation": compared.record()})
+        print_json({"adapter": found.version.arn, "gate": judged.record(), "evaluation": compared.record()})
     else:
         for label in compared.labels:
             recalls = (label.base.recall, label.adapter.recall)
@@ -152,7 +132,7 @@ def _tell(found: _Finished, *, as_json: bool) -> int:
                 f"{adapter}; {label.became_right} images became right, {label.became_wrong} wrong "
                 f"(p = {label.p:.3f})\n"
             )
-        for told in (*changed, *compared.disagreements, *judged.reasons):
+        for told in (*found.changed, *compared.disagreements, *judged.reasons):
             sys.stdout.write(f"{one_line(told)}\n")
         sys.stdout.write(f"gate: {judged.verdict}\n")
     return DONE if judged.verdict == PASSES else SOMETHING_FAILED

@@ -11,6 +11,7 @@ from moderation.archive.backfill.spend import Spent
 from moderation.archive.backfill.state import (
     ASKED,
     DONE,
+    GOES_ON,
     PARKED,
     PAUSED,
     RUNNING,
@@ -116,6 +117,29 @@ def test_what_failed_waits_each_time_twice_as_long() -> None:
         )
         assert len(asks) == asked
     assert asks[0].again
+
+
+@pytest.mark.parametrize(
+    ("status", "chunk", "kept"),
+    [
+        (GOES_ON, {"status": WAITING, "tries": 1, "ended_at": NOW.isoformat()}, True),
+        (
+            "goes on",
+            {"status": WAITING, "tries": 1, "ended_at": (NOW - timedelta(days=9)).isoformat()},
+            False,
+        ),
+        (GOES_ON, {"status": WAITING, "tries": 0, "ended_at": ""}, False),
+        (GOES_ON, {"status": PARKED, "tries": 3, "ended_at": NOW.isoformat()}, False),
+        (PAUSED, {"status": WAITING, "tries": 1, "ended_at": NOW.isoformat()}, False),
+    ],
+    ids=["between two tries", "begun again by this look", "never tried", "parked", "of a paused archive"],
+)
+def test_what_a_failed_chunk_has_planned_is_kept_only_between_its_tries(
+    status: str, chunk: dict[str, object], kept: bool
+) -> None:
+    one = archive(chunks=1)
+    one = replace(one, status=status, chunks=(replace(one.chunks[0], **chunk),))  # type: ignore[arg-type]
+    assert [found.number for found in conductor.tried_again_soon(one, NOW)] == ([1] if kept else [])
 
 
 def test_the_same_look_asked_once_more_asks_for_the_same_run() -> None:
