@@ -12,7 +12,7 @@ from moderation.adapters import champion, erasure, gate, registry, training
 from moderation.adapters.after import sample
 from moderation.adapters.evaluation import Evaluation
 from moderation.adapters.gate import Gate
-from moderation.adapters.sets import eligibility, store
+from moderation.adapters.sets import eligibility, images, store
 from moderation.adapters.sets.decided import Decided
 from moderation.adapters.sets.verdicts import gather
 from moderation.errors import TransientError
@@ -97,7 +97,7 @@ def make_set(
     :raises ErasedMeanwhileError: some of it was erased while it was made; nothing of that is kept.
     """
     rule, (used, default) = AdapterSettings.from_env(), thresholds_in_use()
-    if swept := store.sweep_copies(settings, now=datetime.now(UTC), days=rule.copy_days):
+    if swept := images.sweep_copies(settings, now=datetime.now(UTC), days=rule.copy_days):
         log.info("%d copies of images older than %g days deleted", swept, rule.copy_days)
     stored = store.make(
         settings,
