@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 Mark = Callable[[Settings, Looked], None]
 """Keeps what a listing showed of images that are known."""
 
+Settle = Callable[[Plan], object]
+"""Publishes what was paid for with a plan of the same run that is not gone on with."""
+
 
 def make_plan(
     settings: Settings,
@@ -47,6 +50,7 @@ def make_plan(
     dry_run: bool = False,
     mark: Mark | None = None,
     lives: Lives | None = None,
+    settle: Settle | None = None,
 ) -> Plan:
     """Plan a run, or give back its plan that still waits to be published.
 
@@ -62,7 +66,7 @@ def make_plan(
         source = open_source(request.source)
         with s3_objects.open_client(settings, connections=settings.inspect_threads + 4) as s3:
             keeper = Keeper(settings, s3, published, lives)
-            return _Planner(request, source, keeper, mark).plan(dry_run=dry_run)
+            return _Planner(request, source, keeper, mark, settle).plan(dry_run=dry_run)
     except SourceError as error:
         raise PlanError(str(error)) from error
 
@@ -86,8 +90,16 @@ def release(plan: Plan, *, settings: Settings) -> None:
 
 
 class _Planner:
-    def __init__(self, request: PlanRequest, source: Source, keeper: Keeper, mark: Mark | None) -> None:
+    def __init__(
+        self,
+        request: PlanRequest,
+        source: Source,
+        keeper: Keeper,
+        mark: Mark | None,
+        settle: Settle | None,
+    ) -> None:
         self.request, self.source, self.keeper, self.mark = request, source, keeper, mark
+        self.settle = settle
         self.settings, self.s3 = keeper.settings, keeper.s3
         self.question = Question(
             self.settings.model_version,
@@ -151,8 +163,13 @@ class _Planner:
                 log.info("going on with %s", plan.uri)
                 return plan
             log.warning("%s is abandoned: its images were taken by others, or more is asked now", plan.uri)
-            close(plan, "abandoned", s3=self.s3)
-            claims.drop(self.s3, self.settings, plan)
+            if not claims.is_paying(self.s3, self.settings, plan):
+                close(plan, "abandoned", s3=self.s3)
+                claims.drop(self.s3, self.settings, plan)
+                return None
+            close(plan, "settled", s3=self.s3)
+        if self.settle:
+            self.settle(plan)
         return None
 
     def _asks_the_same(self, plan: Plan) -> bool:
