@@ -27,9 +27,12 @@ from moderation.plan.store import (
     load_plan,
 )
 from moderation.settings import Settings
+from moderation.sources import positions
 from moderation.sources.base import Source, SourceError
 from moderation.sources.gone import Looked
 from moderation.sources.open import open_source
+from moderation.sources.positions import Position
+from moderation.sources.told import metadata_table
 from moderation.storage import s3_objects, scratch
 from moderation.tables import register
 
@@ -124,12 +127,26 @@ class _Planner:
                 inspect=self.request.inspect,
                 dry_run=dry_run,
                 folder=folder,
+                since=self._since(),
             )
             if dry_run:
                 return self._draft(found, number=0, writer=None)
             if self.mark and found.looked:
                 self.mark(self.settings, found.looked)
             return self._store(found)
+
+    def _since(self) -> Position | None:
+        """How far a source that tells of changes was read; who analyses all of it again reads it whole."""
+        if not self.published or not self.source.uri.startswith(metadata_table.PREFIX):
+            return None
+        uri = positions.uri_of(
+            self.settings,
+            self.source.uri,
+            model_version=self.settings.model_version,
+            adapter=self.request.adapter,
+            min_confidence=self.request.min_confidence,
+        )
+        return positions.read(self.s3, uri)
 
     def _store(self, found: Discovery) -> Plan:
         with self.keeper.lock_of_run(self.request.run_key) as held:

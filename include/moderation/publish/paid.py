@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from moderation import schema
 from moderation.analyse import backend, bulk
 from moderation.analyse.record import AnalysisRecord, JobStatus
 from moderation.errors import NeedsAPersonError
@@ -22,10 +23,14 @@ from moderation.plan.stop_note import forget_stop, note_stop
 from moderation.plan.store import close
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError, publish
 from moderation.settings import Settings
+from moderation.sources import positions
 from moderation.storage import s3_objects
+from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.history import prove_history
 from moderation.tables.ledger.known import stream_known
 from moderation.tables.ledger.upkeep import try_bring_up
+from moderation.tables.outcomes import count_owed
+from moderation.tables.published import scan
 from moderation.warehouses import configured
 
 log = logging.getLogger(__name__)
@@ -50,6 +55,7 @@ def publish_answers(
     """
     if plan.is_empty:
         mark_published(plan, settings=settings)
+        _advance(settings, plan)
         log.info("nothing to publish: %s holds nothing new", plan.source)
         return None
     with s3_objects.open_client(settings) as s3:
@@ -145,7 +151,45 @@ def _publish(
         raise
     configured.note_published(settings)
     try_bring_up(settings)
+    _advance(settings, plan)
     return load
+
+
+def _advance(settings: Settings, plan: Plan) -> None:
+    """Let a source that tells of changes be read on from where this plan has read it, if nothing is left.
+
+    Killed before, it is read once more from where it was: what is published is known, and costs nothing.
+    """
+    if not plan.reached:
+        return
+    left = plan.totals.postponed + plan.totals.claimed_elsewhere
+    if left := left or _owed(settings, plan):
+        log.info("%s is read once more from where it was: %d images of it are left", plan.source, left)
+        return
+    uri = positions.uri_of(
+        settings,
+        plan.source,
+        model_version=plan.model_version,
+        adapter=plan.adapter,
+        min_confidence=plan.min_confidence,
+    )
+    with s3_objects.open_client(settings) as s3:
+        positions.advance(s3, uri, positions.Position(**plan.reached))
+
+
+def _owed(settings: Settings, plan: Plan) -> int:
+    if plan.is_empty:
+        return 0
+    with open_catalog(settings) as catalog:
+        images = load_table(catalog, schema.IMAGES)
+        found = scan(
+            images,
+            schema.IMAGES,
+            ["status", "error_code"],
+            load_ids={plan.load_id},
+            where=f"dt = '{plan.dt}' and load_id = '{plan.load_id}'",
+        )
+        return sum(count_owed(batch) for batch in found)
 
 
 def _keep(s3: Any, plan: Plan, records: Iterable[AnalysisRecord]) -> None:

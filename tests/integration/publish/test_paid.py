@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyiceberg.catalog import load_catalog
 
 from local_aws.rekognition.launch import Rekognition
 from moderation import stages
@@ -24,12 +27,22 @@ from moderation.plan import claims
 from moderation.plan.plan import Plan
 from moderation.plan.store import load_plan
 from moderation.settings import Settings
+from moderation.sources import positions
 from moderation.storage import s3_objects
 from moderation.tables.published import read_loads
 from support import pictures
 from support import rekognition_server as offline
 
 DAG = "moderate_images"
+JOURNAL = pa.schema(
+    [
+        *((name, pa.string()) for name in ("bucket", "key", "version_id", "sequence_number", "e_tag")),
+        ("is_delete_marker", pa.bool_()),
+        ("size", pa.int64()),
+        ("last_modified_date", pa.timestamp("us")),
+        ("record_type", pa.string()),
+    ]
+)
 FIRST, SECOND = ("a", "b"), ("c", "d")
 
 
@@ -41,6 +54,7 @@ class Runs:
     ) -> None:
         self.settings, self.server, self.s3, self.bucket = settings, server, s3, bucket
         self.folder = Path(settings.tables_uri).parent
+        self.source = f"s3://{bucket}/photos"
         self.rekognition = rekognition
         self.living: set[str] = set()
         self.list_jobs: Callable[[datetime], Any] = lambda since: jobs_since(rekognition, since)
@@ -53,7 +67,7 @@ class Runs:
     def discover(self, name: str, **asked: Any) -> Plan:
         uri = stages.discover(
             stages.Run(DAG, name, datetime.now(UTC), lives=lambda _, run_id: run_id in self.living),
-            source=f"s3://{self.bucket}/photos",
+            source=self.source,
             settings=self.settings,
             list_jobs=self.list_jobs,
             **asked,
@@ -84,6 +98,30 @@ class Runs:
             OutputConfig={"S3Bucket": manifest.output_bucket, "S3KeyPrefix": manifest.output_prefix},
         )
         return {"JobId": started["JobId"]}
+
+    def journal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From here on a journal of S3 Metadata is the source."""
+        catalog = {
+            "type": "sql",
+            "uri": f"sqlite:///{self.folder}/journal.db",
+            "warehouse": f"file://{self.folder}",
+        }
+        for name, value in catalog.items():
+            monkeypatch.setenv(f"PYICEBERG_CATALOG__TOLD__{name.upper()}", value)
+        with closing(load_catalog("told", **catalog)) as opened:
+            opened.create_namespace("b")
+            self.table = opened.create_table("b.journal", schema=JOURNAL)
+        self.source = "table:told/b.journal"
+
+    def tell(self, *names: str) -> None:
+        """Append these objects to the journal."""
+        rows = []
+        for name in names:
+            head = self.s3.head_object(Bucket=self.bucket, Key=f"photos/{name}.jpg")
+            known = {"size": head["ContentLength"], "e_tag": head["ETag"], "record_type": "CREATE"}
+            key = {"bucket": self.bucket, "key": f"photos/{name}.jpg", "sequence_number": f"{ord(name):06x}"}
+            rows.append(key | known | {"last_modified_date": datetime(2026, 1, 2)})  # noqa: DTZ001 - as S3 has it
+        self.table.append(pa.Table.from_pylist(rows, schema=JOURNAL))
 
     def publish(self, plan: Plan) -> None:
         ask = self.rekognition.get_media_analysis_job
@@ -148,11 +186,11 @@ def by_jobs(runs: Runs) -> Plan:
     return dead
 
 
-def refused(since: datetime) -> Any:
+def refused(*_: object) -> Any:
     raise RuntimeError("AccessDeniedException")
 
 
-@pytest.mark.parametrize("pay", [by_calls, by_jobs])
+@pytest.mark.parametrize("pay", [pytest.param(by_calls, marks=pytest.mark.long), by_jobs])
 def test_what_a_dead_run_paid_for_is_published_by_the_next_which_asks_for_the_rest_alone(
     runs: Runs, pay: Callable[[Runs], Plan]
 ) -> None:
@@ -168,15 +206,9 @@ def test_what_a_dead_run_paid_for_is_published_by_the_next_which_asks_for_the_re
     assert (again.plan_number, again.totals.already_moderated) == (2, 4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    "reason",
-    [
-        "its job runs",
-        *(
-            pytest.param(reason, marks=pytest.mark.long)
-            for reason in ("it lives", "nobody can list jobs", "its job is forgotten")
-        ),
-    ],
+    "reason", ["its job runs", "it lives", "nobody can list jobs", "its job is forgotten"]
 )
 def test_what_cannot_be_published_yet_keeps_its_images(runs: Runs, reason: str) -> None:
     dead, real = by_jobs(runs), runs.list_jobs
@@ -212,3 +244,28 @@ def test_a_run_that_comes_back_with_another_question_publishes_what_it_paid_for_
     assert runs.loads() == {dead.load_id: (2, 2)}
     assert (again.plan_number, names(again, runs)) == (2, [*FIRST, *SECOND])
     assert not s3_objects.exists(runs.s3, claims.uri_of(runs.settings, dead))
+
+
+@pytest.mark.long
+def test_a_journal_is_read_on_from_where_it_was_published_and_what_was_seen_twice_is_paid_once(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.journal(monkeypatch)
+    runs.tell("a", "b", "c")
+    first = runs.discover("first", backend="detect")
+    runs.call(first, 0)
+    runs.publish(first)  # the other manifest is owed: the position stays
+    second = runs.discover("second", backend="detect")
+    assert (second.totals.listed, names(second, runs)) == (3, ["c"])
+    runs.call(second, 0)
+    with monkeypatch.context() as killed:
+        killed.setattr(positions, "advance", refused)
+        with pytest.raises(RuntimeError):
+            runs.publish(second)
+    assert runs.discover("third", backend="detect").totals.listed == 3
+    runs.publish(second)
+    runs.tell("d")
+    fourth = runs.discover("fourth", backend="detect")
+    assert (fourth.totals.listed, names(fourth, runs)) == (1, ["d"])
+    assert runs.discover("asks for more", backend="detect", min_confidence=20.0).totals.listed == 4
+    assert runs.paid() == Counter("abc")
