@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from moderation.review.state.database import Database
 from moderation.review.state.faults import StateUnusableError, name_of, state_faults
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision of this release; a test compares it with the steps."""
 
 _SCHEMA = "moderation_before_"
