@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from moderation.review.effective import Truth, effective
-from moderation.review.queue import DISPUTES, ItemState, Kind, QueueSpec
+from moderation.review.queue import DISPUTES, ITEM_COLUMNS, ItemState, Kind, QueueSpec
 from moderation.review.state import tables
 from moderation.review.state.database import few, insert_new
+from moderation.review.state.item_checksums import of_queue, summed
 from moderation.review.verdict import Purpose, Verdict
 
 _LOCKS = 64
@@ -101,6 +102,7 @@ def _add(connection: Connection, keys: list[tuple[str, str]], seen: dict[str | N
         **{"spec": QueueSpec(kind=Kind.DISPUTE, name="Disputes").to_json()},
         **{"created_at": now, "last_position": 0},
     }
+    queue["checksum"] = of_queue(queue)
     connection.execute(insert_new(connection, _Q).values(**queue).on_conflict_do_nothing())
     last = connection.execute(
         sa.update(_Q)
@@ -111,12 +113,15 @@ def _add(connection: Connection, keys: list[tuple[str, str]], seen: dict[str | N
     connection.execute(
         sa.insert(_I),
         [
-            {
-                **{"item_id": uuid.uuid4().hex, "queue_id": DISPUTES, "copies": 1},
-                **{"position": last - len(keys) + number, "content": content, "label": label},
-                **seen[content],
-                **{"purpose": Purpose.DISPUTE, "state": ItemState.OPEN, "added_at": now},
-            }
+            summed(
+                {
+                    **dict.fromkeys(ITEM_COLUMNS),
+                    **{"item_id": uuid.uuid4().hex, "queue_id": DISPUTES, "copies": 1},
+                    **{"position": last - len(keys) + number, "content": content, "label": label},
+                    **seen[content],
+                    **{"purpose": Purpose.DISPUTE, "state": ItemState.OPEN, "added_at": now},
+                }
+            )
             for number, (content, label) in enumerate(keys, start=1)
         ],
     )

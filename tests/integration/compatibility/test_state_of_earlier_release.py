@@ -308,6 +308,7 @@ def test_a_redo_of_a_load_of_an_earlier_release_pays_for_what_is_owed_alone(
 
 
 @of_each_release
+@pytest.mark.long
 def test_single_calls_of_an_earlier_release_that_are_given_up_are_published_without_another_call(
     restore: Restore, path: Path
 ) -> None:
@@ -323,6 +324,7 @@ def test_single_calls_of_an_earlier_release_that_are_given_up_are_published_with
 
 
 @of_each_release
+@pytest.mark.long
 def test_single_calls_of_an_earlier_release_go_on_from_s3_where_its_disk_is_gone(
     restore: Restore, path: Path
 ) -> None:

@@ -100,7 +100,9 @@ def budget(
     def allowed(archive: Archive) -> Archive:
         _refuse_ended(settings, archive)
         given = {"day_usd": day_usd, "month_usd": month_usd}
-        limits = {limit: usd for limit, usd in given.items() if not isinstance(usd, Unchanged)}
+        limits: dict[str, Any] = {
+            limit: usd for limit, usd in given.items() if not isinstance(usd, Unchanged)
+        }
         if not limits:
             raise state.ArchiveError("say a budget of the day, of the month, or both")
         archive = replace(archive, options=replace(archive.options, **limits), waits="")
