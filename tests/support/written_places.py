@@ -719,6 +719,7 @@ UNTRIED = {
     "whether bulk jobs are open to the account, its quota of calls": "what is damaged is asked again, free of charge",
     "note of why a run stopped, mark of an abandoned plan, plan of a dry run": "sealed as the plan is",
     "position in a journal of S3 Metadata": "sealed; a damaged or lost one is written anew after the journal is read whole, and what is moderated costs nothing",
+    "images that are staged as JPEG": "made again by the next run while their load is not published, and deleted then; what cannot be read is a row with Rekognition's own code",
     "uploaded files of a local folder": "an upload that differs by its ETag is made again",
     "tables in S3, in PostgreSQL, Redshift or Glue": "the same readers and checksums; servers mend their own files",
     "the native parser's build": "built again when it does not load; else the parser in Python answers the same",

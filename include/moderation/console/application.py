@@ -43,13 +43,13 @@ from moderation.console.pages.adapters import Learning, Pages
 from moderation.console.pages.start import Starter
 from moderation.console.pages.view import page
 from moderation.console.shared import Shared
-from moderation.console.tiles.decoders import CannotShowError
 from moderation.errors import DefectError, ModerationError, TransientError, WarehouseMissingError
 from moderation.reference.library_errors import named
 from moderation.review.queue import QueueError
 from moderation.review.state.open import State
 from moderation.review.verdict import VerdictError
 from moderation.settings import Settings
+from moderation.sources.decoding.decoders import CannotShowError
 
 WRITE_HEADER = "X-Moderation-Console"
 """A form of another site cannot send it, so a cookie alone starts and changes nothing."""

@@ -16,7 +16,6 @@ from moderation.console.index.gone import Gone
 from moderation.console.index.history import History
 from moderation.console.index.load_index import MOST_OPEN, LoadIndexes
 from moderation.console.index.under_way import UnderWay
-from moderation.console.tiles.decoders import Decoders
 from moderation.console.tiles.kept import Tiles
 from moderation.console.verify.elsewhere import Elsewhere
 from moderation.console.verify.figures import Figures
@@ -26,6 +25,7 @@ from moderation.reference.content import subject_id
 from moderation.review import mark
 from moderation.review.state.open import State, open_state
 from moderation.settings import ConsoleSettings, Settings
+from moderation.sources.decoding.decoders import Decoders
 from moderation.storage import s3_objects
 from moderation.variables.machine import MachineSettings
 

@@ -110,7 +110,8 @@ def flatten_manifest(
     """
     answers = read_answers(blocks)
     errors = summary.errors if summary else ()
-    refs = arrays.joined(inputs.column("source_ref"))
+    sent = [arrays.joined(inputs.column(name)) for name in ("sent_as", "source_ref")]
+    refs = arrays.kernels.call_function("coalesce", sent)
     state = reconcile(refs, arrays.joined(inputs.column("line_number")), answers, errors)
     keep = np.ones(len(refs), dtype=bool) if superseded is None else ~arrays.to_numpy(superseded)
     state.anomalies += _whole_file_anomalies(record, answers, state, summary)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +29,9 @@ from moderation.storage.tombstones import Tombstones
 from moderation.tables.ledger.layout import COLUMNS
 from moderation.tables.source_ref_ranges import range_of
 
+if TYPE_CHECKING:
+    from moderation.sources.decoding.staging import Staging
+
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +48,7 @@ class Discovery:
     :ivar looked: what the listing shows of the images that are known; None where it is of no whole, or where
         history below it is many times the listing.
     :ivar reached: how far a source that tells of changes was read.
+    :ivar transcoded: images of other formats that were staged as JPEG.
     :ivar already_moderated: of these, left out because their answers are published.
     :ivar refused_before: of these, left out because they were refused for good and have not changed, by code.
     """
@@ -56,6 +60,7 @@ class Discovery:
     gone: Tombstones = field(default_factory=Tombstones)
     looked: Looked | None = None
     reached: Position | None = None
+    transcoded: int = 0
     already_moderated: int = 0
     refused_before: Counter[str] = field(default_factory=Counter)
 
@@ -114,6 +119,7 @@ def discover(
     dry_run: bool,
     folder: Path,
     since: Position | None = None,
+    staging: Staging | None = None,
 ) -> Discovery:
     """List ``source`` and look into the headers of what is new.
 
@@ -122,6 +128,7 @@ def discover(
     :param dry_run: change nothing, upload nothing.
     :param since: how far a source that tells of changes was read before.
     :param folder: an empty one on the local disk, for the listing; memory holds a portion of it.
+    :param staging: where images of other formats are brought as JPEG; None to reject them.
     :raises sources.SourceError: the source is not readable; s3.S3Error: S3 is not.
     """
     give_back_freed_memory()
@@ -152,6 +159,9 @@ def discover(
                         "new.arrow",
                     )
             _look_into(found, s3, tally, threads=settings.inspect_threads)
+            if staging:
+                found.change(staging.bring, "staged.arrow")
+                found.transcoded = staging.brought
         tally.flush()
     return found
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from moderation.plan import claims
 from moderation.plan.discovery import Discovery, discover
@@ -35,6 +37,10 @@ from moderation.sources.positions import Position
 from moderation.sources.told import metadata_table
 from moderation.storage import s3_objects, scratch
 from moderation.tables import register
+from moderation.variables.machine import MachineSettings
+
+if TYPE_CHECKING:
+    from moderation.sources.decoding.staging import Staging
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +123,7 @@ class _Planner:
     def plan(self, *, dry_run: bool) -> Plan:
         if not dry_run and (existing := self._resume()):
             return existing
-        with scratch.folder(None, "plan") as folder:
+        with scratch.folder(None, "plan") as folder, self._staging(dry_run=dry_run) as staging:
             found = discover(
                 self.settings,
                 self.s3,
@@ -128,12 +134,20 @@ class _Planner:
                 dry_run=dry_run,
                 folder=folder,
                 since=self._since(),
+                staging=staging,
             )
             if dry_run:
                 return self._draft(found, number=0, writer=None)
             if self.mark and found.looked:
                 self.mark(self.settings, found.looked)
             return self._store(found)
+
+    def _staging(self, *, dry_run: bool) -> AbstractContextManager[Staging | None]:
+        if not MachineSettings.from_env().transcode:
+            return nullcontext()
+        from moderation.sources.decoding.staging import Staging  # noqa: PLC0415 - needs Pillow
+
+        return Staging(self.settings, self.s3, self.request.run_key, dry_run=dry_run)
 
     def _since(self) -> Position | None:
         """How far a source that tells of changes was read; who analyses all of it again reads it whole."""

@@ -24,6 +24,7 @@ from moderation.plan.store import close
 from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError, publish
 from moderation.settings import Settings
 from moderation.sources import positions
+from moderation.sources.decoding import staged
 from moderation.storage import s3_objects
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.history import prove_history
@@ -126,6 +127,7 @@ def _settle(settings: Settings, plan: Plan, list_jobs: bulk.ListJobs | None) -> 
         if not any(record.results_uri for record in records):
             log.info("%s: nothing of it was paid for; its images are free", plan.uri)
             close(plan, "abandoned", s3=s3)
+            _clean_staged(s3, settings, plan)
             claims.drop(s3, settings, plan)
             return False
         _keep(s3, plan, records)
@@ -151,6 +153,8 @@ def _publish(
         raise
     configured.note_published(settings)
     try_bring_up(settings)
+    with s3_objects.open_client(settings) as s3:
+        _clean_staged(s3, settings, plan)
     _advance(settings, plan)
     return load
 
@@ -175,6 +179,14 @@ def _advance(settings: Settings, plan: Plan) -> None:
     )
     with s3_objects.open_client(settings) as s3:
         positions.advance(s3, uri, positions.Position(**plan.reached))
+
+
+def _clean_staged(s3: Any, settings: Settings, plan: Plan) -> None:
+    if plan.transcoded:
+        try:
+            staged.clean(s3, settings, plan.run_key)
+        except s3_objects.S3Error as error:  # The rows stand; whoever cleans next takes these, too.
+            log.warning("images that were transcoded stay staged: %s", error)
 
 
 def _owed(settings: Settings, plan: Plan) -> int:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moderation.console.tiles.decoders import CannotShowError, Decoders
 from moderation.reference.content import content_id
+from moderation.sources.decoding.decoders import CannotShowError, Decoders
 from moderation.storage import s3_objects
 from moderation.storage.whole_file import write_whole
 

@@ -140,6 +140,8 @@ class Plans:
     def erase(self, plan: Plan, held: Held) -> Plan:
         """Take images out of all in the plan's folder but its reports; returns the plan as it is now."""
         self.renew()
+        for uri in held.gone.column("sent_as").drop_null().to_pylist():
+            s3_objects.delete(self.s3, uri)
         plan = self._keep_answers(plan, held) if held.gone.num_rows else plan
         steps.reached("known")
         counts = Counter[int | None](held.gone.column("manifest").to_pylist())
@@ -270,7 +272,8 @@ class Plans:
 
     def _erase_manifest(self, plan: Plan, manifest: ManifestRef, held: Held, number: int) -> None:
         mine = held.gone.filter(pc.equal(held.gone.column("manifest"), number))
-        names = {*mine.column("source_ref").to_pylist(), *self.wanted.keys}
+        sent = mine.column("sent_as").drop_null().to_pylist()
+        names = {*mine.column("source_ref").to_pylist(), *sent, *self.wanted.keys}
         uri = plan.analysis_record_uri(manifest.manifest_id)
         record = read_record(self.s3, uri)
         if record is not None:

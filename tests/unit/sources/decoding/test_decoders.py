@@ -7,8 +7,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from moderation.console.tiles import decoders as module
-from moderation.console.tiles.decoders import CannotShowError, Decoders
+from moderation.sources.decoding import decoders as module
+from moderation.sources.decoding.decoders import CannotShowError, Decoders
 from support import pictures
 
 
