@@ -14,7 +14,7 @@ from typing import Any
 
 from moderation.adapters import registry
 from moderation.adapters.registry import RegistryError, Version
-from moderation.adapters.sets import erased, store
+from moderation.adapters.sets import erased, images
 from moderation.adapters.sets.store import StoredSet
 from moderation.adapters.shadow import erased as shadows
 from moderation.settings import Settings
@@ -97,7 +97,7 @@ def _in_training(settings: Settings, trained: Collection[Version]) -> list[str]:
 
 def _leftovers(s3: Any, settings: Settings, needles: Collection[str], held: lease.Lease) -> list[str]:
     """Objects that name an image after all: damaged, or of a form that is not known."""
-    copies = store.copies_uri(settings) + "/"
+    copies = images.copies_uri(settings) + "/"
     left = []
     for uri in erased.objects(s3, settings):
         held.keep()

@@ -12,8 +12,9 @@ from moderation.adapters import champion, erasure, gate, registry, training
 from moderation.adapters.after import sample
 from moderation.adapters.evaluation import Evaluation
 from moderation.adapters.gate import Gate
-from moderation.adapters.sets import eligibility, store
+from moderation.adapters.sets import eligibility, images, store
 from moderation.adapters.sets.decided import Decided
+from moderation.adapters.sets.training_set import TESTING, TRAINING
 from moderation.adapters.sets.verdicts import gather
 from moderation.errors import TransientError
 from moderation.policy.thresholds import Thresholds, in_use
@@ -95,9 +96,10 @@ def make_set(
 
     :param entries: of :func:`decided`.
     :raises ErasedMeanwhileError: some of it was erased while it was made; nothing of that is kept.
+    :raises moderation.adapters.sets.eligibility.NotEligibleError: too little of it is left to train.
     """
     rule, (used, default) = AdapterSettings.from_env(), thresholds_in_use()
-    if swept := store.sweep_copies(settings, now=datetime.now(UTC), days=rule.copy_days):
+    if swept := images.sweep_copies(settings, now=datetime.now(UTC), days=rule.copy_days):
         log.info("%d copies of images older than %g days deleted", swept, rule.copy_days)
     stored = store.make(
         settings,
@@ -109,7 +111,19 @@ def make_set(
         default_threshold=default,
     )
     _forget_meanwhile(settings, entries)
+    _require_left(settings, entries, stored)
     return stored
+
+
+def _require_left(settings: Settings, entries: list[Decided], stored: store.StoredSet) -> None:
+    """Refuse a set that cannot be trained, before anybody is asked to pay for it."""
+    contents = stored.contents
+    trains = {picture.content for picture in contents.part(TRAINING)}
+    eligibility.require_left(
+        eligible(settings, entries, contents.labels),
+        eligible(settings, [entry for entry in entries if entry.content in trains], contents.labels),
+        tests=len(contents.part(TESTING)),
+    )
 
 
 def _forget_meanwhile(settings: Settings, entries: list[Decided]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice, takewhile
 from typing import Any
@@ -151,6 +151,7 @@ class Draft:
             base_model_version=self.request.base_model_version,
             dag_id=self.request.dag_id,
             run_id=self.request.run_id,
+            reached=asdict(self.found.reached) if self.found.reached else {},
             **self._written(lines, shared, copies),
         )
 

@@ -153,6 +153,7 @@ class Plan:
     :param erased: lines that were erased on request since, by manifest, and those of no manifest under "".
     :param dag_id: of the run, as its orchestrator calls it; ``run_id`` likewise. "" where there is none, and
         in plans of earlier releases.
+    :param reached: how far a source that tells of changes was read, `sources.positions`; empty for others.
     """
 
     uri: str
@@ -181,6 +182,7 @@ class Plan:
     erased: dict[str, int] = field(default_factory=dict)
     dag_id: str = ""
     run_id: str = ""
+    reached: dict[str, Any] = field(default_factory=dict)
 
     @property
     def folder_uri(self) -> str:
@@ -249,6 +251,7 @@ class Plan:
 
 _NOT_OF_OLD = (
     "left_out", "left_out_uri", "known", "saved", "base_model_version", "erased", "dag_id", "run_id",
+    "reached",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from moderation.reference import limits
 from moderation.sources import image_header
 from moderation.sources.image_header import Rejection
+from moderation.sources.positions import Position
 from moderation.variables.names import OTHER_FILES, NamePatterns
 
 T = TypeVar("T")
@@ -98,15 +99,19 @@ class Tally:
     :param keep: takes what is left out, rows of `LEFT_OUT`; without it they are only counted.
     :ivar listed: everything found.
     :ivar by_rule: of these, how many each rule left out.
+    :param since: how far a source that tells of changes was read before; None to read it whole.
     :ivar whole: said by a source at its end, if it has shown every object of something.
+    :ivar reached: how far such a source was read now; said at its end.
     """
 
     names: NamePatterns = OTHER_FILES
     unread: bool = False
     keep: Callable[[pa.RecordBatch], None] | None = None
+    since: Position | None = None
     listed: int = 0
     by_rule: Counter[str] = field(default_factory=Counter)
     whole: Whole | None = None
+    reached: Position | None = None
     _waiting: list[tuple[str, int | None, str, str | None]] = field(default_factory=list)
 
     @property

@@ -9,7 +9,7 @@ import pytest
 
 from moderation.adapters import erasure, registry, stages
 from moderation.adapters.registry import Version
-from moderation.adapters.sets import store
+from moderation.adapters.sets import images, store
 from moderation.adapters.sets.decided import Decided
 from moderation.adapters.sets.training_set import TESTING, TRAINING
 from moderation.review.log import VerdictLog
@@ -68,7 +68,7 @@ def trained(settings: Settings, decided: list[Decided], s3_client: Any) -> store
     s3_objects.put(
         s3_client, f"{half}/training.jsonl", b"".join(p.line(p.source_ref) for p in made.contents.pictures)
     )
-    s3_objects.put(s3_client, f"{store.copies_uri(settings)}/{decided[0].content}", b"of a killed making")
+    s3_objects.put(s3_client, f"{images.copies_uri(settings)}/{decided[0].content}", b"of a killed making")
     return made
 
 

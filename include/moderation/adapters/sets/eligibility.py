@@ -13,6 +13,9 @@ from moderation.reference.taxonomy import taxonomy
 from moderation.settings import Settings
 from moderation.variables.adapters import AdapterSettings
 
+LEAST_TEST_IMAGES = 20
+"""Of a test set (developer guide, "Custom Moderation", best practices); with fewer a training fails."""
+
 
 class NotEligibleError(NeedsAPersonError):
     """There are too few errors of a label to train it; nothing was started."""
@@ -103,6 +106,33 @@ def require(rows: Iterable[Eligibility], labels: Collection[str]) -> None:
     wanted = set(spelled(labels))
     if refused := [row.refusal() for row in rows if row.label in wanted and not row.eligible]:
         raise NotEligibleError("too few errors to train on. " + "; ".join(refused))
+
+
+def require_left(rows: Iterable[Eligibility], left: Iterable[Eligibility], *, tests: int) -> None:
+    """Refuse a training whose set has too little left: AWS would begin it, fail it, and bill the time.
+
+    What tests does not train, here or in any other set of the project, nor does what is near to it.
+
+    :param rows: what people found in all.
+    :param left: the same labels, counted in what trains.
+    :param tests: the number of test images.
+    :raises NotEligibleError: with the counts and what would fill them.
+    """
+    in_all = {row.label: row for row in rows}
+    refused = [
+        f"of {in_all[row.label].false_positives} false positives and {in_all[row.label].false_negatives} "
+        f"false negatives of {row.label} the others test, in this set or in another one of the project, are "
+        f"near to what tests, or cannot be used. {row.refusal()}"
+        for row in left
+        if not row.eligible
+    ]
+    if tests < LEAST_TEST_IMAGES:
+        refused.append(
+            f"{tests} test images ({LEAST_TEST_IMAGES - tests} missing): verify more images, such as those "
+            f"of `{Settings.from_env().command} adapter queue {shlex.join(sorted(in_all))}`"
+        )
+    if refused:
+        raise NotEligibleError("too little is left to train and test with. " + "; ".join(refused))
 
 
 def _count(label: str, contents: list[Decided], rule: AdapterSettings, threshold: float) -> Eligibility:

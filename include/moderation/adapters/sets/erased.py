@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from moderation.adapters.sets import store
+from moderation.adapters.sets import images, store
 from moderation.adapters.sets.store import Frozen, StoredSet, TrainingSetError
 from moderation.settings import Settings
 from moderation.storage import s3_objects
@@ -77,7 +77,7 @@ def from_copies(s3: Any, settings: Settings, contents: Collection[str]) -> None:
     """Delete copies, whether a set knows them or its making was killed before."""
     for content in contents:
         if "/" not in content:
-            s3_objects.delete(s3, s3_objects.join_uri(store.copies_uri(settings), content))
+            s3_objects.delete(s3, s3_objects.join_uri(images.copies_uri(settings), content))
 
 
 def from_outputs(s3: Any, stored: StoredSet) -> None:

@@ -2,7 +2,7 @@
 
 Below ``MODERATION_WORK_URI/adapters/<project>/``: ``sets/<digest>/`` with ``training.jsonl``,
 ``testing.jsonl`` and, sealed, ``set.json``, which is written last; and ``frozen.json``, the contents that
-ever tested. Copies of images, made only where a set spans buckets, are in
+ever tested, and which set answers which question. Copies of images (``images``) are in
 ``MODERATION_WORK_URI/adapters/images/``; ``erased`` forgets.
 """
 
@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from moderation.adapters.sets import near
+from moderation.adapters.sets import images
 from moderation.adapters.sets.decided import Decided
 from moderation.adapters.sets.training_set import (
-    CHANGED,
-    GONE,
     TESTING,
     TRAINING,
     Picture,
@@ -55,12 +51,14 @@ class StoredSet:
     """A set as it is in S3.
 
     :param places: where the images are that were copied, by content.
+    :param question: the digest that it would have if nothing had tested before; "" of an earlier release.
     """
 
     uri: str
     project: str
     contents: TrainingSet
     places: Mapping[str, str]
+    question: str = ""
 
     @property
     def digest(self) -> str:
@@ -87,12 +85,6 @@ class StoredSet:
         return f"{self.uri}/testing.jsonl"
 
 
-class _Seen(NamedTuple):
-    content: str
-    hash: int | None
-    trouble: str | None
-
-
 def make(
     settings: Settings,
     project: str,
@@ -104,6 +96,9 @@ def make(
     default_threshold: float = 50.0,
 ) -> StoredSet:
     """Make the set of some labels and write it; the same verdicts find the set that is there.
+
+    They find it too when other sets have been made since, whose tests it trains on: whoever asks again for
+    what is trained already must not pay for it again. Of several who ask at once, all get one set.
 
     Each image is read once, to see that it is the one that people saw, and for its hash.
 
@@ -117,33 +112,46 @@ def make(
         )
     with s3_objects.open_client(settings, connections=settings.inspect_threads) as s3:
         frozen = Frozen(s3, settings, project)
-        # What a set tests with is frozen, whatever the list lacks: it may be lost.
-        frozen.add(_testing(s3, set_uri(settings, project, "")))
-        hashes, unusable = _look(s3, decided, threads=settings.inspect_threads)
-        made = _built(
-            frozen,
-            lambda known: build(
+        # What a set tests with is frozen, and answers its question, whatever the list lacks: it may be lost.
+        frozen.add(*_of_sets(s3, set_uri(settings, project, "")))
+        hashes, unusable = images.look_at(s3, decided, threads=settings.inspect_threads)
+
+        def build_beside(tested: Mapping[str, int]) -> TrainingSet:
+            return build(
                 decided,
                 hashes,
                 labels=labels,
                 rule=rule,
                 thresholds=thresholds,
                 default_threshold=default_threshold,
-                frozen=known,
+                frozen=tested,
                 unusable=unusable,
-            ),
-        )
-        uri = set_uri(settings, project, made.digest)
-        if (there := find(s3, uri)) is not None and all(
-            _is_whole(s3, content, place) for content, place in there.places.items()
-        ):
-            write_manifests(s3, there)
-            return there
-        places = _in_one_bucket(s3, settings, made)
-        stored = StoredSet(uri=uri, project=project, contents=made, places=places)
-        write(s3, stored)
-        _log.info("%s\n%s", uri, made.text())
-        return stored
+            )
+
+        question = build_beside({}).digest
+        answer = frozen.answers.get(question)
+        if answer is None or (there := find(s3, set_uri(settings, project, answer))) is None:
+            there = _make(s3, settings, project, _built(frozen, build_beside), question)
+            first = frozen.answer(question, there.digest, instead_of=answer)
+            if first != there.digest:
+                there = find(s3, set_uri(settings, project, first)) or there
+        if not all(images.is_whole(s3, content, place) for content, place in there.places.items()):
+            there = replace(there, places=images.in_one_bucket(s3, settings, there.contents))
+            write(s3, there)
+        write_manifests(s3, there)
+        return there
+
+
+def _make(s3: Any, settings: Settings, project: str, made: TrainingSet, question: str) -> StoredSet:
+    """Write a set, or find it."""
+    uri = set_uri(settings, project, made.digest)
+    if (there := find(s3, uri)) is not None:
+        return there
+    places = images.in_one_bucket(s3, settings, made)
+    stored = StoredSet(uri=uri, project=project, contents=made, places=places, question=question)
+    write(s3, stored)
+    _log.info("%s\n%s", uri, made.text())
+    return stored
 
 
 def _built(frozen: Frozen, make_of: Callable[[Mapping[str, int]], TrainingSet]) -> TrainingSet:
@@ -176,6 +184,7 @@ def write(s3: Any, stored: StoredSet) -> None:
         "project": stored.project,
         "set": stored.contents.record(),
         "places": dict(stored.places),
+        "question": stored.question,
     }
     s3_objects.put(s3, f"{stored.uri}/set.json", seal(record), content_type="application/json")
 
@@ -204,6 +213,7 @@ def find(s3: Any, uri: str) -> StoredSet | None:
             project=str(state["project"]),
             contents=TrainingSet.of_record(state["set"]),
             places=dict(state["places"]),
+            question=str(state.get("question", "")),
         )
 
     stored = parse_state(found.body, place, parse=parse, error=TrainingSetError, remedy=_REMEDY)
@@ -226,76 +236,13 @@ def load(settings: Settings, uri: str) -> StoredSet:
     return found
 
 
-def sweep_copies(settings: Settings, *, now: datetime, days: float) -> int:
-    """Delete copies of images that are older than so many days; returns how many."""
-    oldest = now.astimezone(UTC) - timedelta(days=days)
-    number = 0
-    with s3_objects.open_client(settings) as s3:
-        bucket, _ = s3_objects.split_uri(settings.work_uri)
-        for entry in list(s3_objects.list_objects(s3, copies_uri(settings) + "/")):
-            if entry["LastModified"] < oldest:
-                s3_objects.delete(s3, f"s3://{bucket}/{entry['Key']}")
-                number += 1
-    return number
-
-
-def copies_uri(settings: Settings) -> str:
-    """The folder of copied images."""
-    return s3_objects.join_uri(settings.work_uri, "adapters", "images")
-
-
-def _look(s3: Any, decided: Iterable[Decided], *, threads: int) -> tuple[dict[str, int], dict[str, str]]:
-    """The hash of each picture, or why it has none."""
-
-    def look(entry: Decided) -> _Seen:
-        try:
-            stored = s3_objects.read(s3, entry.source_ref)
-        except s3_objects.S3Refused as error:
-            if error.is_missing or error.code == "NoSuchBucket":
-                return _Seen(entry.content, None, GONE)
-            raise
-        if entry.etag and stored.etag != entry.etag:
-            return _Seen(entry.content, None, CHANGED)
-        try:
-            return _Seen(entry.content, near.picture_hash(stored.body), None)
-        except near.UnreadablePictureError as error:
-            return _Seen(entry.content, None, str(error))
-
-    first = {entry.content: entry for entry in reversed(list(decided))}
-    with ThreadPoolExecutor(threads) as pool:
-        seen = list(pool.map(look, first.values()))
-    hashes = {one.content: one.hash for one in seen if one.hash is not None}
-    return hashes, {one.content: one.trouble for one in seen if one.trouble is not None}
-
-
-def _is_whole(s3: Any, content: str, place: str) -> bool:
-    """Whether a copy is what it was made of, by size and ETag, of which a content's name is made."""
-    found = s3_objects.look_up(s3, place)
-    return found is not None and f"{s3_objects.etag_of(found)}-{found['Size']}" == content
-
-
-def _in_one_bucket(s3: Any, settings: Settings, made: TrainingSet) -> dict[str, str]:
-    """Copy the images of other buckets into the work bucket, if there are several buckets.
-
-    All images of a set have to be in one bucket (developer guide, "Custom Moderation").
-    """
-    if len({s3_objects.split_uri(picture.source_ref).bucket for picture in made.pictures}) < 2:
-        return {}
-    home = s3_objects.split_uri(settings.work_uri).bucket
-    places = {}
-    for picture in made.pictures:
-        bucket, key = s3_objects.split_uri(picture.source_ref)
-        if bucket == home:
-            continue
-        place = s3_objects.split_uri(s3_objects.join_uri(copies_uri(settings), picture.content))
-        with s3_objects.named_errors("copy", bucket, key):
-            s3.copy_object(Bucket=place.bucket, Key=place.key, CopySource={"Bucket": bucket, "Key": key})
-        places[picture.content] = place.uri
-    return places
+class _Kept(NamedTuple):
+    contents: dict[str, str]
+    sets: dict[str, str]
 
 
 class Frozen:
-    """The contents that ever tested in a project, with their hashes."""
+    """The contents that ever tested in a project, with their hashes, and which set answers which question."""
 
     def __init__(self, s3: Any, settings: Settings, project: str) -> None:
         self._s3 = s3
@@ -304,25 +251,47 @@ class Frozen:
     @property
     def hashes(self) -> dict[str, int]:
         """The hash of each."""
-        return {content: int(text, 16) for content, text in self._read()[0].items()}
+        return {content: int(text, 16) for content, text in self._read()[0].contents.items()}
 
-    def add(self, found: Mapping[str, str]) -> None:
-        """Contents that test from now on."""
-        self._change(lambda there: {**there, **found})
+    @property
+    def answers(self) -> dict[str, str]:
+        """The digest of the set by question."""
+        return self._read()[0].sets
+
+    def add(self, found: Mapping[str, str], sets: Mapping[str, str] | None = None) -> None:
+        """Contents that test from now on, and sets that answer what no other set answers."""
+        self._change(lambda there: _Kept({**there.contents, **found}, {**(sets or {}), **there.sets}))
+
+    def answer(self, question: str, digest: str, *, instead_of: str | None) -> str:
+        """The set that answers a question from now on: the one that somebody named first.
+
+        :param instead_of: a set that is lost.
+        """
+
+        def change(there: _Kept) -> _Kept:
+            taken = there.sets.get(question) not in {None, instead_of}
+            return there if taken else there._replace(sets={**there.sets, question: digest})
+
+        return self._change(change).sets[question]
 
     def remove(self, contents: Collection[str]) -> None:
         """Contents that are forgotten."""
-        self._change(lambda there: {c: text for c, text in there.items() if c not in contents})
 
-    def _read(self) -> tuple[dict[str, str], str | None]:
+        def change(there: _Kept) -> _Kept:
+            return there._replace(contents={c: h for c, h in there.contents.items() if c not in contents})
+
+        self._change(change)
+
+    def _read(self) -> tuple[_Kept, str | None]:
         found = s3_objects.find(self._s3, self._uri)
         if found is None:
-            return {}, None
+            return _Kept({}, {}), None
 
-        def parse(state: dict[str, Any]) -> dict[str, str]:
+        def parse(state: dict[str, Any]) -> _Kept:
             if (place := state.get("place", self._uri)) != self._uri:
                 raise ValueError(f"it is {place}")
-            return {str(c): f"{int(text, 16):032x}" for c, text in state["contents"].items()}
+            hashes = {str(c): f"{int(text, 16):032x}" for c, text in state["contents"].items()}
+            return _Kept(hashes, dict(state.get("sets", {})))
 
         kept = parse_state(
             found.body,
@@ -333,27 +302,32 @@ class Frozen:
         )
         return kept, found.etag
 
-    def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+    def _change(self, change: Callable[[_Kept], _Kept]) -> _Kept:
         for _ in range(_TRIES):
             there, etag = self._read()
             wanted = change(there)
             if wanted == there:
-                return
-            body = seal({"place": self._uri, "contents": dict(sorted(wanted.items()))})
+                return there
+            kept = {name: dict(sorted(value.items())) for name, value in wanted._asdict().items()}
+            body = seal({"place": self._uri} | kept)
             if etag is None:
                 done = s3_objects.put_if_absent(self._s3, self._uri, body)
             else:
                 done = s3_objects.put_if_match(self._s3, self._uri, body, etag=etag)
             if done is not None:
-                return
+                return wanted
         raise TrainingSetBusyError(f"{self._uri} is being changed by another process; try again")
 
 
-def _testing(s3: Any, folder: str) -> dict[str, str]:
-    """The test images of all sets of a project, with their hashes; a damaged set is told where it is used."""
+def _of_sets(s3: Any, folder: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The test images of all sets of a project, with their hashes, and which of them answers which question.
+
+    A damaged set is told where it is used. Of two that answer one question the older one does.
+    """
     bucket = s3_objects.split_uri(folder).bucket
-    found: dict[str, str] = {}
-    for entry in list(s3_objects.list_objects(s3, folder)):
+    tests: dict[str, str] = {}
+    answers: dict[str, str] = {}
+    for entry in sorted(s3_objects.list_objects(s3, folder), key=lambda entry: entry["LastModified"]):
         if not entry["Key"].endswith("/set.json"):
             continue
         uri = f"s3://{bucket}/{entry['Key']}".removesuffix("/set.json")
@@ -362,5 +336,7 @@ def _testing(s3: Any, folder: str) -> dict[str, str]:
         except TrainingSetError as error:
             _log.warning("its test images may be lost to the frozen ones: %s", error)
             continue
-        found |= {one.content: one.hash for one in stored.contents.part(TESTING)} if stored else {}
-    return found
+        if stored is not None:
+            tests |= {one.content: one.hash for one in stored.contents.part(TESTING)}
+            answers.setdefault(stored.question or stored.digest, stored.digest)
+    return tests, answers

@@ -44,14 +44,14 @@ def add_parsers(commands: Any) -> None:
     publish.set_defaults(run=_publish)
     downgrade.add_parser(steps)
     restore = steps.add_parser(
-        "restore", help="bring published verdicts back into a log that lost them, or has them damaged"
+        "restore", help="bring published verdicts back into a log that lost them, and put damaged rows right"
     )
     restore.add_argument(
         "--set-aside",
         type=Path,
         metavar="FILE",
-        help="write damaged verdicts that were never published to FILE, as they read, and take them out; "
-        "their items are open again",
+        help="write damaged rows of which nothing tells what they said to FILE, as they read, and take them "
+        "out; items of verdicts are open again",
     )
     restore.set_defaults(run=_restore)
     erase = steps.add_parser(
@@ -213,7 +213,7 @@ def _restore(settings: Settings, args: argparse.Namespace) -> int:
         return code
     sys.stdout.write(f"{new:,} verdicts came back into {name}, {known:,} were there\n")
     if mended:
-        sys.stdout.write(f"{mended:,} that were damaged say again what was published\n")
+        sys.stdout.write(f"{mended:,} rows that were damaged say again what they did\n")
     if lacking:
         sys.stdout.write(f"{lacking:,} that were never published are lost\n")
     if args.set_aside and damaged:

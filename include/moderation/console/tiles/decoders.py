@@ -13,8 +13,9 @@ from pathlib import Path
 from moderation.console.tiles.decode import OK, read_frame, write_frame
 from moderation.errors import NeedsAPersonError
 
-SECONDS = 20.0
-"""What one image may take: a progressive JPEG of 100 megapixels took 6 s."""
+SECONDS = 240.0
+"""By the clock, for a process that stands still. What one image may take of a core it allows itself
+(`decode.CPU_SECONDS`)."""
 
 _PROGRAM = Path(__file__).with_name("decode.py")
 
@@ -26,12 +27,13 @@ class CannotShowError(NeedsAPersonError):
 class Decoders:
     """Processes running :mod:`moderation.console.tiles.decode`, started when first needed.
 
-    :param number: how many; as many images are worked on at once.
+    :param number: how many; as many images are worked on at once. None: one a processor, six at most, for a
+        browser asks for no more at once.
     """
 
-    def __init__(self, number: int = 2) -> None:
+    def __init__(self, number: int | None = None) -> None:
         self._idle: queue.LifoQueue[_Decoder] = queue.LifoQueue()
-        for _ in range(number):
+        for _ in range(min(6, max(2, os.cpu_count() or 2)) if number is None else number):
             self._idle.put(_Decoder())
 
     def shrink(self, data: bytes, longest: int) -> bytes:

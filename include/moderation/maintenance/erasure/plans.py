@@ -116,14 +116,17 @@ class Plans:
         :param only_look: close nothing.
         :raises OpenRunError: it is open.
         """
-        if plan.is_empty or store.is_closed(plan, s3=self.s3):
+        if plan.is_empty:
             return
-        if claims.is_held(self.s3, self.settings, plan):
+        # One that is closed may be claimed still: another run is about to publish what was paid for.
+        if claims.is_fresh(self.s3, self.settings, plan):
             raise OpenRunError(
                 f"the run {plan.run_key} is under way with images that are to be erased ({plan.uri}); erase "
                 f"when it has ended, or stop it and give its images free: `{self.settings.command} release "
                 f"{plan.uri}`"
             )
+        if store.is_closed(plan, s3=self.s3) and not claims.is_held(self.s3, self.settings, plan):
+            return
         if not abandon:
             raise OpenRunError(
                 f"the run {plan.run_key} waits to go on with images that are to be erased ({plan.uri}): "
@@ -132,6 +135,7 @@ class Plans:
             )
         if not only_look:
             store.close(plan, "abandoned", s3=self.s3)
+            claims.drop(self.s3, self.settings, plan)
 
     def erase(self, plan: Plan, held: Held) -> Plan:
         """Take images out of all in the plan's folder but its reports; returns the plan as it is now."""

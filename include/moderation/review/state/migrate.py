@@ -21,7 +21,7 @@ from moderation.review.state.database import Database
 from moderation.review.state.faults import StateUnusableError, name_of, state_faults
 from moderation.settings import Settings
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision of this release; a test compares it with the steps."""
 
 OLDEST = "0002"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
-from moderation.adapters.sets import store
+from moderation.adapters.sets import images, store
 from moderation.adapters.sets.decided import Decided
 from moderation.adapters.sets.training_set import TESTING, TRAINING
 from moderation.settings import Settings
@@ -85,6 +85,35 @@ def test_what_has_tested_does_not_train_in_a_later_set(settings: Settings, decid
     assert not tested & {picture.content for picture in later.contents.part(TRAINING)}
 
 
+def test_another_set_that_came_between_does_not_make_the_same_verdicts_a_second_training(
+    settings: Settings, decided: list[Decided], s3_client: Any
+) -> None:
+    first = made(settings, decided[2:])
+    other = made(settings, decided[:-2])
+    tested = {picture.content for picture in other.contents.part(TESTING)}
+    assert tested & {picture.content for picture in first.contents.part(TRAINING)}, "else this proves nothing"
+    assert made(settings, decided[2:]) == first
+    s3_objects.delete(s3_client, f"{settings.work_uri}/adapters/cards/frozen.json")
+    assert made(settings, decided[2:]) == first, "the sets know it too"
+
+
+def test_all_who_ask_at_once_get_one_set_also_while_another_freezes_its_tests(
+    settings: Settings, decided: list[Decided], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quicker: list[store.StoredSet] = []
+    real = store.write
+
+    def overtaken(s3: Any, stored: store.StoredSet) -> None:
+        monkeypatch.setattr(store, "write", real)
+        made(settings, decided[:-2])
+        quicker.append(made(settings, decided[2:]))
+        assert quicker[0].digest != stored.digest, "else this proves nothing"
+        real(s3, stored)
+
+    monkeypatch.setattr(store, "write", overtaken)
+    assert [made(settings, decided[2:]), made(settings, decided[2:])] == quicker * 2
+
+
 def test_a_set_of_several_buckets_is_brought_into_one(
     settings: Settings, decided: list[Decided], s3_client: Any, bucket: str
 ) -> None:
@@ -97,8 +126,8 @@ def test_a_set_of_several_buckets_is_brought_into_one(
     (copy,) = found.places.values()
     assert s3_objects.read(s3_client, copy).body == picture("card-x.png")
     day = datetime.now(UTC) + timedelta(days=29)
-    assert store.sweep_copies(settings, now=day, days=30) == 0
-    assert store.sweep_copies(settings, now=day + timedelta(days=2), days=30) == 1
+    assert images.sweep_copies(settings, now=day, days=30) == 0
+    assert images.sweep_copies(settings, now=day + timedelta(days=2), days=30) == 1
     assert made(settings, decided).places == found.places
     assert s3_objects.exists(s3_client, copy)
 
@@ -127,11 +156,11 @@ def dies_before_write(number: int) -> Iterator[list[str]]:
         yield done
 
 
-WRITES = ["frozen.json", "-", "training.jsonl", "testing.jsonl", "set.json"]
+WRITES = ["frozen.json", "-", "training.jsonl", "testing.jsonl", "set.json", "frozen.json"]
 
 
 @pytest.mark.parametrize(
-    "number", [pytest.param(n, marks=() if n in {1, 4} else pytest.mark.long) for n in range(len(WRITES))]
+    "number", [pytest.param(n, marks=() if n in {1, 5} else pytest.mark.long) for n in range(len(WRITES))]
 )
 def test_a_making_that_was_killed_at_any_write_ends_with_the_same_files_by_the_same_command(
     number: int, settings: Settings, decided: list[Decided], s3_client: Any, bucket: str

@@ -81,3 +81,23 @@ def test_a_label_that_nobody_decided_about_is_refused_too() -> None:
 def test_a_label_that_aws_does_not_have_is_named_with_the_nearest() -> None:
     with pytest.raises(UnknownLabelError, match=r"'Gambeling' is no label .* did you mean 'Gambling'\?"):
         eligibility.count(missed(60), rule=RULE, labels=["Gambeling"])
+
+
+@pytest.mark.parametrize(
+    ("trains", "tests", "told"),
+    [
+        (50, 20, None),
+        (49, 20, "of 0 false positives and 60 false negatives of Gambling the others test"),
+        (49, 20, r"49 false negatives \(1 missing\)"),
+        (50, 19, r"19 test images \(1 missing\)"),
+    ],
+)
+def test_a_set_of_which_too_little_is_left_is_refused_before_it_is_paid_for(
+    trains: int, tests: int, told: str | None
+) -> None:
+    in_all, left = (eligibility.count(missed(number), rule=RULE) for number in (60, trains))
+    if told is None:
+        eligibility.require_left(in_all, left, tests=tests)
+        return
+    with pytest.raises(eligibility.NotEligibleError, match=told):
+        eligibility.require_left(in_all, left, tests=tests)

@@ -57,6 +57,22 @@ def test_an_image_that_takes_too_long_is_given_up_and_the_next_one_is_made(decod
     assert decoders.shrink(pictures.jpeg(), 100)
 
 
+def test_an_image_that_takes_too_much_of_a_core_ends_its_process_and_the_next_one_is_made(
+    decoders, monkeypatch, tmp_path
+):
+    program = tmp_path / "endless.py"
+    program.write_text(
+        f"import sys; sys.path.insert(0, {str(module._PROGRAM.parent)!r}); import decode\n"
+        "decode.CPU_SECONDS, decode.shrink = 0, lambda *given: sum(iter(int, 1))\n"
+        "decode.serve(sys.stdin.buffer, sys.stdout.buffer)\n"
+    )
+    monkeypatch.setattr(module, "_PROGRAM", program)
+    with pytest.raises(CannotShowError, match="more time or memory"):
+        decoders.shrink(pictures.jpeg(), 100)
+    monkeypatch.undo()
+    assert decoders.shrink(pictures.jpeg(), 100)
+
+
 def test_the_process_reaches_neither_credentials_nor_the_working_directory(decoders, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.chdir(tmp_path)
