@@ -17,6 +17,7 @@ from moderation.console.index.history import History
 from moderation.console.index.load_index import MOST_OPEN, LoadIndexes
 from moderation.console.index.under_way import UnderWay
 from moderation.console.tiles.kept import Tiles
+from moderation.console.verify.elsewhere import Elsewhere
 from moderation.console.verify.figures import Figures
 from moderation.policy.rules import Policy, read_policy
 from moderation.policy.thresholds import Thresholds, in_use
@@ -53,6 +54,7 @@ class Shared:
         self.archives = Archives(settings, self.s3)
         self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)
         self.gone = Gone(settings)
+        self.elsewhere = Elsewhere(settings, self.history)
         self.figures = Figures(settings)
         self.decoders = Decoders()
         self.tiles = Tiles(self.s3, folder / "images", self.decoders, max_bytes=share)

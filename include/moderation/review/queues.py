@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -98,6 +98,7 @@ class Queues:
         n: int = 1,
         *,
         sees_severe: bool = False,
+        without: Collection[str] = (),
         now: datetime | None = None,
     ) -> list[Item]:
         """Take the next items; nobody else gets them until the lease ends. Of a paused queue, none.
@@ -105,6 +106,7 @@ class Queues:
         A person is never given what they have decided, hold or skipped in this queue.
 
         :param sees_severe: may see what was marked as severe.
+        :param without: ids of items that are passed over.
         :raises QueueError: there is no such queue, or it is not for this person.
         """
         with self._database.write() as connection:
@@ -113,8 +115,9 @@ class Queues:
                 raise QueueError(f"queue {queue.spec.name!r} is for other people")
             if queue.paused:
                 return []
+            moment = now or datetime.now(UTC)
             return work.take(
-                connection, queue, reviewer, n, now=now or datetime.now(UTC), sees_severe=sees_severe
+                connection, queue, reviewer, n, now=moment, sees_severe=sees_severe, without=without
             )
 
     def held(self, queue_id: str, reviewer: str, *, now: datetime | None = None) -> list[Item]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,9 +20,19 @@ _I, _Q, _V, _S = tables.items, tables.queues, tables.verdicts, tables.skips
 
 
 def take(
-    connection: Connection, queue: Queue, reviewer: str, n: int, *, now: datetime, sees_severe: bool
+    connection: Connection,
+    queue: Queue,
+    reviewer: str,
+    n: int,
+    *,
+    now: datetime,
+    sees_severe: bool,
+    without: Collection[str] = (),
 ) -> list[Item]:
-    """The next items: first those whose lease ended, then on from where the person is, then the rest."""
+    """The next items: first those whose lease ended, then on from where the person is, then the rest.
+
+    :param without: ids of items that are passed over.
+    """
     if connection.dialect.name != "sqlite":  # two windows of one person take one after the other
         key = {"key": f"{queue.queue_id}\n{reviewer}"}
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), key)
@@ -31,6 +41,8 @@ def take(
     )
     here = connection.execute(mine).scalar_one() or 0
     base = _fit_for(queue, reviewer, sees_severe=sees_severe)
+    for some in few(without):
+        base = base.where(_I.c.item_id.not_in(some))
     found: dict[tuple[str, str], Item] = {}
     for state, condition, order in (
         (ItemState.LEASED, _I.c.held_until <= now, _I.c.held_until),

@@ -110,7 +110,8 @@ class MachineSettings(Table):
         value=ROLES,
         default=(),
         told="the process's own credentials everywhere",
-        meaning="Roles for buckets and Glue; see [A role for each part](aws.md#a-role-for-each-part).",
+        meaning="Roles for buckets, Glue and tables of S3 Metadata; "
+        "see [A role for each part](aws.md#a-role-for-each-part).",
         read_by=ALL,
     )
     several_hosts: bool | None = setting(

@@ -22,6 +22,7 @@ from moderation.analyse.detect.request import DetectOptions
 from moderation.analyse.detect.run import run_manifest
 from moderation.plan.store import load_plan
 from moderation.settings import Settings
+from moderation.variables.adapters import AdapterSettings
 from support import pictures, planned_runs
 from support import rekognition_server as offline
 from support.judged import NOW
@@ -64,7 +65,11 @@ class World:
                 request_of(plan, manifest),
                 settings=self.settings,
                 budget=FixedBudget(1000),
-                options=DetectOptions(spool_dir=self.folder / "spool"),
+                options=DetectOptions(
+                    spool_dir=self.folder / "spool",
+                    max_in_flight=1,
+                    stops_without_adapter=AdapterSettings.from_env().when_expired == "wait",
+                ),
             )
             if number == 0:
                 after_the_first()
@@ -135,3 +140,23 @@ def test_what_was_paid_is_published_as_what_it_is_and_nothing_is_asked_twice(
     assert Counter(world.answered().values()) == {ARN: A_MANIFEST, None: IMAGES - A_MANIFEST}
     assert len(world.paid()) == IMAGES
     assert set(world.paid().values()) == {1}
+
+
+@pytest.mark.parametrize("setting", ["wait", pytest.param("base", marks=pytest.mark.long)])
+def test_of_a_manifest_in_which_it_expires_each_row_has_what_answered_it(
+    setting: str, world: World, aws_env: pytest.MonkeyPatch
+) -> None:
+    aws_env.setenv("MODERATION_ADAPTER_WHEN_EXPIRED", setting)
+    world.settings = replace(world.settings, manifest_images=IMAGES)
+    expires = {"kind": "adapter_missing", "operation": "DetectModerationLabels", "skip": 1}
+    with offline.faults(world.server, expires):
+        world.night()
+    paid_as_base = 1 if setting == "wait" else IMAGES - 1
+    assert Counter(world.answered().values()) == {ARN: 1, None: paid_as_base}
+    assert world.paid() == dict.fromkeys(world.answered(), 1), "what waits is not paid for"
+
+    world.becomes("EXPIRED")
+    registry.roll_back(world.settings, person="ben", now=NOW)
+    world.night()
+    assert Counter(world.answered().values()) == {ARN: 1, None: IMAGES - 1}
+    assert [*world.paid().values()] == [1] * IMAGES

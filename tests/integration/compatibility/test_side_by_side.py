@@ -267,3 +267,22 @@ def test_a_console_of_the_release_before_goes_on_while_this_one_works_on_the_sam
     for worker in (old, new):
         told = {person: len(worker.does("by_reviewer", name=f"{person}@example.com")) for person in ALL}
         assert told == {"old": 2, "new": 1}
+
+
+def test_a_database_of_verdicts_goes_back_to_the_release_before_with_all_that_was_said(
+    beside: Beside,
+) -> None:
+    old, new = beside["old"], beside["new"]
+    new.does("open")
+    new.does("append", verdicts=[verdict("new", 1)])
+    new.does("close")
+    with pytest.raises(Refused, match=r"a later release \(revision 0003, this one knows 0002\)"):
+        old.does("open")
+    done = new.does("command", words=["verdicts", "downgrade", "0002"])
+    assert done["code"] == 0, done
+    old.does("open")
+    assert old.does("append", verdicts=[verdict("old", 2), verdict("new", 1)]) == [1, 1]
+    old.does("close")
+    new.does("open")
+    told = [new.does("by_reviewer", name=f"{name}@example.com") for name in ALL]
+    assert [len(rows) for rows in told] == [1, 1]

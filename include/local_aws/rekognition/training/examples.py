@@ -43,7 +43,7 @@ class ExampleFile:
     """Records of one training; used by one thread.
 
     :param path: the file; made when missing.
-    :param made_with: model version and number of views; a file made otherwise is begun anew.
+    :param made_with: model version and views; a file made otherwise is begun anew.
     """
 
     def __init__(self, path: Path, made_with: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ _LEAST_SCALE: Final = 1e-3
 _FOLDS: Final = 4
 _FALSE_FLAGS: Final = 0.005
 """The share of unseen images without a label that an adapter may say it of, at confidence 50."""
-_THRESHOLDS: Final = (-0.3, 3.0)
+_THRESHOLDS: Final = (-1.0, 3.0)
 """How far the threshold may move, in logits: few images say little about a quantile."""
 _STEPS: Final = 200
 _MEMORY: Final = 10

@@ -19,6 +19,7 @@ import numpy as np
 import orjson
 
 from local_aws.inference.adapters.learned import LearnedAdapter
+from local_aws.inference.adapters.views import CHANGES
 from local_aws.inference.weight import HEAD_BYTES, weigh
 from local_aws.rekognition.images.analysis import Analyzer
 from local_aws.rekognition.images.objects import (
@@ -142,7 +143,7 @@ class TrainingRun:
         wanted = {example.source_ref: example.source for example in examples}
         if len(wanted) > _MANY_IMAGES:
             views = min(views, 1)
-        made_with = {"model": analyzer.model_version, "views": views}
+        made_with = {"model": analyzer.model_version, "views": [one.__name__ for one in CHANGES[:views]]}
         file = ExampleFile(self._folder / "examples.bin", made_with)
         try:
             waiting: deque[Future[Future[Seen]]] = deque()

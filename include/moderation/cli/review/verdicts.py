@@ -1,4 +1,4 @@
-"""``moderation verdicts``: import, export, publish, restore and erase what people decided."""
+"""``moderation verdicts``: import, export, publish, restore, downgrade and erase what people decided."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.output import one_line, print_json
+from moderation.cli.review import downgrade
 from moderation.cli.review.damaged import set_aside, tell_damaged
 from moderation.cli.review.forget import forget_decisions
 from moderation.settings import Settings
@@ -41,6 +42,7 @@ def add_parsers(commands: Any) -> None:
         "--anew", action="store_true", help="make the table from the database alone: files of it are damaged"
     )
     publish.set_defaults(run=_publish)
+    downgrade.add_parser(steps)
     restore = steps.add_parser(
         "restore", help="bring published verdicts back into a log that lost them, and put damaged rows right"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,9 @@ from moderation.settings import Settings
 from moderation.sources.base import SourceError
 from moderation.sources.listing import BATCH_ROWS, OBJECTS, Tally, Whole, object_rows
 from moderation.sources.positions import Position
+from moderation.storage import roles, s3_objects
 from moderation.variables.machine import MachineSettings
+from moderation.variables.roles import S3_TABLES
 
 PREFIX = "table:"
 
@@ -100,7 +102,7 @@ class MetadataTable:
         :raises SourceError: there is no such catalog or table, or it cannot be read, or has other columns.
         """
         with (
-            self._opened() as (catalog, table),
+            self._opened(settings) as (catalog, table),
             tempfile.TemporaryDirectory(prefix="moderation-") as folder,
         ):
             journal = self._is_journal(table)
@@ -144,17 +146,16 @@ class MetadataTable:
         return None
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[Any, Any]]:
+    def _opened(self, settings: Settings) -> Iterator[tuple[Any, Any]]:
         from pyiceberg.catalog import load_catalog  # noqa: PLC0415 - Iceberg is slow to import
-        from pyiceberg.utils.config import Config  # noqa: PLC0415
 
         catalog_name, _, name = self.uri.removeprefix(PREFIX).rpartition("/")
-        properties = _properties(catalog_name) or Config().get_catalog_config(catalog_name)
-        if properties is None:
-            raise SourceError(
-                f"{self.uri}: pyiceberg's configuration has no catalog {catalog_name!r}; {_HELP}"
-            )
         with ExitStack() as stack:
+            properties = stack.enter_context(_properties(catalog_name, settings))
+            if properties is None:
+                raise SourceError(
+                    f"{self.uri}: pyiceberg's configuration has no catalog {catalog_name!r}; {_HELP}"
+                )
             try:
                 catalog = stack.enter_context(closing(load_catalog(catalog_name, **properties)))
                 table = catalog.load_table(name)
@@ -245,17 +246,43 @@ class _Told:
         return Whole(f"s3://{next(iter(self._buckets))}/", is_now=False, deleted=deleted)
 
 
-def _properties(catalog: str) -> dict[str, str] | None:
-    """How the Iceberg endpoint of S3 Tables is reached; None for a catalog of another kind."""
+@contextmanager
+def _properties(catalog: str, settings: Settings) -> Iterator[Mapping[str, Any] | None]:
+    """How a catalog is reached; None when it is unknown.
+
+    The Iceberg endpoint of S3 Tables, and the files behind it, are used with the role of ``s3tables`` in
+    ``MODERATION_ROLES``, else with the process's own credentials; both are renewed while the block lasts.
+    What pyiceberg's own configuration says of another catalog stands as it is.
+    """
+    from pyiceberg.catalog import BOTOCORE_SESSION  # noqa: PLC0415 - as above
+    from pyiceberg.utils.config import Config  # noqa: PLC0415 - as above
+
+    from moderation.tables import renewed_io  # noqa: PLC0415 - as above
+    from moderation.tables.catalog import s3_properties  # noqa: PLC0415 - as above
+
     found = _TABLE_BUCKET.fullmatch(catalog)
-    return found and {
-        "type": "rest",
-        "uri": f"https://s3tables.{found['region']}.amazonaws.com/iceberg",
-        "warehouse": catalog,
-        "rest.sigv4-enabled": "true",
-        "rest.signing-name": "s3tables",
-        "rest.signing-region": found["region"],
-    }
+    if not found:
+        yield Config().get_catalog_config(catalog)
+        return
+    session, region = s3_objects.session(), found["region"]
+    role = roles.by_place(region, session).get(S3_TABLES)
+    with (
+        renewed_io.properties(role or session.get_credentials()) as keys,
+        # boto3 knows the endpoint: of the region's partition, or what AWS_ENDPOINT_URL_S3TABLES says.
+        closing(session.client("s3tables", region_name=region)) as client,
+    ):
+        yield {
+            "type": "rest",
+            "uri": f"{client.meta.endpoint_url}/iceberg",
+            "warehouse": catalog,
+            "rest.sigv4-enabled": "true",
+            "rest.signing-name": "s3tables",
+            "rest.signing-region": region,
+            **s3_properties(settings),
+            "s3.region": region,
+            **keys,
+            **({BOTOCORE_SESSION: roles.session_of(role)} if role else {}),
+        }
 
 
 def _as_objects(batch: pa.RecordBatch) -> pa.RecordBatch:

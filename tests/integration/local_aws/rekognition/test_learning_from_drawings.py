@@ -40,12 +40,19 @@ def found(networks: Networks, adapter: LearnedAdapter, names: list[str]) -> floa
 
 
 @pytest.mark.parametrize(
-    "every", [pytest.param(1, marks=pytest.mark.long, id="all"), pytest.param(3, id="a third")]
+    ("designs", "every"),
+    [
+        pytest.param(("her-",), 3, id="a third of them"),
+        pytest.param(("her-",), 1, marks=pytest.mark.long, id="her"),
+        pytest.param(("white-", "ornamental-"), 1, marks=pytest.mark.long, id="white and ornamental"),
+    ],
 )
-def test_a_design_that_was_not_trained_on_is_found_and_little_else(networks: Networks, every: int) -> None:
+def test_a_design_that_was_not_trained_on_is_found_and_little_else(
+    networks: Networks, designs: tuple[str, ...], every: int
+) -> None:
     names = truth()
-    cards = [name for name, label in names if label == LABEL and not name.startswith("her-")]
-    unseen_cards = [name for name, _ in names if name.startswith("her-")]
+    cards = [name for name, label in names if label == LABEL and not name.startswith(designs)]
+    unseen_cards = [name for name, label in names if label == LABEL and name.startswith(designs)]
     harmless = [name for name, label in names if not label]
     learnt = [(name, True) for name in cards[::every]] + [(name, False) for name in harmless[:: 2 * every]]
     views = ServerSettings().training_views

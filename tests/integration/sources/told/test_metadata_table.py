@@ -168,18 +168,6 @@ def test_an_address_without_catalog_and_table_is_refused(text):
         open_source(text)
 
 
-def test_a_table_bucket_is_reached_by_its_own_endpoint_with_signed_requests():
-    arn = "arn:aws:s3tables:eu-west-1:111122223333:bucket/aws-s3"
-    assert metadata_table._properties(arn) == {
-        "type": "rest",
-        "uri": "https://s3tables.eu-west-1.amazonaws.com/iceberg",
-        "warehouse": arn,
-        "rest.sigv4-enabled": "true",
-        "rest.signing-name": "s3tables",
-        "rest.signing-region": "eu-west-1",
-    }
-
-
 def read_on(source, settings, s3, since):
     """Keys that are listed since a position, what is told to be deleted, and the position reached."""
     tally = Tally(since=since)
@@ -264,3 +252,22 @@ def test_where_a_position_is_lost_the_inventory_beside_the_journal_is_read_and_t
     assert "all of it is read, and the inventory beside it" in caplog.text
     assert ("has no b_photos.inventory beside it" in caplog.text) is not inventory
     assert read_on(source, settings, s3_client, reached)[0] == []
+
+
+@pytest.mark.parametrize(("region", "domain"), [("eu-west-1", "com"), ("cn-north-1", "com.cn")])
+def test_a_table_bucket_is_reached_by_its_own_endpoint_with_signed_requests(
+    settings, monkeypatch, region, domain
+):
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3TABLES", raising=False)
+    arn = f"arn:aws:s3tables:{region}:111122223333:bucket/aws-s3"
+    with metadata_table._properties(arn, settings) as found:
+        expected = {
+            "type": "rest",
+            "uri": f"https://s3tables.{region}.amazonaws.{domain}/iceberg",
+            "warehouse": arn,
+            "rest.sigv4-enabled": "true",
+            "rest.signing-name": "s3tables",
+            "rest.signing-region": region,
+            "s3.region": region,
+        }
+        assert expected.items() <= found.items()
