@@ -37,7 +37,7 @@ or not attempted.
 
 | task | what it does | if it fails |
 |---|---|---|
-| discover | lists the source, checks the images, cuts what is new into manifests | mend what the log names |
+| discover | publishes what dead runs paid for; cuts what is new into manifests | mend what the log names |
 | plan | prices the run, checks the adapter, chooses the backend | clear it |
 | approve | stops a run that costs more than **max_cost_usd**, or asks a person | raise the limit |
 | analyse | one media analysis job a manifest | clear it: it finds its job again and never pays twice |
@@ -179,7 +179,12 @@ def moderate_images() -> None:
         run = stages.Run(dag_run.dag_id, dag_run.run_id, at, lives=KnownRuns(ti).lives)
         asked = {name: (params or {})[name] for name in DISCOVERY}
         with failure_reason.kept():
-            return stages.discover(run, **asked, rekognition=lambda: RekognitionHook().conn)
+            return stages.discover(
+                run,
+                **asked,
+                rekognition=lambda: RekognitionHook().conn,
+                list_jobs=lambda since: RekognitionHook().list_jobs(since),
+            )
 
     @task(doc_md="Prices the run, checks the adapter, chooses the backend; returns the bulk jobs' arguments.")
     def plan(plan_uri: str) -> list[dict[str, Any]]:

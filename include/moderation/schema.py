@@ -205,6 +205,7 @@ IMAGES = TableSpec(
             _text("answer_of_manifest_id", "With it: the manifest.", "m00003-1b4f0e985197"),
             _field("answer_of_line", pa.int64(), "With it: the line of the manifest.", "17", "1-based"),
             _text("base_model_version", "Base model behind the adapter when the run was planned.", "7.0"),
+            _text("transcoded_from", "Format it had before it was sent as JPEG.", "GIF, first frame"),
         ]
     ),
 )  # fmt: skip - one line a column

@@ -16,16 +16,15 @@ from moderation.errors import WarehouseMissingError
 from moderation.maintenance.standing import forget_what_was
 from moderation.plan.keeping import Lives, renew_claim
 from moderation.plan.plan import ManifestRef, Plan, PlanError, run_key
-from moderation.plan.planner import make_plan, mark_published
+from moderation.plan.planner import make_plan
 from moderation.plan.price import OverBudgetError, Spending
 from moderation.plan.request import PlanRequest, asked_or_default
 from moderation.plan.stop_note import forget_stop, note_stop
 from moderation.plan.store import check_manifests, dry_run_uri, find_open_plan, load_plan
 from moderation.policy.thresholds import in_use
-from moderation.publish import gone, verdicts
+from moderation.publish import gone, paid, verdicts
 from moderation.publish.adapters import publish_after
-from moderation.publish.commit import PublishedLoad, ReconciliationError, ToleranceExceededError
-from moderation.publish.commit import publish as publish_load
+from moderation.publish.commit import PublishedLoad
 from moderation.review import mark
 from moderation.review.state.open import State
 from moderation.settings import Settings
@@ -73,6 +72,7 @@ def discover(
     redo_load_id: str | None = None,
     redo_permanent: bool = False,
     rekognition: Callable[[], Any] | None = None,
+    list_jobs: bulk.ListJobs | None = None,
     settings: Settings | None = None,
 ) -> str:
     """List the source, leave out what is moderated, cut the rest into manifests; return the plan's URI.
@@ -88,6 +88,7 @@ def discover(
         that load did.
     :param redo_permanent: then also pictures that were refused for their own sake.
     :param rekognition: opens a boto3 client, where an adapter is to be looked up; None not to ask.
+    :param list_jobs: of bulk jobs: what runs that died have paid for is published first; see `publish.paid`.
     :raises moderation.plan.plan.PlanError: an argument or the source cannot be used.
     :raises moderation.tables.history.HistoryLostError: the tables have lost what was published.
     """
@@ -96,6 +97,7 @@ def discover(
     with s3_objects.open_client(settings) as client:
         prove_history(settings, s3=client, remember=not dry_run)
     if not dry_run:
+        paid.publish_of_dead(settings, but=run.key(), list_jobs=list_jobs, lives=run.lives)
         try_bring_up(settings)
     if redo_load_id:
         try:
@@ -120,7 +122,13 @@ def discover(
         backend=backend,
     )
     plan = make_plan(
-        settings, request, published=stream_known, dry_run=dry_run, mark=gone.mark, lives=run.lives
+        settings,
+        request,
+        published=stream_known,
+        dry_run=dry_run,
+        mark=gone.mark,
+        lives=run.lives,
+        settle=lambda plan: paid.settle(settings, plan, list_jobs=list_jobs),
     )
     if dry_run:
         plan = replace(plan, uri=dry_run_uri(settings, run.key()))
@@ -281,38 +289,14 @@ def publish(
     :raises moderation.publish.commit.PublishError: nothing of the load is visible; publish again.
     """
     settings = settings or Settings.from_env()
-    plan = load_plan(plan_uri, settings=settings)
-    if plan.is_empty:
-        mark_published(plan, settings=settings)
-        log.info("nothing to publish: %s holds nothing new", plan.source)
-        return None
-    with s3_objects.open_client(settings) as client:
-        prove_history(settings, s3=client)
-        forget_stop(plan, s3=client)
-        records = backend.collect_records(
-            plan,
-            [job_id for job_id in job_ids if job_id],
-            s3=client,
-            describe_job=describe_job,
-            list_jobs=list_jobs,
-        )
-        for record in records:
-            s3_objects.put(client, plan.analysis_record_uri(record.manifest_id), record.to_json())
-    try:
-        load = publish_load(
-            settings,
-            plan,
-            records,
-            stop_on_mismatch=True,
-            tolerated_failure_percentage=tolerated_failure_percentage,
-        )
-    except (ReconciliationError, ToleranceExceededError) as error:
-        with s3_objects.open_client(settings) as client:
-            note_stop(plan, str(error), s3=client)
-        raise
-    configured.note_published(settings)
-    try_bring_up(settings)
-    return load
+    return paid.publish_answers(
+        settings,
+        load_plan(plan_uri, settings=settings),
+        [job_id for job_id in job_ids if job_id],
+        describe_job=describe_job,
+        list_jobs=list_jobs,
+        tolerated_failure_percentage=tolerated_failure_percentage,
+    )
 
 
 def event_of(load: PublishedLoad) -> dict[str, Any]:

@@ -32,7 +32,7 @@ Tables = dict[str, pa.Table]
 
 
 def read(catalog_uri: str) -> Tables:
-    """All rows of the loads that are published, by table."""
+    """All rows of the loads that are published, by table; of a table whose rows are of no load, all."""
     properties = {
         "type": "sql",
         "uri": catalog_uri,
@@ -49,7 +49,10 @@ def read(catalog_uri: str) -> Tables:
     finally:
         catalog.close()
     known = found["loads"]["load_id"].combine_chunks()
-    return {name: table.filter(pc.is_in(table["load_id"], known)) for name, table in found.items()}
+    return {
+        name: table.filter(pc.is_in(table["load_id"], known)) if "load_id" in table.column_names else table
+        for name, table in found.items()
+    }
 
 
 def digests(found: Tables, columns: Mapping[str, Collection[str]], *, answered: bool) -> dict[str, list[Any]]:

@@ -55,9 +55,9 @@ NIGHTLY = "moderate_images.py"
 @pytest.mark.parametrize(
     ("names", "source"),
     [
-        pytest.param(DAGS, "", id="unscheduled"),
-        pytest.param([NIGHTLY], "s3://archive/nightly/", id="nightly"),
-        pytest.param(DAGS, "s3://archive/nightly/", id="all-nightly", marks=pytest.mark.long),
+        pytest.param(DAGS, "", id="unscheduled", marks=pytest.mark.long),
+        pytest.param([NIGHTLY], "s3://archive/nightly/", id="nightly", marks=pytest.mark.long),
+        pytest.param(DAGS, "s3://archive/nightly/", id="all-nightly"),
     ],
 )
 def test_the_dag_files_are_read_without_connections_and_without_the_pipeline(

@@ -192,6 +192,7 @@ def test_above_the_tolerated_failures_nothing_is_published_until_they_are_mended
 
 
 @pytest.mark.usefixtures("small_manifests")
+@pytest.mark.long
 def test_auto_goes_on_with_single_calls_when_the_first_job_is_denied(world: World) -> None:
     refs = world.upload(f"{n}.jpg" for n in range(4))
     settings = Settings.from_env()

@@ -42,6 +42,8 @@ SOON = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "4",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+    # A file that was read is not read again: nobody changes it.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
 }
 
 
@@ -144,6 +146,7 @@ class Airflow:
             until(
                 lambda: (state := self.api.run_state(dag_id, run_id)) in OVER and state,
                 what=lambda: f"the end of {run_id}: {self._summary(dag_id, run_id)}",
+                every=1,
             )
         )
 
@@ -193,12 +196,13 @@ def until(
     *,
     what: Callable[[], object] | str = "the condition",
     timeout: float = PATIENCE_SECONDS,
+    every: float = 0.2,
 ) -> Any:
-    """Poll until ``check`` answers something true, and return that."""
+    """Poll until ``check`` answers something true, and return that; ``every`` is in seconds."""
     deadline = time.monotonic() + timeout
     while not (answer := check()):
         assert time.monotonic() < deadline, what() if callable(what) else f"{what} did not come about"
-        time.sleep(0.2)
+        time.sleep(every)
     return answer
 
 

@@ -24,6 +24,7 @@ class StageRuns:
     """What Airflow knows of runs, and how they go.
 
     :ivar failing: ids of runs that fail, as soon as they have begun.
+    :ivar dying: ids of runs that fail when they have paid, before they publish.
     :ivar others: runs that have nothing to do with archives and have not ended.
     """
 
@@ -31,6 +32,7 @@ class StageRuns:
     s3: Any
     folder: Path
     failing: set[str] = field(default_factory=set)
+    dying: set[str] = field(default_factory=set)
     others: int = 0
     known: dict[str, str] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
@@ -39,7 +41,7 @@ class StageRuns:
         return {run_id: self.known.get(run_id) for run_id in run_ids}
 
     def why(self, run_id: str) -> str:
-        return f"{run_id} was told to fail" if run_id in self.failing else ""
+        return f"{run_id} was told to fail" if run_id in self.failing | self.dying else ""
 
     def lives(self, dag_id: str, run_id: str) -> bool:
         return dag_id == DAG and self.known.get(run_id) == "running"
@@ -76,6 +78,8 @@ class StageRuns:
                 budget=FixedBudget(1000),
                 options=DetectOptions(spool_dir=self.folder / "spool"),
             )
+        if run_id in self.dying:
+            return "failed"
         stages.publish(uri, [], describe_job=_none, list_jobs=lambda: iter(()), settings=self.settings)
         return "success"
 

@@ -141,8 +141,9 @@ PLACES = (
         pattern=rf"{_OUTPUT}results\.jsonl",
         kind="lines",
         fates="SSOSN",
-        why="held against the manifest before anything is published; Rekognition gives no checksum of them, so a "
-        "bit within a number or a name is noticed from their first reading on, by the ETag noted then",
+        why="held against the manifest before anything is published, and what is lost stops it; Rekognition gives no "
+        "checksum of them, so a bit within a number or a name is noticed from their first reading on, by the ETag "
+        "noted then",
         moment="answered",
     ),
     Place(
@@ -190,7 +191,7 @@ PLACES = (
         pattern=rf"{_OUTPUT}results\.jsonl",
         kind="lines",
         fates="SSSSS",
-        why="the ETag of their first reading is noted",
+        why="the ETag of their first reading is noted, and that of what an erasure leaves",
         then="rebuild",
     ),
     Place(
@@ -493,7 +494,8 @@ PLACES = (
         kind="sqlite",
         fates="SSESN",
         why="how many verdicts there were is noted in S3; its structure is looked through at each start, each row "
-        "has a checksum, and indexes are made anew from rows that are whole",
+        "of verdicts, items and queues has a checksum, `moderation verdicts restore` puts right what one bit "
+        "changed, and indexes are made anew from rows that are whole",
         then="review",
     ),
     Place(
@@ -702,8 +704,9 @@ QUICK = {
 }
 """The damages that the short suite tries: one for each way of noticing."""
 UNTRIED = {
-    "one bit of the queues in the database of verdicts": (
-        "damage to its structure stops whoever opens it; items have no checksum, and are drawn again"
+    "who holds an item of a queue, until when, who may work on a queue": (
+        "in no checksum, for they change all the time: an item is handed out sooner, later or to another person; "
+        "what was decided and what enters a rate stays as it is"
     ),
     "a file in the mirror of another install and an earlier release": "it is not told apart if it has as many rows; delete the folder and load",
     "one bit of the console's indexes": "a page of the console may fail; delete the cache's folder",
@@ -715,6 +718,8 @@ UNTRIED = {
     "Airflow's database": "Airflow's own; ids of jobs are found again without it",
     "whether bulk jobs are open to the account, its quota of calls": "what is damaged is asked again, free of charge",
     "note of why a run stopped, mark of an abandoned plan, plan of a dry run": "sealed as the plan is",
+    "position in a journal of S3 Metadata": "sealed; a damaged or lost one is written anew after the journal is read whole, and what is moderated costs nothing",
+    "images that are staged as JPEG": "made again by the next run while their load is not published, and deleted then; what cannot be read is a row with Rekognition's own code",
     "uploaded files of a local folder": "an upload that differs by its ETag is made again",
     "tables in S3, in PostgreSQL, Redshift or Glue": "the same readers and checksums; servers mend their own files",
     "the native parser's build": "built again when it does not load; else the parser in Python answers the same",

@@ -34,6 +34,8 @@ from moderation.storage import s3_objects
 
 DAG_ID = "moderate_images"
 BACKENDS = ("auto", "bulk", "detect")
+LOOK_SECONDS = 1.0
+"""A look takes processor time of the API server, which the run lacks where there are two cores."""
 RUN_TIMEOUT_SECONDS = 24 * 3600.0
 
 
@@ -202,7 +204,7 @@ class _Watch:
                 hours = RUN_TIMEOUT_SECONDS / 3600
                 raise NoAnswer(f"the run {self._run_id} did not end within {hours:.0f} hours")
             self._show()
-            time.sleep(0.5)
+            time.sleep(LOOK_SECONDS)
         return state
 
     def _state(self) -> str:

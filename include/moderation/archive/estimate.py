@@ -21,7 +21,7 @@ NIGHTS = 28
 class Estimate:
     """All that is told of an archive.
 
-    :param paid: images that are sent and paid for; the others have the content of one of them.
+    :param paid: images that are sent and paid for; the others share their content, or have a known one.
     :param calls_by: who says how many calls a second there are.
     :param dry_run: None where none was asked for.
     """
@@ -87,15 +87,15 @@ def estimate(
 ) -> Estimate:
     """Price and date what was counted.
 
-    Images of the same content are paid for once, unless ``MODERATION_SHARE_ANSWERS`` is off. What an image
-    of an earlier load with the same content saves is not counted: the price is at most this.
+    Images of the same content are paid for once, and not at all where an earlier load has answered it, unless
+    ``MODERATION_SHARE_ANSWERS`` is off.
 
     :param settings: with the calls a second that hold; see ``calls_by``.
     :param rehearse: work it off in virtual time so; None not to.
     :raises moderation.archive.schedule.CannotBePlannedError: nothing is left of the quotas.
     :raises moderation.archive.backfill.state.ArchiveError: no chunk fits in the budget.
     """
-    paid = survey.contents if settings.share_answers else survey.to_analyse
+    paid = survey.contents - survey.known if settings.share_answers else survey.to_analyse
     quotas = limits.quotas(settings.region)
     found = Estimate(
         survey=survey,

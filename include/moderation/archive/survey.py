@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from moderation.plan import ledger
+from moderation.plan.content import known as answers
 from moderation.plan.discovery import discover, leave_out
 from moderation.plan.ledger import PublishedReader, Question
 from moderation.reference import content
@@ -29,6 +30,14 @@ _PARTS = 8
 _DISTINCT = f"""
 SELECT count(*) FROM (SELECT DISTINCT md5, size FROM contents WHERE hash(md5) % {_PARTS} = ?)
 """  # noqa: S608 - constants
+_ASKED_AT_ONCE = 1_000_000
+"""Contents that are looked up in one go, by their first digits: so each reads a part of the history."""
+
+_LISTED = """
+CREATE TEMP TABLE listed AS
+SELECT DISTINCT replace(md5::VARCHAR, '-', '') || '-' || size AS content FROM contents
+WHERE md5 >= ?::UUID AND md5 <= ?::UUID
+"""
 _MEMORY = "32MB"
 """What counting contents may take beside the listing: part by part it needs no more; the rest is on disk."""
 
@@ -43,6 +52,7 @@ class Survey:
     :param cannot_be_sent: by code, as far as the size tells; formats are known when they are read.
     :param to_analyse: the rest.
     :param contents: of these, how many differ by content; an image whose ETag is no digest counts by itself.
+    :param known: of the contents, how many earlier loads have answered under other keys; these cost nothing.
     :param size_bytes: of what is to be analysed; None where the source tells no sizes.
     """
 
@@ -55,6 +65,7 @@ class Survey:
     to_analyse: int
     contents: int
     size_bytes: int | None
+    known: int = 0
 
 
 def survey(
@@ -106,6 +117,9 @@ def survey(
                 sized = sized and rows["size"].null_count == 0
                 alone += _note(contents, rows)
             distinct = sum(_count(contents, part) for part in range(_PARTS))
+            known = 0
+            if published and settings.share_answers:
+                known = _count_known(contents, settings, question, distinct)
         return Survey(
             source=source.uri,
             listed=found.listed,
@@ -116,7 +130,21 @@ def survey(
             to_analyse=images,
             contents=distinct + alone,
             size_bytes=size if sized else None,
+            known=known,
         )
+
+
+def _count_known(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, question: Question, contents: int
+) -> int:
+    """How many of the contents that were noted earlier loads have answered."""
+    found, parts = 0, -(-contents // _ASKED_AT_ONCE)
+    for part in range(parts):
+        first, last = (1 << 128) * part // parts, (1 << 128) * (part + 1) // parts - 1
+        connection.execute(_LISTED, [f"{first:032x}", f"{last:032x}"])
+        found += answers.count(connection, settings, question)
+        connection.execute("DROP TABLE listed")
+    return found
 
 
 def _count(connection: duckdb.DuckDBPyConnection, part: int) -> int:

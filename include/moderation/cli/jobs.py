@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from datetime import UTC
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,21 @@ class Rekognition:
 
     def __exit__(self, *exception: object) -> None:
         self._client.close()
+
+
+def jobs_since(rekognition: Any, since: datetime) -> Iterator[dict[str, Any]]:
+    """The entries of ListMediaAnalysisJobs created since a time, newest first.
+
+    :param rekognition: a boto3 client.
+    """
+    token: dict[str, str] | None = {}
+    while token is not None:  # botocore has no paginator for it
+        page = rekognition.list_media_analysis_jobs(MaxResults=100, **token)
+        for job in page["MediaAnalysisJobs"]:
+            if job["CreationTimestamp"] < since:
+                return
+            yield job
+        token = {"NextToken": page["NextToken"]} if page.get("NextToken") else None
 
 
 def _object_uri(holder: dict[str, Any] | None) -> str | None:

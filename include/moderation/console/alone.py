@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
@@ -47,11 +47,30 @@ def alone(settings: Settings, *, token: str, ask: Ask | None = None, cache: Path
         lambda: settings, gate=_gate(token), publisher=_publish, learning=learning, cache=cache
     )
 
-    @made.middleware("http")
-    async def login(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        given = request.query_params.get("token")
-        if given is None or not _same(given, token):
-            return await answer(request)
+    made.add_middleware(_Login, token=token)
+    # A page of another site could have its name point here; only these names are answered.
+    made.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)
+    if prefix := ConsoleSettings.from_env().prefix:
+        made.add_middleware(_Below, prefix=prefix)
+    return made
+
+
+class _Login:
+    """Whoever comes with the token gets it as a cookie, and is led to the address without it."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope) if scope["type"] == "http" else None
+        given = request.query_params.get("token") if request else None
+        if request is None or given is None or not _same(given, self._token):
+            await self._app(scope, receive, send)
+            return
+        await self._led(request)(scope, receive, send)
+
+    def _led(self, request: Request) -> Response:
         rest = [(name, value) for name, value in parse_qsl(request.url.query) if name != "token"]
         # The path alone: a host in the address is whatever the request says.
         prefix, path = request.scope.get("root_path", "").rstrip("/"), request.url.path
@@ -59,16 +78,10 @@ def alone(settings: Settings, *, token: str, ask: Ask | None = None, cache: Path
         target = path + (f"?{urlencode(rest)}" if rest else "")
         response = RedirectResponse("/" + target.lstrip("/"), status_code=303)
         response.set_cookie(
-            _cookie_of(request), token, max_age=_WEEK, httponly=True, samesite="strict", path="/"
+            _cookie_of(request), self._token, max_age=_WEEK, httponly=True, samesite="strict", path="/"
         )
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
-
-    # A page of another site could have its name point here; only these names are answered.
-    made.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)
-    if prefix := ConsoleSettings.from_env().prefix:
-        made.add_middleware(_Below, prefix=prefix)
-    return made
 
 
 class _Below:

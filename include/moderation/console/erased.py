@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from moderation.console.shared import usual_cache
-from moderation.console.tiles.decoders import Decoders
 from moderation.console.tiles.kept import Tiles
 from moderation.settings import ConsoleSettings
+from moderation.sources.decoding.decoders import Decoders
 
 
 def forget_images(rows: Iterable[Mapping[str, Any]], load_ids: Collection[str]) -> int:

@@ -12,11 +12,12 @@ from typing import IO, Any
 from moderation.console.archives.known import Archives
 from moderation.console.index.described import Described
 from moderation.console.index.found import Found
+from moderation.console.index.gone import Gone
 from moderation.console.index.history import History
 from moderation.console.index.load_index import MOST_OPEN, LoadIndexes
 from moderation.console.index.under_way import UnderWay
-from moderation.console.tiles.decoders import Decoders
 from moderation.console.tiles.kept import Tiles
+from moderation.console.verify.elsewhere import Elsewhere
 from moderation.console.verify.figures import Figures
 from moderation.policy.rules import Policy, read_policy
 from moderation.policy.thresholds import Thresholds, in_use
@@ -24,6 +25,7 @@ from moderation.reference.content import subject_id
 from moderation.review import mark
 from moderation.review.state.open import State, open_state
 from moderation.settings import ConsoleSettings, Settings
+from moderation.sources.decoding.decoders import Decoders
 from moderation.storage import s3_objects
 from moderation.variables.machine import MachineSettings
 
@@ -51,6 +53,8 @@ class Shared:
         self.described = Described(settings, self.s3)
         self.archives = Archives(settings, self.s3)
         self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)
+        self.gone = Gone(settings)
+        self.elsewhere = Elsewhere(settings, self.history)
         self.figures = Figures(settings)
         self.decoders = Decoders()
         self.tiles = Tiles(self.s3, folder / "images", self.decoders, max_bytes=share)
@@ -124,17 +128,19 @@ class Shared:
         """
         return None if self._policy_file is None else read_policy(self._policy_file)
 
-    def found(self, load_id: str) -> Found:
+    def found(self, load_id: str, *, looked: bool = False) -> Found:
         """What is in a load.
 
+        :param looked: whether to look up now which of its images are gone; else as known last.
         :raises moderation.console.index.load_index.NoSuchLoadError: there is no such load.
         """
         index = self.indexes.of(load_id)
         thresholds = self.thresholds()
+        gone = self.gone.of(index) if looked else self.gone.known(index)
         with self._lock:
             known = self._found.pop(load_id, None)
-            if known is None or known.index is not index or known.thresholds != thresholds:
-                known = Found(index, thresholds)
+            if known is None or (known.index, known.gone, known.thresholds) != (index, gone, thresholds):
+                known = Found(index, thresholds, gone)
             self._found[load_id] = known
             while len(self._found) > MOST_OPEN:  # Each keeps its index open.
                 self._found.popitem(last=False)

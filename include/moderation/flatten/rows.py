@@ -294,7 +294,16 @@ def _day(day: dt.date, size: int) -> pa.Array:
 
 def _input_columns(context: LoadContext, inputs: pa.Table) -> dict[str, Any]:
     size = inputs.num_rows
-    same = ("source_ref", "bucket", "key", "etag", "last_modified", "line_number", "origin")
+    same = (
+        "source_ref",
+        "bucket",
+        "key",
+        "etag",
+        "last_modified",
+        "line_number",
+        "origin",
+        "transcoded_from",
+    )
     return {name: inputs.column(name) for name in same} | {
         "load_id": arrays.constant(context.load_id, size),
         "dt": _day(context.dt, size),

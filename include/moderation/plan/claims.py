@@ -2,7 +2,8 @@
 
 A claim is one small object beside the plans, ``{work_uri}/claims/{load_id}-{digest}.json``. Its age is told
 by the server's clock, so that hosts with wrong clocks agree; after ``MODERATION_CLAIM_HOURS`` without
-renewal it holds no more, so a run that died does not keep its pictures for ever. Those of runs that live are
+renewal it has lapsed. Then it holds no more, so a run that died does not keep its pictures for ever; unless
+it had begun to pay: what it paid for is published first, see ``publish.paid``. Those of runs that live are
 renewed, see ``keeping``.
 """
 
@@ -12,7 +13,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +34,7 @@ class Claim:
     """What an unfinished plan will answer.
 
     :param hours: how long the claim holds after it was written last.
+    :param paying: its run has begun to pay for answers: it holds until these are published or given up.
     """
 
     load_id: str
@@ -43,9 +45,10 @@ class Claim:
     adapter: str | None
     min_confidence: float
     hours: float
+    paying: bool = False
 
     @classmethod
-    def of(cls, plan: Plan, *, hours: float) -> Claim:
+    def of(cls, plan: Plan, *, hours: float, paying: bool = False) -> Claim:
         """The claim on a plan's inputs."""
         return cls(
             load_id=plan.load_id,
@@ -56,6 +59,7 @@ class Claim:
             adapter=plan.adapter,
             min_confidence=plan.min_confidence,
             hours=hours,
+            paying=paying,
         )
 
 
@@ -63,7 +67,7 @@ class Claim:
 class Found:
     """A claim as it lies in S3.
 
-    :param passed: the share of its hours that has passed since it was written; from 1 on it holds no more.
+    :param passed: the share of its hours that has passed since it was written; from 1 on it has lapsed.
     """
 
     uri: str
@@ -75,7 +79,12 @@ class Found:
     @property
     def holds(self) -> bool:
         """Whether it keeps its pictures from others."""
-        return self.passed < 1
+        return self.claim.paying or not self.has_lapsed
+
+    @property
+    def has_lapsed(self) -> bool:
+        """Whether nobody has worked on its run for its hours."""
+        return self.passed >= 1
 
 
 def uri_of(settings: Settings, plan: Plan) -> str:
@@ -83,15 +92,24 @@ def uri_of(settings: Settings, plan: Plan) -> str:
     return f"{_folder(settings)}/{plan.load_id}-{plan.inputs_sha256[:12]}.json"
 
 
-def write(s3: Any, settings: Settings, plan: Plan) -> None:
-    """Claim the plan's inputs, or renew the claim."""
-    claim = Claim.of(plan, hours=settings.claim_hours)
-    s3_objects.put(s3, uri_of(settings, plan), seal(asdict(claim)))
+def write(s3: Any, settings: Settings, plan: Plan, *, paying: bool = False) -> None:
+    """Claim the plan's inputs, or renew the claim. That its run has begun to pay stays said.
+
+    :param paying: it is about to.
+    """
+    uri = uri_of(settings, plan)
+    before = None if paying else find(s3, settings, uri)
+    claim = Claim.of(plan, hours=settings.claim_hours, paying=paying or bool(before and before.claim.paying))
+    s3_objects.put(s3, uri, _body(claim))
 
 
-def renew(s3: Any, found: Found) -> None:
-    """Let a claim that holds begin anew; one that was dropped since it was found stays so."""
-    s3_objects.put_if_match(s3, found.uri, found.body, etag=found.etag)
+def renew(s3: Any, found: Found, *, paying: bool = False) -> bool:
+    """Let a claim begin anew; False when it was dropped, or renewed, since it was found.
+
+    :param paying: its run is about to pay.
+    """
+    body = _body(replace(found.claim, paying=True)) if paying else found.body
+    return s3_objects.put_if_match(s3, found.uri, body, etag=found.etag) is not None
 
 
 def drop(s3: Any, settings: Settings, plan: Plan) -> None:
@@ -108,17 +126,37 @@ def drop_expired(s3: Any, settings: Settings) -> None:
 
 
 def is_held(s3: Any, settings: Settings, plan: Plan) -> bool:
-    """Whether the plan's claim is there and has not run out."""
+    """Whether the plan's claim is there and holds."""
     found = find(s3, settings, uri_of(settings, plan))
     return found is not None and found.holds
 
 
+def is_fresh(s3: Any, settings: Settings, plan: Plan) -> bool:
+    """Whether the plan's claim is there and has not lapsed: somebody works on its run."""
+    found = find(s3, settings, uri_of(settings, plan))
+    return found is not None and not found.has_lapsed
+
+
+def is_paying(s3: Any, settings: Settings, plan: Plan) -> bool:
+    """Whether the plan's claim is there, and its run has begun to pay."""
+    found = find(s3, settings, uri_of(settings, plan))
+    return found is not None and found.claim.paying
+
+
 def held(s3: Any, settings: Settings) -> Iterator[Claim]:
-    """The claims that hold now: plans under way."""
+    """The claims that hold now."""
     for uri in uris(s3, settings):
         found = find(s3, settings, uri)
         if found and found.holds:
             yield found.claim
+
+
+def lapsed_paying(s3: Any, settings: Settings) -> Iterator[Found]:
+    """The claims that have lapsed and still hold, for their runs had begun to pay."""
+    for uri in uris(s3, settings):
+        found = find(s3, settings, uri)
+        if found and found.has_lapsed and found.claim.paying:
+            yield found
 
 
 def uris(s3: Any, settings: Settings) -> Iterator[str]:
@@ -151,7 +189,8 @@ def of_others(
     Told by the claims as they were when the block began. The function takes any part of a listing, at least
     ``source_ref`` and ``etag``; of the plans' inputs it reads what lies between its names.
 
-    :param run_key: the asking run, whose own claims do not count.
+    :param run_key: the asking run, whose own claims do not count; but what an earlier plan of it has paid for
+        and not published does.
     """
     with ExitStack() as stack:
         inputs = []
@@ -159,7 +198,7 @@ def of_others(
             answers = question.is_answered_by(
                 model_version=claim.model_version, adapter=claim.adapter, min_confidence=claim.min_confidence
             )
-            if claim.run_key != run_key and answers:
+            if answers and (claim.run_key != run_key or claim.paying):
                 inputs.append(stack.enter_context(_inputs(s3, claim.inputs_uri)))
         yield lambda listing: _in_any(inputs, listing)
 
@@ -190,7 +229,13 @@ def _parse(stored: s3_objects.StoredObject, uri: str, settings: Settings) -> Cla
 
 def _claim(content: dict[str, Any]) -> Claim:
     """What this release knows of a claim: workers of two releases stand side by side during an upgrade."""
-    return Claim(**{field.name: content[field.name] for field in fields(Claim)})
+    # Claims of earlier releases do not say whether their run pays.
+    known = {"paying": False} | content
+    return Claim(**{field.name: known[field.name] for field in fields(Claim)})
+
+
+def _body(claim: Claim) -> bytes:
+    return seal(asdict(claim))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,12 +21,16 @@ from moderation.sources import inspection
 from moderation.sources.base import Source
 from moderation.sources.gone import Besides, Looked, Watch, shown_besides
 from moderation.sources.listing import ERASED, LEFT_OUT, MENTIONED_AGAIN, SCHEMA, Tally
+from moderation.sources.positions import Position
 from moderation.storage import tombstones
 from moderation.storage.memory import give_back_freed_memory
 from moderation.storage.row_file import RowFile
 from moderation.storage.tombstones import Tombstones
 from moderation.tables.ledger.layout import COLUMNS
 from moderation.tables.source_ref_ranges import range_of
+
+if TYPE_CHECKING:
+    from moderation.sources.decoding.staging import Staging
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,8 @@ class Discovery:
     :ivar gone: what was erased on request, and is left out.
     :ivar looked: what the listing shows of the images that are known; None where it is of no whole, or where
         history below it is many times the listing.
+    :ivar reached: how far a source that tells of changes was read.
+    :ivar transcoded: images of other formats that were staged as JPEG.
     :ivar already_moderated: of these, left out because their answers are published.
     :ivar refused_before: of these, left out because they were refused for good and have not changed, by code.
     """
@@ -53,6 +59,8 @@ class Discovery:
     by_rule: Counter[str]
     gone: Tombstones = field(default_factory=Tombstones)
     looked: Looked | None = None
+    reached: Position | None = None
+    transcoded: int = 0
     already_moderated: int = 0
     refused_before: Counter[str] = field(default_factory=Counter)
 
@@ -110,13 +118,17 @@ def discover(
     inspect: bool,
     dry_run: bool,
     folder: Path,
+    since: Position | None = None,
+    staging: Staging | None = None,
 ) -> Discovery:
     """List ``source`` and look into the headers of what is new.
 
     :param published: reads the published rows; None to leave nothing out.
     :param inspect: read the headers of S3 objects; without it only their sizes are judged.
     :param dry_run: change nothing, upload nothing.
+    :param since: how far a source that tells of changes was read before.
     :param folder: an empty one on the local disk, for the listing; memory holds a portion of it.
+    :param staging: where images of other formats are brought as JPEG; None to reject them.
     :raises sources.SourceError: the source is not readable; s3.S3Error: S3 is not.
     """
     give_back_freed_memory()
@@ -126,6 +138,7 @@ def discover(
             names=settings.no_image_names,
             unread=not (inspect or source.checks_headers),
             keep=lambda rows: left_out.write(gone.without(rows)),
+            since=since,
         )
         watch = Watch.begin(settings, s3)
         with shown_besides(tally, folder) as besides:
@@ -133,7 +146,7 @@ def discover(
             rows, mentioned_again = distinct(_without_erased(listed, gone, tally, besides), folder)
         if mentioned_again:
             tally.by_rule[MENTIONED_AGAIN] = mentioned_again
-        found = Discovery(rows, tally.listed, left_out, tally.by_rule, gone)
+        found = Discovery(rows, tally.listed, left_out, tally.by_rule, gone, reached=tally.reached)
         log.info("%s: %d listed, %d of them may be images", source.uri, found.listed, rows.rows)
         if tally.whole:
             names = (portion["source_ref"].combine_chunks() for portion in rows.portions())
@@ -146,6 +159,9 @@ def discover(
                         "new.arrow",
                     )
             _look_into(found, s3, tally, threads=settings.inspect_threads)
+            if staging:
+                found.change(staging.bring, "staged.arrow")
+                found.transcoded = staging.brought
         tally.flush()
     return found
 

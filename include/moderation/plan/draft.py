@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice, takewhile
 from typing import Any
@@ -151,6 +151,8 @@ class Draft:
             base_model_version=self.request.base_model_version,
             dag_id=self.request.dag_id,
             run_id=self.request.run_id,
+            transcoded=self.found.transcoded,
+            reached=asdict(self.found.reached) if self.found.reached else {},
             **self._written(lines, shared, copies),
         )
 
@@ -220,7 +222,7 @@ class Draft:
         max_lines = min(self.request.max_lines, self.settings.manifest_images)
         most = MAX_MANIFESTS * max_lines
         total = min(self.accepted.rows, self.request.max_images or most, most)
-        refs = (ref for batch in self.accepted.batches() for ref in batch["source_ref"].to_pylist())
+        refs = (ref for batch in self.accepted.batches() for ref in _sent(batch).to_pylist())
         cut = manifests.cut(islice(refs, total), total=total, max_lines=max_lines)
         first = takewhile(lambda manifest: manifest.index < MAX_MANIFESTS, cut)
         written = self.writer.manifests(self.folder, first) if self.writer else first
@@ -238,6 +240,11 @@ class Draft:
             output_bucket=bucket,
             output_prefix=f"{key}/output/{manifest.manifest_id}/",
         )
+
+
+def _sent(batch: pa.RecordBatch) -> pa.StringArray:
+    """What the manifests name: the objects, or what stands for them."""
+    return pc.coalesce(batch["sent_as"], batch["source_ref"])
 
 
 def _manifest_uri(folder: str, manifest: Manifest) -> str:

@@ -17,7 +17,7 @@ from moderation.storage.row_file import RowFile
 COPY = -1
 """Stands in place of a manifest's number with the inputs that get the answers of others."""
 
-LATER = frozenset(("origin", "copies", "answer_of_load_id", "answer_of_manifest_id", "answer_of_line"))
+LATER = frozenset(INPUTS_SCHEMA.names[INPUTS_SCHEMA.get_field_index("origin") :])
 """Columns that plans of earlier releases may lack."""
 
 _BATCH_ROWS = 32_768

@@ -20,7 +20,7 @@ from moderation.plan import claims, ledger
 from moderation.plan.claims import Found
 from moderation.plan.ledger import PublishedReader, Question
 from moderation.plan.plan import Plan, PlanError
-from moderation.plan.store import is_closed, load_plan, open_inputs
+from moderation.plan.store import close, is_closed, is_over, load_plan, open_inputs
 from moderation.settings import Settings
 from moderation.sources.open import open_source
 from moderation.storage import lease, s3_objects
@@ -37,6 +37,9 @@ _OLD, _CERTAIN = 0.25, 0.75
 """A claim is renewed after the first share of its hours; up to the second nobody else can believe that it has
 run out, so no lock is needed for that."""
 
+_TRIES = 3
+"""A claim that another task of the run, or the conductor, renews at the same moment is looked at again."""
+
 _OWN_LOCK_SECONDS = 20.0
 """After which the lock of an earlier try of the same run counts as left by a killed process: Airflow starts
 the next try only when it believes that one dead."""
@@ -45,22 +48,27 @@ the next try only when it believes that one dead."""
 def renew_claim(
     plan: Plan, *, settings: Settings, published: PublishedReader, lives: Lives | None = None
 ) -> None:
-    """Keep the plan's pictures for another ``MODERATION_CLAIM_HOURS``, unless they have just begun.
+    """Keep the plan's pictures for another ``MODERATION_CLAIM_HOURS``, for its run is about to pay for them.
+
+    From here on they fall free only when what was paid for is published or given up.
 
     :param published: as for :func:`moderation.plan.planner.make_plan`; ``lives`` likewise.
     :raises PlanError: the claim ran out, and others took some of the pictures meanwhile;
         lease.LeaseBusy: another run was planning all the time.
     """
     with s3_objects.open_client(settings) as s3:
-        found = claims.find(s3, settings, claims.uri_of(settings, plan))
-        if found and found.passed < _CERTAIN:
-            if found.passed >= _OLD:
-                claims.renew(s3, found)
-            return
+        for _ in range(_TRIES):
+            found = claims.find(s3, settings, claims.uri_of(settings, plan))
+            if not found or found.passed >= _CERTAIN:
+                break
+            if found.claim.paying and found.passed < _OLD:
+                return
+            if claims.renew(s3, found, paying=True):
+                return
         keeper = Keeper(settings, s3, published, lives)
         with keeper.lock(f"{plan.run_key}, which keeps its claim"):
             keeper.renew_living(but=plan.run_key)
-            keeper.renew(plan)
+            keeper.renew(plan, paying=True)
 
 
 def renew_of_living(s3: Any, settings: Settings, lives: Lives, *, published: PublishedReader) -> None:
@@ -128,9 +136,10 @@ class Keeper:
                     return False
         return True
 
-    def renew(self, plan: Plan) -> None:
+    def renew(self, plan: Plan, *, paying: bool = False) -> None:
         """Claim the plan's pictures anew. Only under the lock.
 
+        :param paying: its run is about to pay for them.
         :raises PlanError: others took some of them.
         """
         if not self.holds(plan):
@@ -138,7 +147,28 @@ class Keeper:
                 f"{plan.uri}: its claim ran out while it waited, and other runs took some of its "
                 "images; clear the task discover with everything after it: it plans what is left"
             )
-        claims.write(self.s3, self.settings, plan)
+        claims.write(self.s3, self.settings, plan, paying=paying)
+
+    def take_over(self, uri: str) -> Plan | None:
+        """Take what a run that died has paid for: from here on nothing of its plan is asked any more.
+
+        :param uri: of its claim.
+        :returns: the plan, whose claim holds until its answers are published or given up; None when its run
+            lives, or another has taken it, or it is published.
+        :raises PlanError: claim or plan is damaged; lease.LeaseBusy: another run was planning all the time.
+        """
+        with self.lock("whoever publishes what was paid"):
+            found = claims.find(self.s3, self.settings, uri)
+            if not (found and found.has_lapsed and found.claim.paying):
+                return None
+            plan = load_plan(found.claim.plan_uri, s3=self.s3)
+            if self.lives and plan.run_id and self.lives(plan.dag_id, plan.run_id):
+                return None
+            if is_over(plan, s3=self.s3):  # Killed before it could drop its claim.
+                claims.drop(self.s3, self.settings, plan)
+                return None
+            close(plan, "settled", s3=self.s3)
+            return plan if claims.renew(self.s3, found) else None
 
     def renew_living(self, *, but: str) -> None:
         """Renew the claims of runs that live, as far as nobody took their pictures. Only under the lock.

@@ -30,13 +30,16 @@ INPUTS_SCHEMA = pa.schema(
         ("answer_of_load_id", pa.string()),
         ("answer_of_manifest_id", pa.string()),
         ("answer_of_line", pa.int64()),
+        ("sent_as", pa.string()),
+        ("transcoded_from", pa.string()),
     ]
 )
 """A plan's ``inputs.parquet``, a row per input. ``manifest`` is the manifest's index and ``line_number`` its
 line there, from 1; both are null when the input was rejected (then ``error_code`` is set). A copy has no
 manifest: ``answer_of_…`` name the load, manifest and line whose answer it gets, and ``line_number`` is its
-own among the plan's copies. ``copies`` is how many get the answer of this one. Plans of earlier releases have
-no ``origin`` and nothing of copies."""
+own among the plan's copies. ``copies`` is how many get the answer of this one. ``sent_as`` stands in the
+manifest in place of ``source_ref`` where the object was transcoded. Plans of earlier releases have no
+``origin`` and nothing of copies and transcoding."""
 
 COPIES = "copies"
 """Stands as ``manifest_id`` in the rows of copies, whose lines no job was given."""
@@ -153,6 +156,8 @@ class Plan:
     :param erased: lines that were erased on request since, by manifest, and those of no manifest under "".
     :param dag_id: of the run, as its orchestrator calls it; ``run_id`` likewise. "" where there is none, and
         in plans of earlier releases.
+    :param reached: how far a source that tells of changes was read, `sources.positions`; empty for others.
+    :param transcoded: images of other formats that were staged as JPEG; those that are postponed among them.
     """
 
     uri: str
@@ -181,6 +186,8 @@ class Plan:
     erased: dict[str, int] = field(default_factory=dict)
     dag_id: str = ""
     run_id: str = ""
+    reached: dict[str, Any] = field(default_factory=dict)
+    transcoded: int = 0
 
     @property
     def folder_uri(self) -> str:
@@ -249,6 +256,7 @@ class Plan:
 
 _NOT_OF_OLD = (
     "left_out", "left_out_uri", "known", "saved", "base_model_version", "erased", "dag_id", "run_id",
+    "reached", "transcoded",
 )  # fmt: skip
 
 

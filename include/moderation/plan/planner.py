@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from moderation.plan import claims
 from moderation.plan.discovery import Discovery, discover
@@ -27,16 +29,26 @@ from moderation.plan.store import (
     load_plan,
 )
 from moderation.settings import Settings
+from moderation.sources import positions
 from moderation.sources.base import Source, SourceError
 from moderation.sources.gone import Looked
 from moderation.sources.open import open_source
+from moderation.sources.positions import Position
+from moderation.sources.told import metadata_table
 from moderation.storage import s3_objects, scratch
 from moderation.tables import register
+from moderation.variables.machine import MachineSettings
+
+if TYPE_CHECKING:
+    from moderation.sources.decoding.staging import Staging
 
 log = logging.getLogger(__name__)
 
 Mark = Callable[[Settings, Looked], None]
 """Keeps what a listing showed of images that are known."""
+
+Settle = Callable[[Plan], object]
+"""Publishes what was paid for with a plan of the same run that is not gone on with."""
 
 
 def make_plan(
@@ -47,6 +59,7 @@ def make_plan(
     dry_run: bool = False,
     mark: Mark | None = None,
     lives: Lives | None = None,
+    settle: Settle | None = None,
 ) -> Plan:
     """Plan a run, or give back its plan that still waits to be published.
 
@@ -62,7 +75,7 @@ def make_plan(
         source = open_source(request.source)
         with s3_objects.open_client(settings, connections=settings.inspect_threads + 4) as s3:
             keeper = Keeper(settings, s3, published, lives)
-            return _Planner(request, source, keeper, mark).plan(dry_run=dry_run)
+            return _Planner(request, source, keeper, mark, settle).plan(dry_run=dry_run)
     except SourceError as error:
         raise PlanError(str(error)) from error
 
@@ -86,8 +99,16 @@ def release(plan: Plan, *, settings: Settings) -> None:
 
 
 class _Planner:
-    def __init__(self, request: PlanRequest, source: Source, keeper: Keeper, mark: Mark | None) -> None:
+    def __init__(
+        self,
+        request: PlanRequest,
+        source: Source,
+        keeper: Keeper,
+        mark: Mark | None,
+        settle: Settle | None,
+    ) -> None:
         self.request, self.source, self.keeper, self.mark = request, source, keeper, mark
+        self.settle = settle
         self.settings, self.s3 = keeper.settings, keeper.s3
         self.question = Question(
             self.settings.model_version,
@@ -102,7 +123,7 @@ class _Planner:
     def plan(self, *, dry_run: bool) -> Plan:
         if not dry_run and (existing := self._resume()):
             return existing
-        with scratch.folder(None, "plan") as folder:
+        with scratch.folder(None, "plan") as folder, self._staging(dry_run=dry_run) as staging:
             found = discover(
                 self.settings,
                 self.s3,
@@ -112,12 +133,34 @@ class _Planner:
                 inspect=self.request.inspect,
                 dry_run=dry_run,
                 folder=folder,
+                since=self._since(),
+                staging=staging,
             )
             if dry_run:
                 return self._draft(found, number=0, writer=None)
             if self.mark and found.looked:
                 self.mark(self.settings, found.looked)
             return self._store(found)
+
+    def _staging(self, *, dry_run: bool) -> AbstractContextManager[Staging | None]:
+        if not MachineSettings.from_env().transcode:
+            return nullcontext()
+        from moderation.sources.decoding.staging import Staging  # noqa: PLC0415 - needs Pillow
+
+        return Staging(self.settings, self.s3, self.request.run_key, dry_run=dry_run)
+
+    def _since(self) -> Position | None:
+        """How far a source that tells of changes was read; who analyses all of it again reads it whole."""
+        if not self.published or not self.source.uri.startswith(metadata_table.PREFIX):
+            return None
+        uri = positions.uri_of(
+            self.settings,
+            self.source.uri,
+            model_version=self.settings.model_version,
+            adapter=self.request.adapter,
+            min_confidence=self.request.min_confidence,
+        )
+        return positions.read(self.s3, uri)
 
     def _store(self, found: Discovery) -> Plan:
         with self.keeper.lock_of_run(self.request.run_key) as held:
@@ -151,8 +194,13 @@ class _Planner:
                 log.info("going on with %s", plan.uri)
                 return plan
             log.warning("%s is abandoned: its images were taken by others, or more is asked now", plan.uri)
-            close(plan, "abandoned", s3=self.s3)
-            claims.drop(self.s3, self.settings, plan)
+            if not claims.is_paying(self.s3, self.settings, plan):
+                close(plan, "abandoned", s3=self.s3)
+                claims.drop(self.s3, self.settings, plan)
+                return None
+            close(plan, "settled", s3=self.s3)
+        if self.settle:
+            self.settle(plan)
         return None
 
     def _asks_the_same(self, plan: Plan) -> bool:

@@ -10,6 +10,7 @@
                                        plan.json              written last: without it there is no plan
                                        published.json         the plan's rows are in the tables
                                        abandoned.json         another plan took over
+                                       settled.json           another run publishes what it paid for
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from moderation.storage import parquet, s3_objects
 from moderation.storage.row_file import rebatched
 from moderation.storage.state import read_state, seal
 
-_CLOSING = ("published.json", "abandoned.json")
+_CLOSING = ("published.json", "abandoned.json", "settled.json")
 _ROW_GROUP_ROWS = 10_000
 
 
@@ -239,15 +240,23 @@ def find_open_plan(settings: Settings, run_key: str, *, s3: Any = None) -> Plan 
 
 
 def is_closed(plan: Plan, *, s3: Any) -> bool:
-    """Whether the plan was published or abandoned.
+    """Whether the plan was published or abandoned, or another run sees to what it paid for.
 
     :raises PlanError: the marker that says so is damaged.
     """
     return any(_has_marker(plan, name, s3=s3) for name in _CLOSING)
 
 
+def is_over(plan: Plan, *, s3: Any) -> bool:
+    """Whether the plan was published or abandoned: nothing of it waits to be published.
+
+    :raises PlanError: as of :func:`is_closed`.
+    """
+    return any(_has_marker(plan, name, s3=s3) for name in _CLOSING[:2])
+
+
 def close(plan: Plan, how: str, *, s3: Any) -> None:
-    """Leave the marker ``published`` or ``abandoned``; the first one stays."""
+    """Leave the marker ``published``, ``abandoned`` or ``settled``; the first one of a kind stays."""
     marker = seal({"load_id": plan.load_id, "at": datetime.now(UTC).isoformat()})
     s3_objects.put_if_absent(s3, f"{plan.folder_uri}/{how}.json", marker)
 

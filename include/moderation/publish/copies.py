@@ -27,7 +27,10 @@ from moderation.storage.row_file import PORTION_ROWS, RowFile
 from moderation.tables.ledger.layout import ANSWER_OF, OF_IMAGES
 from moderation.warehouses.reading import bounded
 
-_INPUT = ("source_ref", "bucket", "key", "etag", "size", "last_modified", "line_number", "origin")
+_INPUT = (
+    "source_ref", "bucket", "key", "etag", "size", "last_modified", "line_number", "origin",
+    "transcoded_from",
+)  # fmt: skip
 
 _SHARED = (
     f"(answers.status = '{schema.MODERATED}' OR answers.status = '{schema.FAILED}' AND answers.error_code IN "

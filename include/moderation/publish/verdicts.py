@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from moderation.publish.standing import open_standing
 from moderation.review.log import VerdictLog
+from moderation.review.rows import VERDICTS as VERDICT_ROWS
 from moderation.review.rows import Damaged
 from moderation.review.verdict import ERASED, Verdict
 from moderation.schema import physical_schema
@@ -102,14 +103,15 @@ def restore(settings: Settings, log: VerdictLog) -> tuple[int, int]:
 
 
 def mend(settings: Settings, log: VerdictLog) -> tuple[int, list[Damaged]]:
-    """Make what is damaged in the log say again what readers have.
+    """Make what is damaged in the state say again what readers have, or else what its checksum tells.
 
-    :returns: how many rows do, and those that were never published: nobody knows what they said.
+    :returns: how many rows do, and the others: nobody knows what they said.
     """
     found = log.damaged()
     left = found
-    for verdicts in published_verdicts(settings) if found else ():
+    for verdicts in published_verdicts(settings) if any(row.kind is VERDICT_ROWS for row in found) else ():
         left = log.mend(left, verdicts)
+    left = log.put_right(left) if left else left
     return len(found) - len(left), left
 
 

@@ -6,14 +6,16 @@ import hashlib
 import uuid
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from moderation.review.effective import Truth, effective
-from moderation.review.queue import DISPUTES, ItemState, Kind, QueueSpec
+from moderation.review.queue import DISPUTES, ITEM_COLUMNS, ItemState, Kind, QueueSpec
 from moderation.review.state import tables
 from moderation.review.state.database import few, insert_new
+from moderation.review.state.item_checksums import of_queue, summed
 from moderation.review.verdict import Purpose, Verdict
 
 _LOCKS = 64
@@ -40,7 +42,7 @@ def settle(connection: Connection, contents: Collection[str], read: Reading) -> 
         connection.execute(sa.update(_I).where(_I.c.item_id.in_(some)).values(state=ItemState.DONE))
     new = sorted(disputed - set(waiting))
     if new:
-        _add(connection, new, {said.content: said for said in rows})
+        _add(connection, new, _seen(connection, rows))
 
 
 def _one_after_another(connection: Connection, contents: Iterable[str]) -> None:
@@ -73,13 +75,34 @@ def _waiting(connection: Connection, contents: Iterable[str]) -> dict[tuple[str,
     return found
 
 
-def _add(connection: Connection, keys: list[tuple[str, str]], rows: dict[str | None, Verdict]) -> None:
+def _seen(connection: Connection, rows: list[Verdict]) -> dict[str | None, dict[str, Any]]:
+    """The image of each content and the answer about it, as who decides is shown them.
+
+    Who decided blind saw no answer, but their item was drawn from one.
+    """
+    blind = {said.item_id for said in rows if said.load_id is None and said.item_id}
+    drawn: dict[str, Any] = {}
+    for some in few(sorted(blind)):
+        query = sa.select(_I.c.item_id, *(_I.c[name] for name in _SEEN)).where(_I.c.item_id.in_(some))
+        drawn |= {row["item_id"]: row for row in connection.execute(query).mappings()}
+    found: dict[str | None, dict[str, Any]] = {}
+    for said in rows:
+        row = {name: getattr(said, name) for name in _SEEN}
+        if said.load_id is None and said.item_id in drawn:
+            row = {name: drawn[said.item_id][name] for name in _SEEN}
+        if row["load_id"] is not None or said.content not in found:
+            found[said.content] = row
+    return found
+
+
+def _add(connection: Connection, keys: list[tuple[str, str]], seen: dict[str | None, dict[str, Any]]) -> None:
     now = datetime.now(UTC)
     queue = {
         **{"queue_id": DISPUTES, "kind": Kind.DISPUTE, "name": "Disputes", "paused": False},
         **{"spec": QueueSpec(kind=Kind.DISPUTE, name="Disputes").to_json()},
         **{"created_at": now, "last_position": 0},
     }
+    queue["checksum"] = of_queue(queue)
     connection.execute(insert_new(connection, _Q).values(**queue).on_conflict_do_nothing())
     last = connection.execute(
         sa.update(_Q)
@@ -90,12 +113,15 @@ def _add(connection: Connection, keys: list[tuple[str, str]], rows: dict[str | N
     connection.execute(
         sa.insert(_I),
         [
-            {
-                **{"item_id": uuid.uuid4().hex, "queue_id": DISPUTES, "copies": 1},
-                **{"position": last - len(keys) + number, "content": content, "label": label},
-                **{name: getattr(rows[content], name) for name in _SEEN},
-                **{"purpose": Purpose.DISPUTE, "state": ItemState.OPEN, "added_at": now},
-            }
+            summed(
+                {
+                    **dict.fromkeys(ITEM_COLUMNS),
+                    **{"item_id": uuid.uuid4().hex, "queue_id": DISPUTES, "copies": 1},
+                    **{"position": last - len(keys) + number, "content": content, "label": label},
+                    **seen[content],
+                    **{"purpose": Purpose.DISPUTE, "state": ItemState.OPEN, "added_at": now},
+                }
+            )
             for number, (content, label) in enumerate(keys, start=1)
         ],
     )

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from moderation.review import effective, mending
 from moderation.review.disputes import settle
-from moderation.review.rows import ROW, Damaged, damaged, read
+from moderation.review.rows import VERDICTS, Damaged, damaged
 from moderation.review.state import checksums, tables
 from moderation.review.state.database import Database, few, insert_new
 from moderation.review.state.migrate import forget_copies
@@ -76,7 +76,7 @@ class VerdictLog:
 
         :param before: only what was said before it.
         """
-        query = sa.select(*ROW).where(_T.c.reviewer == name)
+        query = sa.select(*VERDICTS.row).where(_T.c.reviewer == name)
         if before is not None:
             query = query.where(_T.c.decided_at < before)
         query = query.order_by(_T.c.decided_at.desc(), _T.c.position.desc()).limit(limit)
@@ -85,9 +85,9 @@ class VerdictLog:
 
     def since(self, position: int, limit: int = 10_000) -> list[tuple[int, Verdict]]:
         """Rows behind a position, with theirs. Several writers may add a row with a lower one later."""
-        query = sa.select(*ROW).where(_T.c.position > position)
+        query = sa.select(*VERDICTS.row).where(_T.c.position > position)
         with self._database.read() as connection:
-            return read(connection, query.order_by(_T.c.position).limit(limit))
+            return VERDICTS.read(connection, query.order_by(_T.c.position).limit(limit))
 
     def count(self) -> int:
         """How many rows there are."""
@@ -96,7 +96,7 @@ class VerdictLog:
 
     def unpublished(self, limit: int = 100_000) -> list[Verdict]:
         """Rows that the table `verdicts` lacks, or has as they were before an erasure; the oldest first."""
-        query = sa.select(*ROW).where(sa.not_(_T.c.published)).order_by(_T.c.position).limit(limit)
+        query = sa.select(*VERDICTS.row).where(sa.not_(_T.c.published)).order_by(_T.c.position).limit(limit)
         with self._database.read() as connection:
             return _verdicts(connection, query)
 
@@ -130,15 +130,20 @@ class VerdictLog:
             return _insert(connection, verdicts, published=True)
 
     def damaged(self) -> list[Damaged]:
-        """The rows that are not as they were written. Reads all of them."""
+        """The rows, of items and queues too, that are not as they were written. Reads all of them."""
         with self._database.read() as connection:
             return list(damaged(connection))
 
     def mend(self, damaged: Iterable[Damaged], published: Iterable[Verdict]) -> list[Damaged]:
-        """Make damaged rows what the table says of them; returns those of which it says nothing."""
+        """Make damaged verdicts what the table says of them; returns the rows of which it says nothing."""
         by_id = {said.verdict_id: said for said in published}
         with self._database.write() as connection:
             return mending.mend(connection, damaged, by_id)
+
+    def put_right(self, damaged: Iterable[Damaged]) -> list[Damaged]:
+        """Make damaged rows what their checksums say of them; returns those of which they do not tell."""
+        with self._database.write() as connection:
+            return mending.put_right(connection, damaged)
 
     def set_aside(self, damaged: Iterable[Damaged]) -> None:
         """Take damaged rows out; what was decided in them is open again."""
@@ -182,7 +187,7 @@ class VerdictLog:
         """Contents that nobody but who decides may see."""
         marked = sa.select(_T.c.content).where(_T.c.verdict == Said.SEVERE, _T.c.content.is_not(None))
         with self._database.read() as connection:
-            query = sa.select(*ROW).where(_T.c.content.in_(marked)).order_by(_T.c.position)
+            query = sa.select(*VERDICTS.row).where(_T.c.content.in_(marked)).order_by(_T.c.position)
             return effective.severe(_verdicts(connection, query))
 
     def exposures(self, day: date) -> dict[str, int]:
@@ -307,9 +312,9 @@ def _contents_of(connection: Connection, source_refs: Iterable[str]) -> set[str]
 def _named(connection: Connection, column: sa.Column[Any], names: Iterable[str]) -> list[Verdict]:
     found: list[tuple[int, Verdict]] = []
     for some in few(sorted(set(names))):
-        found += read(connection, sa.select(*ROW).where(column.in_(some)))
+        found += VERDICTS.read(connection, sa.select(*VERDICTS.row).where(column.in_(some)))
     return [said for _, said in sorted(found, key=lambda entry: entry[0])]
 
 
 def _verdicts(connection: Connection, query: sa.Select[Any]) -> list[Verdict]:
-    return [said for _, said in read(connection, query)]
+    return [said for _, said in VERDICTS.read(connection, query)]

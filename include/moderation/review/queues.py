@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,6 @@ from moderation.review import log, work
 from moderation.review.log import Appended
 from moderation.review.queue import (
     DISPUTES,
-    ITEM_COLUMNS,
     Item,
     ItemState,
     Kind,
@@ -27,15 +26,16 @@ from moderation.review.queue import (
     QueueSpec,
     Waiting,
 )
+from moderation.review.rows import ITEMS, QUEUES
 from moderation.review.state import tables
 from moderation.review.state.database import Database, few, insert_new
+from moderation.review.state.item_checksums import of_queue, summed
 from moderation.review.verdict import Purpose, Verdict
 
 _AT_ONCE = 10_000
 """Items added in one transaction: others are kept waiting for a fraction of a second."""
 
 _I, _Q, _V = tables.items, tables.queues, tables.verdicts
-_ITEM = [_I.c[name] for name in ITEM_COLUMNS]
 
 
 class Queues:
@@ -57,6 +57,7 @@ class Queues:
             **{"queue_id": queue_id, "kind": spec.kind, "name": spec.name, "spec": spec.to_json()},
             **{"paused": False, "created_at": datetime.now(UTC), "last_position": 0},
         }
+        row["checksum"] = of_queue(row)
         with self._database.write() as connection:
             connection.execute(insert_new(connection, _Q).values(**row).on_conflict_do_nothing())
             return _get(connection, queue_id)
@@ -64,8 +65,7 @@ class Queues:
     def all(self) -> list[Queue]:
         """All queues, the oldest first."""
         with self._database.read() as connection:
-            rows = connection.execute(sa.select(_Q).order_by(_Q.c.created_at, _Q.c.queue_id)).mappings()
-            return [_queue(row) for row in rows]
+            return QUEUES.read(connection, sa.select(*QUEUES.row).order_by(_Q.c.created_at, _Q.c.queue_id))
 
     def get(self, queue_id: str) -> Queue:
         """One queue.
@@ -98,6 +98,7 @@ class Queues:
         n: int = 1,
         *,
         sees_severe: bool = False,
+        without: Collection[str] = (),
         now: datetime | None = None,
     ) -> list[Item]:
         """Take the next items; nobody else gets them until the lease ends. Of a paused queue, none.
@@ -105,6 +106,7 @@ class Queues:
         A person is never given what they have decided, hold or skipped in this queue.
 
         :param sees_severe: may see what was marked as severe.
+        :param without: ids of items that are passed over.
         :raises QueueError: there is no such queue, or it is not for this person.
         """
         with self._database.write() as connection:
@@ -113,27 +115,28 @@ class Queues:
                 raise QueueError(f"queue {queue.spec.name!r} is for other people")
             if queue.paused:
                 return []
+            moment = now or datetime.now(UTC)
             return work.take(
-                connection, queue, reviewer, n, now=now or datetime.now(UTC), sees_severe=sees_severe
+                connection, queue, reviewer, n, now=moment, sees_severe=sees_severe, without=without
             )
 
     def held(self, queue_id: str, reviewer: str, *, now: datetime | None = None) -> list[Item]:
         """Items that a person holds: where they go on."""
-        query = sa.select(*_ITEM).where(
+        query = sa.select(*ITEMS.row).where(
             _I.c.queue_id == queue_id,
             _I.c.holder == reviewer,
             _I.c.state == ItemState.LEASED,
             _I.c.held_until > (now or datetime.now(UTC)),
         )
         with self._database.read() as connection:
-            return _items(connection, query.order_by(_I.c.position))
+            return ITEMS.read(connection, query.order_by(_I.c.position))
 
     def items(self, item_ids: Iterable[str]) -> list[Item]:
         """The items of the ids, as far as they are there."""
         found: list[Item] = []
         with self._database.read() as connection:
             for some in few(item_ids):
-                found += _items(connection, sa.select(*_ITEM).where(_I.c.item_id.in_(some)))
+                found += ITEMS.read(connection, sa.select(*ITEMS.row).where(_I.c.item_id.in_(some)))
         return found
 
     def renew(self, item_ids: Iterable[str], reviewer: str, *, now: datetime | None = None) -> list[str]:
@@ -229,9 +232,9 @@ class Queues:
 
     def disputes(self, limit: int = 1_000) -> list[Item]:
         """What people disagree about and nobody has decided, the oldest first."""
-        query = sa.select(*_ITEM).where(_I.c.queue_id == DISPUTES, _I.c.state != ItemState.DONE)
+        query = sa.select(*ITEMS.row).where(_I.c.queue_id == DISPUTES, _I.c.state != ItemState.DONE)
         with self._database.read() as connection:
-            return _items(connection, query.order_by(_I.c.position).limit(limit))
+            return ITEMS.read(connection, query.order_by(_I.c.position).limit(limit))
 
     def _change(self, queue_id: str, **values: Any) -> Queue:
         with self._database.write() as connection:
@@ -241,30 +244,20 @@ class Queues:
     def _golden(self) -> list[Item]:
         """One item for each content and label of which the truth was laid down in a queue of golden items."""
         query = (
-            sa.select(_I)
+            sa.select(*ITEMS.row)
             .join(_Q, _Q.c.queue_id == _I.c.queue_id)
             .where(_Q.c.kind == Kind.GOLDEN, _I.c.state == ItemState.DONE)
             .order_by(_I.c.queue_id, _I.c.position)
         )
         with self._database.read() as connection:
-            return _items(connection, query)
+            return ITEMS.read(connection, query)
 
 
 def _get(connection: Connection, queue_id: str) -> Queue:
-    row = connection.execute(sa.select(_Q).where(_Q.c.queue_id == queue_id)).mappings().one_or_none()
-    if row is None:
+    found = QUEUES.read(connection, sa.select(*QUEUES.row).where(_Q.c.queue_id == queue_id))
+    if not found:
         raise QueueError(f"there is no queue {queue_id!r}")
-    return _queue(row)
-
-
-def _queue(row: Any) -> Queue:
-    spec = QueueSpec.from_json(row["spec"])
-    return Queue(queue_id=row["queue_id"], spec=spec, paused=row["paused"], created_at=row["created_at"])
-
-
-def _items(connection: Connection, query: sa.Select[Any]) -> list[Item]:
-    rows = connection.execute(query).mappings()
-    return [Item(**{name: row[name] for name in ITEM_COLUMNS}) for row in rows]
+    return found[0]
 
 
 def _mixed(
@@ -306,7 +299,7 @@ def _add(connection: Connection, queue_id: str, items: list[Item]) -> int:
     now = datetime.now(UTC)
     fresh = {"state": ItemState.OPEN, "added_at": now, "holder": None, "held_until": None}
     rows = [
-        vars(item) | fresh | {"position": last - len(items) + number}
+        summed(vars(item) | fresh | {"position": last - len(items) + number})
         for number, item in enumerate(items, start=1)
     ]
     connection.execute(insert_new(connection, _I).on_conflict_do_nothing(), rows)

@@ -1,42 +1,45 @@
-"""Rows of the log, held against their checksums wherever they are read; the damaged ones by name."""
+"""Rows of verdicts, items and queues, held against their checksums wherever they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
-from moderation.review.state import tables
+from moderation.review.queue import ITEM_COLUMNS, Item, Queue, QueueSpec
+from moderation.review.state import item_checksums, tables
 from moderation.review.state.checksums import is_whole
 from moderation.review.state.faults import StateUnusableError, name_of
 from moderation.review.verdict import COLUMNS, ERASED, Verdict
 from moderation.settings import Settings
 
-_T = tables.verdicts
-ROW = [_T.c.position, *(_T.c[name] for name in COLUMNS), _T.c.checksum]
-"""What is selected of a row that :func:`read` reads."""
+T = TypeVar("T")
 
 _AT_ONCE = 1_000
-_FIELDS = [name for name in COLUMNS if name != "dt"]
-_DT = COLUMNS.index("dt") + 1
 _UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, OperationalError)
 """What comes of reading a text that is none, a day that is none, a word that cannot be said."""
+
+
+class _NotAsWrittenError(StateUnusableError, ValueError):
+    """A row has another checksum; who asked is told which row, and what to do."""
 
 
 @dataclass(frozen=True)
 class Damaged:
     """A row that does not say what was written.
 
-    :ivar position: its own.
+    :ivar kind: of which table.
+    :ivar key: by which its database finds it.
     :ivar told: its columns as far as they can be read, as the database has them.
     """
 
-    position: int
+    kind: Kind[Any]
+    key: Any
     told: dict[str, Any]
 
     @property
@@ -50,86 +53,162 @@ class Damaged:
         return bool(self.told.get("erased")) and all(self.told.get(name) is None for name in ERASED)
 
     def __str__(self) -> str:
-        image = self.told.get("source_ref") or self.told.get("content")
-        return f"row {self.position} of the verdicts, {self.verdict_id!r} of {image!r}"
+        name, *about = (self.told.get(column) for column in self.kind.names)
+        image = next((told for told in about if told), None)
+        return f"row {self.key} of the {self.kind.table.name}, {name!r} of {image!r}"
 
 
-class _NotAsWrittenError(StateUnusableError, ValueError):
-    """A row has another checksum; who asked is told which row, and what to do."""
+@dataclass(frozen=True, kw_only=True)
+class Kind(Generic[T]):
+    """How rows of a table are read.
 
-
-def read(connection: Connection, query: sa.Select[Any]) -> list[tuple[int, Verdict]]:
-    """The rows of a query over :data:`ROW`, with their positions.
-
-    :raises StateUnusableError: a row is not as it was written; the text names row, image and remedy.
+    :ivar columns: that are read, besides the checksum.
+    :ivar make: of these and the checksum; raises what is in `_UNREADABLE` when the row is not whole.
+    :ivar names: columns by which people know a row: its id, then what it is about.
     """
-    try:
-        return [_checked(row) for row in connection.execute(query).all()]
-    except _UNREADABLE:
-        found = next(damaged(connection), None)
-        if found is None:
-            raise
-        name, command = name_of(connection.engine.url), Settings.from_env().command
-        raise StateUnusableError(
-            f"{name}: {found} is not as it was written; `{command} verdicts restore` takes it back from what "
-            "was published, and says what else can be done"
-        ) from None
 
+    table: sa.Table
+    columns: tuple[str, ...]
+    make: Callable[[Sequence[Any]], T]
+    names: tuple[str, ...]
 
-def damaged(connection: Connection) -> Iterator[Damaged]:
-    """All rows that are not as they were written. Reads every row."""
-    last = -1
-    query = sa.select(*ROW).order_by(_T.c.position)
-    while places := _positions(connection, last):
-        last, before = places[-1], last
-        if not _is_readable(connection, query.where(_T.c.position > before, _T.c.position <= last)):
-            for place in places:
-                if not _is_readable(connection, query.where(_T.c.position == place)):
-                    yield Damaged(place, _told(connection, place))
+    @property
+    def row(self) -> list[sa.Column[Any]]:
+        """What is selected of a row that :meth:`read` reads."""
+        return [self.table.c[name] for name in (*self.columns, "checksum")]
 
+    def read(self, connection: Connection, query: sa.Select[Any]) -> list[T]:
+        """The rows of a query over :attr:`row`.
 
-def _checked(row: Sequence[Any]) -> tuple[int, Verdict]:
-    values = row[1:-1]
-    if not is_whole(values, row[-1]):
-        raise _NotAsWrittenError
-    return row[0], Verdict(**dict(zip(_FIELDS, (*row[1:_DT], *row[_DT + 1 : -1]), strict=True)))
-
-
-def _positions(connection: Connection, last: int) -> list[int]:
-    query = sa.select(_T.c.position).where(_T.c.position > last).order_by(_T.c.position).limit(_AT_ONCE)
-    return list(connection.execute(query).scalars())
-
-
-def _is_readable(connection: Connection, query: sa.Select[Any]) -> bool:
-    try:
-        # All at once: a row that is left unread would hold SQLite at this moment.
-        for row in connection.execute(query).all():
-            _checked(row)
-    except _UNREADABLE:
-        return False
-    return True
-
-
-def _told(connection: Connection, position: int) -> dict[str, Any]:
-    query = sa.text("SELECT * FROM verdicts WHERE position = :position")
-    with _any_text(connection):
+        :raises StateUnusableError: a row is not as it was written; the text names row, image and remedy.
+        """
         try:
-            row = connection.execute(query, {"position": position}).mappings().one()
+            return [self.make(row) for row in connection.execute(query).all()]
+        except _UNREADABLE as error:
+            self.tell(connection, error)
+            raise
+
+    def tell(self, connection: Connection, error: Exception | None = None) -> None:
+        """Raise what a person can do about the first row that is damaged; nothing where none is.
+
+        :raises StateUnusableError: names the row and the remedy.
+        """
+        found = next(self.damaged(connection), None)
+        if found is not None:
+            name, command = name_of(connection.engine.url), Settings.from_env().command
+            raise StateUnusableError(
+                f"{name}: {found} is not as it was written; `{command} verdicts restore` puts it right, or "
+                "says what else can be done"
+            ) from error
+
+    def damaged(self, connection: Connection) -> Iterator[Damaged]:
+        """All rows that are not as they were written. Reads every row."""
+        key, last = self.key(connection), None
+        query = sa.select(*self.row).order_by(key)
+        while keys := _keys(connection, self.table, key, last):
+            after, last = last, keys[-1]
+            behind = query if after is None else query.where(key > after)
+            if self._readable(connection, behind.where(key <= last)) is None:
+                for one in keys:
+                    if not self.is_readable(connection, one):
+                        yield Damaged(self, one, _told(connection, self, one))
+
+    def is_readable(self, connection: Connection, key: Any) -> bool:
+        """Whether there is a row of the key, as it was written."""
+        return self._readable(connection, sa.select(*self.row).where(self.key(connection) == key)) == 1
+
+    def key(self, connection: Connection) -> sa.ColumnElement[Any]:
+        """By what a row is found whatever it says: in SQLite its number, for a text may be none."""
+        if connection.dialect.name == "sqlite":
+            return sa.literal_column(f"{self.table.name}.rowid", sa.Integer)
+        return next(iter(self.table.primary_key.columns))
+
+    def _readable(self, connection: Connection, query: sa.Select[Any]) -> int | None:
+        """How many rows there are; None where one of them is not whole."""
+        try:
+            # All at once: a row that is left unread would hold SQLite at this moment.
+            return len([self.make(row) for row in connection.execute(query).all()])
+        except _UNREADABLE:
+            return None
+
+
+def _keys(connection: Connection, table: sa.Table, key: sa.ColumnElement[Any], last: Any) -> list[Any]:
+    query = sa.select(key).select_from(table).order_by(key).limit(_AT_ONCE)
+    return list(connection.execute(query if last is None else query.where(key > last)).scalars())
+
+
+def _told(connection: Connection, kind: Kind[Any], key: Any) -> dict[str, Any]:
+    with any_text(connection, lambda text: text.decode(errors="replace")):
+        try:
+            return dict(raw(connection, kind, key))
         except _UNREADABLE:
             return {}
-    return {name: row[name] for name in (*COLUMNS, "published") if name in row}
+
+
+def raw(connection: Connection, kind: Kind[Any], key: Any) -> dict[str, Any]:
+    """A row as the database's driver gives it."""
+    column = kind.key(connection).compile(dialect=connection.dialect)
+    query = sa.text(f"SELECT * FROM {kind.table.name} WHERE {column} = :key")  # noqa: S608 - names of ours
+    return dict(connection.execute(query, {"key": key}).mappings().one())
 
 
 @contextmanager
-def _any_text(connection: Connection) -> Iterator[None]:
+def any_text(connection: Connection, read: Callable[[bytes], Any]) -> Iterator[None]:
     """Let SQLite give texts that are none."""
     if connection.dialect.name != "sqlite":
         yield
         return
     plain = connection.connection.dbapi_connection
     assert plain is not None  # noqa: S101 - the connection is open
-    usual, plain.text_factory = plain.text_factory, lambda text: text.decode(errors="replace")
+    usual, plain.text_factory = plain.text_factory, read
     try:
         yield
     finally:
         plain.text_factory = usual
+
+
+_FIELDS = [name for name in COLUMNS if name != "dt"]
+_DT = COLUMNS.index("dt") + 1
+
+
+def _verdict(row: Sequence[Any]) -> tuple[int, Verdict]:
+    if not is_whole(row[1:-1], row[-1]):
+        raise _NotAsWrittenError
+    return row[0], Verdict(**dict(zip(_FIELDS, (*row[1:_DT], *row[_DT + 1 : -1]), strict=True)))
+
+
+def _item(row: Sequence[Any]) -> Item:
+    if not item_checksums.is_whole(row[:-1], row[-1]):
+        raise _NotAsWrittenError
+    return Item(**dict(zip(ITEM_COLUMNS, row[:-1], strict=True)))
+
+
+def _queue(row: Sequence[Any]) -> Queue:
+    told = dict(zip((*item_checksums.QUEUE_COLUMNS, "checksum"), row, strict=True))
+    if not item_checksums.is_whole_queue(told):
+        raise _NotAsWrittenError
+    spec = QueueSpec.from_json(told["spec"])
+    return Queue(queue_id=told["queue_id"], spec=spec, paused=told["paused"], created_at=told["created_at"])
+
+
+VERDICTS: Kind[tuple[int, Verdict]] = Kind(
+    table=tables.verdicts,
+    columns=("position", *COLUMNS),
+    make=_verdict,
+    names=("verdict_id", "source_ref", "content"),
+)
+"""Read with their positions."""
+
+ITEMS: Kind[Item] = Kind(
+    table=tables.items, columns=ITEM_COLUMNS, make=_item, names=("item_id", "source_ref", "content")
+)
+QUEUES: Kind[Queue] = Kind(
+    table=tables.queues, columns=item_checksums.QUEUE_COLUMNS, make=_queue, names=("queue_id", "name")
+)
+KINDS: tuple[Kind[Any], ...] = (QUEUES, ITEMS, VERDICTS)
+
+
+def damaged(connection: Connection) -> Iterator[Damaged]:
+    """All rows of the state that are not as they were written. Reads every row."""
+    for kind in KINDS:
+        yield from kind.damaged(connection)

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from moderation.review.queue import ITEM_COLUMNS, Item, ItemState, Queue, QueueSpec
+from moderation.review.queue import Item, ItemState, Queue, QueueSpec
+from moderation.review.rows import ITEMS
 from moderation.review.state import tables
 from moderation.review.state.database import few, insert_new
 from moderation.review.verdict import Said
 
 _I, _Q, _V, _S = tables.items, tables.queues, tables.verdicts, tables.skips
-_ITEM = [_I.c[name] for name in ITEM_COLUMNS]
 
 
 def take(
-    connection: Connection, queue: Queue, reviewer: str, n: int, *, now: datetime, sees_severe: bool
+    connection: Connection,
+    queue: Queue,
+    reviewer: str,
+    n: int,
+    *,
+    now: datetime,
+    sees_severe: bool,
+    without: Collection[str] = (),
 ) -> list[Item]:
-    """The next items: first those whose lease ended, then on from where the person is, then the rest."""
+    """The next items: first those whose lease ended, then on from where the person is, then the rest.
+
+    :param without: ids of items that are passed over.
+    """
     if connection.dialect.name != "sqlite":  # two windows of one person take one after the other
         key = {"key": f"{queue.queue_id}\n{reviewer}"}
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), key)
@@ -30,7 +41,9 @@ def take(
     )
     here = connection.execute(mine).scalar_one() or 0
     base = _fit_for(queue, reviewer, sees_severe=sees_severe)
-    found: dict[tuple[str, str], Any] = {}
+    for some in few(without):
+        base = base.where(_I.c.item_id.not_in(some))
+    found: dict[tuple[str, str], Item] = {}
     for state, condition, order in (
         (ItemState.LEASED, _I.c.held_until <= now, _I.c.held_until),
         (ItemState.OPEN, _I.c.position > here, _I.c.position),
@@ -38,14 +51,14 @@ def take(
     ):
         if len(found) < n:
             query = base.where(_I.c.state == state, condition).order_by(order).limit(2 * n)
-            for row in connection.execute(query.with_for_update(skip_locked=True)).mappings():
-                found.setdefault((row["content"], row["label"]), row)  # of a second opinion one of the two
-    rows = list(found.values())[:n]
+            for item in ITEMS.read(connection, query.with_for_update(skip_locked=True)):
+                found.setdefault((item.content, item.label), item)  # of a second opinion one of the two
+    items = list(found.values())[:n]
     until = now + timedelta(seconds=queue.spec.lease_seconds)
-    lease = {"state": ItemState.LEASED, "holder": reviewer, "held_until": until}
-    for some in few(row["item_id"] for row in rows):
+    lease: dict[str, Any] = {"state": ItemState.LEASED, "holder": reviewer, "held_until": until}
+    for some in few(item.item_id for item in items):
         connection.execute(sa.update(_I).where(_I.c.item_id.in_(some)).values(**lease))
-    return [Item(**(dict(row) | lease)) for row in rows]
+    return [replace(item, **lease) for item in items]
 
 
 def renew(connection: Connection, item_ids: list[str], reviewer: str, now: datetime) -> list[str]:
@@ -136,7 +149,7 @@ def _fit_for(queue: Queue, reviewer: str, *, sees_severe: bool) -> sa.Select[Any
         twin.c.holder == reviewer,
     )
     skipped = sa.exists().where(_S.c.item_id == _I.c.item_id, _S.c.reviewer == reviewer)
-    query = sa.select(*_ITEM).where(_I.c.queue_id == queue.queue_id, ~had, ~skipped)
+    query = sa.select(*ITEMS.row).where(_I.c.queue_id == queue.queue_id, ~had, ~skipped)
     if sees_severe:
         return query
     marked, taken_back = _V.alias("marked"), _V.alias("taken_back")

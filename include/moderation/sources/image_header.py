@@ -121,7 +121,12 @@ def dimensions(head: bytes) -> Dimensions | None:
         return _jpeg_dimensions(head)
     if head and (_PNG_SIGNATURE.startswith(head) or _JPEG_SIGNATURE.startswith(head)):
         return None
-    raise HeaderError(f"The content is {content(head)}; only PNG and JPEG are taken.")
+    raise HeaderError(not_taken(content(head)))
+
+
+def not_taken(kind: str) -> str:
+    """Why an image of this format is not sent."""
+    return f"The content is {kind}; only PNG and JPEG are taken."
 
 
 def is_image(head: bytes) -> bool:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from moderation.reference import limits
 from moderation.sources import image_header
 from moderation.sources.image_header import Rejection
+from moderation.sources.positions import Position
 from moderation.variables.names import OTHER_FILES, NamePatterns
 
 T = TypeVar("T")
@@ -32,12 +33,15 @@ SCHEMA = pa.schema(
         ("error_code", pa.string()),
         ("error_message", pa.string()),
         ("origin", pa.string()),
+        ("sent_as", pa.string()),
+        ("transcoded_from", pa.string()),
     ]
 )
 """``source_ref`` is ``s3://bucket/key``, or ``file:///…`` for a local file that was not uploaded (bucket and
 key are null then). ``etag`` has no quotes and is null when unknown; ``size`` is in bytes. ``error_code`` is
 set when the object cannot be analysed. ``origin`` is the path or key as the person knows it; null where
-``source_ref`` says it."""
+``source_ref`` says it. ``sent_as`` is what Rekognition is given in its place, ``s3://bucket/key``, and
+``transcoded_from`` the format that it was then; both null for nearly all."""
 
 OBJECTS = pa.schema(
     [
@@ -98,15 +102,19 @@ class Tally:
     :param keep: takes what is left out, rows of `LEFT_OUT`; without it they are only counted.
     :ivar listed: everything found.
     :ivar by_rule: of these, how many each rule left out.
+    :param since: how far a source that tells of changes was read before; None to read it whole.
     :ivar whole: said by a source at its end, if it has shown every object of something.
+    :ivar reached: how far such a source was read now; said at its end.
     """
 
     names: NamePatterns = OTHER_FILES
     unread: bool = False
     keep: Callable[[pa.RecordBatch], None] | None = None
+    since: Position | None = None
     listed: int = 0
     by_rule: Counter[str] = field(default_factory=Counter)
     whole: Whole | None = None
+    reached: Position | None = None
     _waiting: list[tuple[str, int | None, str, str | None]] = field(default_factory=list)
 
     @property
@@ -161,7 +169,7 @@ class ListingBuilder:
         if rejection is None and size is not None:
             rejection = image_header.check_size(size)
         code, message = rejection or (None, None)
-        row = (source_ref, bucket, key, etag or None, size, last_modified, code, message, origin)
+        row = (source_ref, bucket, key, etag or None, size, last_modified, code, message, origin, None, None)
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
 
@@ -218,7 +226,7 @@ def object_rows(tally: Tally, objects: pa.RecordBatch) -> pa.RecordBatch:
             objects.column("last_modified"),
             pa.array(codes, text),
             pa.array(messages, text),
-            pa.nulls(objects.num_rows, text),
+            *(pa.nulls(objects.num_rows, text),) * 3,
         ],
         schema=SCHEMA,
     )

@@ -1,4 +1,4 @@
-"""Credentials by place: a bucket, or the catalog, may be used with a role of its own.
+"""Credentials by place: a bucket, the catalog, or tables of S3 Metadata may be used with a role of its own.
 
 Who runs a process needs the right to assume the roles, and nothing else. A role's credentials end after an
 hour or less; botocore makes new ones while there is time left, so nobody may keep what it has been given.
@@ -26,7 +26,7 @@ _ROLES_KEPT = 32
 
 
 def by_place(region: str, session: boto3.Session) -> dict[str, Credentials]:
-    """The credentials of each place that ``MODERATION_ROLES`` names, by bucket or ``GLUE``.
+    """The credentials of each place that ``MODERATION_ROLES`` names, by bucket, ``GLUE`` or ``S3_TABLES``.
 
     No role is assumed before something is signed with it, and one that is assumed serves the whole process.
 
@@ -41,6 +41,13 @@ def by_place(region: str, session: boto3.Session) -> dict[str, Credentials]:
     who = own.access_key if own is not None and own.method in {"env", "explicit"} else ""
     server = machine.s3_endpoint or ""
     return {role.place: _assumed(role, region, who, server) for role in machine.roles}
+
+
+def session_of(held: Credentials) -> botocore.session.Session:
+    """A session of a role, for libraries that make their clients themselves."""
+    core = botocore.session.get_session()
+    core._credentials = held
+    return core
 
 
 def sign_by_bucket(client: Any, held: Mapping[str, Credentials]) -> None:

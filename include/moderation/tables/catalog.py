@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import botocore.session
 import pyarrow as pa
 from botocore.credentials import Credentials
 from botocore.exceptions import (
@@ -90,7 +89,7 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
         catalog_faults(settings.catalog_uri),
     ):
         try:
-            told = {**_properties(settings), **_glue_session(settings, held), **_s3_properties(settings)}
+            told = {**_properties(settings), **_glue_session(settings, held), **s3_properties(settings)}
             catalog = load_catalog(NAMESPACE, **told, **keys)
         except (ModuleNotFoundError, NotInstalledError) as error:
             raise missing_driver(settings.catalog_uri, error) from error
@@ -120,9 +119,7 @@ def _glue_session(settings: Settings, held: Mapping[str, Credentials]) -> dict[s
     """The session of a Glue catalog that is used with a role of its own."""
     if settings.catalog_uri != "glue" or GLUE not in held:
         return {}
-    core = botocore.session.get_session()
-    core._credentials = held[GLUE]
-    return {BOTOCORE_SESSION: core}
+    return {BOTOCORE_SESSION: roles.session_of(held[GLUE])}
 
 
 def load_table(catalog: Catalog, table: TableSpec) -> Table | None:
@@ -258,7 +255,7 @@ def _database_uri(uri: str) -> str:
     return url.update_query_dict({"timeout": str(_BUSY_SECONDS)}).render_as_string(hide_password=False)
 
 
-def _s3_properties(settings: Settings) -> dict[str, Any]:
+def s3_properties(settings: Settings) -> dict[str, Any]:
     """What Arrow's S3 client needs to reach the same place as boto3."""
     properties = {"s3.region": settings.region, "s3.connect-timeout": "10", "s3.request-timeout": "60"}
     if endpoint := MachineSettings.from_env().s3_endpoint:

@@ -38,6 +38,14 @@ class MachineSettings(Table):
         meaning="0: flatten in Python: the same tables, several times slower. Decided once a process.",
         read_by=WORK,
     )
+    transcode: bool = setting(
+        "MODERATION_TRANSCODE",
+        value=values.FLAG,
+        default=False,
+        told="`0`",
+        meaning="1: WebP, GIF, TIFF, BMP go as JPEG; see [What is an image](operations.md#what-is-an-image).",
+        read_by=WORK,
+    )
     s3_endpoint: str | None = setting(
         "AWS_ENDPOINT_URL_S3",
         "AWS_ENDPOINT_URL",
@@ -102,7 +110,8 @@ class MachineSettings(Table):
         value=ROLES,
         default=(),
         told="the process's own credentials everywhere",
-        meaning="Roles for buckets and Glue; see [A role for each part](aws.md#a-role-for-each-part).",
+        meaning="Roles for buckets, Glue and tables of S3 Metadata; "
+        "see [A role for each part](aws.md#a-role-for-each-part).",
         read_by=ALL,
     )
     several_hosts: bool | None = setting(

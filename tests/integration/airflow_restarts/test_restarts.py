@@ -49,6 +49,7 @@ def test_a_killed_task_and_a_killed_scheduler_find_their_jobs_again(
     until(
         lambda: max(ti["try_number"] for ti in airflow.instances(PLAIN, source.name, "analyse")) >= 2,
         what="the retry of the killed task",
+        every=1,
     )
     airflow.kill("scheduler")
     airflow.start()

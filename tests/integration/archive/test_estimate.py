@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from moderation.archive import survey as surveying
 from moderation.archive.survey import survey
 from moderation.cli.main import main
 from moderation.plan.ledger import Question
 from moderation.sources.open import open_source
+from support.copied_images import Gallery, picture
 from support.input_fixtures import put, settings  # noqa: F401 - fixtures
 
 QUESTION = Question("7.0", None, 50.0)
@@ -111,6 +113,31 @@ def test_a_dry_run_refuses_what_archive_start_would(archive, settings, capsys, g
     known = replace(settings, catalog_uri=f"sqlite:///{settings.tables_uri}.db", share_answers=False)
     assert main(["archive", "estimate", archive, *given], settings=known) == 2
     assert word in capsys.readouterr().err
+
+
+def test_contents_that_earlier_loads_answered_under_other_keys_cost_nothing(
+    settings,  # noqa: F811 - fixture
+    s3_client,
+    bucket,
+    capsys,
+    monkeypatch,
+):
+    monkeypatch.setattr(surveying, "_ASKED_AT_ONCE", 1)
+    known = replace(settings, catalog_uri=f"sqlite:///{settings.tables_uri}.db")
+    gallery = Gallery(known, s3_client, bucket)
+    gallery.put(a=1, b=2, c=3)
+    gallery.run("first")
+    for key, content in {"x": 1, "copy of x": 1, "y": 2, "z": 4}.items():
+        s3_client.put_object(Bucket=bucket, Key=f"archive/{key}.jpg", Body=picture(content))
+
+    assert main(["archive", "estimate", f"s3://{bucket}/archive", "--json"], settings=known) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["survey"]["contents"], told["survey"]["known"], told["paid_images"]) == (3, 2, 1)
+
+    for asked, settled in ((["--min-confidence", "10"], known), ([], replace(known, share_answers=False))):
+        command = ["archive", "estimate", f"s3://{bucket}/archive", "--json", *asked]
+        assert main(command, settings=settled) == 0
+        assert json.loads(capsys.readouterr().out)["survey"]["known"] == 0
 
 
 def test_a_source_that_is_none_is_refused_with_its_name(settings, capsys):  # noqa: F811

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from support.console_load import TOKEN, served, walk_below
+from moderation.console.application import application
+from moderation.console.gate import OP, Person
+from moderation.settings import Settings
+from support.console_load import TOKEN, asked, served, walk_below
 
 
 @pytest.fixture
@@ -26,9 +29,9 @@ def routes(app: Any) -> Iterator[tuple[str, str]]:
 
 
 def test_every_route_refuses_who_has_no_token(stranger):
-    asked = list(routes(stranger.app))
-    assert len(asked) > 15
-    for method, path in asked:
+    every = list(routes(stranger.app))
+    assert len(every) > 15
+    for method, path in every:
         address = path
         for name, value in {"load_id": "x", "n": "0", "kind": "csv", "dag_id": "d", "name": "a"}.items():
             address = address.replace(f"{{{name}}}", value)
@@ -71,15 +74,32 @@ def test_a_write_needs_more_than_the_cookie(console):
         assert "X-Moderation-Console" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("path", ["/", "/static/console.css", "/jobs/x"])
-def test_every_answer_is_closed_to_other_sites(console, path):
-    headers = console.get(path).headers
+def assert_closed(headers: Any) -> None:
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "frame-ancestors 'self'" in policy
     assert headers["x-content-type-options"] == "nosniff"
     assert "private" in headers["cache-control"]
+
+
+@pytest.mark.parametrize("path", ["/", "/static/console.css", "/jobs/x"])
+def test_every_answer_is_closed_to_other_sites(console, path):
+    assert_closed(console.get(path).headers)
+
+
+def test_the_answer_to_what_nobody_foresaw_is_closed_to_other_sites_and_says_nothing_of_it(tmp_path):
+    def broken() -> Settings:
+        raise RuntimeError("a secret of the inside")
+
+    app = application(broken, gate=lambda: Person("you", OP), cache=tmp_path)
+    with asked(app) as client:
+        client._transport.raise_server_exceptions = False
+        answer = client.get("/", headers={"Accept": "text/html"})
+    assert answer.status_code == 500
+    assert "This is a defect of the console" in answer.text
+    assert "secret" not in answer.text
+    assert_closed(answer.headers)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +125,8 @@ def test_behind_a_proxy_all_stays_below_its_prefix_whether_it_strips_it_or_not(
     aws_env.setenv("MODERATION_CONSOLE_PREFIX", "/below/it")
     with served(settings, folder / "cache", login=False) as client:
         if strips:
-            asked = client.get
-            client.get = lambda address, **more: asked(address.removeprefix("/below/it"), **more)
+            as_is = client.get
+            client.get = lambda address, **more: as_is(address.removeprefix("/below/it"), **more)
         answer = client.get(f"/below/it/jobs/{load_id}?token={TOKEN}")
         assert answer.headers["location"] == f"/below/it/jobs/{load_id}"
         assert f"/below/it/jobs/{load_id}" in walk_below(client, "/below/it", "/below/it/")

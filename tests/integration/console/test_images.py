@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 
+from moderation.console.index import gone
+from moderation.publish.gone import mark
+from moderation.sources.gone import Looked
 from support.console_load import ODD, PICTURES, Picture, publish_pictures, served
 from support.pictures import jpeg
 from support.planned_runs import make_settings
+from support.rekognition_server import wait_until
 
 
 def number_of(console, load_id, key):
@@ -160,3 +168,36 @@ def test_a_small_image_that_is_damaged_or_of_another_name_is_made_anew(own, tmp_
             kept.write_bytes(damaged)
             assert console.get(address).content == shown
             assert kept.read_bytes() == whole
+
+
+def test_an_image_that_is_gone_at_its_source_says_so_until_a_listing_shows_it_again(
+    own, tmp_path, s3_client, bucket, aws_env
+):
+    settings, load_id = own
+    aws_env.setattr(gone, "_FRESH_SECONDS", 0.0)
+    s3_client.delete_object(Bucket=bucket, Key="b.jpg")
+    refs, none = pa.array([f"s3://{bucket}/b.jpg", f"s3://{bucket}/elsewhere.jpg"]), pa.array([], pa.string())
+    looked = Looked(source="s", at=datetime(2026, 11, 28, 2, tzinfo=UTC), missing=refs, back=none, still=0)
+    with served(settings, tmp_path / "cache") as console:
+        n = number_of(console, load_id, "b.jpg")
+        page, image = f"/jobs/{load_id}", f"/jobs/{load_id}/images/{n}"
+        assert "Gone at" not in console.get(image).text
+        mark(settings, looked)
+        wait_until(lambda: "<b>Gone at its source</b>" in console.get(image).text)
+        assert '<time datetime="2026-11-28T02:00:00+00:00">' in console.get(image).text
+        assert "the listing of 2026-11-28" in " ".join(
+            re.findall(r">([^<]+)</tspan>", console.get(f"{image}/tile").text)
+        )
+        assert "Gone at its source" not in console.get(f"/jobs/{load_id}/images/{n - 1}").text
+        assert 'With an answer</a> <span class="n">1<' in console.get(page).text
+        only = console.get(f"{page}/tiles?offset=0&limit=9&show=all&gone=1").json()
+        assert [(tile["name"], tile["gone"]) for tile in only["tiles"]] == [("b.jpg", True)]
+        rows = list(csv.DictReader(io.StringIO(console.get(f"{page}/export.csv?show=all").text)))
+        assert {row["key"]: row["gone_at"][:16] for row in rows} == {
+            "a.jpg": "",
+            "b.jpg": "2026-11-28 02:00",
+            "c.jpg": "",
+        }
+        mark(settings, replace(looked, missing=none, back=refs))
+        wait_until(lambda: "Gone at" not in console.get(image).text)
+        assert console.get(f"{page}/tiles?offset=0&limit=9&show=all&gone=1").json()["total"] == 0

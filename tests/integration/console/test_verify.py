@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from moderation.console import application
 from moderation.console.application import WRITE_HEADER
+from moderation.review.queue import QueueSpec
 from support.console_review import asked_by, make_queue
+from support.planned_runs import weapon_violence
 from support.said import said
 
 KINDS = {
@@ -23,7 +26,7 @@ KINDS = {
 
 
 def answer(item: dict[str, Any], verdict: str = "present", **changes: Any) -> dict[str, Any]:
-    label = item["labels"][0]["name"]
+    label = changes.pop("label", None) or item["labels"][0]["name"]
     row = {"id": uuid.uuid4().hex, "subject": "label", "label": label, "verdict": verdict}
     sent = {
         "id": uuid.uuid4().hex,
@@ -188,18 +191,45 @@ def test_a_queue_for_some_is_closed_to_others_and_a_paused_one_hands_nothing_out
         assert (told["items"], told["paused"]) == ([], "This queue is paused.")
 
 
-def test_people_who_disagree_meet_in_the_queue_of_disputes(reviewed, load_id):
-    queue = make_queue(reviewed, load_id, "job", second_share=100)["queue"]
+@pytest.mark.parametrize("blind", [False, True])
+def test_people_who_disagree_meet_in_the_queue_of_disputes(reviewed, load_id, blind):
+    queue = make_queue(reviewed, load_id, "job", second_share=100, blind=blind)["queue"]
     first = items_of(reviewed, queue, 1)[0]
-    send(reviewed, answer(first, "present"))
+    assert bool(first["labels"]) is not blind
+    name = weapon_violence(90.0)[-1]["Name"]
+    send(reviewed, answer(first, "present", label=name))
     with asked_by(reviewed, "ben", "user") as ben:
         same = next(one for one in items_of(ben, queue) if one["n"] == first["n"])
-        send(ben, answer(same, "absent"))
+        send(ben, answer(same, "absent", label=name))
         assert ben.get("/verify/queues/dispute").status_code == 403
     address = reviewed.post("/verify/disputes", json={}).json()["address"]
     assert reviewed.get(address).status_code == 200
-    disputed = items_of(reviewed, "dispute")
-    assert (first["n"], first["labels"][0]["name"]) in [(one["n"], one["label"]) for one in disputed]
+    disputed = next(one for one in items_of(reviewed, "dispute") if one["label"] == name)
+    assert disputed["n"] == first["n"]
+    assert disputed["labels"]
+    assert send(reviewed, answer(disputed, label=name))["refused"] == []
+    assert items_of(reviewed, "dispute") == []
+
+
+def test_an_item_whose_answer_is_gone_is_shown_by_the_latest_about_the_content(reviewed, load_id):
+    queue = make_queue(reviewed, load_id, "job")["queue"]
+    queues = reviewed.app.state.shared.review.queues
+    whole = queues.items([one["item"] for one in items_of(reviewed, queue)])
+    lost = queues.create(QueueSpec(kind="job", name="of a log that was restored"))
+    queues.add_items(
+        lost.queue_id,
+        [
+            *(replace(whole[0], item_id="", content=f"k-{n:040d}", load_id=None) for n in range(30)),
+            replace(whole[0], item_id="", load_id=None, manifest_id=None, line_number=None),
+            replace(whole[1], item_id="", load_id="20200101T000000Z-000000000000"),
+        ],
+    )
+    told = reviewed.post(f"/verify/queues/{lost.queue_id}/next", json={"n": 2, "holding": []}).json()
+    assert {one["load"] for one in told["items"]} == {load_id}
+    assert {one["name"] for one in told["items"]} == {one.source_ref.split("/", 3)[3] for one in whole[:2]}
+    assert told["paused"].startswith("30 images are left out")
+    assert send(reviewed, *map(answer, told["items"]))["refused"] == []
+    assert not queues.held(lost.queue_id, "you")
 
 
 def test_the_share_that_is_verified_stands_on_the_job(reviewed, load_id):

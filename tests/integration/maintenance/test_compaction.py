@@ -128,12 +128,19 @@ def test_the_same_files_give_the_same_compacted_bytes(of_two_loads):
 
 
 STEPS = [
-    *(f"{step} images" for step in ("uploaded", "committed", "expired")),
+    "committed images",
     *(  # in the tables as the one before, or as of images
         pytest.param(step, marks=pytest.mark.long)
-        for step in ("written images", "removed images", "committed jobs", "uploaded loads")
+        for step in (
+            "uploaded images",
+            "expired images",
+            "written images",
+            "removed images",
+            "committed jobs",
+            "uploaded loads",
+            "committed loads",
+        )
     ),
-    "committed loads",
 ]
 
 
@@ -220,6 +227,7 @@ def test_a_publish_that_another_attempt_finished_and_a_compaction_moved_adds_no_
     assert len(found["labels_l3"]) == 6 + 3
 
 
+@pytest.mark.long
 def test_a_reader_that_polls_during_compactions_gets_one_answer_only(of_two_loads):
     settings = of_two_loads
     truth = contents(settings)
@@ -347,7 +355,13 @@ def test_a_load_is_found_in_compacted_files_and_others_are_not(local_settings, s
     assert [f"/{third}-" in uri for uri in found[third] if "compacted" not in uri] == [True]
 
 
-@pytest.mark.parametrize("cleaned", [False, True], ids=["old files still there", "old files gone"])
+@pytest.mark.parametrize(
+    "cleaned",
+    [
+        pytest.param(False, marks=pytest.mark.long, id="old files still there"),
+        pytest.param(True, id="old files gone"),
+    ],
+)
 def test_readers_of_the_published_files_see_each_row_once_after_a_compaction(settings, s3_client, cleaned):
     load_ids = [publish_plain(settings, s3_client, f"plain-{number}") for number in range(3)]
     with open_published(settings) as before:

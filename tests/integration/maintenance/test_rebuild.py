@@ -91,7 +91,14 @@ def test_in_place_nothing_is_written_when_the_tables_are_as_they_should_be(local
     assert bodies(settings) == before
 
 
-@pytest.mark.parametrize("harm", ["deleted", "damaged", "compacted", "catalog lost"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "deleted",
+        "catalog lost",
+        *(pytest.param(harm, marks=pytest.mark.long) for harm in ("damaged", "compacted")),
+    ],
+)
 def test_in_place_whatever_was_lost_comes_back(local_settings, s3_client, harm):
     settings = local_settings
     two_loads(settings, s3_client)
@@ -118,10 +125,11 @@ def test_in_place_whatever_was_lost_comes_back(local_settings, s3_client, harm):
 @pytest.mark.parametrize(
     "step",
     [
-        "built",
         "switched images",
-        pytest.param("switched labels_l3", marks=pytest.mark.long),
-        "switched loads",
+        *(
+            pytest.param(step, marks=pytest.mark.long)
+            for step in ("built", "switched labels_l3", "switched loads")
+        ),
     ],
 )
 def test_killed_at_any_step_readers_see_the_same_rows_and_a_rerun_finishes(
@@ -181,7 +189,10 @@ def test_a_price_list_that_changes_over_the_years_leaves_what_loads_have_cost(
     assert bodies(target) == bodies(dearer)
 
 
-@pytest.mark.parametrize("harm", ["answers", "inputs", "plan", "prices"])
+@pytest.mark.parametrize(
+    "harm",
+    ["answers", "plan", *(pytest.param(harm, marks=pytest.mark.long) for harm in ("inputs", "prices"))],
+)
 def test_answers_that_changed_since_are_named_and_nothing_is_switched(
     local_settings, s3_client, tmp_path, bucket, harm
 ):

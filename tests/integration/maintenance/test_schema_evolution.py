@@ -53,7 +53,10 @@ def load_everywhere(settings: Settings, load_id: str) -> None:
         warehouse.load(load_id)
 
 
-@pytest.mark.parametrize("compacted", [False, True], ids=["as published", "compacted"])
+@pytest.mark.parametrize(
+    "compacted",
+    [pytest.param(False, id="as published", marks=pytest.mark.long), pytest.param(True, id="compacted")],
+)
 def test_a_new_column_leaves_old_files_readable_and_new_ones_loadable(
     local_settings, s3_client, monkeypatch, compacted
 ):
@@ -93,7 +96,10 @@ def test_a_new_column_leaves_old_files_readable_and_new_ones_loadable(
         assert (found.num_rows, found.column(NEW).null_count) == (12, 12), engine
 
 
-@pytest.mark.parametrize("compacted", [False, True], ids=["as published", "compacted"])
+@pytest.mark.parametrize(
+    "compacted",
+    [pytest.param(False, id="as published", marks=pytest.mark.long), pytest.param(True, id="compacted")],
+)
 def test_readers_of_the_published_tables_find_a_new_column_in_old_and_new_files(
     settings, s3_client, monkeypatch, compacted
 ):

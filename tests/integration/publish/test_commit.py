@@ -184,20 +184,14 @@ def test_the_steps_that_a_publish_is_killed_at_are_all_there_are(settings, s3_cl
 
 
 SHOWN_IN_S3 = ("added labels_l3",)
-OF_FURTHER_TABLES = {
-    *(f"uploaded {name}" for name in ("labels_l1", "labels_l2", "labels_l3", "jobs")),
-    *(f"added {name}" for name in ("labels_l1", "labels_l2", "labels_l3", "jobs", "anomalies")),
-}
-"""The same steps again, between the first table and the last; the long suite has them."""
+SHOWN = {"built", "added images", "committed"}
+"""Before anything is there, among the tables, after the commit; the long suite has every step."""
 
 
 @pytest.mark.parametrize(
     ("settings", "step"),
     [
-        *(
-            pytest.param("local", step, marks=pytest.mark.long if step in OF_FURTHER_TABLES else ())
-            for step in STEPS
-        ),
+        *(pytest.param("local", step, marks=() if step in SHOWN else pytest.mark.long) for step in STEPS),
         *(pytest.param("s3", step, marks=() if step in SHOWN_IN_S3 else pytest.mark.long) for step in STEPS),
     ],
     indirect=["settings"],

@@ -99,7 +99,10 @@ def test_verdicts_outlive_a_rebuild_and_the_catalog(
     assert list((tmp_path / "other" / "verdicts" / "dt=2026-11-22").glob("*.parquet"))
 
 
-@pytest.mark.parametrize("damage", ["deleted", "emptied", "one bit"])
+@pytest.mark.parametrize(
+    "damage",
+    ["one bit", *(pytest.param(damage, marks=pytest.mark.long) for damage in ("deleted", "emptied"))],
+)
 def test_a_damaged_file_of_verdicts_is_named_and_what_its_text_says_mends_it(
     local_settings: Settings, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:

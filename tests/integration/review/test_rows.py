@@ -19,8 +19,10 @@ from moderation.publish.verdicts import mend, published_verdicts
 from moderation.review.queue import QueueSpec
 from moderation.review.state.database import Database, parse_url
 from moderation.review.state.faults import StateUnusableError
+from moderation.review.state.item_checksums import DRAW
 from moderation.review.state.migrate import migrate
 from moderation.review.state.open import State, open_state
+from moderation.review.statistics.draws import drawn
 from moderation.settings import Settings
 from support import planned_runs
 from support.said import START, items, said
@@ -126,6 +128,137 @@ def settings(tmp_path: Path, bucket: str, aws_env: pytest.MonkeyPatch, state_url
     return planned_runs.make_settings(tmp_path, bucket, tables="local")
 
 
+ITEM_CHANGES: dict[str, Any] = {
+    "content": "c2",
+    "source_ref": "s3://archive/2.jpg",
+    "label": "Weaponr",
+    "copies": 3,
+    "line_number": 5,
+    "confidence": 72.25,
+    "purpose": "ratd",
+    "state": "opeo",
+    "added_at": START,
+    "design": "simpld",
+    "stratum": "lov",
+    "inclusion_probability": 0.25,
+    "seed": 2,
+    "load_id": "x",
+    "checksum": "a0123456789abcdef",
+}
+
+
+def filled(state: State) -> str:
+    """A queue of three items that were drawn together."""
+    queue = state.queues.create(QueueSpec(kind="job", name="x")).queue_id
+    drawn_so = {"design": "simple", "stratum": "low", "inclusion_probability": 0.5, "seed": 1, "load_id": "l"}
+    facts = {"label": "Weapons", "purpose": "rate", "confidence": 71, "line_number": 1}
+    state.queues.add_items(queue, items(3, **(drawn_so | facts)))
+    return queue
+
+
+def turn(state: State, table: str, where: str, /, **values: Any) -> None:
+    names = ", ".join(f"{name} = :{name}" for name in values)
+    with state.database.write() as connection:
+        connection.execute(sa.text(f"UPDATE {table} SET {names} WHERE {where}"), values)
+
+
+@pytest.mark.parametrize("column", ITEM_CHANGES)
+def test_an_item_that_is_not_as_it_was_written_is_neither_handed_out_nor_counted_in_a_rate(
+    state: State, column: str
+) -> None:
+    queue = filled(state)
+    (whole_one,) = state.queues.next(queue, "ann")
+    (ids,) = [[item.item_id for item in state.queues.next(queue, "bob", 2)]]
+    state.queues.release(ids, "bob")
+    turn(state, "items", "content = 'c1'", **{column: ITEM_CHANGES[column]})
+    reads = [lambda: state.queues.items(ids)]
+    reads += [lambda: state.queues.next(queue, "cid", 3)] if column != "state" else []
+    reads += [lambda: drawn(state)] if column in (*DRAW, "checksum") else []
+    for read in reads:
+        with pytest.raises(StateUnusableError, match=r"row \w+ of the items, .*verdicts restore`"):
+            read()
+    assert state.queues.items([whole_one.item_id]) == [whole_one]
+    assert len(state.log.damaged()) == 1
+
+
+def test_what_a_queue_was_made_with_is_held_against_its_checksum_and_may_be_changed_by_people(
+    state: State,
+) -> None:
+    queue = filled(state)
+    state.queues.restrict(queue, ["ann"])
+    state.queues.pause(queue)
+    assert state.queues.resume(queue).is_for("ann")
+    assert state.log.damaged() == []
+    spec = state.queues.get(queue).spec.to_json().replace('"blind":false', '"blind":true')
+    turn(state, "queues", "true", spec=spec)
+    for read in (state.queues.all, lambda: drawn(state), lambda: state.queues.next(queue, "ann")):
+        with pytest.raises(StateUnusableError, match=r"row \S+ of the queues, .* of 'x'"):
+            read()
+
+
+def test_items_and_queues_of_an_older_state_get_their_checksums(new_url: str) -> None:
+    database = Database(parse_url(new_url))
+    migrate(database, "0003")
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO queues VALUES ('q', 'job', 'x', '{\"kind\": \"job\", \"name\": \"x\"}', false, "
+            "'2026-11-22 09:30:00.000000', 2)"
+        )
+        for number, added in ((1, "2026-11-22 09:30:00.000000"), (2, "2026-11-22 09:30:00.000001")):
+            connection.exec_driver_sql(
+                "INSERT INTO items (item_id, queue_id, position, content, copies, label, state, added_at, "
+                f"confidence) VALUES ('i{number}', 'q', {number}, 'c', 1, '', 'open', '{added}', 50)"
+            )
+    database.close()
+    state = open_state(new_url)
+    assert [item.position for item in state.queues.items(["i1", "i2"])] == [1, 2]
+    with state.database.read() as connection:
+        query = "SELECT count(*) FROM items, queues WHERE items.checksum > 'a' AND queues.checksum > 'a'"
+        assert connection.exec_driver_sql(query).scalar_one() == 2
+    assert state.log.damaged() == []
+    state.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        ("verdicts", {"note": "toy guo"}),
+        pytest.param("verdicts", {"confidence": 71.75}, marks=pytest.mark.long),
+        pytest.param("items", {"source_ref": "s3://archive/9.jpg"}, marks=pytest.mark.long),
+        ("items", {"inclusion_probability": -0.5}),
+        pytest.param("items", {"copies": 65}, marks=pytest.mark.long),
+        pytest.param("queues", {"name": "y"}, marks=pytest.mark.long),
+    ],
+    ids=str,
+)
+def test_a_row_with_one_bit_turned_is_put_right_though_it_was_never_published(
+    state: State, table: str, values: dict[str, Any]
+) -> None:
+    filled(state)
+    state.log.append([whole(1)])
+    find = sa.text(f"SELECT * FROM {table} ORDER BY 1")
+    with state.database.read() as connection:
+        before = connection.execute(find).all()
+    turn(state, table, {"items": "content = 'c1'"}.get(table, "true"), **values)
+    found = state.log.damaged()
+    assert len(found) == 1
+    assert state.log.put_right(found) == []
+    with state.database.read() as connection:
+        assert connection.execute(find).all() == before
+
+
+def test_what_nothing_puts_right_is_taken_out_and_the_rest_is_worked_on(state: State) -> None:
+    queue, other = filled(state), filled(state)
+    turn(state, "items", f"content = 'c1' AND queue_id = '{queue}'", label="something else")
+    turn(state, "queues", f"queue_id = '{other}'", spec="no JSON")
+    left = state.log.put_right(state.log.damaged())
+    assert {row.kind.table.name for row in left} == {"items", "queues"}
+    state.log.set_aside(left)
+    assert state.log.damaged() == []
+    assert [found.queue_id for found in state.queues.all()] == [queue]
+    assert [item.content for item in state.queues.next(queue, "ann", 9)] == ["c0", "c2"]
+
+
 def test_what_the_message_says_brings_back_what_was_published_and_opens_the_rest_again(
     settings: Settings, state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,8 +278,8 @@ def test_what_the_message_says_brings_back_what_was_published_and_opens_the_rest
 
     assert main(words, settings=settings) == SOMETHING_FAILED
     told = capsys.readouterr()
-    assert "2 that were damaged say again what was published" in told.out
-    assert "'v4' of 's3://archive/4.jpg': damaged, and never published" in told.err
+    assert "2 rows that were damaged say again what they did" in told.out
+    assert "'v4' of 's3://archive/4.jpg': damaged, and nothing tells what it said" in told.err
     assert state.log.of_ids(["v1"]) == [whole(1)]
     (erased,) = state.log.of_ids(["v3"])
     assert (erased.erased, erased.reviewer, erased.content) == (True, "ann", None)

@@ -112,20 +112,60 @@ def test_of_several_who_open_an_old_state_at_once_one_changes_it(new_url):
 
 def test_a_step_that_fails_leaves_the_state_as_it_was(new_url, monkeypatch):
     _at_first_revision(new_url)
-    upgrade = migrate._upgrade
+    take_steps = migrate._take_steps
 
-    def fails(connection, target):
-        upgrade(connection, target)
+    def fails(*arguments):
+        take_steps(*arguments)
         raise OSError(errno.EIO, "power")
 
     with monkeypatch.context() as patch:
-        patch.setattr(migrate, "_upgrade", fails)
+        patch.setattr(migrate, "_take_steps", fails)
         with pytest.raises(OSError, match="power"):
             open_state(new_url)
 
     state = open_state(new_url)
     assert state.log.count() == 1
     state.close()
+
+
+def test_a_state_that_was_given_back_goes_through_both_releases_and_its_new_rows_get_their_checksums(
+    state_url,
+):
+    database = Database(parse_url(state_url))
+    state = open_state(state_url)
+    state.log.append([said("present", content="c1"), said("present", content="c2")])
+    state.close()
+    before = _checksums(database)
+
+    migrate.downgrade(database, "0002")
+
+    with database.write() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == "0002"
+        # As a release does that knows of no checksum.
+        connection.exec_driver_sql("UPDATE verdicts SET checksum = NULL WHERE content = 'c2'")
+    state = open_state(state_url)
+    assert state.log.count() == 2
+    assert _checksums(database) == before
+    assert len(state.log.of_contents(["c1", "c2"])) == 2
+    state.close()
+    database.close()
+
+
+def test_what_is_no_state_or_of_a_later_release_cannot_be_given_back(new_url):
+    database = Database(parse_url(new_url))
+    with pytest.raises(StateUnusableError, match="no database of verdicts"):
+        migrate.downgrade(database, migrate.OLDEST)
+    migrate.migrate(database)
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StateUnusableError, match="later release"):
+        migrate.downgrade(database, migrate.OLDEST)
+    database.close()
+
+
+def _checksums(database):
+    with database.read() as connection:
+        return dict(connection.exec_driver_sql("SELECT content, checksum FROM verdicts").all())
 
 
 def test_a_state_of_a_later_release_is_left_alone(new_url):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.credentials import RefreshableCredentials
+from botocore.httpsession import URLLib3Session
+from moto.server import ThreadedMotoServer
 
 from local_aws.rekognition.launch import Rekognition
 from local_aws.roles import DEFAULT
@@ -16,12 +19,15 @@ from moderation.maintenance import compaction
 from moderation.publish import commit
 from moderation.publish.commit import PublishBlockedError
 from moderation.settings import Settings
+from moderation.sources.base import SourceError
+from moderation.sources.listing import Tally
+from moderation.sources.open import open_source
 from moderation.storage import roles, s3_objects
 from moderation.storage.s3_objects import S3Refused
 from moderation.tables.catalog import ensure_table, load_table, open_catalog
 from moderation.tables.faults import TablesDamagedError
 from moderation.tables.swap import data_files
-from support import assumed, planned_runs
+from support import assumed, planned_runs, table_bucket
 from support.airflow_stack import until
 from support.published_loads import expected, publish_plain, rows
 
@@ -61,13 +67,16 @@ def settings(tmp_path: Path, bucket: str) -> Settings:
     return planned_runs.make_settings(tmp_path, bucket, tables="s3")
 
 
-def ended(settings: Settings) -> None:
-    """Wait until what the role has been given so far has ended."""
+def ended(settings: Settings) -> set[str]:
+    """Wait until what the roles have been given so far has ended; returns their keys."""
     with s3_objects.open_client(settings) as client:
         given = roles.by_place(settings.region, s3_objects.session())
-        (held,) = set(given.values())
-        old = held.get_frozen_credentials()
-    until(lambda: not _works(client.meta.endpoint_url, old), what="the end of the credentials")
+        old = [held.get_frozen_credentials() for held in given.values()]
+    until(
+        lambda: not any(_works(client.meta.endpoint_url, one) for one in old),
+        what="the end of the credentials",
+    )
+    return {one.access_key for one in old}
 
 
 def _works(endpoint_url: str, given: Any) -> bool:
@@ -128,6 +137,24 @@ def test_the_files_of_the_tables_are_written_and_read_with_the_role_of_their_buc
         load_table(catalog, schema.LOADS)
 
 
+def test_a_table_bucket_and_the_files_behind_it_are_read_with_its_role(
+    worker: pytest.MonkeyPatch, settings: Settings, credentials: Credentials, bucket: str, tmp_path: Path
+) -> None:
+    location = table_bucket.make(f"s3://{bucket}/told", tmp_path, settings, credentials)
+    source = f"table:{table_bucket.ARN}/{table_bucket.TABLE}"
+    with table_bucket.serving(settings, credentials, location) as (endpoint, signed):
+        worker.setenv("AWS_ENDPOINT_URL_S3TABLES", endpoint)
+        with pytest.raises(SourceError, match="ACCESS_DENIED"):
+            list(open_source(source).batches(settings, None, Tally(), dry_run=False))
+        worker.setenv("MODERATION_ROLES", f"s3tables={MODERATION.arn}")
+        own, tally = {one.key for one in signed}, Tally()
+        signed.clear()
+        batches = list(open_source(source).batches(settings, None, tally, dry_run=False))
+    assert tally.listed == sum(batch.num_rows for batch in batches) == table_bucket.ROWS
+    assert {(one.service, one.region, one.has_token) for one in signed} == {("s3tables", "us-east-1", True)}
+    assert not own & {one.key for one in signed}
+
+
 @pytest.mark.long
 def test_credentials_that_end_during_publishes_and_a_compaction_are_renewed(
     worker: pytest.MonkeyPatch, settings: Settings, s3_client: Any, bucket: str
@@ -157,3 +184,53 @@ def test_credentials_that_end_during_publishes_and_a_compaction_are_renewed(
     worker.delenv("MODERATION_ROLES")
     with pytest.raises(PublishBlockedError):  # the worker alone can do nothing: all was done by the role
         publish_plain(settings, s3_client, "night-2")
+
+
+@pytest.mark.long
+def test_a_catalog_in_glue_is_used_with_its_own_role_and_never_with_credentials_that_have_ended(
+    worker: pytest.MonkeyPatch, settings: Settings, s3_client: Any, bucket: str
+) -> None:
+    signed: list[str] = []
+    dead: set[str] = set()
+    send = URLLib3Session.send
+
+    def sent(self: URLLib3Session, request: Any) -> Any:
+        if request.url.startswith(endpoint):
+            told = request.headers["Authorization"].decode()
+            signed.append(told.partition("Credential=")[2].partition("/")[0])
+            assert signed[-1] not in dead
+            assert "X-Amz-Security-Token" in request.headers
+        return send(self, request)
+
+    def reached(step: str) -> None:
+        if step in WAITED_AT:
+            dead.update(ended(settings))
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    try:
+        worker.setenv("AWS_ENDPOINT_URL_GLUE", endpoint)
+        worker.setenv("MODERATION_ROLES", f"s3://{bucket}={MODERATION.arn}, glue={assumed.READER.arn}")
+        worker.setattr(URLLib3Session, "send", sent)
+        worker.setattr(commit, "reached", reached)
+        worker.setattr(compaction, "reached", reached)
+        in_glue = replace(settings, catalog_uri="glue")
+        for number in range(2):
+            publish_plain(in_glue, s3_client, f"night-{number}", images=4)
+        before = {name: rows(table) for name, table in expected(in_glue).items()}
+        compaction.compact(in_glue)
+        assert {name: rows(table) for name, table in expected(in_glue).items()} == before
+    finally:
+        server.stop()
+    assert len(before["images"]) == 8
+    # Each time that they had ended, others were taken, and the worker's own were never.
+    assert len(set(signed)) > len(WAITED_AT)
+    assert worker_key() not in signed
+
+
+def worker_key() -> str:
+    """The key of the process itself."""
+    found = s3_objects.session().get_credentials()
+    assert found is not None
+    return str(found.access_key)

@@ -216,6 +216,7 @@ def test_compaction_in_glue_keeps_every_row_and_every_file_that_a_kept_snapshot_
     assert DuckDBWarehouse(glue).load(load_ids[0])["images"] == 6
 
 
+@pytest.mark.long
 def test_a_publish_into_glue_during_a_compaction_loses_nothing(glue, s3_client, monkeypatch):
     for number in range(2):
         publish_plain(glue, s3_client, f"run-{number}")

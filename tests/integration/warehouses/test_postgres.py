@@ -79,7 +79,7 @@ def test_every_row_and_bit_arrives_and_loading_twice_changes_nothing(settings, s
     assert_same(settings, postgres_uri)
 
 
-@pytest.mark.parametrize("kind", ["duckdb", "postgres"])
+@pytest.mark.parametrize("kind", [pytest.param("duckdb", marks=pytest.mark.long), "postgres"])
 def test_another_threshold_holds_after_a_load_that_has_nothing_to_bring_and_no_row_is_written(  # noqa: PLR0917 - fixtures
     kind, settings, s3_client, postgres_uri, tmp_path, aws_env
 ):
@@ -161,6 +161,7 @@ def test_a_server_that_ends_the_session_leaves_nothing_behind(published, load_id
     assert_same(published, postgres_uri)
 
 
+@pytest.mark.long
 def test_many_loads_at_once_into_an_empty_database_leave_each_row_once(settings, s3_client, postgres_uri):
     load_ids = [publish_plain(settings, s3_client, f"run-{n}", images=3) for n in range(2)]
     warehouse = PostgresWarehouse(settings, postgres_uri)
@@ -181,6 +182,7 @@ def test_a_lock_that_somebody_keeps_is_a_clear_error_after_a_bounded_wait(publis
     assert PostgresWarehouse(published, postgres_uri).load(load_id)["images"] == 6
 
 
+@pytest.mark.long
 def test_readers_are_not_held_up_by_a_load(settings, s3_client, postgres_uri, monkeypatch):
     load_ids = [publish_plain(settings, s3_client, name) for name in ("run-a", "run-b")]
     warehouse = PostgresWarehouse(settings, postgres_uri)

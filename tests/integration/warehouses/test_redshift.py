@@ -98,7 +98,7 @@ def test_every_row_and_bit_arrives_and_loading_or_setting_up_twice_changes_nothi
 @pytest.mark.parametrize(
     "dies_before",
     [
-        'COPY "moderation_staging_jobs"',
+        pytest.param('COPY "moderation_staging_jobs"', marks=pytest.mark.long),
         'INSERT INTO "moderation"."labels_l2"',
         pytest.param("DELETE", marks=pytest.mark.long),  # of the same transaction as the inserts
     ],

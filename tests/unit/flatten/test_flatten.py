@@ -102,6 +102,7 @@ def test_a_moderated_image_has_its_answer_in_its_row():
         "answer_of_manifest_id": None,
         "answer_of_line": None,
         "base_model_version": None,
+        "transcoded_from": None,
     }
 
 

@@ -14,7 +14,7 @@ from moderation.plan import claims, keeping, ledger
 from moderation.plan.keeping import Keeper
 from moderation.plan.ledger import Question
 from moderation.plan.plan import INPUTS_SCHEMA, Plan, PlanError
-from moderation.plan.store import close, write_inputs
+from moderation.plan.store import close, is_closed, write_inputs
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from support.fake_s3 import FakeS3
@@ -154,6 +154,7 @@ def test_each_manifest_s_start_renews_a_claim_that_is_old_and_writes_nothing_whi
     world: World, renew: Callable[[Plan], None]
 ) -> None:
     plan = world.plan("slow")
+    renew(plan)  # from here on it is said that its run pays
     key = s3_objects.split_uri(claims.uri_of(SETTINGS, plan)).key
     for _ in range(12):
         begun = world.s3.objects[key][1]
@@ -166,6 +167,54 @@ def test_each_manifest_s_start_renews_a_claim_that_is_old_and_writes_nothing_whi
     world.s3.now += 30 * HOUR
     renew(plan)
     assert not world.another_plans(), "nobody took them: it goes on"
+
+
+def test_images_that_a_dead_run_began_to_pay_for_are_kept_until_one_run_takes_over_what_was_paid(
+    world: World, renew: Callable[[Plan], None]
+) -> None:
+    dead = world.plan("parked")
+    renew(dead)
+    keeper = Keeper(SETTINGS, world.s3, nothing, world.lives)
+    uri = claims.uri_of(SETTINGS, dead)
+    world.s3.now += 90 * 24 * HOUR
+    assert keeper.take_over(uri) is None, "it lives"
+    world.living.clear()
+    for _ in range(24):
+        world.s3.now += HOUR
+        assert not world.another_plans(lives=True)
+    assert [found.uri for found in claims.lapsed_paying(world.s3, SETTINGS)] == [uri]
+    assert keeper.take_over(uri) == dead
+    assert keeper.take_over(uri) is None, "another is at it"
+    assert is_closed(dead, s3=world.s3), "should its run wake up, it asks nothing any more"
+    world.s3.now += 25 * HOUR
+    assert not world.another_plans(lives=True), "who took it over was killed"
+    assert keeper.take_over(uri) == dead
+
+
+@pytest.mark.parametrize("how", ["published", "abandoned"])
+def test_a_run_killed_between_its_end_and_its_claim_s_leaves_nothing_to_be_taken_over(
+    world: World, renew: Callable[[Plan], None], how: str
+) -> None:
+    plan = world.plan("ended")
+    renew(plan)
+    close(plan, how, s3=world.s3)
+    world.living.clear()
+    world.s3.now += 25 * HOUR
+    keeper = Keeper(SETTINGS, world.s3, nothing, world.lives)
+    assert keeper.take_over(claims.uri_of(SETTINGS, plan)) is None
+    assert world.another_plans()
+
+
+def test_a_claim_of_an_earlier_release_says_nothing_of_payments_and_lapses_as_it_did(world: World) -> None:
+    plan = world.plan("earlier")
+    uri = claims.uri_of(SETTINGS, plan)
+    found = claims.find(world.s3, SETTINGS, uri)
+    assert found is not None
+    without = {name: value for name, value in vars(found.claim).items() if name != "paying"}
+    s3_objects.put(world.s3, uri, claims.seal(without))
+    assert not world.another_plans()
+    world.s3.now += 25 * HOUR
+    assert world.another_plans()
 
 
 @pytest.mark.parametrize("how", ["published", "given free", "never finished"])

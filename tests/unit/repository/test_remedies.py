@@ -14,7 +14,7 @@ from moderation.cli import main
 from moderation.cli.arguments import Parser, UsageError
 
 ROOT = Path(__file__).parents[3]
-STAND_INS = ("s3://bucket/key", "20261122T020000Z-4f1c0a9b77de", "labels_l1", "1")
+STAND_INS = ("s3://bucket/key", "20261122T020000Z-4f1c0a9b77de", "labels_l1", "1", "0002")
 """For what a text fills in, or a person: one of them fits whatever it is."""
 
 

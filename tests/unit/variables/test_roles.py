@@ -4,7 +4,7 @@ import pytest
 
 from moderation.errors import ModerationError
 from moderation.variables.machine import MachineSettings
-from moderation.variables.roles import GLUE, RoleOf
+from moderation.variables.roles import GLUE, S3_TABLES, RoleOf
 
 ARN = "arn:aws:iam::111122223333:role/reads-images"
 CHINA = "arn:aws-cn:iam::111122223333:role/path/of/it=1,2@x"
@@ -17,6 +17,7 @@ CHINA = "arn:aws-cn:iam::111122223333:role/path/of/it=1,2@x"
         (f" s3://images/ = {ARN} ,glue={CHINA}", [RoleOf("images", ARN), RoleOf(GLUE, CHINA)]),
         (f"s3://my.images={ARN}?external_id=a:b/c,d", [RoleOf("my.images", ARN, "a:b/c,d")]),
         (f"glue={CHINA}, s3://glue={ARN}", [RoleOf(GLUE, CHINA), RoleOf("glue", ARN)]),
+        (f"s3://images={ARN}, s3tables={CHINA}", [RoleOf("images", ARN), RoleOf(S3_TABLES, CHINA)]),
     ],
 )
 def test_each_place_has_its_role(text, found):

@@ -1,4 +1,4 @@
-"""What people ask of an archive once it has begun: pause, resume, stop, retry, clean.
+"""What people ask of an archive once it has begun: pause, resume, stop, retry, another budget, clean.
 
 Each is one change of its file, and says who asked and when; the conductor goes by it at its next look.
 """
@@ -7,14 +7,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Any
 
-from moderation.archive.backfill import conductor, state
+from moderation.archive.backfill import conductor, progress, state
 from moderation.archive.backfill.state import ENDED, GOES_ON, PARKED, PAUSED, STOPPED, Archive
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 
 MOST_KEPT = 50
+
+
+class Unchanged(Enum):
+    """Of a limit of which nothing was said; None lifts it."""
+
+    UNCHANGED = auto()
+
+
+UNCHANGED = Unchanged.UNCHANGED
 
 
 def pause(settings: Settings, s3: Any, name: str, *, until: datetime | None, person: str = "") -> Archive:
@@ -70,6 +80,41 @@ def retry(
         return _noted(conductor.retried(archive, numbers), person, f"retry of chunk {which}")
 
     return state.change(settings, s3, name, again)
+
+
+def budget(
+    settings: Settings,
+    s3: Any,
+    name: str,
+    *,
+    day_usd: float | Unchanged | None = UNCHANGED,
+    month_usd: float | Unchanged | None = UNCHANGED,
+    person: str = "",
+) -> Archive:
+    """Let its chunks cost more or less from now on, also on the day and in the month under way.
+
+    :param day_usd: None for no limit; likewise ``month_usd``.
+    :raises state.ArchiveError: neither is given, one is no amount, or so little that no chunk could begin.
+    """
+
+    def allowed(archive: Archive) -> Archive:
+        _refuse_ended(settings, archive)
+        given = {"day_usd": day_usd, "month_usd": month_usd}
+        limits: dict[str, Any] = {
+            limit: usd for limit, usd in given.items() if not isinstance(usd, Unchanged)
+        }
+        if not limits:
+            raise state.ArchiveError("say a budget of the day, of the month, or both")
+        archive = replace(archive, options=replace(archive.options, **limits), waits="")
+        progress.check_budget(settings, archive)
+        said = (f"{limit.partition('_')[0]} {_usd(usd)}" for limit, usd in limits.items())
+        return _noted(archive, person, f"budget of the {', of the '.join(said)}")
+
+    return state.change(settings, s3, name, allowed)
+
+
+def _usd(amount: float | None) -> str:
+    return "without limit" if amount is None else f"{amount:,.2f} USD"
 
 
 def clean(settings: Settings, s3: Any, name: str, *, person: str = "") -> Archive:

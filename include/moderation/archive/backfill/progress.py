@@ -72,22 +72,25 @@ def of(settings: Settings, archive: Archive, *, now: datetime | None = None) -> 
 
 
 def check_budget(settings: Settings, archive: Archive) -> None:
-    """Refuse an archive whose chunks no budget would ever let begin.
+    """Refuse a budget that would never let the chunks begin that are not over.
 
-    :raises ArchiveError: the text says how large chunks may be.
+    :raises ArchiveError: the text says how large chunks may be, or how much they cost.
     """
     options = archive.options
     limits = [limit for limit in (options.day_usd, options.month_usd) if limit is not None]
-    if not limits:
+    left = [chunk.images for chunk in archive.chunks if chunk.status != DONE]
+    if not limits or not left:
         return
     tiers = tiers_of(settings, options.adapter)
-    largest = max(chunk.images for chunk in archive.chunks)
+    largest = max(left)
     price = float(prices.cost_usd(largest, tiers=tiers))
     if price > min(limits):
         fits = max(1, int(largest * min(limits) / price))
+        begun = any(chunk.tries for chunk in archive.chunks)
+        remedy = "say a larger budget" if begun else f"say --chunk-images {fits}, or a larger budget"
         raise ArchiveError(
             f"a chunk of {largest:,} images costs {price:,.2f} USD, above the {min(limits):,.2f} that may "
-            f"be spent: none would ever begin; say --chunk-images {fits}, or a larger budget"
+            f"be spent: none would ever begin; {remedy}"
         )
 
 

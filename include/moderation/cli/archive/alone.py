@@ -17,7 +17,7 @@ from moderation.archive.backfill.state import GOES_ON, PARKED, PAUSED, Archive
 from moderation.cli import arguments
 from moderation.cli.archive.backfill import tell
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
-from moderation.cli.jobs import Rekognition
+from moderation.cli.jobs import Rekognition, jobs_since
 from moderation.cli.output import one_line, warn
 from moderation.errors import DefectError
 from moderation.reference.library_errors import named
@@ -145,7 +145,11 @@ class HereRuns:
         run = stages.Run(DAG_ID, run_id, datetime.now(UTC))
         with Rekognition(settings) as rekognition:
             uri = stages.discover(
-                run, settings=settings, rekognition=lambda: rekognition, **(conf | {"backend": "detect"})
+                run,
+                settings=settings,
+                rekognition=lambda: rekognition,
+                list_jobs=lambda since: jobs_since(rekognition, since),
+                **(conf | {"backend": "detect"}),
             )
             stages.job_arguments(uri, rekognition=rekognition, settings=settings)
             stages.approve(uri, settings=settings)

@@ -37,7 +37,23 @@ def add_parsers(actions: Any) -> None:
     resume = actions.add_parser("resume", help="go on after a pause or a stop")
     stop = actions.add_parser("stop", help="begin no further chunk, and reconcile what was done")
     clean = actions.add_parser("clean", help="remove the lists of keys of an archive that is over")
-    told = ((pause, _pause), (resume, _resume), (stop, _stop), (retry, _retry), (clean, _clean))
+    budget = actions.add_parser("budget", help="let its chunks cost more or less from now on")
+    for limit in ("day", "month"):
+        budget.add_argument(
+            f"--{limit}-usd",
+            type=_limit,
+            default=orders.UNCHANGED,
+            metavar="USD",
+            help=f"what they may cost a {limit}; none for no limit",
+        )
+    told = (
+        (pause, _pause),
+        (resume, _resume),
+        (stop, _stop),
+        (retry, _retry),
+        (budget, _budget),
+        (clean, _clean),
+    )
     for parser, run in told:
         parser.add_argument("name")
         parser.add_argument("--person", default="", metavar="NAME", help="who asks; stands with the archive")
@@ -142,6 +158,14 @@ def _stop(settings: Settings, options: argparse.Namespace) -> int:
 
 def _retry(settings: Settings, options: argparse.Namespace) -> int:
     return _changed(settings, options, orders.retry, numbers=set(options.chunk) if options.chunk else None)
+
+
+def _budget(settings: Settings, options: argparse.Namespace) -> int:
+    return _changed(settings, options, orders.budget, day_usd=options.day_usd, month_usd=options.month_usd)
+
+
+def _limit(text: str) -> float | None:
+    return None if text == "none" else arguments.rate(text)
 
 
 def _clean(settings: Settings, options: argparse.Namespace) -> int:

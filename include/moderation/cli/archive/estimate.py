@@ -145,6 +145,7 @@ def _lines(found: Estimate, page: Path | None) -> Iterator[tuple[str, Any]]:
     yield "cannot be sent", f"{_by(counted.cannot_be_sent)}; formats are known when they are read"
     same = counted.to_analyse - counted.contents
     yield "to analyse", f"{counted.to_analyse:,}; {same:,} of them are copies of others"
+    yield "contents known", f"{counted.known:,}, by answers to other keys; they cost nothing"
     yield (
         "paid for",
         f"{found.paid:,}" + (", copies too" if same and found.paid == counted.to_analyse else ""),

@@ -1,4 +1,4 @@
-"""``moderation verdicts``: import, export, publish, restore and erase what people decided."""
+"""``moderation verdicts``: import, export, publish, restore, downgrade and erase what people decided."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
 from moderation.cli.output import one_line, print_json
+from moderation.cli.review import downgrade
 from moderation.cli.review.damaged import set_aside, tell_damaged
 from moderation.cli.review.forget import forget_decisions
 from moderation.settings import Settings
@@ -41,15 +42,16 @@ def add_parsers(commands: Any) -> None:
         "--anew", action="store_true", help="make the table from the database alone: files of it are damaged"
     )
     publish.set_defaults(run=_publish)
+    downgrade.add_parser(steps)
     restore = steps.add_parser(
-        "restore", help="bring published verdicts back into a log that lost them, or has them damaged"
+        "restore", help="bring published verdicts back into a log that lost them, and put damaged rows right"
     )
     restore.add_argument(
         "--set-aside",
         type=Path,
         metavar="FILE",
-        help="write damaged verdicts that were never published to FILE, as they read, and take them out; "
-        "their items are open again",
+        help="write damaged rows of which nothing tells what they said to FILE, as they read, and take them "
+        "out; items of verdicts are open again",
     )
     restore.set_defaults(run=_restore)
     erase = steps.add_parser(
@@ -211,7 +213,7 @@ def _restore(settings: Settings, args: argparse.Namespace) -> int:
         return code
     sys.stdout.write(f"{new:,} verdicts came back into {name}, {known:,} were there\n")
     if mended:
-        sys.stdout.write(f"{mended:,} that were damaged say again what was published\n")
+        sys.stdout.write(f"{mended:,} rows that were damaged say again what they did\n")
     if lacking:
         sys.stdout.write(f"{lacking:,} that were never published are lost\n")
     if args.set_aside and damaged:

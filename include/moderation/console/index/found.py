@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from moderation.console.index.gone import NONE, Marked
 from moderation.console.index.load_index import LoadIndex
 from moderation.console.index.selection import Selection
 from moderation.policy.thresholds import Thresholds
@@ -51,6 +52,7 @@ class Side:
     kinds: dict[str, int]
     histogram: list[int]
     failures: list[dict[str, Any]]
+    gone: dict[str, int]
 
 
 def histogram(ladder: Sequence[int]) -> list[int]:
@@ -67,13 +69,15 @@ class Found:
 
     :param index: of the load.
     :param thresholds: in use.
+    :param gone: images that are no longer at their source.
     """
 
-    def __init__(self, index: LoadIndex, thresholds: Thresholds) -> None:
+    def __init__(self, index: LoadIndex, thresholds: Thresholds, gone: Marked = NONE) -> None:
         self.index = index
         self.load = index.load
         self.asked = float(index.load["min_confidence"] or 0.0)
         self.thresholds = thresholds
+        self.gone = gone
         # A published load never changes, so neither does an answer about it.
         self.listed = lru_cache(maxsize=_KEPT_LISTS)(self._list)
         self.side = lru_cache(maxsize=_KEPT_SIDES)(self._beside)
@@ -97,7 +101,11 @@ class Found:
         numbers = listed.images[offset : offset + limit].tolist()
         copies = dict(zip(numbers, listed.copies[offset : offset + limit].tolist(), strict=True))
         rows = {row["n"]: row for row in self._rows_of(numbers)}
-        return [rows[n] | {"copies": copies[n]} for n in numbers if n in rows]
+        return [
+            rows[n] | {"copies": copies[n], "gone": self.gone.since(n) is not None}
+            for n in numbers
+            if n in rows
+        ]
 
     def place(self, chosen: Selection, n: int) -> int | None:
         """Where the content of an image stands in the selection; None when it is not in it."""
@@ -135,7 +143,7 @@ class Found:
         without = replace(chosen, shown="failed", code=None)
         (failed,) = self.index.rows(
             f"SELECT count(*) AS images FROM ({_conditions(without)})",  # noqa: S608 - SQL of ours
-            _plain_parameters(without),
+            self._plain_parameters(without),
         )
         return {
             "flagged": flagged,
@@ -161,7 +169,7 @@ class Found:
 
     def _tree_sql(self, free: Selection) -> str:
         # Labels have answered images alone, so the images need a look only when some are left out.
-        narrowed = free.kind or free.text
+        narrowed = free.kind or free.text or free.gone
         only = f"SEMI JOIN ({_conditions(free)}) AS shown USING (n)" if narrowed else ""
         return (
             f"{self._limits(free)}, hit AS (SELECT DISTINCT n, found.node FROM found {only} "  # noqa: S608 - SQL of ours
@@ -178,6 +186,17 @@ class Found:
             "WHERE status <> ? GROUP BY ALL ORDER BY images DESC, error_code",
             [MODERATED],
         )
+
+    def gone_by_kind(self) -> dict[str, int]:
+        """Images that are gone at their source: those with an answer under ``all``, others ``failed``."""
+        if not len(self.gone.numbers):
+            return {}
+        rows = self.index.rows(
+            "SELECT CASE WHEN status = ? THEN 'all' ELSE 'failed' END AS kind, count(*) AS images FROM image "
+            "WHERE n IN (SELECT unnest(?::INTEGER[])) GROUP BY 1 ORDER BY 1",
+            [MODERATED, self.gone.numbers.tolist()],
+        )
+        return {row["kind"]: row["images"] for row in rows}
 
     def image(self, n: int) -> dict[str, Any] | None:
         """All columns of an image; None when there is none of the number."""
@@ -209,10 +228,12 @@ class Found:
         left = f"WHERE {SUBJECT_SQL} NOT IN (SELECT unnest($without::VARCHAR[])) " if without else ""
         sql = (
             "SELECT source_ref, bucket, key, status, error_code, content_type, confidence, model_version, "  # noqa: S608 - SQL of ours
-            f"adapter FROM ({self._images(chosen, every_column=True)}) {left}"
-            f"ORDER BY {_EXPORT_ORDER[chosen.order]}, n"
+            f"adapter, gone_at FROM ({self._images(chosen, every_column=True)}) LEFT JOIN ("
+            "SELECT unnest($marked::INTEGER[]) AS n, unnest($marked_at::TIMESTAMPTZ[]) AS gone_at) USING (n) "
+            f"{left}ORDER BY {_EXPORT_ORDER[chosen.order]}, n"
         )
-        return sql, self._parameters(chosen) | ({"without": sorted(without)} if without else {})
+        marked = {"marked": self.gone.numbers.tolist(), "marked_at": self.gone.moments()}
+        return sql, self._parameters(chosen) | marked | ({"without": sorted(without)} if without else {})
 
     def _beside(self, chosen: Selection) -> Side:
         """All that stands beside the images of a selection."""
@@ -228,6 +249,7 @@ class Found:
             kinds=_shown_by_kind(chosen, kinds),
             histogram=histogram(ladder),
             failures=self.failures(),
+            gone=self.gone_by_kind(),
         )
 
     def _rows_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
@@ -274,7 +296,18 @@ class Found:
             given |= {"names": names, "least": [self.threshold(name) for name in names]}
         if chosen.node:
             given["node"] = chosen.node
-        return given | _plain_parameters(chosen)
+        return given | self._plain_parameters(chosen)
+
+    def _plain_parameters(self, chosen: Selection) -> dict[str, Any]:
+        """The parameters of `_conditions`."""
+        failed = chosen.shown == "failed"
+        told = {
+            "kind": None if failed else chosen.kind,
+            "text": chosen.text,
+            "code": chosen.code if failed else None,
+        }
+        given: dict[str, Any] = {name: value for name, value in told.items() if value}
+        return given | ({"gone": self.gone.numbers.tolist()} if chosen.gone else {})
 
 
 _ORDER = {
@@ -299,18 +332,9 @@ def _conditions(chosen: Selection) -> str:
         where.append("contains(lower(source_ref), lower($text))")
     if chosen.code and failed:
         where.append("error_code = $code")
+    if chosen.gone:
+        where.append("n IN (SELECT unnest($gone::INTEGER[]))")
     return f"SELECT * FROM image WHERE {' AND '.join(where)}"  # noqa: S608 - conditions of ours
-
-
-def _plain_parameters(chosen: Selection) -> dict[str, Any]:
-    """The parameters of `_conditions`."""
-    failed = chosen.shown == "failed"
-    told = {
-        "kind": None if failed else chosen.kind,
-        "text": chosen.text,
-        "code": chosen.code if failed else None,
-    }
-    return {name: value for name, value in told.items() if value}
 
 
 def _shown_by_kind(chosen: Selection, kinds: dict[str, tuple[int, int]]) -> dict[str, int]:

@@ -29,6 +29,7 @@ class Selection:
     :param node: path of a label: only images in which it was found (or, unflagged, in which it was not).
     :param kind: only images of this content type.
     :param code: only failures with this code.
+    :param gone: only images that are gone at their source.
     :param text: only images whose address has this text in it, in any case.
     :param order: highest confidence first, lowest first, or by address (`ORDERS`).
     """
@@ -38,6 +39,7 @@ class Selection:
     node: str | None = None
     kind: str | None = None
     code: str | None = None
+    gone: bool = False
     text: str = ""
     order: str = "confidence"
 
@@ -53,6 +55,7 @@ class Selection:
             node=_text(query, "label") or None,
             kind=_one_of(query, "type", ("", *CONTENT_TYPES)) or None,
             code=_text(query, "code") or None,
+            gone=_one_of(query, "gone", ("", "1")) == "1",
             text=_text(query, "q"),
             order=_one_of(query, "order", ORDERS),
         )
@@ -68,6 +71,7 @@ class Selection:
             "label": chosen.node,
             "type": chosen.kind,
             "code": chosen.code,
+            "gone": "1" if chosen.gone else None,
             "q": chosen.text or None,
             "order": chosen.order if chosen.order != default.order else None,
         }

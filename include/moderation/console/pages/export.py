@@ -29,11 +29,12 @@ def export(request: Request, load_id: str, kind: str) -> Response:
 
     ``csv`` has an apostrophe before cells that a spreadsheet would take for a formula; ``jsonl`` is a
     manifest for a bulk job, of what lies in S3. Images that are marked as severe are left out.
+    ``gone_at`` tells since when an image is known to be gone at its source.
     """
     if kind not in _WRITERS:
         raise HTTPException(404, f"A selection can be had as {', '.join(_WRITERS)}.")
     shared: Shared = request.app.state.shared
-    found = shared.found(load_id)
+    found = shared.found(load_id, looked=True)
     sql, parameters = found.export_sql(Selection.parse(request.query_params), without=shared.severe())
     write, media_type = _WRITERS[kind]
     file = tempfile.SpooledTemporaryFile(max_size=8 * _BLOCK)  # noqa: SIM115 - closed when it is sent

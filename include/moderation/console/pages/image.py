@@ -15,7 +15,7 @@ from moderation.console.index.found import Found
 from moderation.console.index.selection import Selection
 from moderation.console.pages.view import page
 from moderation.console.shared import Shared
-from moderation.console.tiles.kept import TILE, VIEW
+from moderation.console.tiles.kept import NO_LONGER, TILE, VIEW
 from moderation.console.verify import lately
 from moderation.policy.rules import decide
 from moderation.reference import definitions
@@ -36,9 +36,9 @@ router = APIRouter(prefix="/jobs/{load_id}/images/{n}")
 def image(request: Request, load_id: str, n: int) -> Response:
     """An image with its labels, large; ``part=panel`` gives what stands beside it."""
     shared: Shared = request.app.state.shared
-    found = shared.found(load_id)
+    found = shared.found(load_id, looked=True)
     row = _row(found, n)
-    row |= found.about(row)
+    row |= found.about(row) | {"gone_at": found.gone.since(n)}
     chosen = Selection.parse(request.query_params)
     part = request.query_params.get("part") == "panel"
     return page(
@@ -107,7 +107,8 @@ def original(request: Request, load_id: str, n: int) -> Response:
 
 def _shown(request: Request, load_id: str, n: int, longest: int) -> Response:
     shared: Shared = request.app.state.shared
-    row = _row(shared.found(load_id), n)
+    found = shared.found(load_id)
+    row = _row(found, n)
     if shared.is_severe(row) and (longest == TILE or not request.state.person.may(Right.DECIDE)):
         headers = {"Cache-Control": "private, no-store"}
         return Response(_said("marked as severe"), media_type="image/svg+xml", headers=headers)
@@ -121,18 +122,21 @@ def _shown(request: Request, load_id: str, n: int, longest: int) -> Response:
     if made.body:
         return Response(made.body, media_type="image/jpeg", headers=headers)
     headers["Cache-Control"] = "private, max-age=60"
-    return Response(_said(made.why), media_type="image/svg+xml", headers=headers)
+    since = found.gone.since(n) if made.why == NO_LONGER else None
+    why = f"it is gone at its source, as the listing of {since:%Y-%m-%d} showed" if since else made.why
+    return Response(_said(why), media_type="image/svg+xml", headers=headers)
 
 
 def _said(why: str) -> bytes:
-    """A drawing that says why there is no image."""
+    """A drawing that says why there is no image; so wide that a script tells it from one."""
     lines = textwrap.wrap(f"Not shown: {why}", 34)[:6]
     text = "".join(
         f'<tspan x="160" dy="{0 if number == 0 else 22}">{html.escape(line)}</tspan>'
         for number, line in enumerate(lines)
     )
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240" width="320" height="240">'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240" '
+        f'width="{VIEW + 4}" height="{(VIEW + 4) * 3 // 4}">'
         '<rect width="320" height="240" fill="#8b929a" fill-opacity="0.18"/>'
         f'<text x="160" y="{124 - 11 * (len(lines) - 1)}" text-anchor="middle" fill="#7b838c" '
         f'font-family="system-ui, sans-serif" font-size="16">{text}</text></svg>'

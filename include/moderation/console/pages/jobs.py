@@ -134,7 +134,7 @@ def run(request: Request, dag_id: str, run_id: str) -> Response:
 def job(request: Request, load_id: str) -> Response:
     """A load: what was found in it, as counts and as images."""
     shared: Shared = request.app.state.shared
-    found = shared.found(load_id)
+    found = shared.found(load_id, looked=True)
     chosen = Selection.parse(request.query_params)
     part = request.query_params.get("part")
     verified, different = share.verified(shared, found)
@@ -206,6 +206,7 @@ def _tiles(shared: Shared, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             # Another address, so that a browser does not show what it kept.
             "hidden": "?severe" if shared.is_severe(row) else "",
             "status": row["status"],
+            "gone": row["gone"],
         }
         for row in rows
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,12 +19,15 @@ from moderation.console.shared import Shared
 from moderation.console.verify import lately, said, seen
 from moderation.console.verify.told import Told, may_work, told
 from moderation.report.page import wording
-from moderation.review.queue import Item, Queue
+from moderation.review.queue import Queue
 from moderation.review.verdict import Said, Subject, Verdict
 
 MOST_ITEMS = 400
 RECENT = 60
 """Decisions that a page knows of when it opens: so many can be taken back after a reload."""
+
+_ROUNDS = 12
+"""How often more is asked for, each time for twice as many, in place of images that nobody can look at."""
 
 _MODES = ("focus", "grid")
 _ROWS_A_DECISION = 12
@@ -103,22 +107,44 @@ def following(request: Request, queue_id: str, wanted: Wanted) -> Response:
             }
         )
     kept = set(queues.renew(wanted.holding, person.name)) if wanted.holding else set()
-    items: list[Item] = []
-    if wanted.n:
-        # First what the person holds from before: so a page goes on where the last one stopped.
-        items = [item for item in queues.held(queue_id, person.name) if item.item_id not in kept]
-        severe = person.may(Right.DECIDE)
-        items += queues.next(queue_id, person.name, max(0, wanted.n - len(items)), sees_severe=severe)
-    given = seen.shown(shared, items, queue=queue, person=person, link=links(request))
-    gone = len(items) - len(given)
+    given, gone = _given(shared, request, queue, person, wanted.n, kept) if wanted.n else ([], 0)
     return JSONResponse(
         {
             "items": given,
             "lost": [item for item in wanted.holding if item not in kept],
-            "paused": f"{gone} images are left out: their load is no longer published." if gone else "",
+            "paused": f"{gone} images are left out: no published load has them any more." if gone else "",
             "progress": _progress(shared, queue_id, person),
         }
     )
+
+
+def _given(  # noqa: PLR0917 - all of one request
+    shared: Shared, request: Request, queue: Queue, person: Person, n: int, kept: Collection[str]
+) -> tuple[list[dict[str, Any]], int]:
+    """So many items for a person as a page has them, and how many were passed over as gone."""
+    queues = shared.review.queues
+    given: list[dict[str, Any]] = []
+    gone: set[str] = set()
+    # First what the person holds from before: so a page goes on where the last one stopped.
+    items = [item for item in queues.held(queue.queue_id, person.name) if item.item_id not in kept]
+    for turn in range(_ROUNDS):
+        shown = seen.shown(shared, items, queue=queue, person=person, link=links(request))
+        given += shown
+        unseen = {item.item_id for item in items} - {item["item"] for item in shown}
+        queues.release(unseen, person.name)
+        gone |= unseen
+        items = []
+        if len(given) < n:
+            items = queues.next(
+                queue.queue_id,
+                person.name,
+                min((n - len(given)) << turn, MOST_ITEMS),
+                sees_severe=person.may(Right.DECIDE),
+                without=gone,
+            )
+        if not items:
+            break
+    return given, len(gone)
 
 
 @router.post("/queues/{queue_id}/release", name="release")

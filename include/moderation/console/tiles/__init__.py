@@ -1,5 +1,1 @@
-"""Images made small for a browser.
-
-In reading order: `decode` (the program of a process that decodes), `decoders` (a few such processes), `kept`
-(small images from S3, made once and kept by content).
-"""
+"""Images made small for a browser: ``kept`` (made once, kept by content; decoded by `sources.decoding`)."""

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moderation.console.tiles.decoders import CannotShowError, Decoders
 from moderation.reference.content import content_id
+from moderation.sources.decoding.decoders import CannotShowError, Decoders
 from moderation.storage import s3_objects
 from moderation.storage.whole_file import write_whole
 
 TILE, VIEW = 320, 1600
 """Longest side in pixels of an image in a grid, and of one that is looked at."""
 
+NO_LONGER = "it is no longer in its bucket"
 MAX_SOURCE_BYTES = 64_000_000
 _SWEEP_EVERY = 500
 _DIGEST = 16
@@ -103,7 +104,7 @@ class Tiles:
         except s3_objects.S3Unavailable:
             raise
         except s3_objects.S3Error as error:
-            gone = "it is no longer in its bucket" if error.is_missing else f"S3 refuses it ({error.code})"
+            gone = NO_LONGER if error.is_missing else f"S3 refuses it ({error.code})"
             raise CannotShowError(gone) from error
         if row["etag"] and s3_objects.etag_of(answer) != row["etag"]:
             raise CannotShowError("it was replaced by another since it was moderated")

@@ -47,7 +47,7 @@ def make(shared: Shared, wanted: Mapping[str, Any], *, query: str) -> tuple[Queu
     made = 0
     try:
         if kind == Kind.FILTER and spec.load_id:
-            selected = _selected(shared.found(spec.load_id), chosen)
+            selected = _selected(shared.found(spec.load_id, looked=True), chosen)
             made = shared.review.queues.add_items(queue.queue_id, selected)
         else:
             made = _filled(shared, queue)
@@ -66,6 +66,8 @@ def in_words(chosen: Selection) -> str:
         parts.append(chosen.node)
     if chosen.kind:
         parts.append(wording.content_type(chosen.kind))
+    if chosen.gone:
+        parts.append("gone at the source")
     if chosen.text:
         parts.append(f"“{wording.foreign(chosen.text)}”")
     return ", ".join(parts)
@@ -95,6 +97,8 @@ def _selected(found: Found, chosen: Selection) -> Iterator[Item]:
         by_number = {row["n"]: row for row in rows}
         for n in numbers:
             row = by_number[n]
+            if row["manifest_id"] is None:
+                continue  # It was refused before anybody was asked about it.
             yield Item(
                 content=subject_id(row["source_ref"], row["etag"], row["size_bytes"]),
                 source_ref=row["source_ref"],

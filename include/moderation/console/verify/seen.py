@@ -12,6 +12,7 @@ from moderation.console.index.found import Found
 from moderation.console.index.load_index import NoSuchLoadError
 from moderation.console.pages.view import confidence
 from moderation.console.shared import Shared
+from moderation.console.verify.elsewhere import Place
 from moderation.policy.rules import Policy, decide
 from moderation.reference import definitions
 from moderation.reference.taxonomy import taxonomy
@@ -45,27 +46,46 @@ class Answer:
 
 
 def by_line(shared: Shared, items: Iterable[Item]) -> dict[str, Answer]:
-    """The answers that items were drawn from, by item id; an item whose load is gone has none."""
-    of_load: dict[str, list[Item]] = defaultdict(list)
-    for item in items:
-        if item.load_id is not None:
-            of_load[item.load_id].append(item)
+    """The answers that items were drawn from, by item id.
+
+    Where that one is gone, the latest about the same content; none where nothing is published of it.
+    """
+    every = list(items)
+    told = _at(
+        shared,
+        {
+            item.item_id: (item.load_id, item.manifest_id, item.line_number)
+            for item in every
+            if item.load_id is not None and item.manifest_id is not None and item.line_number is not None
+        },
+    )
+    missing = [item for item in every if item.item_id not in told]
+    if missing:
+        places = shared.elsewhere.of({item.content for item in missing})
+        told |= _at(
+            shared, {item.item_id: places[item.content] for item in missing if item.content in places}
+        )
+    return told
+
+
+def _at(shared: Shared, places: Mapping[str, Place]) -> dict[str, Answer]:
+    """The answers at places, by the same names; none for a load that is not published."""
+    of_load: dict[str, dict[str, tuple[str, int]]] = defaultdict(dict)
+    for name, (load_id, manifest_id, line_number) in places.items():
+        of_load[load_id][name] = (manifest_id, line_number)
     told: dict[str, Answer] = {}
-    for load_id, those in of_load.items():
+    for load_id, lines in of_load.items():
         try:
             found = shared.found(load_id)
         except NoSuchLoadError:
             continue
-        lines = [(item.manifest_id, item.line_number) for item in those]
         rows = found.index.rows(
             "SELECT image.* FROM image JOIN (SELECT unnest($1::VARCHAR[]) AS manifest_id, "
             "unnest($2::BIGINT[]) AS line_number) AS wanted USING (manifest_id, line_number)",
-            [[line[0] for line in lines], [line[1] for line in lines]],
+            [[line[0] for line in lines.values()], [line[1] for line in lines.values()]],
         )
         answers = {(one.row["manifest_id"], one.row["line_number"]): one for one in _with_labels(found, rows)}
-        told |= {
-            item.item_id: answers[line] for item, line in zip(those, lines, strict=True) if line in answers
-        }
+        told |= {name: answers[line] for name, line in lines.items() if line in answers}
     return told
 
 
@@ -91,7 +111,7 @@ def _with_labels(found: Found, rows: Sequence[Mapping[str, Any]]) -> list[Answer
 def shown(
     shared: Shared, items: Sequence[Item], *, queue: Queue, person: Person, link: Link
 ) -> list[dict[str, Any]]:
-    """Items as `static/verify/types.js` has them; those whose load is gone are left out."""
+    """Items as `static/verify/types.js` has them; those that nothing published tells of are left out."""
     answers = by_line(shared, items)
     severe = shared.severe()
     blind = queue.spec.blind

@@ -30,9 +30,9 @@ from moderation.maintenance.erasure.wanted import Wanted, names_one, needles
 from moderation.plan import claims, store
 from moderation.plan.content.answers import IMAGE_ANSWERS, LABEL_ANSWERS
 from moderation.plan.plan import INPUTS_SCHEMA, ManifestRef, Plan
-from moderation.publish import raw_answers
 from moderation.publish.build import complete_records, context_of
 from moderation.publish.copies import image_answers, label_answers
+from moderation.publish.raw_answers import RawAnswers, read_raw_answers
 from moderation.settings import Settings
 from moderation.storage import parquet, s3_objects
 from moderation.storage.files import Storage
@@ -116,14 +116,17 @@ class Plans:
         :param only_look: close nothing.
         :raises OpenRunError: it is open.
         """
-        if plan.is_empty or store.is_closed(plan, s3=self.s3):
+        if plan.is_empty:
             return
-        if claims.is_held(self.s3, self.settings, plan):
+        # One that is closed may be claimed still: another run is about to publish what was paid for.
+        if claims.is_fresh(self.s3, self.settings, plan):
             raise OpenRunError(
                 f"the run {plan.run_key} is under way with images that are to be erased ({plan.uri}); erase "
                 f"when it has ended, or stop it and give its images free: `{self.settings.command} release "
                 f"{plan.uri}`"
             )
+        if store.is_closed(plan, s3=self.s3) and not claims.is_held(self.s3, self.settings, plan):
+            return
         if not abandon:
             raise OpenRunError(
                 f"the run {plan.run_key} waits to go on with images that are to be erased ({plan.uri}): "
@@ -132,10 +135,13 @@ class Plans:
             )
         if not only_look:
             store.close(plan, "abandoned", s3=self.s3)
+            claims.drop(self.s3, self.settings, plan)
 
     def erase(self, plan: Plan, held: Held) -> Plan:
         """Take images out of all in the plan's folder but its reports; returns the plan as it is now."""
         self.renew()
+        for uri in held.gone.column("sent_as").drop_null().to_pylist():
+            s3_objects.delete(self.s3, uri)
         plan = self._keep_answers(plan, held) if held.gone.num_rows else plan
         steps.reached("known")
         counts = Counter[int | None](held.gone.column("manifest").to_pylist())
@@ -245,6 +251,7 @@ class Plans:
         if not record.results_uri:
             return flatten_manifest(context_of(plan), record, inputs, summary=summary)
         with self.storage.open(record.results_uri) as stream:
+            _check(read_raw_answers(self.s3, plan), record, stream.etag)
             blocks = iter_blocks(stream)
             return flatten_manifest(context_of(plan), record, inputs, blocks=blocks, summary=summary)
 
@@ -265,7 +272,8 @@ class Plans:
 
     def _erase_manifest(self, plan: Plan, manifest: ManifestRef, held: Held, number: int) -> None:
         mine = held.gone.filter(pc.equal(held.gone.column("manifest"), number))
-        names = {*mine.column("source_ref").to_pylist(), *self.wanted.keys}
+        sent = mine.column("sent_as").drop_null().to_pylist()
+        names = {*mine.column("source_ref").to_pylist(), *sent, *self.wanted.keys}
         uri = plan.analysis_record_uri(manifest.manifest_id)
         record = read_record(self.s3, uri)
         if record is not None:
@@ -277,10 +285,20 @@ class Plans:
             if changed != record:
                 s3_objects.put(self.s3, uri, changed.to_json())
         more = [one for one in (record.results_uri, record.summary_uri) if one] if record else []
-        s3_objects.delete(
-            self.s3, raw_answers.uri_of(plan)
-        )  # who reads them next notes them as they are then
+        raw = read_raw_answers(self.s3, plan)
+        if record is not None and record.results_uri:
+            self._check_results(raw, record)
+            raw.forget(record.results_uri)
         erase_in_files(self.s3, manifest, more, names)
+        steps.reached("answers of a manifest")
+        if record is not None and record.results_uri:
+            self._check_results(raw, record)
+            raw.keep()
+
+    def _check_results(self, raw: RawAnswers, record: AnalysisRecord) -> None:
+        """Hold a results file against what it was when it was first read; as it is, if nobody read it."""
+        with self.storage.open(str(record.results_uri)) as stream:
+            _check(raw, record, stream.etag)
 
     def _without_inputs(self, plan: Plan, held: Held, counts: Counter[int | None]) -> Plan:
         changed: dict[str, Any] = {}
@@ -340,6 +358,11 @@ class Plans:
         changed = replace(plan, **changes)
         s3_objects.put(self.s3, plan.uri, changed.to_json())
         return changed
+
+
+def _check(raw: RawAnswers, record: AnalysisRecord, etag: str | None) -> None:
+    if etag is not None:
+        raw.check(record, etag)
 
 
 def _plan_folder(uri: str) -> str:

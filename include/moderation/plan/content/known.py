@@ -37,6 +37,11 @@ SELECT * EXCLUDE (etag, size_bytes), {content.SQL} AS content FROM published
 WHERE content IN (SELECT content FROM listed)
 """  # noqa: S608 - names of ours
 
+_COUNTED = f"""
+CREATE TABLE answered AS
+SELECT DISTINCT {content.SQL} AS content FROM published WHERE content IN (SELECT content FROM listed)
+"""  # noqa: S608 - names of ours
+
 # The newest answer; of one load an own one rather than a copy of it, and then the first.
 _CHOSEN = f"""
 CREATE TABLE known AS
@@ -91,6 +96,22 @@ def find(connection: duckdb.DuckDBPyConnection, settings: Settings, question: Qu
     connection.execute(_WHOLE)
     ((known,),) = connection.execute("SELECT count(*) FROM known").fetchall()
     return int(known)
+
+
+def count(connection: duckdb.DuckDBPyConnection, settings: Settings, question: Question) -> int:
+    """How many contents of the table ``listed`` earlier loads have answered.
+
+    :param connection: as for :func:`find`, likewise the question.
+    """
+    if not connection.execute("SELECT 1 FROM listed LIMIT 1").fetchall():
+        return 0
+    with open_catalog(settings) as catalog:
+        rows = stream_answers(settings, catalog, _bits(connection))
+        answers = _answers(rows, replace(question, older_share=None))
+        _offer(connection, "published", _schema(IMAGES, CONTENT_COLUMNS), answers, _COUNTED)
+    ((found,),) = connection.execute("SELECT count(*) FROM answered").fetchall()
+    connection.execute("DROP TABLE answered")
+    return int(found)
 
 
 def image_answers(connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:

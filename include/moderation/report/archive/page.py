@@ -75,7 +75,8 @@ def _counts(estimate: Estimate) -> list[tuple[str, int, str]]:
     rows += [("cannot be sent", count, code) for code, count in survey.cannot_be_sent.items()]
     rows += [("to analyse", survey.to_analyse, "")]
     copies = survey.to_analyse - survey.contents
-    return [*rows, ("of these copies of others", copies, "by ETag and size")]
+    rows.append(("of these copies of others", copies, "by ETag and size"))
+    return [*rows, ("contents known by other keys", survey.known, "answered by earlier loads")]
 
 
 def _side(name: str, way: Way) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def of_values(values: Sequence[Any]) -> str:
 
     :param values: in the order of `verdict.COLUMNS`, as :func:`as_stored` gives them.
     """
-    kept = f"{FORM}{_sum(_kept(values))}"
-    return kept if values[_ERASED] else kept + _sum(_taken(values))
+    kept = f"{FORM}{sum_of(_kept(values))}"
+    return kept if values[_ERASED] else kept + sum_of(_taken(values))
 
 
 def is_whole(values: Sequence[Any], checksum: str | None) -> bool:
@@ -60,7 +60,8 @@ def without_taken() -> Any:
     return sa.func.substr(tables.verdicts.c.checksum, 1, KEPT_LENGTH)
 
 
-def _sum(values: Iterable[Any]) -> str:
+def sum_of(values: Iterable[Any]) -> str:
+    """Eight hexadecimal digits of some values, of those types that both databases have."""
     # Columns come at the end: without nulls there, a row is summed as before they came.
     told = list(values)
     while told and told[-1] is None:
@@ -79,9 +80,13 @@ _OF_TYPES: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
     (sa.Integer, int),
     (sa.Boolean, bool),
 )
-_CASTS = [
-    (name, cast)
-    for name in COLUMNS
-    for kind, cast in _OF_TYPES
-    if isinstance(tables.verdicts.c[name].type, kind)
-]
+
+
+def casts_of(table: sa.Table, names: Iterable[str]) -> list[tuple[str, Callable[[Any], Any]]]:
+    """What each column of these makes of a value before it is stored; no entry where it stays as it is."""
+    return [
+        (name, cast) for name in names for kind, cast in _OF_TYPES if isinstance(table.c[name].type, kind)
+    ]
+
+
+_CASTS = casts_of(tables.verdicts, COLUMNS)

@@ -19,9 +19,13 @@ from sqlalchemy.engine import Connection
 
 from moderation.review.state.database import Database
 from moderation.review.state.faults import StateUnusableError, name_of, state_faults
+from moderation.settings import Settings
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision of this release; a test compares it with the steps."""
+
+OLDEST = "0002"
+"""The revision of the first release that had a console; further back the way does not lead."""
 
 _SCHEMA = "moderation_before_"
 _STEPS = Path(__file__).parent / "migrations"
@@ -46,10 +50,29 @@ def migrate(database: Database, target: str = HEAD) -> None:
                 if found > HEAD:
                     raise StateUnusableError(
                         f"{name_of(database.url)} was written by a later release (revision {found}, this one "
-                        f"knows {HEAD}); use that release, or another MODERATION_REVIEW_DB"
+                        f"knows {HEAD}); use that release, or have it run "
+                        f"`{Settings.from_env().command} verdicts downgrade {HEAD}`"
                     )
                 _put_aside(database, connection, found)
-            _upgrade(connection, target)
+            _take_steps("upgrade", connection, target)
+
+
+def downgrade(database: Database, target: str) -> None:
+    """Let an earlier release open the state; nothing is lost, and the next one that opens it goes on.
+
+    :param target: the revision that the earlier release knows.
+    :raises StateUnusableError: the state is of a later release than this one, or is not there.
+    :raises StateError: it cannot be read or written.
+    """
+    with state_faults(database.url), _alone(database) as connection:
+        found = _revision_by(connection)
+        if found is None or found > HEAD:
+            told = (
+                f"it is of a later release (revision {found})" if found else "it is no database of verdicts"
+            )
+            raise StateUnusableError(f"{name_of(database.url)} cannot be given back: {told}")
+        if found > target:
+            _take_steps("downgrade", connection, target)
 
 
 def backup_path(database: Path, revision: str) -> Path:
@@ -131,11 +154,11 @@ def _put_aside(database: Database, connection: Connection, revision: str) -> Non
 _OURS = {"alembic_version", "state", "verdicts", "queues", "items", "skips"}
 
 
-def _upgrade(connection: Connection, target: str) -> None:
+def _take_steps(direction: str, connection: Connection, target: str) -> None:
     # Alembic takes a quarter of a second to import, and is needed once in the life of a state.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_STEPS).replace("%", "%%"))
-    command.upgrade(config, target)
+    getattr(command, direction)(config, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ _INDEXES_LOOKED_THROUGH = 24_000_000
 its indexes held against its rows if it is smaller still."""
 
 _MOST_FAULTS = 100
+_OF_A_ROW = re.compile(r" value in (verdicts|items|queues)\.")
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ def _look_through(database: Database) -> None:
             return
         found = connection.exec_driver_sql(f"PRAGMA quick_check({_MOST_FAULTS})").scalars().all()
     # A value that its column cannot have is told to whoever reads its row: the other rows are whole.
-    faults = [fault for fault in found if fault != "ok" and " value in verdicts." not in fault]
+    faults = [fault for fault in found if fault != "ok" and not _OF_A_ROW.search(fault)]
     if faults or len(found) == _MOST_FAULTS:
         raise StateUnusableError(
             f"{path}: the database of verdicts is damaged ({(faults or found)[0]}); {restore(str(path))}"

@@ -99,6 +99,7 @@ queues = sa.Table(
     sa.Column("paused", sa.Boolean, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("last_position", sa.BigInteger, nullable=False),
+    sa.Column("checksum", sa.String),
 )
 
 items = sa.Table(
@@ -122,6 +123,7 @@ items = sa.Table(
     sa.Column("added_at", Moment, nullable=False),
     sa.Column("holder", sa.String),
     sa.Column("held_until", Moment),
+    sa.Column("checksum", sa.String),
     sa.Index("items_in_order", "queue_id", "state", "position"),
     sa.Index("items_ending", "queue_id", "state", "held_until"),
     sa.Index("items_held", "queue_id", "holder", "position"),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
+from moderation.review.rows import ITEMS
 from moderation.review.state import tables
+from moderation.review.state.item_checksums import DRAW, DRAW_LENGTH, is_known, of_draw
 from moderation.review.statistics.frames import DRAWS
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
     from moderation.review.state.open import State
 
 _I = tables.items
@@ -21,23 +25,12 @@ def drawn(state: State) -> pa.Table:
 
     An item's inclusion probability is the part of its stratum that was drawn: so the one tells the other's
     size.
+
+    :raises StateUnusableError: an item says something else of its draw than was written.
     """
-    strata = (
-        sa.select(
-            _I.c.queue_id,
-            sa.func.coalesce(_I.c.seed, 0).label("seed"),
-            _I.c.design,
-            _I.c.stratum,
-            _I.c.load_id,
-            sa.func.count().label("items"),
-            sa.func.max(_I.c.inclusion_probability).label("probability"),
-        )
-        .where(_I.c.design.is_not(None), _I.c.inclusion_probability > 0)
-        .group_by(_I.c.queue_id, sa.func.coalesce(_I.c.seed, 0), _I.c.design, _I.c.stratum, _I.c.load_id)
-    )
     options = {queue.queue_id: queue.spec for queue in state.queues.all()}
     with state.database.read() as connection:
-        rows = [dict(row) for row in connection.execute(strata).mappings()]
+        rows = _strata(connection)
     whole: dict[tuple[str, str | None], int] = {}
     for row in rows:
         row["draw"] = f"{row['queue_id']}:{row['seed']}"
@@ -60,3 +53,29 @@ def drawn(state: State) -> pa.Table:
         ],
         schema=DRAWS,
     )
+
+
+def _strata(connection: Connection) -> list[dict[str, Any]]:
+    """A row each queue, seed, design, stratum and load, with its items and their probability."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in _counted(connection):
+        if row["design"] is None or not (row["inclusion_probability"] or 0) > 0:
+            continue
+        told = {name: row[name] for name in ("queue_id", "design", "stratum", "load_id")}
+        told["seed"] = row["seed"] or 0
+        stratum = found.setdefault(tuple(told.values()), told | {"items": 0, "probability": 0.0})
+        stratum["items"] += row["items"]
+        stratum["probability"] = max(stratum["probability"], row["inclusion_probability"])
+    return list(found.values())
+
+
+def _counted(connection: Connection) -> list[dict[str, Any]]:
+    """Items by what says how they were drawn, which a part of their checksums is of: so no item is read."""
+    checksum = sa.func.substr(_I.c.checksum, 1, DRAW_LENGTH)
+    told = [_I.c[name] for name in DRAW]
+    query = sa.select(*told, checksum.label("checksum"), sa.func.count().label("items"))
+    rows = [dict(row) for row in connection.execute(query.group_by(*told, checksum)).mappings()]
+    for row in rows:
+        if is_known(row["checksum"]) and of_draw(tuple(row[name] for name in DRAW)) != row["checksum"]:
+            ITEMS.tell(connection)
+    return rows

@@ -91,7 +91,7 @@ def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
     put(s3_client, bucket, "new")
     s3_client.delete_object(Bucket=bucket, Key="photos/h.jpg")
 
-    runs.failing.add("archive__old__00003")
+    runs.dying.add("archive__old__00003")
     assert look(runs, clock(), 1) == ["archive__old__00001"]
     assert look(runs, clock(), 2) == ["archive__old__00002"]
     assert main(["archive", "pause", "old", "--days", "3"], settings=settings) == 0
@@ -104,6 +104,8 @@ def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
         WAITING,
     ]
     assert main(["archive", "resume", "old"], settings=settings) == 0
+    limits = ["--day-usd", "2", "--month-usd", "none"]
+    assert main(["archive", "budget", "old", *limits, "--person", "ana"], settings=settings) == 0
     for number in range(4, 9):
         look(runs, clock(), number)
     found = state.read(settings, s3_client, "old")
@@ -122,7 +124,7 @@ def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
     assert (result["new"], result["changed"], result["gone_since"]) == (1, 1, 1)
     assert step.due(settings=settings) == []
 
-    runs.failing.clear()
+    runs.dying.clear()
     assert main(["archive", "retry", "old"], settings=settings) == 0
     assert look(runs, clock(), 20) == ["archive__old__00003"]
     assert look(runs, clock(), 21) == []
@@ -149,6 +151,7 @@ def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
     assert [order["what"].split(" until")[0] for order in told["orders"]] == [
         "pause",
         "resume",
+        "budget of the day 2.00 USD, of the month without limit",
         "retry of chunk 3",
     ]
 

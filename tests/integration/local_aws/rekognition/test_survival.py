@@ -162,7 +162,7 @@ def own_s3(tmp_path: Path, credentials: Credentials) -> Any:
         server.stop()
 
 
-@pytest.mark.parametrize("comes_back", [True, False])
+@pytest.mark.parametrize("comes_back", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_s3_gone_in_the_middle_is_waited_for_within_the_set_patience(
     own_s3: Any, start_rekognition: Any, credentials: Credentials, comes_back: bool
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pytest
 from pyiceberg.catalog import load_catalog
 
 from moderation.sources.base import SourceError
+from moderation.sources.listing import Tally
 from moderation.sources.open import open_source
 from moderation.sources.told import metadata_table
 
@@ -49,23 +51,27 @@ def row(key, number, version=None, *, etag="e", marker=False, record="CREATE", s
 
 
 @pytest.fixture
-def table(tmp_path, monkeypatch):
-    """Make a table in a catalog that pyiceberg's configuration names; returns its address."""
-    properties = {
+def properties(tmp_path):
+    return {
         "type": "sql",
         "uri": f"sqlite:///{tmp_path / 'catalog.db'}",
         "warehouse": f"file://{tmp_path}",
     }
+
+
+@pytest.fixture
+def table(properties, monkeypatch):
+    """Make a table in a catalog that pyiceberg's configuration names, or add to it; returns its address."""
     for name, value in properties.items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__ARCHIVE__{name.upper()}", value)
 
-    def table(schema, *appends):
+    def table(schema, *appends, name="told"):
         with closing(load_catalog("archive", **properties)) as catalog:
-            catalog.create_namespace("b_photos")
-            made = catalog.create_table("b_photos.told", schema=schema)
+            catalog.create_namespace_if_not_exists("b_photos")
+            made = catalog.create_table_if_not_exists(f"b_photos.{name}", schema=schema)
             for rows in appends:
                 made.append(pa.Table.from_pylist(rows, schema=schema))
-        return "table:archive/b_photos.told"
+        return f"table:archive/b_photos.{name}"
 
     return table
 
@@ -162,13 +168,106 @@ def test_an_address_without_catalog_and_table_is_refused(text):
         open_source(text)
 
 
-def test_a_table_bucket_is_reached_by_its_own_endpoint_with_signed_requests():
-    arn = "arn:aws:s3tables:eu-west-1:111122223333:bucket/aws-s3"
-    assert metadata_table._properties(arn) == {
-        "type": "rest",
-        "uri": "https://s3tables.eu-west-1.amazonaws.com/iceberg",
-        "warehouse": arn,
-        "rest.sigv4-enabled": "true",
-        "rest.signing-name": "s3tables",
-        "rest.signing-region": "eu-west-1",
-    }
+def read_on(source, settings, s3, since):
+    """Keys that are listed since a position, what is told to be deleted, and the position reached."""
+    tally = Tally(since=since)
+    keys = [
+        key.as_py()
+        for batch in open_source(source).batches(settings, s3, tally, dry_run=True)
+        for key in batch.column("key")
+    ]
+    deleted = tally.whole.deleted.to_pylist() if tally.whole else []
+    return sorted(keys), deleted, tally.reached
+
+
+@pytest.fixture
+def change(properties):
+    """Do something to a table of the catalog."""
+
+    def change(name, how):
+        with closing(load_catalog("archive", **properties)) as catalog:
+            how(catalog.load_table(f"b_photos.{name}"))
+
+    return change
+
+
+def expire(table):
+    table.maintenance.expire_snapshots().older_than(datetime.now()).commit()  # noqa: DTZ005 - its own clock
+
+
+def test_of_a_journal_what_has_come_since_the_position_is_read_and_no_more(
+    table, settings, s3_client, change
+):
+    source = table(JOURNAL, [row("a.jpg", 1, "v1"), row("b.jpg", 2, "v1"), row("c.jpg", 3, "v1")])
+    keys, _, first = read_on(source, settings, s3_client, None)
+    assert keys == ["a.jpg", "b.jpg", "c.jpg"]
+    assert read_on(source, settings, s3_client, first) == ([], [], first)
+
+    table(
+        JOURNAL,
+        [
+            row("d.jpg", 4, "v1"),
+            row("a.jpg", 5, "v2", etag="new"),
+            row("b.jpg", 6, "v2", marker=True, record="DELETE"),
+        ],
+        [row("c.jpg", 7, "v1", record="UPDATE_METADATA"), row("d.jpg", 8, "v1", record="UPDATE_METADATA")],
+    )
+    keys, deleted, second = read_on(source, settings, s3_client, first)
+    assert (keys, deleted) == (["a.jpg", "d.jpg"], ["s3://photos/b.jpg"])
+    assert second.sequence > first.sequence
+    # Records of the past expire: nothing new is told by that.
+    change("told", lambda journal: journal.delete("sequence_number <= '000003'"))
+    assert read_on(source, settings, s3_client, second)[:2] == ([], [])
+
+
+@pytest.mark.parametrize("inventory", [True, False])
+@pytest.mark.parametrize("how", ["expired", "another table", "overwritten"])
+def test_where_a_position_is_lost_the_inventory_beside_the_journal_is_read_and_that_is_said(  # noqa: PLR0917
+    table, settings, s3_client, change, caplog, how, inventory
+):
+    source = table(JOURNAL, [row("new.jpg", 2, "v1")], name="journal")
+    if inventory:
+        kept = [row("old.jpg", 1, "v1"), row("new.jpg", 2, "v1"), row("stale.jpg", 1, "v1")]
+        table(
+            INVENTORY,
+            [{k: v for k, v in one.items() if k != "record_type"} for one in kept],
+            name="inventory",
+        )
+    _, _, since = read_on(source, settings, s3_client, None)
+    table(JOURNAL, [row("stale.jpg", 5, "v1", record="DELETE")], [row("newer.jpg", 6, "v1")], name="journal")
+    if how == "expired":
+        change("journal", expire)
+        table(JOURNAL, [row("newest.jpg", 7, "v1")], name="journal")
+        change("journal", expire)
+    elif how == "overwritten":
+        table(JOURNAL, [row("newest.jpg", 7, "v1"), row("other.jpg", 8, "v1")], name="journal")
+        change("journal", lambda journal: journal.delete("key = 'other.jpg'"))
+    else:
+        since = replace(since, table="another")
+
+    keys, _, reached = read_on(source, settings, s3_client, since)
+
+    newest = [] if how == "another table" else ["newest.jpg"]
+    assert keys == ["new.jpg", "newer.jpg", *newest, *(["old.jpg"] if inventory else [])]
+    assert "all of it is read, and the inventory beside it" in caplog.text
+    assert ("has no b_photos.inventory beside it" in caplog.text) is not inventory
+    assert read_on(source, settings, s3_client, reached)[0] == []
+
+
+@pytest.mark.parametrize(("region", "domain"), [("eu-west-1", "com"), ("cn-north-1", "com.cn")])
+def test_a_table_bucket_is_reached_by_its_own_endpoint_with_signed_requests(
+    settings, monkeypatch, region, domain
+):
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3TABLES", raising=False)
+    arn = f"arn:aws:s3tables:{region}:111122223333:bucket/aws-s3"
+    with metadata_table._properties(arn, settings) as found:
+        expected = {
+            "type": "rest",
+            "uri": f"https://s3tables.{region}.amazonaws.{domain}/iceberg",
+            "warehouse": arn,
+            "rest.sigv4-enabled": "true",
+            "rest.signing-name": "s3tables",
+            "rest.signing-region": region,
+            "s3.region": region,
+        }
+        assert expected.items() <= found.items()

@@ -10,7 +10,7 @@ CHOSEN = [
     Selection(),
     Selection(shown="unflagged", at=62.5, node="Violence › Weapons", kind="animated", text="ü &=?/ b"),
     Selection(shown="failed", code="ImageTooLarge", order="name"),
-    Selection(shown="all", at=0.0, order="doubtful"),
+    Selection(shown="all", at=0.0, order="doubtful", gone=True),
 ]
 
 
@@ -32,6 +32,7 @@ def test_what_is_default_does_not_stand_in_the_address():
         ({"at": "x"}, "at"),
         ({"type": "photo"}, "type"),
         ({"order": "1; drop"}, "order"),
+        ({"gone": "b.jpg"}, "gone"),
         ({"q": "a" * 401}, "q"),
     ],
 )

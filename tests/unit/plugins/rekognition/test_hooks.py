@@ -255,7 +255,16 @@ async def test_what_the_quotas_refuse_is_counted(
         }
 
 
-@pytest.mark.parametrize("code", ["LimitExceededException", "ThrottlingException", "InternalServerError"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "LimitExceededException",
+        *(
+            pytest.param(code, marks=pytest.mark.long)
+            for code in ("ThrottlingException", "InternalServerError")
+        ),
+    ],
+)
 def test_the_wait_to_start_ends_with_its_time(
     hook: RekognitionHook, fake_rekognition: FakeRekognition, clock: Passing, code: str
 ) -> None:

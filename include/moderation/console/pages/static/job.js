@@ -2,7 +2,7 @@
 // A job: filters without a reload, and a grid of any length of which only what is in sight exists.
 import { localTimes, say, typing } from "./console.js";
 
-/** @typedef {{n: number, name: string, short: string, copies: number, label: string|null, confidence: string|null, code: string|null, status: string, hidden: string}} Tile */
+/** @typedef {{n: number, name: string, short: string, copies: number, label: string|null, confidence: string|null, code: string|null, status: string, hidden: string, gone: boolean}} Tile */
 
 const PAGE = 120;
 const GAP = 10;
@@ -78,6 +78,7 @@ function fill(entry, tile, place) {
   image.src = address(`/images/${tile.n}/tile`, "") + tile.hidden;
   link.append(image);
   if (tile.copies > 1) link.append(span("copies", `×${tile.copies}`));
+  if (tile.gone) link.append(span("gone", "gone"));
   const told = document.createElement("b");
   told.textContent = tile.label ?? tile.code ?? (tile.status === "moderated" ? "nothing found" : tile.status);
   const cap = span("cap", "");

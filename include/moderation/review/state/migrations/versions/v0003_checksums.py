@@ -17,15 +17,20 @@ _AT_ONCE = 10_000
 
 
 def upgrade() -> None:
-    """Add the column, and say what the rows say now."""
-    op.add_column("verdicts", sa.Column("checksum", sa.String))
+    """Add the column, and say what those rows say now that have none: after a way back, the later ones."""
     connection = op.get_bind()
     there = {column["name"] for column in sa.inspect(connection).get_columns("verdicts")}
+    if "checksum" not in there:
+        op.add_column("verdicts", sa.Column("checksum", sa.String))
     columns = [tables.verdicts.c[name] if name in there else sa.null().label(name) for name in COLUMNS]
-    query = sa.select(tables.verdicts.c.position, *columns)
+    query = sa.select(tables.verdicts.c.position, *columns).where(tables.verdicts.c.checksum.is_(None))
     filled = sa.text("UPDATE verdicts SET checksum = :checksum WHERE position = :position")
     for some in _pages(connection, query):
         connection.execute(filled, [{"position": row[0], "checksum": of_values(row[1:])} for row in some])
+
+
+def downgrade() -> None:
+    """The column stays: a release that does not know it leaves it alone, and its rows have none."""
 
 
 def _pages(connection: Any, query: Any) -> Iterator[list[Any]]:

@@ -7,8 +7,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from moderation.console.tiles import decoders as module
-from moderation.console.tiles.decoders import CannotShowError, Decoders
+from moderation.sources.decoding import decoders as module
+from moderation.sources.decoding.decoders import CannotShowError, Decoders
 from support import pictures
 
 
@@ -51,6 +51,22 @@ def test_an_image_that_takes_too_long_is_given_up_and_the_next_one_is_made(decod
     process = process_of(decoders)
     process.suspend()
     monkeypatch.setattr(module, "SECONDS", 0.2)
+    with pytest.raises(CannotShowError, match="more time or memory"):
+        decoders.shrink(pictures.jpeg(), 100)
+    monkeypatch.undo()
+    assert decoders.shrink(pictures.jpeg(), 100)
+
+
+def test_an_image_that_takes_too_much_of_a_core_ends_its_process_and_the_next_one_is_made(
+    decoders, monkeypatch, tmp_path
+):
+    program = tmp_path / "endless.py"
+    program.write_text(
+        f"import sys; sys.path.insert(0, {str(module._PROGRAM.parent)!r}); import decode\n"
+        "decode.CPU_SECONDS, decode.shrink = 0, lambda *given: sum(iter(int, 1))\n"
+        "decode.serve(sys.stdin.buffer, sys.stdout.buffer)\n"
+    )
+    monkeypatch.setattr(module, "_PROGRAM", program)
     with pytest.raises(CannotShowError, match="more time or memory"):
         decoders.shrink(pictures.jpeg(), 100)
     monkeypatch.undo()

@@ -1,18 +1,21 @@
-"""Makes one image after another small: the program of a decoder's process.
+"""Makes one image after another a small JPEG, or a whole one: the program of a decoder's process.
 
 What is decoded came from anybody, so this happens in a process of its own with bounded memory: it gets bytes
 on stdin and answers bytes on stdout. A frame is a length of four bytes, most significant first, and so many
-bytes; a request is the frame ``<longest side>`` in decimal and the frame of the file; the answer is the frame
-``ok`` or a reason, and the frame of a JPEG, empty without one.
+bytes; a request is the frame ``<longest side>`` in decimal, or ``whole``, and the frame of the file; the
+answer is the frame ``ok``, ``first`` (of several in the file) or a reason, and the frame of a JPEG, empty
+without one.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import resource
 import struct
 import sys
 import warnings
+from collections.abc import Callable
 from typing import IO
 
 from PIL import Image, ImageFile, ImageOps
@@ -25,28 +28,50 @@ MAX_PIXELS = 101_000_000
 MEMORY_BYTES = 1_400_000_000
 """Address space of the process: enough for a progressive JPEG of 100 megapixels, not for a bomb."""
 
+CPU_SECONDS = 20
+"""Of a core, that one image may take: a progressive JPEG of 100 megapixels took 6 s. By the clock that is
+longer on a busy machine, and no reason to give an image up."""
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf"}
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _JPEG, _END = b"\xff\xd8", b"\xff\xd9"
 _QUALITY = 82
+_BEST = 95
 _BACKGROUND = (255, 255, 255)
 
 
 OK = "ok"
+FIRST = "first"
+WHOLE = "whole"
+
+_MOST_BYTES = 15_000_000
+"""Rekognition takes 15 MB; see `reference.limits`, which this program does not import."""
 
 Answer = tuple[str, bytes]
-"""`OK` and a JPEG, or why there is none, as a person reads it, and nothing."""
+"""`OK`, or `FIRST`, and a JPEG, or why there is none, as a person reads it, and nothing."""
 
 
 def shrink(data: bytes, longest: int) -> Answer:
     """The first frame as a JPEG, upright, transparency on white, at most ``longest`` pixels a side."""
+    return _bounded(data, lambda: _shrink(data, longest))
+
+
+def whole(data: bytes) -> Answer:
+    """The first frame, or page, as a JPEG of 15 MB at most, upright, transparency on white."""
+    return _bounded(data, lambda: _whole(data))
+
+
+def _bounded(data: bytes, make: Callable[[], Answer]) -> Answer:
     if not data:
         return "the file is empty", b""
+    # A bound of the whole process, below which Rekognition's largest images lie; ours stand below.
+    Image.MAX_IMAGE_PIXELS = None
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _shrink(data, longest)
+            return make()
     except MemoryError:
         return "it takes more memory than one image may", b""
     except Exception:  # Pillow raises a dozen types on damaged bytes; all mean the same here
@@ -54,9 +79,6 @@ def shrink(data: bytes, longest: int) -> Answer:
 
 
 def _shrink(data: bytes, longest: int) -> Answer:
-    # A bound of the whole process, below which Rekognition's largest images lie; ours stand below.
-    Image.MAX_IMAGE_PIXELS = None
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
     if data.startswith(_PNG):
         data = _pixels_of_png(data)
     try:
@@ -69,12 +91,35 @@ def _shrink(data: bytes, longest: int) -> Answer:
     return first if first == second else ("the file is cut off", b"")
 
 
+def _whole(data: bytes) -> Answer:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        if refused := _too_many(image):
+            return refused, b""
+        said = FIRST if getattr(image, "is_animated", False) else OK
+        image.load()
+        flat = _flat(ImageOps.exif_transpose(image) or image)
+    for quality in (_BEST, _QUALITY):
+        made = io.BytesIO()
+        flat.save(made, "JPEG", quality=quality, subsampling=0 if quality == _BEST else -1)
+        if made.tell() <= _MOST_BYTES:
+            return said, made.getvalue()
+    return "as a JPEG it has more than 15 MB", b""
+
+
+def _too_many(image: Image.Image) -> str:
+    width, height = image.size
+    too_many = max(width, height) > MAX_SIDE or width * height > MAX_PIXELS
+    return f"it has {width:,} × {height:,} pixels, too many to show" if too_many else ""
+
+
 def _made(data: bytes, longest: int) -> Answer:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        width, height = image.size
-        if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-            return f"it has {width:,} × {height:,} pixels, too many to show", b""
+        if refused := _too_many(image):
+            return refused, b""
         image.draft("RGB", (longest, longest))
+        if image.format == "JPEG":
+            # All at once: at the end of each smaller portion libjpeg goes over to its slow way, a tenth more.
+            image.decodermaxblock = len(data)
         image.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=1.5)
         upright = ImageOps.exif_transpose(image) or image
         made = io.BytesIO()
@@ -121,10 +166,18 @@ def write_frame(stream: IO[bytes], body: bytes) -> None:
     stream.write(body)
 
 
+def _allow(seconds: int) -> None:
+    """The process is ended when it takes so much more of a core."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = math.ceil(used.ru_utime + used.ru_stime) + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
 def serve(given: IO[bytes], answered: IO[bytes]) -> None:
     """Answer requests until the stream ends."""
     while (side := read_frame(given)) is not None and (data := read_frame(given)) is not None:
-        said, made = shrink(data, int(side))
+        _allow(CPU_SECONDS)
+        said, made = whole(data) if side == WHOLE.encode() else shrink(data, int(side))
         write_frame(answered, said.encode())
         write_frame(answered, made)
         answered.flush()

@@ -10,11 +10,12 @@ import sys
 import threading
 from pathlib import Path
 
-from moderation.console.tiles.decode import OK, read_frame, write_frame
 from moderation.errors import NeedsAPersonError
+from moderation.sources.decoding.decode import FIRST, OK, WHOLE, read_frame, write_frame
 
-SECONDS = 20.0
-"""What one image may take: a progressive JPEG of 100 megapixels took 6 s."""
+SECONDS = 240.0
+"""By the clock, for a process that stands still. What one image may take of a core it allows itself
+(`decode.CPU_SECONDS`)."""
 
 _PROGRAM = Path(__file__).with_name("decode.py")
 
@@ -24,24 +25,36 @@ class CannotShowError(NeedsAPersonError):
 
 
 class Decoders:
-    """Processes running :mod:`moderation.console.tiles.decode`, started when first needed.
+    """Processes running :mod:`moderation.sources.decoding.decode`, started when first needed.
 
-    :param number: how many; as many images are worked on at once.
+    :param number: how many; as many images are worked on at once. None: one a processor, six at most, for a
+        browser asks for no more at once.
     """
 
-    def __init__(self, number: int = 2) -> None:
+    def __init__(self, number: int | None = None) -> None:
         self._idle: queue.LifoQueue[_Decoder] = queue.LifoQueue()
-        for _ in range(number):
+        for _ in range(min(6, max(2, os.cpu_count() or 2)) if number is None else number):
             self._idle.put(_Decoder())
 
     def shrink(self, data: bytes, longest: int) -> bytes:
-        """See :func:`moderation.console.tiles.decode.shrink`; waits for its turn.
+        """See :func:`moderation.sources.decoding.decode.shrink`; waits for its turn.
 
         :raises CannotShowError: there is nothing to show, the process died of it, or it took too long.
         """
+        return self._answered(data, str(longest))[1]
+
+    def whole(self, data: bytes) -> tuple[bytes, bool]:
+        """A JPEG, and whether it is the first of several; see `decode.whole`.
+
+        :raises CannotShowError: as :meth:`shrink` does.
+        """
+        said, made = self._answered(data, WHOLE)
+        return made, said == FIRST
+
+    def _answered(self, data: bytes, wanted: str) -> tuple[str, bytes]:
         decoder = self._idle.get()
         try:
-            return decoder.shrink(data, longest)
+            return decoder.answer(data, wanted)
         finally:
             self._idle.put(decoder)
 
@@ -58,30 +71,28 @@ class _Decoder:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def shrink(self, data: bytes, longest: int) -> bytes:
+    def answer(self, data: bytes, wanted: str) -> tuple[str, bytes]:
         process = self._started()
         late = threading.Timer(SECONDS, process.kill)
         late.start()
         try:
-            said, made = self._ask(process, data, longest)
+            said, made = self._ask(process, data, wanted)
         finally:
             late.cancel()
         if said is None or made is None:
             self.end()
             raise CannotShowError("it takes more time or memory than one image may")
-        if said != OK.encode():
+        if said.decode() not in {OK, FIRST}:
             raise CannotShowError(said.decode())
-        return made
+        return said.decode(), made
 
     @staticmethod
-    def _ask(
-        process: subprocess.Popen[bytes], data: bytes, longest: int
-    ) -> tuple[bytes | None, bytes | None]:
+    def _ask(process: subprocess.Popen[bytes], data: bytes, wanted: str) -> tuple[bytes | None, bytes | None]:
         given, answered = process.stdin, process.stdout
         if given is None or answered is None:
             return None, None
         try:
-            write_frame(given, str(longest).encode())
+            write_frame(given, wanted.encode())
             write_frame(given, data)
             given.flush()
         except OSError:  # It died before it had read all.

@@ -6,7 +6,7 @@ import re
 import pytest
 from PIL import Image
 
-from moderation.console.tiles import decode
+from moderation.sources.decoding import decode
 from support import pictures
 
 SHOWN = {name: maker for name, maker in pictures.GOOD.items() if name != "longest"}
@@ -63,3 +63,39 @@ def test_transparency_is_shown_on_white():
     image.save(file, "PNG")
     with Image.open(io.BytesIO(shrink(file.getvalue(), 320))) as made:
         assert min(made.getpixel((50, 50))) > 250
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF", "WEBP", "GIF"])
+def test_a_whole_image_keeps_its_size_and_becomes_a_jpeg(kind):
+    said, made = decode.whole(pictures.encode(pictures.noise(400, 300), kind))
+    assert said == decode.OK
+    with Image.open(io.BytesIO(made)) as image:
+        assert (image.format, image.size) == ("JPEG", (400, 300))
+
+
+def test_of_several_frames_the_first_is_taken_and_that_is_said():
+    file = io.BytesIO()
+    red, blue = (Image.new("RGB", (90, 90), colour) for colour in ("red", "blue"))
+    red.save(file, "GIF", save_all=True, append_images=[blue])
+    said, made = decode.whole(file.getvalue())
+    assert said == decode.FIRST
+    with Image.open(io.BytesIO(made)) as image:
+        assert image.getpixel((45, 45))[0] > 200
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", pictures.gif()[:40]])
+def test_what_cannot_be_decoded_whole_says_so(data):
+    said, made = decode.whole(data)
+    assert said not in {decode.OK, decode.FIRST}
+    assert made == b""
+
+
+def test_a_jpeg_beyond_what_rekognition_takes_is_made_smaller_or_refused(monkeypatch):
+    noise = pictures.encode(pictures.noise(200, 200), "BMP")
+    best = len(decode.whole(noise)[1])
+    monkeypatch.setattr(decode, "_MOST_BYTES", best - 1)
+    said, made = decode.whole(noise)
+    assert said == decode.OK
+    assert len(made) < best
+    monkeypatch.setattr(decode, "_MOST_BYTES", 10)
+    assert decode.whole(noise) == ("as a JPEG it has more than 15 MB", b"")
