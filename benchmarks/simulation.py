@@ -47,6 +47,19 @@ from moderation.plan import manifests  # noqa: E402 - after the path, so that th
 ROWS = {"run": 41, "manifest": 13, "look": 24}
 """Rows in Airflow's database: of a run without its manifests and of a manifest, as counted by
 `benchmarks/throughput.py --deferrable`; of a look of the conductor, five tasks, reckoned from these."""
+REQUESTS = {
+    "image": (1, 0),
+    "manifest": (8, 3),
+    "run": (20, 56),
+    "look": (16, 9),
+    "listing": (0, 2 / 1_000),
+}
+"""Requests to S3, GET and HEAD, then PUT and LIST: of each image its header; of a manifest and of a run what
+the planning, the looks before payment and the publish of 1 and 3 manifests sent, counted; of a look with
+eight runs under way, likewise; an image is listed at start and end. Not counted: Iceberg's own, a few
+dozen a load, and what Rekognition reads and writes."""
+USD = (0.0004 / 1_000, 0.005 / 1_000)
+"""A request of each kind, as S3 Standard costs in us-east-1; assumed."""
 CHUNK = 1_000_000
 
 
@@ -73,6 +86,7 @@ class Outcome:
     processes: int
     rows: int
     at_once: int
+    requests: tuple[int, int]
     calls: dict[str, tuple[int, int, int]]
 
 
@@ -110,8 +124,20 @@ def simulate(case: Case, plan: Sequence[int]) -> Outcome:
         processes=airflow.processes.total() + looks * (len(TASKS_OF_LOOK) - 1),
         rows=ROWS["run"] * case.chunks + ROWS["manifest"] * len(lines) + ROWS["look"] * looks,
         at_once=backfill.most_at_once,
+        requests=requests(
+            images=sum(plan) * case.chunks, manifests=len(lines), runs=case.chunks, looks=looks
+        ),
         calls={name: (found.calls, found.throttled, found.most) for name, found in service.calls.items()},
     )
+
+
+def requests(*, images: int, manifests: int, runs: int, looks: int) -> tuple[int, int]:
+    """GET and HEAD, then PUT and LIST, of a whole archive."""
+    counts = {"image": images, "listing": images, "manifest": manifests, "run": runs, "look": looks}
+    cheap, dear = (
+        round(sum(count * REQUESTS[name][kind] for name, count in counts.items())) for kind in (0, 1)
+    )
+    return cheap, dear
 
 
 def main() -> None:
@@ -151,6 +177,8 @@ def tell(case: Case, found: Outcome, cpu: float) -> None:
             f"         {name}: {calls:,} calls, {calls / seconds:.2f} a second, at most {most}; "
             f"{throttled:,} throttled"
         )
+    usd = sum(count * price for count, price in zip(found.requests, USD, strict=True))
+    print("         S3: {:,} GET and HEAD, {:,} PUT and LIST, {:,.2f} USD".format(*found.requests, usd))
     sys.stdout.flush()
 
 

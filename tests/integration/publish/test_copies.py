@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,18 +19,22 @@ from moderation.analyse.record import JobStatus
 from moderation.maintenance.compaction import compact
 from moderation.maintenance.rebuild import rebuild
 from moderation.plan.content.answers import OF_LABELS
-from moderation.plan.plan import COPIES, PlanError
+from moderation.plan.plan import COPIES, Plan, PlanError
 from moderation.publish import commit
 from moderation.publish.commit import PublishedLoad, publish
 from moderation.query.replay import replay
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.tables import catalog
+from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.ledger.layout import OF_IMAGES
+from moderation.tables.published import scan
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from moderation.warehouses.reading import open_warehouse
 from support import planned_runs
+from support import rekognition_server as offline
 from support.copied_images import Gallery
+from support.hand_runs import Runs, hand_made_runs  # noqa: F401 - a fixture
 from support.killed import killed_at
 from support.published_loads import expected, rows
 from support.put_back import MadeOnce
@@ -383,3 +388,53 @@ def test_labels_keep_the_order_of_the_answer(gallery: Gallery) -> None:
                 other for name, other in by_image.items() if gallery.contents[name] == gallery.contents[ref]
             ]
             assert all(other == said for other in same)
+
+
+@pytest.mark.long
+def test_bulk_jobs_and_single_calls_give_each_copy_the_same_rows(
+    hand_made_runs: Runs,  # noqa: F811 - a fixture
+) -> None:
+    runs = hand_made_runs
+    runs.put("a", "b", "c")
+    for name, copied in {"d": "a", "e": "a", "f": "b"}.items():
+        source = {"Bucket": runs.bucket, "Key": f"photos/{copied}.jpg"}
+        runs.s3.copy_object(Bucket=runs.bucket, Key=f"photos/{name}.jpg", CopySource=source)
+
+    def told(plan: Plan) -> dict[str, list[dict[str, Any]]]:
+        with open_catalog(runs.settings) as catalog:
+            tables = {
+                spec.name: [
+                    row
+                    for batch in scan(
+                        load_table(catalog, spec), spec, spec.schema.names, load_ids={plan.load_id}
+                    )
+                    for row in batch.to_pylist()
+                ]
+                for spec in (schema.IMAGES, *schema.LABELS.values())
+            }
+        ways = {"load_id", "job_id", "manifest_id", "line_number", "moderated_at", "backend"}
+        ways |= {"answer_of_load_id", "answer_of_manifest_id", "answer_of_line"}
+        # Which image of a content is sent is drawn anew for each load: copies and originals are told alike.
+        kept = {
+            name: [{key: value for key, value in row.items() if key not in ways} for row in found]
+            for name, found in tables.items()
+        }
+        return {
+            name: sorted(found, key=lambda row: json.dumps(row, default=str)) for name, found in kept.items()
+        }
+
+    by_jobs = runs.discover("jobs", backend="bulk")
+    for number in range(len(by_jobs.manifests)):
+        offline.wait_for_job(runs.rekognition, runs.start_job(by_jobs, number)["JobId"])
+    runs.publish(by_jobs)
+    by_calls = runs.discover("calls", backend="detect", force=True)
+    for number in range(len(by_calls.manifests)):
+        runs.call(by_calls, number)
+    runs.publish(by_calls)
+
+    assert (by_jobs.totals.to_analyse, by_jobs.totals.copies) == (3, 3)
+    assert (by_calls.totals.to_analyse, by_calls.totals.copies) == (3, 3)
+    first, second = told(by_jobs), told(by_calls)
+    assert len(first["images"]) == 6
+    assert any(first[spec.name] for spec in schema.LABELS.values())
+    assert first == second
