@@ -2,7 +2,7 @@
 
 ::
 
-    {input_uri}/transcoded/{run_key}/{digest of name and ETag}.jpg
+    {work_uri}/transcoded/{run_key}/{digest of name and ETag}.jpg
 
 The row stays that of the object: its name, ETag and size. It says what was sent in its place
 (``transcoded_from``). Who deletes it is told in ``staged``.
