@@ -16,6 +16,7 @@ from moderation.analyse.detect.budget import FixedBudget
 from moderation.analyse.detect.records import request_of
 from moderation.analyse.detect.request import DetectOptions
 from moderation.analyse.detect.run import run_manifest
+from moderation.cli.main import main
 from moderation.plan import planner
 from moderation.plan.request import PlanRequest
 from moderation.plan.store import load_plan
@@ -88,10 +89,19 @@ def detect(*, plan_uri: str, index: int, folder: str, slowly: bool = False) -> s
 
 
 def publish(*, plan_uri: str, job_ids: list[str]) -> str | None:
-    """The publish task."""
+    """The publish task; and, where answers are lost for good, the person who says so and clears it."""
     _shorten_waits()
     hook = RekognitionHook()
-    load = stages.publish(plan_uri, job_ids, describe_job=hook.describe_job, list_jobs=hook.list_jobs)
+    task = functools.partial(
+        stages.publish, plan_uri, job_ids, describe_job=hook.describe_job, list_jobs=hook.list_jobs
+    )
+    try:
+        load = task()
+    except commit.ReconciliationError as error:
+        if "--accept-lost" not in str(error):
+            raise
+        main(["publish", "--accept-lost", plan_uri])
+        load = task()
     return load.load_id if load else None
 
 

@@ -52,6 +52,16 @@ class Composed:
         return value or (default if sign == "-" else "")
 
 
+def most_connections() -> str:
+    """How many PostgreSQL lets in."""
+    read = yaml.safe_load((COMPOSE / "docker-compose.yaml").read_text())
+    return next(
+        word.partition("=")[2]
+        for word in read["services"]["postgres"]["command"]
+        if word.startswith("max_connections=")
+    )
+
+
 def databases(password: str) -> list[str]:
     """The statements by which the postgres service makes the databases besides Airflow's."""
     text = (COMPOSE / "databases.sh").read_text()

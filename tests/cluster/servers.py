@@ -93,7 +93,9 @@ def running(folder: Path, redis_server: Path) -> Iterator[Servers]:
     key = Credentials(secrets.token_hex(10), secrets.token_hex(20))
     passwords = {"airflow": secrets.token_hex(16), "moderation": secrets.token_hex(16)}
     with ExitStack() as stack:
-        postgres = stack.enter_context(postgres_server.running(max_connections="150", autovacuum="on"))
+        postgres = stack.enter_context(
+            postgres_server.running(max_connections=composed.most_connections(), autovacuum="on")
+        )
         with psycopg.connect(postgres.uri(), autocommit=True) as connection:
             connection.execute(f"CREATE ROLE airflow SUPERUSER LOGIN PASSWORD '{passwords['airflow']}'")
             connection.execute("CREATE DATABASE airflow OWNER airflow")

@@ -15,6 +15,7 @@ from moderation.publish.commit import publish
 from moderation.review.state.open import open_state
 from moderation.review.verdict import Verdict
 from moderation.settings import Settings
+from moderation.storage import s3_objects
 from support.planned_runs import Run, answer, line
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -68,7 +69,10 @@ def publish_judged(settings: Settings, s3: Any, bucket: str, *, red: int, images
         table = run.tables[-1]
         place = table.schema.get_field_index(name)
         run.tables[-1] = table.set_column(place, table.schema.field(place), pa.array(values))
-    publish(settings, run.store(), run.records)
+    plan = run.store()
+    for record in run.records:
+        s3_objects.put(s3, plan.analysis_record_uri(record.manifest_id), record.to_json())
+    publish(settings, plan, run.records)
     state = open_state()
     state.log.append(verdicts)
     state.close()

@@ -141,8 +141,9 @@ PLACES = (
         pattern=rf"{_OUTPUT}results\.jsonl",
         kind="lines",
         fates="SSOSN",
-        why="held against the manifest before anything is published; Rekognition gives no checksum of them, so a "
-        "bit within a number or a name is noticed from their first reading on, by the ETag noted then",
+        why="held against the manifest before anything is published, and what is lost stops it; Rekognition gives no "
+        "checksum of them, so a bit within a number or a name is noticed from their first reading on, by the ETag "
+        "noted then",
         moment="answered",
     ),
     Place(
@@ -190,7 +191,7 @@ PLACES = (
         pattern=rf"{_OUTPUT}results\.jsonl",
         kind="lines",
         fates="SSSSS",
-        why="the ETag of their first reading is noted",
+        why="the ETag of their first reading is noted, and that of what an erasure leaves",
         then="rebuild",
     ),
     Place(

@@ -29,6 +29,11 @@ def add_parsers(commands: Any) -> None:
     publish.add_argument(
         "plan_uri", type=arguments.location, help="s3://…/plan.json, as the run's report names it"
     )
+    publish.add_argument(
+        "--accept-lost",
+        action="store_true",
+        help="although jobs that succeeded have neither answer nor error of some images: they are owed",
+    )
     publish.set_defaults(run=_publish)
     load = commands.add_parser("load", help="bring every published load that a warehouse lacks into it")
     load.add_argument("load_id", nargs="?", help="bring this one in, though it is there")
@@ -82,7 +87,7 @@ def _publish(settings: Settings, args: argparse.Namespace) -> int:
         uris = [plan.analysis_record_uri(manifest.manifest_id) for manifest in plan.manifests]
         # The task publish keeps them once all jobs have ended; without one a job may still run.
         records = [AnalysisRecord.from_json(_record(s3, uri), where=uri) for uri in uris]
-    load = commit.publish(settings, plan, records, stop_on_mismatch=True)
+    load = commit.publish(settings, plan, records, stop_on_mismatch=True, accept_lost=args.accept_lost)
     counts = {name: load.row[name] for name in ("moderated", "failed", "not_attempted", "billed", "cost_usd")}
     if args.json:
         print_json({"load_id": load.load_id, **counts})

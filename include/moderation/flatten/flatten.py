@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from moderation.analyse.record import AnalysisRecord
+from moderation.analyse.record import AnalysisRecord, JobStatus
 from moderation.flatten import arrays
 from moderation.flatten.answers import Answers
 from moderation.flatten.label_paths import DEEPEST
@@ -44,6 +44,8 @@ class Counts:
     :param billed: answers in the results file, unexpected ones included, but not the copies of a line: AWS
         bills each image that a manifest names, and plans name none twice.
     :param result_lines: lines that are not blank.
+    :param lost: images of a job that succeeded, with neither an error nor a line about them that can be read:
+        for an image that it cannot take, Rekognition gives an error.
     """
 
     images: int = 0
@@ -54,6 +56,7 @@ class Counts:
     billed: int = 0
     result_lines: int = 0
     malformed_lines: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +145,18 @@ def _flattened(manifest: Manifest, keep: np.ndarray) -> Flattened:
             - sum(anomaly.repeats for anomaly in state.anomalies),
             result_lines=len(lines_outcome),
             malformed_lines=int((lines_outcome > Outcome.NO_ANSWER).sum()),
+            lost=int((_lost(manifest, lines_outcome) & keep).sum()),
         ),
     )
+
+
+def _lost(manifest: Manifest, lines_outcome: np.ndarray) -> np.ndarray:
+    """Mask of the inputs of which a job that succeeded says nothing that can be read."""
+    state = manifest.state
+    if manifest.record.status is not JobStatus.SUCCEEDED:
+        return np.zeros(len(state.answer), dtype=bool)
+    told = np.append(lines_outcome, Outcome.NOT_JSON)[state.bad_line] == Outcome.NO_ANSWER
+    return ~state.moderated & (state.error < 0) & ~told
 
 
 def flatten_rejected(context: LoadContext, inputs: pa.Table) -> Flattened:

@@ -170,7 +170,6 @@ class _Rebuild:
     def _build(self, load: _Load, present: dict[str, set[str]]) -> RebuiltLoad:
         self.renew()
         plan = load.plan
-        records = complete_records(plan, list(self._records(plan)))
         with spool(self.target, plan.load_id) as folder:
             inputs = folder / "inputs.parquet"
             self.storage.copy_to(plan.inputs_uri, inputs)
@@ -182,7 +181,7 @@ class _Rebuild:
             built = build_load(
                 self.settings,
                 plan,
-                records,
+                complete_records(plan, list(self._records(plan))),
                 storage=self.storage,
                 inputs_path=inputs,
                 spool=parts,
@@ -191,6 +190,7 @@ class _Rebuild:
             )
             row = load_row(plan, built) | {"published_at": load.published_at}
             _prove(row, load.row)
+            built.raw.keep()
             placed = [(self._place(file, present[file.table]), file.sha256) for file in built.files]
             checksums.record(self.storage.s3_client, self.target, plan.load_id, placed)
         self.rows.append(row)

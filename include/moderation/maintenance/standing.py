@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from moderation.maintenance import cleaning
+from moderation.publish import shadow_answers
 from moderation.publish.adapters import publish_after
-from moderation.publish.standing import StandingTable, open_standing, read_list
+from moderation.publish.standing import (
+    StandingGoneError,
+    StandingTable,
+    begin_anew,
+    open_standing,
+    read_list,
+)
 from moderation.schema import TableSpec
 from moderation.settings import Settings
 from moderation.storage.files import Storage, absolute
 from moderation.tables import checksums
 from moderation.tables.catalog import load_table
-from moderation.tables.standing import STANDING
+from moderation.tables.standing import ADAPTERS, SHADOW_ANSWERS, STANDING
 from moderation.tables.swap import forget_taken_out, giving_way
+
+_log = logging.getLogger(__name__)
 
 
 def compact(settings: Settings, *, keep: timedelta, orphan_age: timedelta) -> Iterator[dict[str, Any]]:
@@ -35,17 +45,39 @@ def compact(settings: Settings, *, keep: timedelta, orphan_age: timedelta) -> It
 def bring_back(settings: Settings, *, into: Settings | None = None) -> dict[str, int]:
     """Make the tables what their lists say, here or in another place; returns how many files each has.
 
-    :raises StandingError: a list is damaged, or a file that it names is gone.
+    What adapters and shadows keep makes their tables anew, where files of these are lost or damaged.
+
+    :raises StandingError: a list is damaged, or a file that it names is gone and nothing else has its rows.
     """
-    found = {}
-    if into is None:
-        publish_after(settings)  # the registry has what the table of adapters may have lost
+    target = into or settings
     for spec in STANDING.values():
-        with open_standing(into or settings, spec) as table:
-            if into:
-                table.adopt(settings)
+        if into:
+            _adopt(settings, spec, into)
+    publish_after(target)  # the registry has what the table of adapters may have lost
+    shadow_answers.bring_back(target)
+    found = {}
+    for spec in STANDING.values():
+        with open_standing(target, spec) as table:
             found[spec.name] = len(table.data_files())
     return found
+
+
+def _adopt(source: Settings, spec: TableSpec, into: Settings) -> None:
+    with Storage(source) as storage:
+        if read_list(source, spec, storage).etag is None:
+            with open_standing(source, spec):  # makes the list that was lost anew, from the table
+                pass
+    try:
+        with open_standing(into, spec) as table:
+            table.adopt(source)
+    except StandingGoneError as error:
+        if spec not in {ADAPTERS, SHADOW_ANSWERS}:
+            raise
+        _log.warning("%s is not taken over from the other tables: %s", spec.name, error)
+        if spec == SHADOW_ANSWERS:
+            shadow_answers.give_up_files(into, error)
+        else:
+            begin_anew(into, spec)
 
 
 def forget_what_was(settings: Settings, spec: TableSpec) -> int:

@@ -66,6 +66,8 @@ class BuiltLoad:
     mismatches: tuple[tuple[str, Anomaly], ...]
     mismatch_count: int
     owed: int
+    raw: RawAnswers
+    lost: dict[str, int]
 
 
 def complete_records(plan: Plan, records: Sequence[AnalysisRecord]) -> tuple[AnalysisRecord, ...]:
@@ -141,7 +143,6 @@ def build_load(
             builder.totals["copies"] += flattened.counts.moderated + flattened.counts.failed
         builder.write_jobs(writer)
         files = writer.finish()
-    raw.keep()
     rows = Counter[str]()
     for data_file in files:
         rows[data_file.table] += data_file.rows
@@ -156,6 +157,8 @@ def build_load(
         mismatches=tuple(builder.mismatches),
         mismatch_count=builder.mismatch_count,
         owed=builder.owed,
+        raw=raw,
+        lost=dict(builder.lost),
     )
 
 
@@ -236,6 +239,7 @@ class _Builder:
     mismatches: list[tuple[str, Anomaly]] = field(default_factory=list)
     mismatch_count: int = 0
     owed: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     cost_usd: float = 0.0
 
@@ -277,6 +281,8 @@ class _Builder:
         if record.billed is not None:
             flattened = replace(flattened, counts=replace(flattened.counts, billed=record.billed))
         self.add(writer, flattened)
+        if flattened.counts.lost:
+            self.lost[record.results_uri or record.manifest_uri] = flattened.counts.lost
         if flattened.copied:
             copies.add_answers(flattened.copied.images, flattened.copied.labels)
         self._add_anomalies(writer, record, flattened.anomalies)

@@ -33,6 +33,7 @@ from moderation.errors import ModerationError, NeedsAPersonError, TransientError
 from moderation.plan import ledger, store
 from moderation.plan.plan import Plan
 from moderation.plan.planner import mark_published
+from moderation.publish import refusals
 from moderation.publish.build import BuiltLoad, build_load, complete_records, load_row
 from moderation.publish.strays import drop_strays, turn
 from moderation.reference.library_errors import named
@@ -100,6 +101,7 @@ def publish(
     records: Sequence[AnalysisRecord],
     *,
     stop_on_mismatch: bool = False,
+    accept_lost: bool = False,
     tolerated_failure_percentage: float = 100.0,
     spool_dir: Path | None = None,
 ) -> PublishedLoad:
@@ -108,7 +110,8 @@ def publish(
     :param plan: the plan, or the URI of its ``plan.json``.
     :param records: one a manifest; a manifest without one counts as not started.
     :param stop_on_mismatch: refuse to publish when answers are not those to the question
-        (`Anomaly.is_mismatch`), instead of recording it.
+        (`Anomaly.is_mismatch`), or answers of jobs that succeeded are lost, instead of recording it.
+    :param accept_lost: with it, record lost answers all the same: their images are owed.
     :param tolerated_failure_percentage: refuse to publish when more of the images than that are still owed.
     :param spool_dir: where files are built before they are uploaded; the system's folder for temporary files
         by default, the tables' own disk when they are local.
@@ -133,6 +136,7 @@ def publish(
                 storage,
                 catalog,
                 stop_on_mismatch,
+                accept_lost,
                 tolerated_failure_percentage,
                 mine,
             )
@@ -160,6 +164,7 @@ class _Publisher:
     storage: Storage
     catalog: Catalog
     stop_on_mismatch: bool
+    accept_lost: bool
     tolerated: float
     turn: Lease
     digests: list[tuple[str, str]] = field(default_factory=list)
@@ -199,8 +204,9 @@ class _Publisher:
             spool=spool,
             meanwhile=meanwhile,
         )
-        reached("built")
         self._refuse_what_cannot_stand(built)
+        built.raw.keep()
+        reached("built")
         self._upload(built.files)
         self._add_files(tables, built)
         row = load_row(self.plan, built)
@@ -236,33 +242,15 @@ class _Publisher:
         return ledger.about_inputs(theirs, inputs_path)
 
     def _refuse_what_cannot_stand(self, built: BuiltLoad) -> None:
-        load = f"load {self.plan.load_id}: nothing is published,"
-        if self.stop_on_mismatch and built.mismatch_count:
-            places = "; ".join(
-                f"{where}{found.place}: {found.kind}: {found.message}" for where, found in built.mismatches
-            )
-            more = built.mismatch_count - len(built.mismatches)
-            raise ReconciliationError(
-                f"{load} for {built.mismatch_count:,} answers are not those to what was asked. {places}"
-                + (f"; and {more:,} more" if more else "")
-                + f". Look into these files; then `{self.settings.command} release {self.plan.uri}` gives "
-                "the images back, and another run analyses them anew"
-            )
-        images = sum(built.totals[name] for name in ("moderated", "failed", "not_attempted"))
-        asked = self.plan.totals.inputs
-        if (accounted := images + built.totals["superseded"]) != asked:
-            raise ReconciliationError(
-                f"{load} for {asked:,} images were asked for and {accounted:,} are accounted for: "
-                f"{self.plan.uri} and its inputs do not belong together; plan the run again"
-            )
-        if images and 100 * built.owed > self.tolerated * images:
-            raise ToleranceExceededError(
-                f"{load} for {built.owed:,} of {images:,} images ({100 * built.owed / images:.1f} %) have no "
-                f"answer yet, and {self.tolerated:g} % are tolerated. Clear the analyse and detect tasks of "
-                "this run that failed, with everything after them: what is answered already is not paid "
-                f"again. Or `{self.settings.command} publish {self.plan.uri}` publishes the rest all the "
-                "same, and a redo of the load asks for what is missing"
-            )
+        if self.stop_on_mismatch and (why := refusals.of_mismatches(self.settings, self.plan, built)):
+            raise ReconciliationError(why)
+        lost = refusals.of_lost(self.settings, self.plan, built)
+        if self.stop_on_mismatch and not self.accept_lost and lost:
+            raise ReconciliationError(lost)
+        if why := refusals.of_inputs(self.plan, built):
+            raise ReconciliationError(why)
+        if why := refusals.of_owed(self.settings, self.plan, built, tolerated=self.tolerated):
+            raise ToleranceExceededError(why)
 
     def _upload(self, files: Sequence[DataFile]) -> None:
         for file in files:

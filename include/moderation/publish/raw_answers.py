@@ -52,14 +52,25 @@ class RawAnswers:
                 f"version. If it is right, as after a restore in parts, delete {self.uri} and run again"
             )
 
+    def forget(self, uri: str) -> None:
+        """A results file is about to be changed by us: what it is then is noted afterwards.
+
+        :raises S3Error: it cannot be written.
+        """
+        if self.known.pop(uri, None) is not None:
+            self._write(self.known)
+
     def keep(self) -> None:
         """Remember what was read for the first time.
 
         :raises S3Error: it cannot be written.
         """
         if self.new:
-            files = {uri: list(told) for uri, told in sorted((self.known | self.new).items())}
-            s3_objects.put(self.s3, self.uri, seal({"files": files}))
+            self._write(self.known | self.new)
+
+    def _write(self, files: dict[str, tuple[str, str]]) -> None:
+        told = {uri: list(entry) for uri, entry in sorted(files.items())}
+        s3_objects.put(self.s3, self.uri, seal({"files": told}))
 
 
 def read_raw_answers(s3: Any, plan: Plan) -> RawAnswers:

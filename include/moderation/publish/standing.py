@@ -52,7 +52,7 @@ class StandingError(NeedsAPersonError):
 
 
 class StandingGoneError(StandingError):
-    """A file that the table's list names is not there any more."""
+    """A file that the table's list names is not there any more, or is not what was written."""
 
 
 class StandingBusyError(TransientError):
@@ -161,6 +161,20 @@ class StandingTable:
         table = load_table(self.catalog, self.spec)
         return data_files(table) if table is not None else []
 
+    def check(self) -> None:
+        """Read every file.
+
+        :raises StandingGoneError: one is gone, or is not what was written.
+        """
+        for path, digest in read_list(self.settings, self.spec, self.storage).files.items():
+            uri = f"{absolute(self.settings.tables_uri)}/{path}"
+            try:
+                found = self._digest(uri)
+            except (OSError, s3_objects.S3Error) as error:
+                raise self._gone(uri, error) from error
+            if found != digest:
+                raise _changed(uri)
+
     def rows(
         self, columns: Sequence[str] | None = None, where: str | None = None
     ) -> Iterator[pa.RecordBatch]:
@@ -245,9 +259,7 @@ class StandingTable:
                 except (OSError, s3_objects.S3Error) as error:
                     raise self._gone(uri, error) from error
                 if checksums.of_file(copy) != digest:
-                    raise StandingError(
-                        f"{uri} is not the file that was written; bring it back from a backup"
-                    )
+                    raise _changed(uri)
                 self._put(copy, path, digest)
                 copy.unlink()
         self._write_list(mine, theirs)
@@ -342,6 +354,10 @@ class StandingTable:
 
     def _relative(self, uri: str) -> str:
         return uri.removeprefix(absolute(self.settings.tables_uri) + "/")
+
+
+def _changed(uri: str) -> StandingGoneError:
+    return StandingGoneError(f"{uri} is not the file that was written; bring it back from a backup")
 
 
 def _uri(settings: Settings, name: str) -> str:

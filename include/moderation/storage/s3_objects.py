@@ -174,7 +174,7 @@ def _descriptions(data_path: str | None) -> botocore.loaders.Loader:
     return botocore.loaders.create_loader(data_path)
 
 
-def client(settings: Settings, *, connections: int = 10) -> Any:
+def client(settings: Settings, *, connections: int = 10, patience: Config | None = None) -> Any:
     """A boto3 S3 client for the settings' region; close it after use.
 
     ``AWS_ENDPOINT_URL_S3`` and the rest of AWS's own variables are honoured by boto3 itself, also
@@ -182,6 +182,7 @@ def client(settings: Settings, *, connections: int = 10) -> Any:
     of one's own buckets are addressed by path, because ``bucket.localhost`` seldom resolves.
 
     :param connections: requests that may be under way at once.
+    :param patience: how long to wait and how often to try, where somebody sits and waits.
     :raises S3Refused: the environment or AWS's own configuration cannot be used.
     """
     machine = MachineSettings.from_env()
@@ -197,7 +198,7 @@ def client(settings: Settings, *, connections: int = 10) -> Any:
                     read_timeout=60,
                     max_pool_connections=connections,
                     s3={"addressing_style": "path" if machine.s3_endpoint else "auto"},
-                ),
+                ).merge(patience or Config()),
             )
             roles.sign_by_bucket(made, roles.by_place(settings.region, own))
             return made

@@ -276,7 +276,7 @@ def test_a_database_of_verdicts_goes_back_to_the_release_before_with_all_that_wa
     new.does("open")
     new.does("append", verdicts=[verdict("new", 1)])
     new.does("close")
-    with pytest.raises(Refused, match=r"a later release \(revision 0003, this one knows 0002\)"):
+    with pytest.raises(Refused, match=r"a later release \(revision 0004, this one knows 0002\)"):
         old.does("open")
     done = new.does("command", words=["verdicts", "downgrade", "0002"])
     assert done["code"] == 0, done

@@ -158,6 +158,24 @@ def test_a_page_of_the_grid_takes_a_key_and_two_for_each_that_is_wrong(page, que
     assert done(page) == 0
 
 
+def test_nobody_says_that_an_image_is_right_that_cannot_be_seen(page, queue, review_log):
+    made = queue("filter", query="show=failed")
+    wait_for(page, "document.getElementById('large').complete")
+    for key in ("a", "n"):
+        page.keyboard.press(key)
+        wait_for(page, "document.getElementById('trouble').checkVisibility()")
+    page.goto(page.url.replace("focus", "grid"))
+    wait_for(
+        page,
+        "[...document.querySelectorAll('.pick .cap')].map((one) => one.textContent).join() === 'not shown'",
+    )
+    assert page.inner_text("#rest-told") == "The other 0 are right"
+    page.keyboard.press("Enter")
+    wait_for(page, "!document.getElementById('end').hidden")
+    wait_for(page, SAVED)
+    assert [row.verdict for row in review_log().by_reviewer("you", 9) if row.queue_id == made] == ["skipped"]
+
+
 @pytest.mark.parametrize(("mode", "key", "decided"), [("focus", "a", 1), ("grid", "Enter", 5)])
 def test_a_reviewer_decides_in_the_frame_that_airflow_gives_the_page(page, queue, mode, key, decided):
     made = queue("job", mode)

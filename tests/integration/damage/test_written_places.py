@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,6 +27,12 @@ from moderation.storage import lease
 from support.damages import OF_ANOTHER, damaged, tried
 from support.written_places import CELLS, EITHER, FATES, HARMLESS, HEALED, PLACES, QUICK, STOPPED, Place
 from support.written_world import World, make_world
+
+FLIPS = 8
+"""Bits of a place that the long suite tries, beside the one in the middle of its newest file."""
+
+WAITED_FOR = {"raw answers", "lock of planning"}
+"""A bit of raw answers that nobody has read counts as an answer; a lock is waited for until it runs out."""
 
 REMEDY = re.compile(
     r"\b(run|delete|rebuild|clear|restore|bring|look|check|move|plan|pass|set|start|correct|load)\b",
@@ -151,6 +158,30 @@ def test_of_an_erased_image_no_file_of_a_whole_install_holds_the_key(install: Ca
     shown = str(world.answers())
     assert "photos/copy.jpg" in shown, "a copy keeps the answer of the image that was sent for it"
     assert not any(key.decode() in shown for key in keys)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "place", [pytest.param(place, id=place.name) for place in PLACES if place.name not in WAITED_FOR]
+)
+def test_whatever_bit_of_whichever_file_it_is_no_answer_changes_in_silence(
+    install: Callable[[str], World], place: Place
+) -> None:
+    world, chance = install("a"), random.Random(place.name)
+    moment = world.moments[place.moment]
+    files = sorted(name for name, body in moment.files.items() if body and place.matches(name))
+    for _ in range(FLIPS):
+        name = chance.choice(files)
+        body = bytearray(moment.files[name])
+        bit = chance.randrange(len(body) * 8)
+        body[bit // 8] ^= 1 << bit % 8
+        world.restore(place.moment)
+        world.write(name, bytes(body))
+        before = world.paid()
+        seen, why = _what_comes_of_it(world, place, name, bytes(body))
+        assert not (world.paid() - before) - moment.owed, (name, bit)
+        assert seen != STOPPED or REMEDY.search(why), (name, bit, why)
 
 
 def _what_comes_of_it(world: World, place: Place, name: str, body: bytes | None) -> tuple[str, str]:

@@ -51,7 +51,7 @@ def run(settings: Settings, s3_client: Any, bucket: str) -> Run:
 
 def published(settings: Settings, run: Run) -> str:
     plan = run.store()
-    return publish(settings, plan, run.records, stop_on_mismatch=True).load_id
+    return publish(settings, plan, run.records, stop_on_mismatch=True, accept_lost=True).load_id
 
 
 @pytest.mark.parametrize(("arguments", "again"), [([], 2), (["--permanent"], 3)])
@@ -241,7 +241,9 @@ def test_what_is_answered_can_be_published_though_more_is_missing_than_tolerated
     assert "a job may still run" in capsys.readouterr().err
     for record in run.records:
         s3_objects.put(s3_client, plan.analysis_record_uri(record.manifest_id), record.to_json())
-    assert main.main(["publish", plan.uri]) == 0
+    assert main.main(["publish", plan.uri]) == 2
+    assert f"`moderation publish --accept-lost {plan.uri}`" in capsys.readouterr().err
+    assert main.main(["publish", "--accept-lost", plan.uri]) == 0
     told = capsys.readouterr().out
     assert f"load {plan.load_id} is published: 1 moderated, 2 failed, 1 not attempted\n" in told
     again = publish(settings, plan, run.records, tolerated_failure_percentage=49)

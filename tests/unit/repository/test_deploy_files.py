@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -15,6 +16,7 @@ import jsonschema
 import pytest
 import yaml
 from airflow.configuration import AirflowConfigParser
+from airflow.jobs import scheduler_job_runner
 
 from moderation import settings
 from moderation.variables.row import Reader, rows
@@ -27,6 +29,8 @@ CHART: dict[str, Any] = yaml.safe_load((DEPLOY / "kubernetes/values.yaml").read_
 BIN = Path(sys.executable).parent
 VENDORED = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor"
 OF_CELERY = {"broker_url", "result_backend", "worker_concurrency"}  # its provider is in the image alone
+OF_THE_SCHEDULER = {"num_stuck_in_queued_retries"}
+"""Options that Airflow reads and does not describe."""
 OF_OTHERS = {
     *("POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "MODERATION_DB_PASSWORD", "REDIS_PASSWORD"),
     *("BULK_JOBS", "ADMIN_PASSWORD", "DUMB_INIT_SETSID", "GF_SECURITY_ADMIN_PASSWORD"),
@@ -35,6 +39,8 @@ OF_OTHERS = {
 
 
 def airflow_knows(section: str, option: str) -> bool:
+    if option in OF_THE_SCHEDULER:
+        return section == "scheduler" and f'"{option}"' in inspect.getsource(scheduler_job_runner)
     known = AirflowConfigParser().configuration_description
     return option in OF_CELERY if section == "celery" else option in known.get(section, {}).get("options", {})
 

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from moderation.adapters.shadow.sample import Shadow, ShadowError, find, sealed
+from moderation.adapters.shadow.sample import Shadow, ShadowError, find, ids, sealed
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 
@@ -20,7 +20,7 @@ _KEPT = {"shadow.json", "asked.json"}
 def concerned(s3: Any, settings: Settings, contents: Collection[str]) -> tuple[list[Shadow], list[str]]:
     """The shadows that asked about one of the contents, and why others cannot be told."""
     found, left = [], []
-    for shadow_id in _ids(s3, settings):
+    for shadow_id in ids(s3, settings):
         try:
             shadow = find(s3, settings, shadow_id)
         except ShadowError as error:
@@ -41,7 +41,7 @@ def from_shadows(s3: Any, settings: Settings, contents: Collection[str]) -> list
         s3_objects.put(
             s3, f"{shadow.folder(settings)}/shadow.json", sealed(settings, replace(shadow, images=()))
         )
-    for shadow_id in _ids(s3, settings):
+    for shadow_id in ids(s3, settings):
         try:
             shadow_now = find(s3, settings, shadow_id)
         except ShadowError:
@@ -56,10 +56,3 @@ def _empty(s3: Any, folder: str) -> None:
     for entry in list(s3_objects.list_objects(s3, f"{folder}/")):
         if entry["Key"].removeprefix(f"{home.key}/") not in _KEPT:
             s3_objects.delete(s3, f"s3://{home.bucket}/{entry['Key']}")
-
-
-def _ids(s3: Any, settings: Settings) -> list[str]:
-    prefix = s3_objects.join_uri(settings.work_uri, "adapters", "shadow", "")
-    start = len(s3_objects.split_uri(prefix).key)
-    keys = (entry["Key"][start:] for entry in s3_objects.list_objects(s3, prefix))
-    return sorted({key.partition("/")[0] for key in keys})

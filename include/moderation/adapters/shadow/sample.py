@@ -196,6 +196,14 @@ def find(s3: Any, settings: Settings, shadow_id: str) -> Shadow | None:
     return read_state(s3, f"{folder}/shadow.json", parse=parse, error=ShadowError, remedy=_REMEDY)
 
 
+def ids(s3: Any, settings: Settings) -> list[str]:
+    """All shadows that were ever begun."""
+    prefix = s3_objects.join_uri(settings.work_uri, "adapters", "shadow", "")
+    start = len(s3_objects.split_uri(prefix).key)
+    keys = (entry["Key"][start:] for entry in s3_objects.list_objects(s3, prefix))
+    return sorted({key.partition("/")[0] for key in keys})
+
+
 def _affordable(settings: Settings, max_cost_usd: float) -> int:
     """The most images whose price is within a budget."""
     return bisect_right(range(MOST * 2), max_cost_usd, key=lambda images: _cost(settings, images)) - 1

@@ -32,7 +32,8 @@ def set_aside(path: Path, damaged: Sequence[Damaged]) -> None:
         ) from error
     with os.fdopen(number, "w", encoding="utf-8") as file:
         for row in damaged:
-            file.write(json.dumps({"table": row.kind.table.name, "row": row.key, **row.told}, default=str) + "\n")
+            told = {"table": row.kind.table.name, "row": row.key, **row.told}
+            file.write(json.dumps(told, default=str) + "\n")
 
 
 def tell_damaged(settings: Settings, damaged: Sequence[str]) -> None:
@@ -41,8 +42,8 @@ def tell_damaged(settings: Settings, damaged: Sequence[str]) -> None:
         sys.stderr.write(f"{one_line(row)}: damaged, and nothing tells what it said\n")
     if damaged:
         sys.stderr.write(
-            f"{len(damaged):,} rows are damaged, and neither the table nor their checksum tells what they said: "
-            f"restore a backup of the database, or `{settings.command} verdicts restore --set-aside "
-            "damaged.jsonl` takes them out. Items of verdicts taken out are decided again; items taken out are "
-            "in no queue any more, and a queue taken out takes its items with it: make it again\n"
+            f"{len(damaged):,} rows are damaged, and nothing tells what they said: restore a backup of the "
+            f"database, or `{settings.command} verdicts restore --set-aside damaged.jsonl` takes them out. "
+            "Items of verdicts taken out are decided again; items taken out are in no queue any more, and a "
+            "queue taken out takes its items with it: make it again\n"
         )

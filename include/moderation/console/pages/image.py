@@ -128,14 +128,15 @@ def _shown(request: Request, load_id: str, n: int, longest: int) -> Response:
 
 
 def _said(why: str) -> bytes:
-    """A drawing that says why there is no image."""
+    """A drawing that says why there is no image; so wide that a script tells it from one."""
     lines = textwrap.wrap(f"Not shown: {why}", 34)[:6]
     text = "".join(
         f'<tspan x="160" dy="{0 if number == 0 else 22}">{html.escape(line)}</tspan>'
         for number, line in enumerate(lines)
     )
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240" width="320" height="240">'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240" '
+        f'width="{VIEW + 4}" height="{(VIEW + 4) * 3 // 4}">'
         '<rect width="320" height="240" fill="#8b929a" fill-opacity="0.18"/>'
         f'<text x="160" y="{124 - 11 * (len(lines) - 1)}" text-anchor="middle" fill="#7b838c" '
         f'font-family="system-ui, sans-serif" font-size="16">{text}</text></svg>'

@@ -97,6 +97,8 @@ def _selected(found: Found, chosen: Selection) -> Iterator[Item]:
         by_number = {row["n"]: row for row in rows}
         for n in numbers:
             row = by_number[n]
+            if row["manifest_id"] is None:
+                continue  # It was refused before anybody was asked about it.
             yield Item(
                 content=subject_id(row["source_ref"], row["etag"], row["size_bytes"]),
                 source_ref=row["source_ref"],

@@ -71,7 +71,7 @@ class Account:
     def _client(self, service: str) -> Any:
         if service not in self._clients and service == "s3":
             # As every part of the pipeline opens it: with the role of each bucket.
-            self._clients[service] = s3_objects.client(self.settings)
+            self._clients[service] = s3_objects.client(self.settings, patience=Config(**_PATIENCE))
             self._clients[service].meta.events.register("response-received.s3", self._compare_clocks)
         elif service not in self._clients:
             self._clients[service] = s3_objects.session().client(

@@ -30,9 +30,9 @@ from moderation.maintenance.erasure.wanted import Wanted, names_one, needles
 from moderation.plan import claims, store
 from moderation.plan.content.answers import IMAGE_ANSWERS, LABEL_ANSWERS
 from moderation.plan.plan import INPUTS_SCHEMA, ManifestRef, Plan
-from moderation.publish import raw_answers
 from moderation.publish.build import complete_records, context_of
 from moderation.publish.copies import image_answers, label_answers
+from moderation.publish.raw_answers import RawAnswers, read_raw_answers
 from moderation.settings import Settings
 from moderation.storage import parquet, s3_objects
 from moderation.storage.files import Storage
@@ -251,6 +251,7 @@ class Plans:
         if not record.results_uri:
             return flatten_manifest(context_of(plan), record, inputs, summary=summary)
         with self.storage.open(record.results_uri) as stream:
+            _check(read_raw_answers(self.s3, plan), record, stream.etag)
             blocks = iter_blocks(stream)
             return flatten_manifest(context_of(plan), record, inputs, blocks=blocks, summary=summary)
 
@@ -284,10 +285,20 @@ class Plans:
             if changed != record:
                 s3_objects.put(self.s3, uri, changed.to_json())
         more = [one for one in (record.results_uri, record.summary_uri) if one] if record else []
-        s3_objects.delete(
-            self.s3, raw_answers.uri_of(plan)
-        )  # who reads them next notes them as they are then
+        raw = read_raw_answers(self.s3, plan)
+        if record is not None and record.results_uri:
+            self._check_results(raw, record)
+            raw.forget(record.results_uri)
         erase_in_files(self.s3, manifest, more, names)
+        steps.reached("answers of a manifest")
+        if record is not None and record.results_uri:
+            self._check_results(raw, record)
+            raw.keep()
+
+    def _check_results(self, raw: RawAnswers, record: AnalysisRecord) -> None:
+        """Hold a results file against what it was when it was first read; as it is, if nobody read it."""
+        with self.storage.open(str(record.results_uri)) as stream:
+            _check(raw, record, stream.etag)
 
     def _without_inputs(self, plan: Plan, held: Held, counts: Counter[int | None]) -> Plan:
         changed: dict[str, Any] = {}
@@ -347,6 +358,11 @@ class Plans:
         changed = replace(plan, **changes)
         s3_objects.put(self.s3, plan.uri, changed.to_json())
         return changed
+
+
+def _check(raw: RawAnswers, record: AnalysisRecord, etag: str | None) -> None:
+    if etag is not None:
+        raw.check(record, etag)
 
 
 def _plan_folder(uri: str) -> str:

@@ -1,8 +1,8 @@
 """A checksum beside each item and each queue, as beside each verdict.
 
-Of an item: ``a``, eight hexadecimal digits of what says how it was drawn, eight of the rest that never changes.
-All items of a draw's stratum share the first part: so whoever counts them reads no row to know them whole.
-Who holds an item, until when, and how far it is change all the time and are in none.
+Of an item: ``a``, eight hexadecimal digits of what says how it was drawn, eight of the rest that never
+changes. All items of a draw's stratum share the first part: so whoever counts them reads no row to know them
+whole. Who holds an item, until when, and how far it is change all the time and are in none.
 """
 
 from __future__ import annotations

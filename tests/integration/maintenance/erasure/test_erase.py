@@ -23,6 +23,7 @@ from moderation.plan import claims
 from moderation.plan.planner import mark_published, release
 from moderation.publish.commit import PublishedLoad
 from moderation.publish.gone import mark
+from moderation.publish.raw_answers import AnswersChangedError
 from moderation.reference.content import content_id
 from moderation.sources.gone import Looked
 from moderation.storage.tombstones import TombstonesError, UnfinishedErasureError
@@ -196,7 +197,8 @@ def test_a_run_under_way_keeps_its_images_and_may_be_given_up_once_it_holds_them
 
 
 STEPS = (
-    *("noted", "found", "reports", "ledger", "gone", "known", "answers", "inputs", "plans"),
+    *("noted", "found", "reports", "ledger", "gone", "known", "answers of a manifest", "answers", "inputs"),
+    "plans",
     *("erased images", "counted", "expired images", "removed images", "warehouse duckdb"),
 )
 
@@ -228,3 +230,28 @@ def test_without_its_list_of_erasures_nothing_is_planned(gallery: Gallery) -> No
     gallery.s3.delete_object(Bucket=gallery.bucket, Key=uri)
     with pytest.raises(TombstonesError, match="backup"):
         gallery.plan("next")
+
+
+def change_answers(gallery: Gallery) -> None:
+    """Turn a digit of each confidence among the raw answers."""
+    found = gallery.s3.list_objects_v2(Bucket=gallery.bucket, Prefix="work/runs/")["Contents"]
+    bodies = {
+        entry["Key"]: gallery.s3.get_object(Bucket=gallery.bucket, Key=entry["Key"])["Body"].read()
+        for entry in found
+        if entry["Key"].endswith("/results.jsonl")
+    }
+    changed = {key: body.replace(b'"Confidence": 7', b'"Confidence": 6') for key, body in bodies.items()}
+    assert changed != bodies
+    for key, body in changed.items():
+        gallery.s3.put_object(Bucket=gallery.bucket, Key=key, Body=body)
+
+
+@pytest.mark.usefixtures("night")
+def test_raw_answers_that_were_changed_are_noticed_before_and_after_lines_of_them_are_erased(
+    gallery: Gallery,
+) -> None:
+    erase(gallery, sent(gallery, 1))
+    change_answers(gallery)
+    for read in (lambda: rebuild(gallery.settings), lambda: erase(gallery, sent(gallery, 2))):
+        with pytest.raises(AnswersChangedError, match=r"results\.jsonl was changed .* bring back"):
+            read()

@@ -33,6 +33,14 @@ export function localTimes(within) {
   }
 }
 
+const WIDEST = 1600;
+/** Whether a person sees what is in an image: a drawing that says why there is none is wider than any of ours.
+ * @param {HTMLImageElement|null|undefined} image @returns {"seen"|"coming"|"none"} */
+export function sight(image) {
+  if (!image?.complete) return "coming";
+  return image.naturalWidth > 0 && image.naturalWidth <= WIDEST ? "seen" : "none";
+}
+
 /** @param {string} id */
 function dialog(id) {
   return /** @type {HTMLDialogElement} */ (document.getElementById(id));

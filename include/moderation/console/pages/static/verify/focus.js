@@ -1,6 +1,6 @@
 // @ts-check
 // Focus: one image, large, its labels beside it. One key where all is right; the next image is already there.
-import { say } from "../console.js";
+import { say, sight } from "../console.js";
 import { staged } from "../stage.js";
 import { Keys, digit } from "./keys.js";
 import { asked, blank, mark, miss } from "./marks.js";
@@ -92,6 +92,12 @@ const work = new Work(place, { few: () => FEW, many: () => MANY, changed: show, 
 /** @param {(item: Item, draft: Draft) => void} act */
 const onItem = (act) => () => { const item = work.current; if (item) act(item, work.draft(item)); };
 
+/** What cannot be seen can be skipped or left unsure, and nothing else.
+ * @param {(item: Item, draft: Draft) => void} act */
+const onSeen = (act) => onItem((item, draft) => {
+  if (sight(picture(item)) === "none") work.say("There is no image to look at: skip it, or say that you are unsure."); else act(item, draft);
+});
+
 /** @param {Item} item @param {Draft} draft */
 function right(item, draft) {
   if (item.blind && item.label === null && !draft.missed.length) { say("Mark what is there first; or say that there is nothing to flag."); return; }
@@ -100,7 +106,7 @@ function right(item, draft) {
 
 /** Mark the label under the cursor; then the one above it, or the next that has no mark.
  * @param {Mark} verdict */
-const marked = (verdict) => onItem((item, draft) => {
+const marked = (verdict) => (verdict === "unsure" ? onItem : onSeen)((item, draft) => {
   const all = rows(item);
   const label = all[at];
   if (!label) {
@@ -133,9 +139,9 @@ function stop() {
 }
 
 const keys = new Keys([
-  { name: "right", key: "a", told: "What has no mark is right; next image", act: onItem(right) },
+  { name: "right", key: "a", told: "What has no mark is right; next image", act: onSeen(right) },
   { name: "wrong", key: "x", told: "The label is wrong (the one above may be right)", act: marked("absent") },
-  { name: "nothing", key: "n", told: "Nothing to flag; next image", act: onItem((item, draft) => { draft.marks = {}; draft.missed = []; draft.whole = "nothing"; work.decide([{ item, draft }]); }) },
+  { name: "nothing", key: "n", told: "Nothing to flag; next image", act: onSeen((item, draft) => { draft.marks = {}; draft.missed = []; draft.whole = "nothing"; work.decide([{ item, draft }]); }) },
   { name: "unsure", key: "u", told: "Unsure of the label", act: marked("unsure") },
   { name: "unsure-all", key: "U", told: "Unsure of the whole image; next image", act: onItem((item, draft) => { draft.whole = "unsure"; work.decide([{ item, draft }]); }) },
   { name: "is", key: "e", told: "The label is there", act: marked("present") },

@@ -1,6 +1,6 @@
 // @ts-check
 // Grid: many images at once. What is not right gets a mark, one key says that the rest is right.
-import { say } from "../console.js";
+import { say, sight } from "../console.js";
 import { Keys, digit } from "./keys.js";
 import { asked, blank, mark } from "./marks.js";
 import { element, progress, put } from "./panel.js";
@@ -63,7 +63,7 @@ function draw() {
   const end = document.getElementById("end");
   if (end) end.hidden = page.length > 0 || !work.end;
   progress(work);
-  const wrong = page.filter((item) => marks.has(item.item)).length;
+  const wrong = page.filter((item) => marks.has(item.item) || seen(item) === "none").length;
   put("rest-told", wrong ? `The other ${page.length - wrong} are right` : `All ${page.length} are right`);
   put("aside", aside.size ? `${aside.size} set aside for a closer look` : "");
   const link = document.getElementById("closer");
@@ -71,6 +71,9 @@ function draw() {
   drawRecent(work.latest(10), (decision) => work.reopen(decision));
   if (focused || document.activeElement === document.body) focus();
 }
+
+/** @param {Item} item */
+const seen = (item) => sight(/** @type {HTMLImageElement|null} */ (sheet.querySelector(`[data-item="${CSS.escape(item.item)}"] img`)));
 
 /** @param {Item} item */
 function made(item) {
@@ -83,6 +86,9 @@ function made(item) {
   image.decoding = "async";
   image.src = item.tile;
   image.draggable = false;
+  const told = () => { if (seen(item) === "none") draw(); };
+  image.addEventListener("load", told, { once: true });
+  image.addEventListener("error", told, { once: true });
   button.append(image, element("span", "spot", ""), element("span", "sign", ""));
   if (item.copies > 1) button.append(element("span", "copies", `×${item.copies}`));
   button.append(element("span", "cap", ""));
@@ -92,7 +98,8 @@ function made(item) {
 
 /** What is said of it while it is not decided. @param {Item} item */
 function caption(item) {
-  if (item.label !== null) return item.confidence ?? "not listed";
+  if (seen(item) === "none") return "not shown";
+  if (item.label !== null) return item.confidence ?? (item.blind ? "blind" : null) ?? "not listed";
   const labels = asked(item);
   return labels.length ? `${labels.at(-1)?.name}` : item.blind ? "blind" : "nothing found";
 }
@@ -159,13 +166,17 @@ function rest() {
   if (!page.length) return;
   const open = page.filter((item) => marks.get(item.item) === "closer" || (item.blind && item.label === null && !marks.has(item.item)));
   for (const item of open) aside.add(item.item);
-  const those = page.filter((item) => !aside.has(item.item)).map((item) => {
-    const kind = marks.get(item.item);
+  // Nobody has said of an image that they did not see that it is right.
+  const coming = page.filter((item) => !marks.has(item.item) && seen(item) === "coming");
+  const unseen = new Set(page.filter((item) => !marks.has(item.item) && seen(item) === "none"));
+  const those = page.filter((item) => !aside.has(item.item) && !coming.includes(item)).map((item) => {
+    const kind = marks.get(item.item) ?? (unseen.has(item) ? "skip" : undefined);
     return { item, draft: draft(item, kind), state: /** @type {"done"|"skipped"} */ (kind === "skip" ? "skipped" : "done") };
   });
   for (const item of page) marks.delete(item.item);
   steps = [];
   if (open.length) say(`${open.length} are set aside for a closer look.`);
+  if (unseen.size || coming.length) say(`${unseen.size} without an image are skipped; ${coming.length} are still to come and stay.`);
   if (those.length) work.decide(those); else { draw(); void work.fill(); }
 }
 

@@ -1,6 +1,6 @@
 // @ts-check
 // What a person says of an image that they met by looking around: it trains adapters, and enters no rate.
-import { say } from "../console.js";
+import { say, sight } from "../console.js";
 import { change } from "./marks.js";
 import { Outbox } from "./outbox.js";
 
@@ -35,6 +35,12 @@ export function judging(one, panel) {
   /** @param {Omit<Row, "ids">[]} wanted */
   function set(wanted) {
     if (!outbox) { say("You may look; to verify, another role is needed."); return; }
+    const more = wanted.some((one) => one.verdict !== "severe" && !is(one.verdict, one.label));
+    const place = document.getElementById("judged");
+    if (more && place && sight(/** @type {HTMLImageElement|null} */ (document.getElementById("large"))) === "none") {
+      place.textContent = "There is no image to look at.";
+      return;
+    }
     const n = Number(document.getElementById("here")?.dataset.n);
     const item = /** @type {Item} */ (/** @type {unknown} */ ({ item: "", queue: "", load: one.dataset.load, n }));
     const made = change(item, rows, wanted, "done", Date.now());
