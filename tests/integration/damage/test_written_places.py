@@ -18,6 +18,7 @@ from botocore.config import Config
 from local_aws.rekognition.launch import Rekognition
 from local_aws.seaweedfs import Credentials, SeaweedFS
 from moderation.errors import NeedsAPersonError
+from moderation.maintenance.erasure.search import names_any
 from moderation.publish import standing
 from moderation.report.page import charts
 from moderation.schema import TABLES
@@ -137,6 +138,26 @@ def test_damage_comes_to_what_the_table_says(
     if seen == STOPPED:
         assert REMEDY.search(why), why
         assert any(part in why for part in _names(name)), why
+
+
+@pytest.mark.long
+def test_of_an_erased_image_no_file_of_a_whole_install_holds_the_key(install: Callable[[str], World]) -> None:
+    world, names = install("a"), ["a", "d"]
+    world.restore("verdicts published")
+    keys = [f"photos/{name}.jpg".encode() for name in names]
+
+    def holding() -> list[str]:
+        return [name for name, body in world.files().items() if names_any(body, keys)]
+
+    before = holding()
+    for kind in ("runs/", "/output/", "tables/", "parquet/", "ledger/"):  # DuckDB packs its own file
+        assert any(kind in name for name in before), kind
+    for name in names:
+        world.erase(name)
+    assert holding() == []
+    shown = str(world.answers())
+    assert "photos/copy.jpg" in shown, "a copy keeps the answer of the image that was sent for it"
+    assert not any(key.decode() in shown for key in keys)
 
 
 @pytest.mark.long
