@@ -119,7 +119,7 @@ def world(  # noqa: PLR0917 - fixtures
     offline.local(rekognition_server, "/adapters", method="PUT", body={})
 
 
-@pytest.mark.parametrize("setting", ["wait", "base"])
+@pytest.mark.parametrize("setting", ["wait", pytest.param("base", marks=pytest.mark.long)])
 def test_what_was_paid_is_published_as_what_it_is_and_nothing_is_asked_twice(
     setting: str, world: World, aws_env: pytest.MonkeyPatch
 ) -> None:

@@ -176,7 +176,9 @@ def test_nobody_says_that_an_image_is_right_that_cannot_be_seen(page, queue, rev
     assert [row.verdict for row in review_log().by_reviewer("you", 9) if row.queue_id == made] == ["skipped"]
 
 
-@pytest.mark.parametrize(("mode", "key", "decided"), [("focus", "a", 1), ("grid", "Enter", 5)])
+@pytest.mark.parametrize(
+    ("mode", "key", "decided"), [("focus", "a", 1), pytest.param("grid", "Enter", 5, marks=pytest.mark.long)]
+)
 def test_a_reviewer_decides_in_the_frame_that_airflow_gives_the_page(page, queue, mode, key, decided):
     made = queue("job", mode)
     frame = in_frame(page, f"/verify/queues/{made}?mode={mode}")

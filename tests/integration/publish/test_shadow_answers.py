@@ -78,7 +78,7 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "elsewhere"),
     [
-        ("gone", True),
+        pytest.param("gone", True, marks=pytest.mark.long),
         pytest.param("gone", False, marks=pytest.mark.long),
         ("one bit", False),
         pytest.param("one bit", True, marks=pytest.mark.long),
