@@ -56,7 +56,7 @@ class ServerSettings:
     :param training_seconds: how long a training takes at least.
     :param deleting_seconds: how long a project or version stays DELETING.
     :param training_views: changed copies of each training image that are learnt from too; at most one where
-        a training has more than 2,000 images.
+        a training has more than 2,000 images, none where it has more than 5,000.
     :param training_false_positives: what AWS asks for of at least one label: so many images on which the base
         model is wrong with it,
     :param training_false_negatives: or so many on which it misses it.

@@ -45,8 +45,9 @@ _log = logging.getLogger(__name__)
 _DEFAULT_THRESHOLD: Final = 50.0
 _VIEW_WORK: Final = 800_000
 """What one more view costs, in the unit of :class:`Effort`."""
-_MANY_IMAGES: Final = 2_000
-"""Where so many images differ by themselves, changed copies add little but time."""
+_FEWER_VIEWS: Final = ((2_000, 1), (5_000, 0))
+"""Images, and how many copies of each are looked at beyond: where so many differ by themselves, copies add
+little but time."""
 _SERVICE_ISSUE: Final = "Amazon Rekognition experienced a service issue."
 
 
@@ -141,8 +142,7 @@ class TrainingRun:
         """Look at every image once; what was looked at before a kill is in the file."""
         analyzer, views = self._school.analyzer, self._school.settings.training_views
         wanted = {example.source_ref: example.source for example in examples}
-        if len(wanted) > _MANY_IMAGES:
-            views = min(views, 1)
+        views = min([views, *(most for images, most in _FEWER_VIEWS if len(wanted) > images)])
         made_with = {"model": analyzer.model_version, "views": [one.__name__ for one in CHANGES[:views]]}
         file = ExampleFile(self._folder / "examples.bin", made_with)
         try:
