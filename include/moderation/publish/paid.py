@@ -14,7 +14,7 @@ from typing import Any
 from moderation import schema
 from moderation.analyse import backend, bulk
 from moderation.analyse.record import AnalysisRecord, JobStatus
-from moderation.errors import NeedsAPersonError
+from moderation.errors import NeedsAPersonError, TransientError
 from moderation.plan import claims
 from moderation.plan.keeping import Keeper, Lives
 from moderation.plan.plan import Plan
@@ -90,7 +90,7 @@ def publish_of_dead(
             try:
                 plan = keeper.take_over(found.uri)
             except Exception as error:  # whatever it is, no other run is to stop for it
-                log.warning("%s stays claimed: %s", found.claim.plan_uri, error)
+                log.warning("%s stays claimed: %s", found.claim.plan_uri, error, exc_info=_is_defect(error))
                 continue
             if plan and settle(settings, plan, list_jobs=list_jobs):
                 loads.append(plan.load_id)
@@ -112,6 +112,7 @@ def settle(settings: Settings, plan: Plan, *, list_jobs: bulk.ListJobs | None) -
             error,
             settings.command,
             plan.uri,
+            exc_info=_is_defect(error),
         )
         return False
 
@@ -220,6 +221,10 @@ def _prove_without(s3: Any, plan: Plan, record: AnalysisRecord) -> None:
             f"below {folder} are files of a job that Rekognition does not list any more; clear the task "
             "publish of its run, whose tasks know the job"
         )
+
+
+def _is_defect(error: Exception) -> bool:
+    return not isinstance(error, NeedsAPersonError | TransientError)
 
 
 def _no_id(job_id: str) -> dict[str, Any]:

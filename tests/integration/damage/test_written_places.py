@@ -199,8 +199,10 @@ def _what_comes_of_it(world: World, place: Place, name: str, body: bytes | None)
 def _names(name: str) -> list[Any]:
     """What a text may call a file: by its path or name, or by its manifest, load or table."""
     path = name.partition(":")[2]
-    # One catalog file leads to the next: the text names the table at which the damage was met.
+    # One catalog file leads to the next: the text names the table at which the damage was met, or the loads
+    # that it leads to no more.
     met_at = [f"of {table} " for table in TABLES] + [f"table {table} " for table in TABLES]
+    met_at.append("published loads; 2026")
     return [
         path,
         "load 2026",
