@@ -99,8 +99,8 @@ PLACES = (
         name="claim on images",
         pattern=rf"s3:work/claims/{_LOAD}-[0-9a-f]+\.json",
         kind="sealed",
-        fates="NSSHS",
-        why="sealed; a run renews its own",
+        fates="NSSHH",
+        why="sealed; a run renews its own, with what it knows of it",
         moment="half answered",
     ),
     Place(
@@ -568,7 +568,7 @@ PLACES = (
         pattern=rf"disk:parquet/images/{_LOAD}-[0-9a-f]+\.parquet",
         kind="parquet",
         fates="HHHHH",
-        why="every load writes again what is not whole",
+        why="every load writes again its own that are not whole; `moderation verify` reads those of all loads",
     ),
     Place(
         name="mirror of other tables",

@@ -24,6 +24,8 @@ from moderation.report.page import charts
 from moderation.schema import TABLES
 from moderation.settings import Settings
 from moderation.storage import lease
+from moderation.tables.published import read_loads
+from moderation.warehouses.folder import FolderMirror
 from support.damages import OF_ANOTHER, damaged, tried
 from support.written_places import CELLS, EITHER, FATES, HARMLESS, HEALED, PLACES, QUICK, STOPPED, Place
 from support.written_world import World, make_world
@@ -179,9 +181,16 @@ def test_whatever_bit_of_whichever_file_it_is_no_answer_changes_in_silence(
         world.restore(place.moment)
         world.write(name, bytes(body))
         before = world.paid()
+        if place.name.startswith("mirror") and _is_told_by_verify(world, name):
+            continue  # other tools read these files, and no load reads those of all loads before it
         seen, why = _what_comes_of_it(world, place, name, bytes(body))
         assert not (world.paid() - before) - moment.owed, (name, bit)
         assert seen != STOPPED or REMEDY.search(why), (name, bit, why)
+
+
+def _is_told_by_verify(world: World, name: str) -> bool:
+    loads = read_loads(world.settings).to_pylist()
+    return world.folder / name.removeprefix("disk:") in set(FolderMirror(world.settings).damaged(loads))
 
 
 def _what_comes_of_it(world: World, place: Place, name: str, body: bytes | None) -> tuple[str, str]:
@@ -206,6 +215,7 @@ def _names(name: str) -> list[Any]:
     return [
         path,
         "load 2026",
+        *(["/work/erased/"] if "/erased/" in path else []),
         *(met_at if "/metadata/" in path else []),
         *(
             part
