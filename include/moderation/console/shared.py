@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import OrderedDict
@@ -57,6 +58,8 @@ class Shared:
         self.elsewhere = Elsewhere(settings, self.history)
         self.figures = Figures(settings)
         self.decoders = Decoders()
+        # Those being decoded, and as many that are read from S3 meanwhile.
+        self.making = asyncio.Semaphore(2 * self.decoders.number)
         self.tiles = Tiles(self.s3, folder / "images", self.decoders, max_bytes=share)
         self._policy_file = own.policy
         self._found: OrderedDict[str, Found] = OrderedDict()

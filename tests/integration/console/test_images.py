@@ -5,17 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import httpx
 import pyarrow as pa
 import pytest
 from PIL import Image
 
+from moderation.console.alone import alone
 from moderation.console.index import gone
 from moderation.publish.gone import mark
+from moderation.sources.decoding.decoders import Decoders
 from moderation.sources.gone import Looked
-from support.console_load import ODD, PICTURES, Picture, publish_pictures, served
+from support.console_load import ODD, PICTURES, TOKEN, Picture, listening_at, publish_pictures, served
 from support.pictures import jpeg
 from support.planned_runs import make_settings
 from support.rekognition_server import wait_until
@@ -96,6 +101,60 @@ def own(tmp_path, bucket, s3_client, aws_env):
     settings = make_settings(tmp_path, bucket, tables="local")
     pictures = {f"{name}.jpg": Picture(jpeg(200, 150, seed=number)) for number, name in enumerate("abc")}
     return settings, publish_pictures(settings, s3_client, bucket, pictures)
+
+
+class Held(Decoders):
+    """Decoders that answer only when they may; they tell how many images they were given."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.may = threading.Event()
+        self.given: list[int] = []
+
+    def shrink(self, data: bytes, longest: int) -> bytes:
+        self.given.append(len(data))
+        assert self.may.wait(60)
+        return super().shrink(data, longest)
+
+
+def test_images_that_are_being_made_hold_up_no_other_page_and_few_originals_are_in_memory(
+    own, tmp_path, monkeypatch
+):
+    settings, load_id = own
+    held = Held()
+    monkeypatch.setattr("moderation.console.shared.Decoders", lambda: held)
+    app = alone(settings, token=TOKEN, cache=tmp_path / "cache")
+    with listening_at(app) as address, httpx.Client(timeout=60) as browsing:
+        browsing.get(f"{address}/?token={TOKEN}", follow_redirects=True)
+        one = f"{address}/jobs/{load_id}/images"
+        with ThreadPoolExecutor(60) as people:
+            asked = [people.submit(browsing.get, f"{one}/{number % 3}/view") for number in range(60)]
+            wait_until(lambda: len(held.given) == 2 * held.number)
+            assert browsing.get(f"{one}/0").status_code == 200
+            assert len(held.given) == 2 * held.number
+            held.may.set()
+            assert {made.result().status_code for made in asked} == {200}
+
+
+def test_an_image_is_not_made_for_somebody_who_went_on_meanwhile(own, tmp_path, monkeypatch):
+    settings, load_id = own
+    held = Held()
+    monkeypatch.setattr("moderation.console.shared.Decoders", lambda: held)
+    app = alone(settings, token=TOKEN, cache=tmp_path / "cache")
+    with listening_at(app) as address, httpx.Client(timeout=60) as browsing:
+        browsing.get(f"{address}/?token={TOKEN}", follow_redirects=True)
+        one = f"{address}/jobs/{load_id}/images"
+        with ThreadPoolExecutor(2 * held.number) as people:
+            first = [
+                people.submit(browsing.get, f"{one}/0/{size}") for size in ("tile", "view") * held.number
+            ]
+            wait_until(lambda: len(held.given) == 2 * held.number)
+            with pytest.raises(httpx.ReadTimeout):
+                browsing.get(f"{one}/1/tile", timeout=1)
+            held.may.set()
+            assert {made.result().status_code for made in first} == {200}
+        assert browsing.get(f"{one}/2/tile").status_code == 200
+    assert len(held.given) == 2 * held.number + 1
 
 
 def test_an_image_that_was_replaced_or_deleted_is_not_shown_as_what_was_moderated(

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from moderation.console.gate import Person, Right
 from moderation.console.index.found import Found
@@ -27,6 +28,9 @@ AHEAD = 3
 """Images that a page loads before they are asked for."""
 
 _SILENT = {Said.SKIPPED, Said.NOTE, Said.COMPLETE}
+_NOBODY = 499
+"""The status of an answer that nobody waits for any more, as nginx has it in its log."""
+
 _FOR_GOOD = "private, max-age=86400"
 
 router = APIRouter(prefix="/jobs/{load_id}/images/{n}")
@@ -77,15 +81,15 @@ def around(request: Request, load_id: str, n: int) -> Response:
 
 
 @router.get("/tile", name="tile")
-def tile(request: Request, load_id: str, n: int) -> Response:
+async def tile(request: Request, load_id: str, n: int) -> Response:
     """The image, at most 320 pixels a side; a drawing that says why where there is none."""
-    return _shown(request, load_id, n, TILE)
+    return await _shown(request, load_id, n, TILE)
 
 
 @router.get("/view", name="view")
-def view(request: Request, load_id: str, n: int) -> Response:
+async def view(request: Request, load_id: str, n: int) -> Response:
     """The image, at most 1,600 pixels a side; a drawing that says why where there is none."""
-    return _shown(request, load_id, n, VIEW)
+    return await _shown(request, load_id, n, VIEW)
 
 
 @router.get("/original", name="original")
@@ -105,14 +109,31 @@ def original(request: Request, load_id: str, n: int) -> Response:
     return Response(data, media_type=media_type(data[:64]), headers=headers)
 
 
-def _shown(request: Request, load_id: str, n: int, longest: int) -> Response:
+async def _shown(request: Request, load_id: str, n: int, longest: int) -> Response:
+    """What is kept at once; what is to be made in its turn, if somebody still waits for it then."""
+    shared: Shared = request.app.state.shared
+    kept = await run_in_threadpool(_answer, request, load_id, n, longest, make=False)
+    if kept is not None:
+        return kept
+    # Who waits here holds neither a thread that other pages need nor the bytes of an original.
+    async with shared.making:
+        if await request.is_disconnected():
+            return Response(status_code=_NOBODY)
+        made = await run_in_threadpool(_answer, request, load_id, n, longest, make=True)
+    return made or Response(status_code=_NOBODY)
+
+
+def _answer(request: Request, load_id: str, n: int, longest: int, *, make: bool) -> Response | None:
+    """An image, or why there is none; None when it is to be made first."""
     shared: Shared = request.app.state.shared
     found = shared.found(load_id)
     row = _row(found, n)
     if shared.is_severe(row) and (longest == TILE or not request.state.person.may(Right.DECIDE)):
         headers = {"Cache-Control": "private, no-store"}
         return Response(_said("marked as severe"), media_type="image/svg+xml", headers=headers)
-    made = shared.tiles.shown(row, longest)
+    made = shared.tiles.shown(row, longest) if make else shared.tiles.kept(row, longest)
+    if made is None:
+        return None
     headers = {"Cache-Control": _FOR_GOOD if made.lasting and longest == TILE else "private, no-cache"}
     if made.body and longest == VIEW:
         # Asked for again each time: it may have been marked as severe since.

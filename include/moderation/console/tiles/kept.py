@@ -54,22 +54,33 @@ class Tiles:
         self._made = 0
         self._lock = threading.Lock()
 
+    def kept(self, row: Mapping[str, Any], longest: int) -> Shown | None:
+        """The image of a row of `images` as it was made before; None when it is to be made.
+
+        :param longest: `TILE` or `VIEW`.
+        """
+        path = self._path(row, longest)
+        if path is None or not path.is_file():
+            return None
+        try:
+            stored = path.read_bytes()
+            body = stored[:-_DIGEST]
+            if stored[-_DIGEST:] != _digest(path, body):
+                return None
+            os.utime(path)
+        except OSError:  # It gave way meanwhile.
+            return None
+        return Shown(body)
+
     def shown(self, row: Mapping[str, Any], longest: int) -> Shown:
-        """The image of a row of `images`.
+        """The image of a row of `images`, made when it is not kept, for which all its bytes are read.
 
         :param longest: `TILE` or `VIEW`.
         :raises moderation.storage.s3_objects.S3Unavailable: S3 cannot be reached now.
         """
+        if kept := self.kept(row, longest):
+            return kept
         path = self._path(row, longest)
-        if path is not None and path.is_file():
-            try:
-                stored = path.read_bytes()
-                body = stored[:-_DIGEST]
-                if stored[-_DIGEST:] == _digest(path, body):
-                    os.utime(path)
-                    return Shown(body)
-            except OSError:
-                pass  # It gave way meanwhile.
         try:
             body = self._decoders.shrink(self.original(row), longest)
         except CannotShowError as error:

@@ -116,7 +116,9 @@ def _made(data: bytes, longest: int) -> Answer:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         if refused := _too_many(image):
             return refused, b""
-        image.draft("RGB", (longest, longest))
+        # The size that it will have: of a square, libjpeg would keep the shorter side above the longest.
+        least = longest / max(image.size)
+        image.draft("RGB", (math.ceil(image.width * least), math.ceil(image.height * least)))
         if image.format == "JPEG":
             # All at once: at the end of each smaller portion libjpeg goes over to its slow way, a tenth more.
             image.decodermaxblock = len(data)

@@ -32,8 +32,9 @@ class Decoders:
     """
 
     def __init__(self, number: int | None = None) -> None:
+        self.number = min(6, max(2, os.cpu_count() or 2)) if number is None else number
         self._idle: queue.LifoQueue[_Decoder] = queue.LifoQueue()
-        for _ in range(min(6, max(2, os.cpu_count() or 2)) if number is None else number):
+        for _ in range(self.number):
             self._idle.put(_Decoder())
 
     def shrink(self, data: bytes, longest: int) -> bytes:

@@ -50,6 +50,24 @@ def test_what_is_no_image_or_too_large_is_told_in_words(maker):
     assert made == b""
 
 
+@pytest.mark.parametrize(
+    ("size", "longest", "decoded"),
+    [((1600, 1200), 800, (800, 600)), ((1920, 1080), 320, (480, 270)), ((300, 1200), 320, (150, 600))],
+)
+def test_no_more_pixels_are_decoded_than_the_shape_asked_for_needs(monkeypatch, size, longest, decoded):
+    seen = []
+    made = Image.Image.thumbnail
+
+    def thumbnail(image, *given, **named):
+        image.load()
+        seen.append(image.size)
+        return made(image, *given, **named)
+
+    monkeypatch.setattr(Image.Image, "thumbnail", thumbnail)
+    shrink(pictures.jpeg(*size), longest)
+    assert seen == [decoded]
+
+
 def test_an_image_is_shown_upright():
     with Image.open(io.BytesIO(pictures.rotated_jpeg())) as lying:
         lying_wide = lying.width > lying.height

@@ -49,6 +49,13 @@ function loadAhead() {
 }
 
 let turn = 0;
+/** What is looked at comes first: the next ones would take the server's turns from it.
+ * @param {HTMLImageElement|null} image @param {number} mine */
+async function thenAhead(image, mine) {
+  await image?.decode?.().catch(() => undefined);
+  if (mine === turn) loadAhead();
+}
+
 /** @param {number|undefined} n @param {boolean} step whether it is a new step of the history */
 async function show(n, step) {
   if (n === undefined) { say("There is no further image in this selection."); return; }
@@ -70,7 +77,7 @@ async function show(n, step) {
   document.title = `${panel.querySelector("h1")?.textContent ?? ""} · Moderation`;
   localTimes(panel);
   judge.shown();
-  loadAhead();
+  void thenAhead(image, mine);
 }
 
 const { whole, zoom, pan, turn: quarter } = staged(stage);
@@ -130,4 +137,4 @@ window.addEventListener("popstate", () => {
   const found = /\/images\/(\d+)$/.exec(location.pathname);
   if (found) void show(Number(found[1]), false);
 });
-loadAhead();
+void thenAhead(/** @type {HTMLImageElement|null} */ (document.getElementById("large")), turn);

@@ -96,6 +96,13 @@ function span(kind, text) {
   return made;
 }
 
+/** @param {HTMLLIElement} entry @param {number} place */
+function remove(entry, place) {
+  entry.querySelector("img")?.removeAttribute("src"); // Without a source the browser asks no longer for it.
+  entry.remove();
+  placed.delete(place);
+}
+
 function draw() {
   const m = measures();
   grid.classList.add("placed");
@@ -105,7 +112,7 @@ function draw() {
   const first = Math.max(0, Math.floor(top / (m.high + GAP)) - 2) * m.columns;
   const last = Math.min(total, (Math.ceil((top + window.innerHeight) / (m.high + GAP)) + 2) * m.columns);
   for (const [place, entry] of placed) {
-    if ((place < first || place >= last) && !entry.contains(document.activeElement)) { entry.remove(); placed.delete(place); }
+    if ((place < first || place >= last) && !entry.contains(document.activeElement)) remove(entry, place);
   }
   for (let place = first; place < last; place += 1) put(place, m, shift);
 }
@@ -172,7 +179,7 @@ async function go(wanted, keep) {
   if (keep) history.pushState(null, "", address("", query)); else history.replaceState(null, "", address("", query));
   total = Number(state().dataset.contents);
   pages = new Map();
-  placed.clear();
+  for (const [place, entry] of placed) remove(entry, place);
   grid.replaceChildren();
   none.hidden = total > 0;
   focused = 0;
