@@ -3,7 +3,7 @@
     python benchmarks/fold_padding.py OLD.onnx NEW.onnx [OUTPUT ...]
 
 ONNX Runtime keeps pictures in blocks of channels from one convolution to the next. A padding between two of
-them is a step of its own that knows no blocks, so all of it is put in order before and into blocks again after.
+them is a step of its own that knows no blocks, so all is put in order before it and into blocks behind it.
 A convolution pads by itself for nothing, and so does a maximum. Outputs that are not named are left out with
 what leads to them alone; all stay where none is named.
 
