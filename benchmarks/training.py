@@ -1,9 +1,9 @@
 """Training on the offline endpoint: seconds, memory, and the pace of a job beside it.
 
-``python benchmarks/training.py 400 10000`` prints a row for each number of images: a training on images that no
-job has answered, with the seconds of processor time, in which other load on the machine counts least; one on
-images that a job has answered, as those of a training from verdicts are; the same once more. The images are
-those of ``include/local_aws/adapter_images``, changed a little so that each is another.
+``python benchmarks/training.py 400 10000`` prints a row for each number of images: a training on images that
+no job has answered, with its processor time, in which other load on the machine counts least; one on images
+that a job has answered, as those of a training from verdicts are; the same once more. The images are those of
+``include/local_aws/adapter_images``, changed a little so that each is another.
 """
 
 from __future__ import annotations
