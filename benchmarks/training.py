@@ -1,6 +1,8 @@
 """Training on the offline endpoint: seconds, memory, and the pace of a job beside it.
 
-``python benchmarks/training.py 400 10000`` prints a row for each number of images. The images are those of
+``python benchmarks/training.py 400 10000`` prints a row for each number of images: a training on images that
+no job has answered, with its processor time, in which other load on the machine counts least; one on images
+that a job has answered, as those of a training from verdicts are; the same once more. The images are those of
 ``include/local_aws/adapter_images``, changed a little so that each is another.
 """
 
@@ -14,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "include"))
 
 import boto3  # noqa: E402
+import psutil  # noqa: E402
 from PIL import Image, ImageEnhance  # noqa: E402
 
 from local_aws import seaweedfs  # noqa: E402
@@ -37,8 +41,11 @@ BESIDE = 300
 def main() -> int:
     """Print the table."""
     counts = [int(argument) for argument in sys.argv[1:]] or [400]
-    print("| images | seconds | images a second | peak MB | job alone, images/s | job beside, images/s |")
-    print("|---|---|---|---|---|---|")
+    timed = ("never seen", "answered before", "trained on before")
+    print(
+        f"| images | {' | '.join(f'{name}: s, CPU s' for name in timed)} | peak MB | job, images/s | beside |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
             print(f"| {' | '.join(str(value) for value in measure(Path(folder), count))} |", flush=True)
@@ -46,7 +53,7 @@ def main() -> int:
 
 
 def measure(folder: Path, count: int) -> list[Any]:
-    """Train on ``count`` images alone, then again with a job beside it; return a row."""
+    """Train on ``count`` images that nobody has seen, alone and with a job beside, and on known ones."""
     with ExitStack() as stack:
         s3_server = seaweedfs.start(folder / "s3", KEY)
         stack.callback(s3_server.stop)
@@ -57,22 +64,50 @@ def measure(folder: Path, count: int) -> list[Any]:
         }
         s3 = boto3.client("s3", endpoint_url=s3_server.endpoint_url, **options)
         put_images(s3, count)
-        with launch.start(
-            folder / "rekognition", KEY, s3_server.endpoint_url, settings=ServerSettings()
-        ) as server:
-            rekognition = boto3.client("rekognition", endpoint_url=server.endpoint_url, **options)
-            alone = job_pace(rekognition)
-            peak = Peak(server.process.pid)
-            seconds = train(rekognition, "alone")
-            beside: list[float] = []
-            thread = threading.Thread(target=lambda: train(rekognition, "beside"))
+        with server(folder / "first", s3_server.endpoint_url, options) as first:
+            peak = Peak(first.pid)
+            cold = first.timed(lambda: train(first.client, "alone"))
+            highest = peak.stop()
+        with server(folder / "second", s3_server.endpoint_url, options) as second:
+            pace = job_pace(second.client, "manifest.jsonl", min(count, BESIDE))
+            job_pace(second.client, "everything.jsonl", count)
+            known = second.timed(lambda: train(second.client, "known"))
+            again = second.timed(lambda: train(second.client, "again"))
+        with server(folder / "third", s3_server.endpoint_url, options) as third:
+            thread = threading.Thread(target=lambda: train(third.client, "beside"))
             thread.start()
-            beside.append(job_pace(rekognition))
+            beside = job_pace(third.client, "manifest.jsonl", min(count, BESIDE))
+            still = thread.is_alive()
             thread.join()
-            return [
-                count, round(seconds, 1), round(count / seconds, 1), round(peak.stop()), round(alone, 1),
-                round(beside[0], 1),
-            ]  # fmt: skip
+        return [
+            count, *(f"{wall:.1f}, {busy:.1f}" for wall, busy in (cold, known, again)), round(highest),
+            round(pace, 1), f"{beside:.1f}{'' if still else ' (the training ended before)'}",
+        ]  # fmt: skip
+
+
+class Server:
+    """A running endpoint and a client of it."""
+
+    def __init__(self, running: launch.Rekognition, options: dict[str, str]) -> None:
+        self.client = boto3.client("rekognition", endpoint_url=running.endpoint_url, **options)
+        self.pid = running.process.pid
+
+    def timed(self, work: Callable[[], Any]) -> tuple[float, float]:
+        """Seconds that some work takes, and of the server's processor time."""
+        begun, busy = time.monotonic(), self._busy()
+        work()
+        return time.monotonic() - begun, self._busy() - busy
+
+    def _busy(self) -> float:
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
+
+@contextmanager
+def server(state: Path, s3_endpoint_url: str, options: dict[str, str]) -> Iterator[Server]:
+    """Start an endpoint that has seen nothing."""
+    with launch.start(state, KEY, s3_endpoint_url, settings=ServerSettings()) as running:
+        yield Server(running, options)
 
 
 def put_images(s3: Any, count: int) -> None:
@@ -97,7 +132,9 @@ def put_images(s3: Any, count: int) -> None:
             }
         )
     put_lines(s3, "truth.jsonl", lines)
-    put_lines(s3, "manifest.jsonl", [{"source-ref": line["source-ref"]} for line in lines[:BESIDE]])
+    refs = [{"source-ref": line["source-ref"]} for line in lines]
+    put_lines(s3, "manifest.jsonl", refs[:BESIDE])
+    put_lines(s3, "everything.jsonl", refs)
 
 
 def put_lines(s3: Any, key: str, lines: list[dict[str, Any]]) -> None:
@@ -105,13 +142,12 @@ def put_lines(s3: Any, key: str, lines: list[dict[str, Any]]) -> None:
     s3.put_object(Bucket=BUCKET, Key=key, Body="\n".join(map(json.dumps, lines)).encode())
 
 
-def train(rekognition: Any, name: str) -> float:
-    """Train a version; return the seconds it took."""
+def train(rekognition: Any, name: str) -> None:
+    """Train a version and wait for it."""
     project = rekognition.create_project(
         ProjectName=name, Feature="CONTENT_MODERATION", AutoUpdate="DISABLED"
     )
     truth = {"S3Object": {"Bucket": BUCKET, "Name": "truth.jsonl"}}
-    begun = time.monotonic()
     rekognition.create_project_version(
         ProjectArn=project["ProjectArn"],
         VersionName="v",
@@ -128,20 +164,19 @@ def train(rekognition: Any, name: str) -> float:
         time.sleep(0.5)
     if version["Status"] != "TRAINING_COMPLETED":
         raise SystemExit(version["StatusMessage"])
-    return time.monotonic() - begun
 
 
-def job_pace(rekognition: Any) -> float:
-    """Run a media analysis job; return images a second."""
+def job_pace(rekognition: Any, manifest: str, count: int) -> float:
+    """Run a media analysis job on so many images; return images a second."""
     begun = time.monotonic()
     job = rekognition.start_media_analysis_job(
         OperationsConfig={"DetectModerationLabels": {}},
-        Input={"S3Object": {"Bucket": BUCKET, "Name": "manifest.jsonl"}},
+        Input={"S3Object": {"Bucket": BUCKET, "Name": manifest}},
         OutputConfig={"S3Bucket": BUCKET, "S3KeyPrefix": "jobs"},
     )["JobId"]
     while rekognition.get_media_analysis_job(JobId=job)["Status"] not in {"SUCCEEDED", "FAILED"}:
         time.sleep(0.2)
-    return BESIDE / (time.monotonic() - begun)
+    return count / (time.monotonic() - begun)
 
 
 class Peak:

@@ -732,6 +732,10 @@ TRAININGS = {
         HEALED,
         "each has a checksum; what is not whole is looked at again",
     ),
+    "what was seen of images, kept by content": (
+        HEALED,
+        "a digest of it, of the content and of the networks lies behind each; what is not whole is looked at again",
+    ),
     "copy of a training's manifest": (
         HEALED,
         "its SHA-256 lies beside it; what is not whole is fetched again",
@@ -742,7 +746,7 @@ TRAININGS = {
     ),
 }
 """What damage to the offline endpoint's trainings comes to, whether lost, cut off or of one bit another; the tests
-are in ``tests/unit/local_aws/rekognition/training``."""
+are in ``training`` and ``images`` of ``tests/unit/local_aws/rekognition``."""
 
 
 def document() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +16,10 @@ from local_aws.inference import rules, tensors
 from local_aws.inference.adapters.learned import LearnedAdapter
 from local_aws.inference.adapters.views import changed_views
 from local_aws.inference.decode import ImageLimits, check, decode
+from local_aws.inference.jpeg_file import Jpeg
 from local_aws.inference.memory import release_unused
 from local_aws.inference.networks import Networks
+from local_aws.inference.png_file import Png
 from local_aws.inference.rules import ContentType, Label
 from local_aws.inference.slots import Slots
 from local_aws.inference.weight import HEAVY_BYTES
@@ -129,7 +131,7 @@ class Moderator:
         """
         container = check(data, self._limits)
         networks = self.load()
-        with self._all() if container.decoder_bytes > HEAVY_BYTES else self._slots.taken(1):
+        with self._turn(container):
             picture = decode(container)
             signals = networks.run(tensors.normalise(tensors.resize(picture)))
             changed = [
@@ -143,6 +145,30 @@ class Moderator:
             width=container.width,
             height=container.height,
         )
+
+    def examine_copies(self, data: bytes, *, views: int, behind: int = 0) -> NDArray[np.float32]:
+        """Look at the changed copies alone of a picture that was looked at before.
+
+        Args:
+            data: the whole file.
+            views: see `examine`.
+            behind: how many of them are left out, because they were looked at, too.
+
+        Returns:
+            Features of one row a copy, the same that `examine` gives.
+
+        Raises:
+            ImageRejected: see `moderate`.
+            ModelFileError: see `moderate`.
+        """
+        container = check(data, self._limits)
+        networks = self.load()
+        with self._turn(container):
+            copies = changed_views(decode(container), views, behind=behind)
+            return np.stack([networks.run_features(tensors.efficientnet_input(copy)) for copy in copies])
+
+    def _turn(self, container: Jpeg | Png) -> AbstractContextManager[None]:
+        return self._all() if container.decoder_bytes > HEAVY_BYTES else self._slots.taken(1)
 
     @contextmanager
     def _all(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from local_aws.inference.jpeg_file import (
@@ -24,6 +24,8 @@ HEAVY_BYTES: Final = 150_000_000
 
 _NETWORKS_WORK: Final = 5_000_000
 """What the networks cost for any picture, in pixels of a PNG that are decoded in the same time."""
+_COPY_WORK: Final = 800_000
+"""What one changed copy of a picture costs, in the same unit."""
 _UNKNOWN_PIXELS: Final = 100_000_000
 
 
@@ -47,11 +49,20 @@ class Effort:
 LIGHT: Final = Effort(1)
 
 
-def weigh(head: bytes) -> Effort:
+def weigh(head: bytes, *, copies: int = 0, looked_at: int | None = None) -> Effort:
     """Weigh a picture; anything that is none is light, since it is refused at once.
 
     :param head: its first bytes, :data:`HEAD_BYTES` where there are so many.
+    :param copies: changed copies of it that are looked at, too.
+    :param looked_at: how many of them, and with them the picture itself, were looked at before.
     """
+    effort = _weigh(head)
+    if looked_at is None:
+        return replace(effort, work=effort.work + copies * _COPY_WORK)
+    return replace(effort, work=max(1, effort.work - _NETWORKS_WORK) + (copies - looked_at) * _COPY_WORK)
+
+
+def _weigh(head: bytes) -> Effort:
     if head.startswith(PNG_SIGNATURE) and len(head) >= 24:
         width, height = struct.unpack_from(">II", head, 16)
         return _effort(width * height, decoder_bytes_of_png(width, height))

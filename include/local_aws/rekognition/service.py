@@ -13,6 +13,7 @@ from local_aws.rekognition.adapters import AdapterBook
 from local_aws.rekognition.denials import DenialBook
 from local_aws.rekognition.faults import FaultBook, FaultRule
 from local_aws.rekognition.images.analysis import Analyzer, Moderates, load_moderator
+from local_aws.rekognition.images.kept import kept_looks
 from local_aws.rekognition.images.objects import ObjectStore
 from local_aws.rekognition.images.pool import FairPool
 from local_aws.rekognition.images.regions import BucketRegions
@@ -72,7 +73,13 @@ class Service:
         self.keys = Keyring(secrets, self.store, s3_endpoint_url)
         self.projects = ProjectStore(self.store)
         self.adapters = AdapterBook(settings.adapters, self.projects)
-        self.analyzer = Analyzer(moderator, self.limits, model_version, self.adapters.learned)
+        self.analyzer = Analyzer(
+            moderator,
+            self.limits,
+            model_version,
+            self.adapters.learned,
+            kept_looks(state_dir / "looks", model_version, self.limits, max_bytes=settings.kept_looks_bytes),
+        )
         self.objects = ObjectStore(
             s3_endpoint_url, self.keys, BucketRegions(settings.bucket_regions), self.waiting_room
         )

@@ -63,6 +63,8 @@ class ServerSettings:
     :param training_test_images: least number of images to test with.
     :param training_invalid_share: a training goes on without the images that cannot be read, up to this share
         of a manifest; Custom Labels names 20 percent, for adapters nothing is published.
+    :param kept_looks_bytes: how much disk the state folder may hold of what was seen of images, so that
+        a training does not look again at what was answered before; 0 keeps nothing.
     :param denied: operations that the account may not use, with the reason, see ``denials.REASONS``.
     :param limits: changes to the published quotas, see :meth:`Limits.overridden`.
     :param faults: rules of misbehaviour from the first request on, see ``faults.FaultRule``.
@@ -99,6 +101,7 @@ class ServerSettings:
     training_false_negatives: int = 50
     training_test_images: int = 20
     training_invalid_share: float = 0.2
+    kept_looks_bytes: int = 256_000_000
     denied: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Mapping[str, Any], ...] = ()
@@ -110,7 +113,7 @@ class ServerSettings:
                 raise SettingsError(f"{name} must be at least 1")
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name.endswith("_seconds") and value < 0:
+            if item.name.endswith(("_seconds", "_bytes")) and value < 0:
                 raise SettingsError(f"{item.name} must not be negative")
         for name in ("training_false_positives", "training_false_negatives", "training_test_images"):
             if getattr(self, name) < 1:

@@ -18,12 +18,15 @@ _WORKING_SIDE: Final = 448
 _WHITE: Final = (255, 255, 255)
 
 
-def changed_views(picture: Image.Image, count: int) -> Iterator[Image.Image]:
-    """Yield the first `count` changed copies of a picture, always the same, at most `MOST_VIEWS`."""
-    if count > 0:
+def changed_views(picture: Image.Image, count: int, *, behind: int = 0) -> Iterator[Image.Image]:
+    """Yield the first `count` changed copies of a picture, always the same, at most `MOST_VIEWS`.
+
+    Those before place `behind` are left out.
+    """
+    if count > behind:
         small = picture.copy()
         small.thumbnail((_WORKING_SIDE, _WORKING_SIDE), Image.Resampling.BILINEAR)
-        for change in islice(CHANGES, count):
+        for change in islice(CHANGES, behind, count):
             yield change(small)
 
 
@@ -66,6 +69,7 @@ def _square(picture: Image.Image) -> Image.Image:
     return ImageOps.pad(picture, (side, side), color=_WHITE)
 
 
+# One that changes takes another name: what was seen of copies is kept under the names.
 CHANGES: Final[tuple[Callable[[Image.Image], Image.Image], ...]] = (
     _corner,
     _smaller,

@@ -1,5 +1,5 @@
 """One image, from S3 to its answer.
 
 ``objects`` and ``regions`` (where it lies), ``parcels`` and ``pool`` (who looks at it), ``analysis`` (what is
-seen).
+seen), ``kept`` (so that what was seen once need not be seen again).
 """

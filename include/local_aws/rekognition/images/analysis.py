@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from local_aws.inference.adapters.learned import LearnedAdapter
 from local_aws.inference.decode import ImageLimits
 from local_aws.inference.errors import ImageRejected
 from local_aws.inference.moderator import Examination, Moderation
+from local_aws.rekognition.images.kept import KeptLooks, Look
 from local_aws.rekognition.images.objects import (
     Caller,
     ObjectForbidden,
@@ -44,18 +48,28 @@ class Examines(Moderates, Protocol):
         """Return scores and features, or raise ``ImageRejected``."""
 
 
+@runtime_checkable
+class Remembers(Examines, Protocol):
+    """What can be spared a second look: ``moderate`` says what ``examine(…).moderation(…)`` says."""
+
+    def examine_copies(self, data: bytes, *, views: int, behind: int = 0) -> NDArray[np.float32]:
+        """Return features of changed copies alone, or raise ``ImageRejected``."""
+
+
 @dataclass(frozen=True)
 class Analyzer:
     """A moderator, the limits on its images and the version its answers carry.
 
     :param model_version: becomes ``ModerationModelVersion``; never one of Rekognition's own.
     :param learned: returns what the adapter of an ARN has learnt; None for one that is only said to exist.
+    :param kept: what was seen of images before; for trainings alone, since an answer is always a new look.
     """
 
     moderator: Moderates
     limits: Limits
     model_version: str
     learned: Callable[[str], LearnedAdapter | None] = lambda _: None
+    kept: KeptLooks | None = None
 
     def fetch(self, store: ObjectStore, caller: Caller, source: Source) -> Parcel:
         """Read an image from S3; the caller closes it.
@@ -84,23 +98,46 @@ class Analyzer:
         with _refusals():
             return self.moderator.examine(data, views=views)
 
+    def known(self, image: Parcel) -> Look | None:
+        """What an earlier look at the same content saw."""
+        return self.kept.find(image.sha256) if self.kept and isinstance(self.moderator, Remembers) else None
+
+    def look(self, image: Parcel, *, views: int, known: Look | None = None) -> Look:
+        """Look at an image to learn from it; errors as :meth:`examine`.
+
+        :param views: changed copies that are looked at too.
+        :param known: what :meth:`known` returned, which is not looked at again.
+        """
+        if known is None:
+            look = _look_of(self.examine(image.read(), views=views))
+        elif known.copies < views and isinstance(self.moderator, Remembers):
+            with _refusals():
+                more = self.moderator.examine_copies(image.read(), views=views, behind=known.copies)
+            look = Look(known.scores, np.concatenate([known.features, more.astype(np.float16)]))
+        else:
+            return known.first(views)
+        self._keep(image, look)
+        return look
+
     def analyse(
-        self, data: bytes, min_confidence: float | None, *, adapter: str | None = None
+        self, image: Parcel, min_confidence: float | None, *, adapter: str | None = None
     ) -> dict[str, Any]:
         """Return a DetectModerationLabels answer for an image.
 
-        :param data: the encoded image.
+        :param image: the encoded image.
         :param min_confidence: 0..100; 50 when None.
         :param adapter: ARN of the adapter version that is to have answered.
         :raises ApiError: InvalidImageFormatException, ImageTooLargeException or InvalidParameterException.
         """
         threshold = DEFAULT_MIN_CONFIDENCE if min_confidence is None else min_confidence
         learned = self.learned(adapter) if adapter else None
-        if learned is None:
+        if learned is None and not isinstance(self.moderator, Remembers):
             with _refusals():
-                found = self.moderator.moderate(data, min_confidence=threshold)
+                found = self.moderator.moderate(image.read(), min_confidence=threshold)
         else:
-            found = self.examine(data).moderation(threshold, learned)
+            seen = self.examine(image.read())
+            self._keep(image, _look_of(seen))
+            found = seen.moderation(threshold, learned)
         by_adapter = {"ProjectVersion": adapter} if adapter else {}
         return {
             **by_adapter,
@@ -118,6 +155,14 @@ class Analyzer:
                 {"Confidence": kind.confidence, "Name": kind.name} for kind in found.content_types
             ],
         }
+
+    def _keep(self, image: Parcel, look: Look) -> None:
+        if self.kept and isinstance(self.moderator, Remembers):
+            self.kept.keep(image.sha256, look)
+
+
+def _look_of(seen: Examination) -> Look:
+    return Look(seen.scores, seen.features.astype(np.float16))
 
 
 @contextmanager

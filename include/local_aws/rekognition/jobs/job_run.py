@@ -26,6 +26,7 @@ from local_aws.rekognition.images.objects import (
     StorageRefused,
     StorageUnavailable,
 )
+from local_aws.rekognition.images.parcels import Parcel
 from local_aws.rekognition.images.pool import FairPool
 from local_aws.rekognition.jobs import manifest
 from local_aws.rekognition.jobs.result_faults import damaged
@@ -188,19 +189,19 @@ class JobRun:
             return _done(_Outcome(error=error))
         looked = self._shop.pool.submit(
             ("jobs", self._job.job_id),
-            lambda: self._look(image.read(), line.number),
+            lambda: self._look(image, line.number),
             effort=weigh(image.read(HEAD_BYTES)),
         )
         looked.add_done_callback(lambda _: image.close())
         return looked
 
-    def _look(self, data: bytes, number: int) -> _Outcome:
+    def _look(self, image: Parcel, number: int) -> _Outcome:
         config = self._job.request["OperationsConfig"]["DetectModerationLabels"]
         adapter = self._shop.adapters.answering(config.get("ProjectVersion"))
         if (rule := self._faults.of("adapter_missing")) and chosen(rule, number):
             adapter = None
         try:
-            answer = self._shop.analyzer.analyse(data, config.get("MinConfidence"), adapter=adapter)
+            answer = self._shop.analyzer.analyse(image, config.get("MinConfidence"), adapter=adapter)
             return _Outcome(answer=answer)
         except ApiError as error:
             return _Outcome(error=error)

@@ -73,7 +73,7 @@ async def _look(call: Call, image: Parcel) -> dict[str, Any]:
     return await asyncio.wrap_future(
         service.pool.submit(
             lane,
-            lambda: service.analyzer.analyse(image.read(), threshold, adapter=adapter),
+            lambda: service.analyzer.analyse(image, threshold, adapter=adapter),
             effort=weigh(image.read(HEAD_BYTES)),
         )
     )

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -43,8 +43,6 @@ from local_aws.rekognition.wire.errors import ApiError, Stopping
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _DEFAULT_THRESHOLD: Final = 50.0
-_VIEW_WORK: Final = 800_000
-"""What one more view costs, in the unit of :class:`Effort`."""
 _FEWER_VIEWS: Final = ((2_000, 1), (5_000, 0))
 """Images, and how many copies of each are looked at beyond: where so many differ by themselves, copies add
 little but time."""
@@ -170,18 +168,19 @@ class TrainingRun:
         try:
             image = self._patiently(lambda: school.analyzer.fetch(school.objects, self._caller, source))
         except ApiError as error:
-            refused: Future[Seen] = Future()
-            refused.set_result(Seen(ref, problem=(error.code, error.message)))
-            return refused
-        effort = weigh(image.read(HEAD_BYTES))
-        effort = replace(effort, work=effort.work + views * _VIEW_WORK)
+            return _done(Seen(ref, problem=(error.code, error.message)))
+        known = school.analyzer.known(image)
+        if known is not None and known.copies >= views:
+            image.close()
+            return _done(Seen(ref, known.scores, known.first(views).features))
+        effort = weigh(image.read(HEAD_BYTES), copies=views, looked_at=known.copies if known else None)
 
         def look() -> Seen:
             try:
-                found = school.analyzer.examine(image.read(), views=views)
+                look = school.analyzer.look(image, views=views, known=known)
             except ApiError as error:
                 return Seen(ref, problem=(error.code, error.message))
-            return Seen(ref, found.scores, found.features.astype(np.float16))
+            return Seen(ref, look.scores, look.features)
 
         looked = school.pool.submit(("trainings", self._version.arn), look, effort=effort)
         looked.add_done_callback(lambda _: image.close())
@@ -365,3 +364,9 @@ class TrainingRun:
             if self._school.stopping.wait(delay):
                 raise Stopping
             delay = min(2.0, delay * 2)
+
+
+def _done(seen: Seen) -> Future[Seen]:
+    future: Future[Seen] = Future()
+    future.set_result(seen)
+    return future

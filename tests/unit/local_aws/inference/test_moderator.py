@@ -171,3 +171,13 @@ def test_limits_can_be_set(moderator: Moderator) -> None:
 def test_at_least_one_thread_is_needed() -> None:
     with pytest.raises(ValueError, match="threads must be at least 1"):
         Moderator(threads=0)
+
+
+def test_copies_looked_at_later_have_the_features_of_those_looked_at_at_once(moderator: Moderator) -> None:
+    data = pictures.jpeg(300, 200)
+    at_once = moderator.examine(data, views=3).features
+    first, later = (
+        moderator.examine(data, views=1).features,
+        moderator.examine_copies(data, views=3, behind=1),
+    )
+    assert np.concatenate([first, later]).tobytes() == at_once.tobytes()
