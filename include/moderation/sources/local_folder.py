@@ -99,6 +99,7 @@ class LocalFolder:
     folder: str
     checks_headers: bool = True
     retry_refused: bool = False
+    tells_changes: bool = False
     count: UploadCount = field(default_factory=UploadCount, compare=False)
     only: Container[str] | None = None
 
