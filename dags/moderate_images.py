@@ -139,10 +139,17 @@ PARAMS = {
         title="Redo refused images too",
         description="With Redo: also images that were refused for their own sake (format, size).",
     ),
+    "inspect": Param(
+        True,
+        type="boolean",
+        title="Read headers",
+        description="Read the first bytes of each object before it is sent: one GET each. Without it names and "
+        "sizes decide, and what is no image is refused by Rekognition.",
+    ),
 }
 DISCOVERY = (
     "source", "min_confidence", "adapter", "backend", "job_name", "force", "dry_run", "redo_load_id",
-    "redo_permanent",
+    "redo_permanent", "inspect",
 )  # fmt: skip
 
 

@@ -71,6 +71,7 @@ def discover(
     dry_run: bool = False,
     redo_load_id: str | None = None,
     redo_permanent: bool = False,
+    inspect: bool = True,
     rekognition: Callable[[], Any] | None = None,
     list_jobs: bulk.ListJobs | None = None,
     settings: Settings | None = None,
@@ -87,6 +88,7 @@ def discover(
     :param redo_load_id: instead of the source, take what this load could not moderate, and ask for it as
         that load did.
     :param redo_permanent: then also pictures that were refused for their own sake.
+    :param inspect: read the headers of S3 objects before they are sent.
     :param rekognition: opens a boto3 client, where an adapter is to be looked up; None not to ask.
     :param list_jobs: of bulk jobs: what runs that died have paid for is published first; see `publish.paid`.
     :raises moderation.plan.plan.PlanError: an argument or the source cannot be used.
@@ -120,6 +122,7 @@ def discover(
         job_name=job_name,
         force=force,
         backend=backend,
+        inspect=inspect,
     )
     plan = make_plan(
         settings,

@@ -191,12 +191,14 @@ def athena_setup(
     aws_conn_id: str | None = "aws_default",
     region_name: str | None = None,
     group_id: str = "athena",
+    poll_interval: int = 5,
 ) -> TaskGroup:
     """Tasks that make the views in Athena, over the Iceberg tables of the Glue catalog.
 
     Loads need no task: what is published is there. Run it once, and after a release that adds columns.
 
     :param output_location: ``s3://…`` for query results; None when the workgroup has one.
+    :param poll_interval: seconds between two looks at a statement; the operator's own would be 30.
     """
     common: dict[str, Any] = {
         "database": "default",
@@ -204,6 +206,7 @@ def athena_setup(
         "workgroup": workgroup,
         "aws_conn_id": aws_conn_id,
         "region_name": region_name,
+        "sleep_time": poll_interval,
     }
     database, *views = athena.views_over_iceberg()
     with TaskGroup(group_id, tooltip="Shows the published tables in Athena") as group:

@@ -151,17 +151,18 @@ def discover(
         if tally.whole:
             names = (portion["source_ref"].combine_chunks() for portion in rows.portions())
             found.looked = watch.look(source.uri, tally.whole, names, besides.names(), count=found.listed)
-        if inspect and not source.checks_headers:
-            if published is not None:
-                with ledger.begun(published, settings) as begun:
-                    found.change(
-                        lambda portion: found.without_published(portion, settings, begun, question),
-                        "new.arrow",
-                    )
+        reads = inspect and not source.checks_headers
+        staging = staging if inspect else None
+        if (reads or staging) and published is not None:
+            with ledger.begun(published, settings) as begun:
+                found.change(
+                    lambda portion: found.without_published(portion, settings, begun, question), "new.arrow"
+                )
+        if reads:
             _look_into(found, s3, tally, threads=settings.inspect_threads)
-            if staging:
-                found.change(staging.bring, "staged.arrow")
-                found.transcoded = staging.brought
+        if staging:
+            found.change(staging.bring, "staged.arrow")
+            found.transcoded = staging.brought
         tally.flush()
     return found
 

@@ -34,7 +34,6 @@ from moderation.sources.base import Source, SourceError
 from moderation.sources.gone import Looked
 from moderation.sources.open import open_source
 from moderation.sources.positions import Position
-from moderation.sources.told import metadata_table
 from moderation.storage import s3_objects, scratch
 from moderation.tables import register
 from moderation.variables.machine import MachineSettings
@@ -151,7 +150,7 @@ class _Planner:
 
     def _since(self) -> Position | None:
         """How far a source that tells of changes was read; who analyses all of it again reads it whole."""
-        if not self.published or not self.source.uri.startswith(metadata_table.PREFIX):
+        if not self.published or not self.source.tells_changes:
             return None
         uri = positions.uri_of(
             self.settings,

@@ -34,6 +34,11 @@ class Source(Protocol):
         """Whether it is meant to ask again about images that were refused for their own sake."""
         ...
 
+    @property
+    def tells_changes(self) -> bool:
+        """Whether it can be read on from the position that the tally has."""
+        ...
+
     def batches(
         self, settings: Settings, s3: Any, tally: Tally, *, dry_run: bool
     ) -> Iterator[pa.RecordBatch]:

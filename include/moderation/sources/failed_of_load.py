@@ -37,6 +37,7 @@ class FailedOfLoad:
     load_id: str
     permanent: bool = False
     checks_headers: bool = False
+    tells_changes: bool = False
 
     @property
     def retry_refused(self) -> bool:

@@ -118,6 +118,11 @@ class Filtered:
         """As the source does."""
         return self.source.retry_refused
 
+    @property
+    def tells_changes(self) -> bool:
+        """As the source does."""
+        return self.source.tells_changes
+
     def batches(
         self, settings: Settings, s3: Any, tally: Tally, *, dry_run: bool
     ) -> Iterator[pa.RecordBatch]:

@@ -42,12 +42,16 @@ _OTHER_IMAGES = (
     (0, b"MM\x00*", "TIFF"),
     (8, b"WEBP", "WebP"),
     (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavis", "AVIF"),
     (4, b"ftyphei", "HEIC"),
     (4, b"ftypmif1", "HEIF"),
     (0, b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
 )
+TRANSCODED = {"WebP": "frame", "GIF": "frame", "TIFF": "page", "BMP": "frame", "AVIF": "frame"}
+"""Formats that can be brought as JPEG, and what of several is taken the first."""
+
 _OTHER_FILES = ((0, b"%PDF", "PDF"), (0, b"PK\x03\x04", "ZIP"), (0, b"\x1f\x8b", "GZIP"))
 _BMP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124))
 """Sizes of what follows a BMP's file header; its two letters alone begin many a text."""
@@ -129,6 +133,13 @@ def not_taken(kind: str) -> str:
     return f"The content is {kind}; only PNG and JPEG are taken."
 
 
+def transcoded_kind(code: str | None, message: str | None) -> str:
+    """The format of an image that was refused for it, if it can be transcoded; else ""."""
+    if code != error_codes.INVALID_IMAGE_FORMAT:
+        return ""
+    return next((kind for kind in TRANSCODED if message == not_taken(kind)), "")
+
+
 def is_image(head: bytes) -> bool:
     """Whether these first bytes are an image's, of whatever format."""
     return head.startswith((_PNG_SIGNATURE, _JPEG_SIGNATURE)) or _image_format(head) is not None
@@ -145,8 +156,11 @@ def content(head: bytes) -> str:
 
 
 def media_type(head: bytes) -> str:
-    """``image/png`` or ``image/jpeg`` by content, for files that passed the check."""
-    return "image/png" if head.startswith(_PNG_SIGNATURE) else "image/jpeg"
+    """The media type by content, for files that passed the check or can be transcoded."""
+    if head.startswith(_PNG_SIGNATURE):
+        return "image/png"
+    kind = _image_format(head)
+    return f"image/{kind.lower()}" if kind in TRANSCODED else "image/jpeg"
 
 
 def _check_dimensions(found: Dimensions) -> Rejection | None:

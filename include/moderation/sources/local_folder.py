@@ -1,7 +1,7 @@
 """A folder on this machine as a source: what S3 lacks is uploaded first, as ``aws s3 sync`` would do.
 
 A file is uploaded when the bucket has none of its key, one of another size, or an older one with other
-content. Only files of this folder count: what else lies under the same prefix is left alone and not listed.
+content. An image of a format that Rekognition refuses is uploaded where it can be transcoded from there. Only files of this folder count: what else lies under the same prefix is left alone and not listed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from moderation.sources.image_header import Rejection
 from moderation.sources.listing import BATCH_ROWS, NOTHING, ListingBuilder, Tally, chunked
 from moderation.storage import s3_objects, tombstones
 from moderation.storage.tombstones import Tombstones
+from moderation.variables.machine import MachineSettings
 
 _UPLOADS_AT_ONCE = 8
 _FILES_A_ROUND = 1_000
@@ -98,6 +99,7 @@ class LocalFolder:
     folder: str
     checks_headers: bool = True
     retry_refused: bool = False
+    tells_changes: bool = False
     count: UploadCount = field(default_factory=UploadCount, compare=False)
     only: Container[str] | None = None
 
@@ -138,7 +140,8 @@ class LocalFolder:
         bucket, prefix = s3_objects.split_uri(self.target(settings))
         found = _Walk(s3, bucket, tally, self.only).files(str(root), prefix)
         builder, gone = ListingBuilder(), tombstones.load(s3, settings)
-        bring = partial(_bring, s3, bucket, dry_run=dry_run, gone=gone)
+        transcode = MachineSettings.from_env().transcode
+        bring = partial(_bring, s3, bucket, dry_run=dry_run, gone=gone, transcode=transcode)
         with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload") as pool:
             for files in chunked(found, _FILES_A_ROUND):
                 for row in pool.map(bring, files):
@@ -241,15 +244,19 @@ def _key_part(name: str) -> str:
     return name.replace("\\", "%5C")
 
 
-def _bring(s3: Any, bucket: str, file: _File, *, dry_run: bool, gone: Tombstones) -> _Row | _NoImage:
+def _bring(
+    s3: Any, bucket: str, file: _File, *, dry_run: bool, gone: Tombstones, transcode: bool
+) -> _Row | _NoImage:
     """See to it that S3 has the file, unless it was erased on request, and give its row."""
     if file.pattern and (other := _unless_image(file.path, file.pattern)):
         return other
-    rejection, status, data = file.rejection, None, None
+    rejection, status, data, other_format = file.rejection, None, None, None
     try:
         if rejection is None:
             status = os.stat(file.path)
             rejection = _refusal(file.path, status)
+        if transcode and rejection and image_header.transcoded_kind(*rejection):
+            rejection, other_format = None, rejection
         if rejection is None and not (file.stored and _is_current(file.stored, status)):
             data = Path(file.path).read_bytes()
     except OSError as error:
@@ -258,9 +265,13 @@ def _bring(s3: Any, bucket: str, file: _File, *, dry_run: bool, gone: Tombstones
         return _rejected(file, rejection, status)
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest() if data is not None else None
     if file.stored and (data is None or file.stored.etag == etag):
-        return _accepted(bucket, file, file.stored)
-    was_erased = gone.has(f"s3://{bucket}/{file.key}", etag, len(data or b""), path_text(file.path))
-    return _upload(s3, bucket, file, data or b"", dry_run=dry_run or was_erased)
+        row = _accepted(bucket, file, file.stored)
+    else:
+        was_erased = gone.has(f"s3://{bucket}/{file.key}", etag, len(data or b""), path_text(file.path))
+        row = _upload(s3, bucket, file, data or b"", dry_run=dry_run or was_erased)
+    if other_format:
+        row.values["rejection"] = row.values.get("rejection") or other_format
+    return row
 
 
 def _unless_image(path: str, pattern: str) -> _NoImage | None:

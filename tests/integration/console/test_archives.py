@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from moderation.archive.backfill import state
+from moderation.archive.backfill import orders, state
 from moderation.archive.backfill.state import DONE, PARKED, RUNNING, WAITING
 from moderation.console.alone import alone
 from moderation.console.application import WRITE_HEADER, application
@@ -20,7 +20,7 @@ from support.console_browser import one_look
 from support.console_load import TOKEN, addresses, asked, listening_at
 from support.console_review import asked_by, by_header
 
-ORDERS = ("pause", "resume", "stop", "retry")
+ORDERS = ("pause", "resume", "stop", "retry", "budget")
 RESULT = {
     "keys": 70_000,
     "answered": 69_000,
@@ -130,6 +130,23 @@ def test_what_was_asked_stands_there_with_the_person(client, world):
     ]
 
 
+def test_a_budget_is_changed_from_the_page_and_only_the_limit_that_was_said(client, world):
+    archives.keep(world.settings, world.s3, archives.half_done())
+    with asked_by(client, "carla", "op") as carla:
+        assert 'value="50"' in carla.get("/archives/old").text
+        for said in ({"month_usd": 900.5}, {"day_usd": None}):
+            assert carla.post("/archives/old/budget", json=said).status_code == 200, said
+        page = carla.get("/archives/old").text
+    options = known(world).options
+    assert (options.day_usd, options.month_usd) == (None, 900.5)
+    assert "$900.50 a month" in page
+    assert "budget of the day without limit" in page
+    for said, status in (({}, 409), ({"day_usd": 0}, 400), ({"day_usd": 1}, 409), ({"month_usd": "x"}, 400)):
+        answered = client.post("/archives/old/budget", json=said)
+        assert (answered.status_code, bool(answered.json()["error"])) == (status, True), said
+    assert known(world).options == options
+
+
 def test_what_cannot_be_asked_changes_nothing_and_says_why(client, world):
     (kept,) = archives.keep(world.settings, world.s3, archives.half_done())
     for what, body, status in (
@@ -205,6 +222,15 @@ def test_an_archive_is_paused_retried_and_resumed_by_keyboard_alone(chromium, wo
         page.focus("#retry-4")
         page.keyboard.press("Enter")
         wait_for(page, "!document.getElementById('retry-4')")
+        # Only what was typed is said: the limit that somebody else set meanwhile stays.
+        orders.budget(world.settings, world.s3, "old", month_usd=900.0, person="ana")
+        page.focus("#to-budget")
+        page.keyboard.press("Enter")
+        assert browser.findings(page) == []
+        page.keyboard.press("Control+a")
+        page.keyboard.type("75")
+        page.keyboard.press("Enter")
+        wait_for(page, "document.body.textContent.includes('$75.00 a day, $900.00 a month')")
         page.focus("#to-resume")
         page.keyboard.press("Enter")
         page.keyboard.press("Enter")
@@ -216,6 +242,6 @@ def test_an_archive_is_paused_retried_and_resumed_by_keyboard_alone(chromium, wo
     context.close()
     found = known(world)
     assert [chunk.status for chunk in found.chunks] == [DONE] * 3 + [WAITING, DONE, WAITING, WAITING]
-    assert [order["person"] for order in found.orders] == ["you"] * 3
+    assert [order["person"] for order in found.orders] == ["you", "you", "ana", "you", "you"]
     assert PARKED not in {chunk.status for chunk in found.chunks}
     assert RUNNING not in {chunk.status for chunk in found.chunks}

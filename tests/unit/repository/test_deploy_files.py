@@ -94,6 +94,10 @@ def test_an_option_of_the_charts_values_is_airflows(section: str) -> None:
     assert all(airflow_knows(section, option) for option in CHART["config"][section])
 
 
+def test_the_chart_makes_no_user_whose_password_everybody_knows() -> None:
+    assert CHART["createUserJob"] == {"enabled": False}
+
+
 def test_the_options_for_mwaa_are_airflows() -> None:
     options = json.loads((DEPLOY / "mwaa/airflow-configuration-options.json").read_text(encoding="utf-8"))
     assert all(airflow_knows(*name.split(".")) for name in options)

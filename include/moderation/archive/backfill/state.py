@@ -43,6 +43,7 @@ class Options:
     :param day_usd: US dollars a day that its chunks may cost; None for no limit. ``month_usd`` likewise.
     :param time_zone: where days and months begin, as ``Europe/Vienna``.
     :param tries: a chunk that failed as often is parked.
+    :param inspect: read the header of each object before it is sent.
     :raises ArchiveError: one is out of its range; the text names it.
     """
 
@@ -55,6 +56,7 @@ class Options:
     min_confidence: float | None = None
     adapter: str | None = None
     backend: str = "auto"
+    inspect: bool = True
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:

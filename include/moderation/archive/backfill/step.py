@@ -261,5 +261,6 @@ def _as_arguments(ask: conductor.Ask) -> dict[str, Any]:
         "adapter": options.adapter,
         "backend": options.backend,
         "job_name": f"archive-{ask.archive.name}"[:24],
+        "inspect": options.inspect,
     }
     return {"trigger_run_id": ask.archive.run_id(ask.chunk), "conf": conf, "reset_dag_run": ask.again}

@@ -84,6 +84,11 @@ def _add_start(actions: Any) -> None:
         "--adapter", metavar="ARN", help="version of a custom moderation adapter, or champion"
     )
     parser.add_argument("--backend", choices=("auto", "bulk", "detect"), default="auto")
+    parser.add_argument(
+        "--no-inspect",
+        action="store_true",
+        help="do not read the images' headers: one GET an image less; what is no image is refused by Rekognition",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_start)
 
@@ -101,6 +106,7 @@ def _start(settings: Settings, options: argparse.Namespace) -> int:
         min_confidence=options.min_confidence,
         adapter=options.adapter,
         backend=options.backend,
+        inspect=not options.no_inspect,
     )
     state.check_name(options.name)
     with s3_objects.open_client(settings, connections=settings.inspect_threads + 4) as s3:

@@ -50,12 +50,15 @@ class Order(BaseModel):
 
     :ivar days: of a pause; None until it is resumed.
     :ivar chunks: parked ones that are tried again; None for all.
+    :ivar day_usd: of a budget, in US dollars; None for no limit. ``month_usd`` likewise. What is not given stays.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     days: float | None = Field(default=None, gt=0, lt=3_650)
     chunks: set[int] | None = Field(default=None, min_length=1, max_length=100_000)
+    day_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    month_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 @router.get("", name="archives")
@@ -130,7 +133,7 @@ def chunk_run(request: Request, name: str, number: int) -> Response:
 
 @router.post("/{name}/{what}", name="order")
 def order(
-    request: Request, name: str, what: Literal["pause", "resume", "stop", "retry"], wanted: Order
+    request: Request, name: str, what: Literal["pause", "resume", "stop", "retry", "budget"], wanted: Order
 ) -> Response:
     """Ask something of an archive in the name of who asks; the conductor goes by it at its next look."""
     person, shared = decider(request), _shared(request)
@@ -140,6 +143,8 @@ def order(
         asked["until"] = datetime.now(UTC) + timedelta(days=wanted.days) if wanted.days else None
     if what == "retry":
         asked["numbers"] = wanted.chunks
+    if what == "budget":
+        asked |= wanted.model_dump(include=wanted.model_fields_set & {"day_usd", "month_usd"})
     changed = getattr(orders, what)(shared.settings, shared.s3, name, **asked)
     shared.archives.changed()
     return JSONResponse({"status": changed.status})
@@ -148,9 +153,9 @@ def order(
 def _can(found: Archive) -> frozenset[str]:
     """What can be asked of it as it stands."""
     can = {
-        GOES_ON: {"pause", "stop"},
-        PAUSED: {"resume", "stop"},
-        STOPPED: {"resume"},
+        GOES_ON: {"pause", "stop", "budget"},
+        PAUSED: {"resume", "stop", "budget"},
+        STOPPED: {"resume", "budget"},
         ENDED: set[str](),
     }[found.status]
     if found.cleaned_at:

@@ -20,7 +20,7 @@ from typing import IO
 
 from PIL import Image, ImageFile, ImageOps
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_SIDE = 16_000
 MAX_PIXELS = 101_000_000
 """Rekognition takes 10,000 pixels a side; a scan in another format may be a little longer."""

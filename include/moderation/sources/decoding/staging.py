@@ -27,9 +27,6 @@ from moderation.sources.decoding.staged import folder_uri
 from moderation.sources.listing import SCHEMA
 from moderation.storage import s3_objects
 
-FORMATS = {"WebP": "frame", "GIF": "frame", "TIFF": "page", "BMP": "frame"}
-"""What can be transcoded, as `image_header.content` calls it, and what of several is taken the first."""
-
 _AT_ONCE = 2
 _CHANGED = {"PreconditionFailed", "412", "NoSuchKey", "404"}
 
@@ -90,7 +87,7 @@ class Staging:
             return
         uri = f"{folder_uri(self.settings, self.run_key)}/{_name(row)}.jpg"
         s3_objects.put(self.s3, uri, made, content_type="image/jpeg")
-        told = f"{kind}, first {FORMATS[kind]}" if is_first else kind
+        told = f"{kind}, first {image_header.TRANSCODED[kind]}" if is_first else kind
         row.update(error_code=None, error_message=None, sent_as=uri, transcoded_from=told)
 
     def _read(self, row: dict[str, Any]) -> bytes:
@@ -105,10 +102,7 @@ class Staging:
 
 
 def _format(row: dict[str, Any]) -> str:
-    """The format of an image that was refused for it, if it can be transcoded; else ""."""
-    if row["error_code"] != error_codes.INVALID_IMAGE_FORMAT:
-        return ""
-    return next((kind for kind in FORMATS if row["error_message"] == image_header.not_taken(kind)), "")
+    return image_header.transcoded_kind(row["error_code"], row["error_message"])
 
 
 def _name(row: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ class Chunk:
     uri: str
     checks_headers: bool = False
     retry_refused: bool = False
+    tells_changes: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Chunk:

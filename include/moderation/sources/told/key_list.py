@@ -38,6 +38,7 @@ class KeyList:
     uri: str
     checks_headers: bool = False
     retry_refused: bool = False
+    tells_changes: bool = False
 
     def batches(
         self, settings: Settings, s3: Any, tally: Tally, *, dry_run: bool

@@ -82,6 +82,7 @@ class MetadataTable:
     uri: str
     checks_headers: bool = False
     retry_refused: bool = False
+    tells_changes: bool = True
 
     @classmethod
     def parse(cls, text: str) -> MetadataTable:

@@ -14,6 +14,7 @@ from moderation.archive.backfill.state import DONE, PARKED, WAITING
 from moderation.cli.main import main
 from moderation.publish import gone
 from moderation.settings import Settings
+from moderation.sources import inspection
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import scan
 from moderation.tables.standing import GONE
@@ -173,3 +174,20 @@ def test_a_chunk_whose_list_is_lost_is_parked_and_stops_no_other_archive(
     (chunk,) = state.read(settings, s3_client, "old").chunks
     assert (chunk.status, chunk.reason.partition("; ")[0]) == (PARKED, f"{uri} is not there any more")
     assert state.read(settings, s3_client, "other").chunks[0].status == DONE
+
+
+def test_without_reading_headers_a_chunk_asks_for_no_object(
+    runs: StageRuns, settings: Settings, s3_client: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        put(s3_client, bucket, name)
+    assert start(settings, bucket, "--no-inspect") == 0
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a header was read")
+
+    monkeypatch.setattr(inspection, "inspect", refused)
+    assert look(runs, NOW, 1) == ["archive__old__00001"]
+    assert runs.known == {"archive__old__00001": "success"}
+    step.step(runs, asker="look-2", settings=settings, now=NOW + timedelta(hours=2))
+    assert state.read(settings, s3_client, "old").chunks[0].answered == 2

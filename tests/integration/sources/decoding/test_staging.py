@@ -12,6 +12,7 @@ import pytest
 from moderation.cli.main import main
 from moderation.schema import IMAGES
 from moderation.sources.decoding.staged import folder_uri
+from moderation.sources.decoding.staging import Staging
 from moderation.storage import s3_objects
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.published import scan
@@ -43,12 +44,13 @@ def put(runs: Runs, **bodies: bytes) -> dict[str, str]:
     return etags
 
 
-def rows(runs: Runs) -> dict[str, dict[str, Any]]:
+def rows(runs: Runs, *, but: str = "") -> dict[str, dict[str, Any]]:
+    """The published rows by name, without those of a status."""
     with open_catalog(runs.settings) as catalog:
         found = [
             row for batch in scan(load_table(catalog, IMAGES), IMAGES, TOLD) for row in batch.to_pylist()
         ]
-    return {row["source_ref"].rpartition("/")[2]: row for row in found}
+    return {row["source_ref"].rpartition("/")[2]: row for row in found if row["status"] != but}
 
 
 def staged(runs: Runs, name: str) -> list[str]:
@@ -66,20 +68,21 @@ def test_other_formats_are_sent_as_jpeg_and_their_rows_say_so_under_their_own_na
         copy=same,
         pages=several("TIFF", 3),
         still=pictures.encode(pictures.noise(90, 100, seed=5), "WEBP"),
+        modern=pictures.encode(pictures.noise(90, 100, seed=9), "AVIF"),
         small=pictures.encode(pictures.noise(20, 20), "GIF"),
         broken=several("GIF", 6)[:400],
         text=b"no image",
         plain=pictures.jpeg(seed=8),
     )
     dry = runs.discover("dry", backend="detect", dry_run=True)
-    assert dry.totals.to_analyse == 6, "without the copy, and as far as nobody looked inside"
+    assert dry.totals.to_analyse == 7, "without the copy, and as far as nobody looked inside"
     assert staged(runs, dry.run_key) == []
 
     plan = runs.discover("first", backend="detect")
-    assert (plan.totals.to_analyse, plan.totals.copies, plan.totals.rejected) == (4, 1, 3)
+    assert (plan.totals.to_analyse, plan.totals.copies, plan.totals.rejected) == (5, 1, 3)
     bodies = [s3_objects.read(runs.s3, manifest.uri).body.decode() for manifest in plan.manifests]
     assert "animated" not in "".join(bodies)
-    assert len(staged(runs, plan.run_key)) == 4
+    assert len(staged(runs, plan.run_key)) == 5
     for number in range(len(plan.manifests)):
         runs.call(plan, number)
     runs.publish(plan)
@@ -90,6 +93,7 @@ def test_other_formats_are_sent_as_jpeg_and_their_rows_say_so_under_their_own_na
         "copy": "GIF, first frame",
         "pages": "TIFF, first page",
         "still": "WebP",
+        "modern": "AVIF",
         "plain": None,
     }
     assert {name: row["etag"] for name, row in found.items()} == etags
@@ -132,3 +136,35 @@ def test_without_the_setting_other_formats_are_refused(runs: Runs, monkeypatch: 
     monkeypatch.setenv("MODERATION_TRANSCODE", "0")
     put(runs, a=several("GIF", 1))
     assert runs.discover("first", backend="detect").totals.rejected == 1
+
+
+def test_a_local_folders_other_formats_are_uploaded_and_sent_as_jpeg_once(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    bodies = {"a.gif": several("GIF", 1), "b.jpg": pictures.jpeg(seed=2), "c.txt.jpg": b"no image"}
+    for name, body in bodies.items():
+        (folder / name).write_bytes(body)
+    runs.source = str(folder)
+    monkeypatch.setenv("MODERATION_TRANSCODE", "0")
+    (folder / "b.jpg").rename(tmp_path / "b.jpg")
+    runs.publish(runs.discover("refused", backend="detect"))
+    assert rows(runs)["a.gif"]["error_code"] == "InvalidImageFormat"
+
+    (tmp_path / "b.jpg").rename(folder / "b.jpg")
+    monkeypatch.setenv("MODERATION_TRANSCODE", "1")
+    assert runs.discover("dry", backend="detect", dry_run=True).totals.to_analyse == 2
+    plan = runs.discover("first", backend="detect")
+    assert (plan.totals.to_analyse, plan.totals.rejected) == (2, 0)
+    runs.call(plan, 0)
+    runs.publish(plan)
+    found = rows(runs, but="failed")
+    assert {name: row["transcoded_from"] for name, row in found.items()} == {
+        "a.gif": "GIF, first frame",
+        "b.jpg": None,
+    }
+    assert found["a.gif"]["source_ref"].startswith(runs.settings.input_uri)
+    assert staged(runs, plan.run_key) == []
+    monkeypatch.setattr(Staging, "_read", None)
+    assert runs.discover("second", backend="detect").is_empty, "nothing is decoded, sent or paid once more"

@@ -14,13 +14,21 @@ async function write(address, body, trouble) {
   return false;
 }
 
+/** @param {ParentNode} place */
+const fieldsOf = (place) => /** @type {HTMLInputElement[]} */ ([...place.querySelectorAll("input[type=number]")]);
+
+/** What was changed in its fields; an empty one says that there is none. @param {HTMLFormElement} form */
+function said(form) {
+  const changed = fieldsOf(form).filter((field) => field.value !== field.defaultValue);
+  return Object.fromEntries(changed.map((field) => [field.name, field.value ? Number(field.value) : null]));
+}
+
 for (const form of /** @type {NodeListOf<HTMLFormElement>} */ (document.querySelectorAll("dialog form[data-write]"))) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const button = /** @type {HTMLButtonElement} */ (form.querySelector("button"));
-    const days = /** @type {HTMLInputElement|null} */ (form.querySelector("input[name=days]"));
     button.disabled = true;
-    const done = await write(form.dataset.write ?? "", days?.value ? { days: Number(days.value) } : {}, form.querySelector("[role=alert]"));
+    const done = await write(form.dataset.write ?? "", said(form), form.querySelector("[role=alert]"));
     button.disabled = false;
     if (!done) return;
     form.closest("dialog")?.close();
@@ -62,7 +70,8 @@ let wait = EVERY;
 async function draw() {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
   const place = document.getElementById("told");
-  const found = answer?.ok ? new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("told") : null;
+  const whole = answer?.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+  const found = whole?.getElementById("told");
   const warning = document.getElementById("trouble");
   if (!found || !place) {
     wait = Math.min(wait * 2, AT_MOST);
@@ -71,6 +80,10 @@ async function draw() {
   }
   if (wait !== EVERY && warning) warning.hidden = true;
   wait = EVERY;
+  for (const dialog of /** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll("dialog:not([open])"))) {
+    const now = whole?.getElementById(dialog.id);
+    if (now) fieldsOf(now).forEach((field, at) => { fieldsOf(dialog)[at].defaultValue = fieldsOf(dialog)[at].value = field.defaultValue; });
+  }
   const fresh = document.adoptNode(found);
   localTimes(fresh);
   if (fresh.outerHTML === place.outerHTML) return;
