@@ -29,7 +29,7 @@ class AirflowApi:
         self._login = {"username": user, "password": password}
         self._token = ""
 
-    def wait_healthy(self, check: Callable[[], None], *, timeout: float = 120.0) -> None:
+    def wait_healthy(self, check: Callable[[], None], *, timeout: float = 600.0) -> None:
         """Wait until the scheduler and the DAG processor are alive.
 
         :param check: called at each poll; raises when waiting is pointless.
@@ -44,7 +44,7 @@ class AirflowApi:
 
         self._poll(healthy, check, timeout, "Airflow did not become healthy")
 
-    def wait_for_dag(self, dag_id: str, check: Callable[[], None], *, timeout: float = 90.0) -> None:
+    def wait_for_dag(self, dag_id: str, check: Callable[[], None], *, timeout: float = 600.0) -> None:
         """Wait until the DAG file has been parsed.
 
         :raises StackError: the DAG has an import error, or did not appear in time.
@@ -131,7 +131,8 @@ class AirflowApi:
                 if isinstance(error, urllib.error.HTTPError) and error.code < 500:
                     raise
             if time.monotonic() > deadline:
-                raise StackError(f"{complaint} within {timeout:.0f} s; see var/logs")
+                remedy = "see var/logs, then make down and start again"
+                raise StackError(f"{complaint} within {timeout:.0f} s; {remedy}")
             time.sleep(0.3)
 
     def _call(self, method: str, path: str, body: Any = None, *, authenticated: bool = True) -> Any:

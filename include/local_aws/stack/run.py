@@ -9,20 +9,19 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from local_aws import known_loads
-from local_aws.process import ServiceError
 from local_aws.stack import environment, failures, trouble
 from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool
 from local_aws.stack.layout import Layout, StackError
 from local_aws.stack.lock import RUN_BUSY, SERVICES_BUSY, only_one
 from local_aws.stack.progress import Planned, Progress, describe
-from local_aws.stack.registry import KEPT, owner_of_this_process
+from local_aws.stack.registry import owner_of_this_process
 from local_aws.stack.services import AIRFLOW_PARTS, Stack
 from local_aws.stack.watching import NoAnswer, Patience
 from moderation.errors import DefectError, NeedsAPersonError
@@ -152,7 +151,7 @@ def _run_on(stack: Stack, request: Request, progress: Progress) -> int:
         progress.show("start: Airflow (scheduler, DAG processor, API server)")
         url = stack.start_airflow()
     api = AirflowApi(url, user="admin", password=stack.secrets.airflow_password)
-    check = _services_checker(stack)
+    check = stack.must_live("s3", "rekognition", *AIRFLOW_PARTS)
     api.wait_healthy(check)
     api.wait_for_dag(DAG_ID, check)
     ensure_job_pool(api)
@@ -279,22 +278,6 @@ def _holders(api: AirflowApi) -> list[tuple[str, str, str]]:
             if isinstance(uri, str) and claims.is_held(client, settings, load_plan(uri, s3=client)):
                 held.append((run_id, state, uri))
     return held
-
-
-def _services_checker(stack: Stack) -> Callable[[], None]:
-    """Return a check that fails as soon as a service of the stack has died."""
-    needed = {"s3", "rekognition", *AIRFLOW_PARTS}
-
-    def check() -> None:
-        gone = needed - stack.registry.entries().keys()
-        if gone:
-            kept = any(entry.owner == KEPT for entry in stack.registry.entries().values())
-            remedy = "; `make up` starts it again, and the run goes on in Airflow" if kept else ""
-            raise ServiceError(
-                f"{', '.join(sorted(gone))} ended unexpectedly; see {stack.layout.logs}{remedy}"
-            )
-
-    return check
 
 
 def _outcome(plan_uri: Any) -> tuple[Plan | None, str | None]:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -110,13 +110,15 @@ class Stack:
         """Start the parts of Airflow that do not run yet.
 
         :return: address of the Airflow page.
-        :raises StackError: a port is taken, or the metadata database cannot be made.
+        :raises StackError: a port is taken, the metadata database cannot be made, or Airflow runs already and
+            does not know the people that are asked for.
         """
         running = self.registry.entries()
+        people = self._people()
         known = next((running[part] for part in AIRFLOW_PARTS if part in running), None)
         port = int(known.facts["port"]) if known else self._port("AIRFLOW_PORT")
         variables = self.airflow_environment(port)
-        _prepare_airflow_home(self.layout, self.secrets, variables)
+        _prepare_airflow_home(self.layout, self.secrets, variables, people)
         for part in parts:
             if part not in running:
                 service = process.start(
@@ -126,7 +128,7 @@ class Stack:
                     env=variables,
                     cwd=self.layout.var,
                 )
-                self.registry.add(part, service.pid, owner=self._owner, facts={"port": port})
+                self.registry.add(part, service.pid, owner=self._owner, facts={"port": port, "users": people})
         return f"http://127.0.0.1:{port}"
 
     def airflow_environment(self, port: int) -> dict[str, str]:
@@ -135,9 +137,23 @@ class Stack:
             **environment.inherited(self.layout, self._environ),
             **self.aws_environment(),
             **environment.airflow_environment(self.layout, self.secrets, port=port),
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users.setting(users.users(self._environ)),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users.setting(users.named(self._people())),
             **({"MODERATION_SOURCE": self._nightly_source()} if self._owner == KEPT else {}),
         }
+
+    def _people(self) -> str:
+        """Who may log in besides the admin, as the variable names them; Airflow reads them when it starts."""
+        asked = self._environ.get(users.VARIABLE, "").strip()
+        page = self.registry.entries().get("api-server")
+        if page is None:
+            return asked
+        known = str(page.facts.get("users", asked))
+        if asked and self._owner == KEPT and users.named(asked) != users.named(known):
+            raise StackError(
+                f"Airflow runs already and knows {', '.join(users.named(known))}; for other people: "
+                f"make down && {users.VARIABLE}={asked} make up"
+            )
+        return known
 
     def _nightly_source(self) -> str:
         """What the nightly run of `make up` moderates, and what its form begins with: the demo images."""
@@ -160,6 +176,20 @@ class Stack:
         )
         with ports.open_local(request, timeout=5) as answer:
             return json.load(answer)
+
+    def must_live(self, *parts: str) -> Callable[[], None]:
+        """A check that fails as soon as one of these services has died."""
+
+        def check() -> None:
+            running = self.registry.entries()
+            if gone := set(parts) - running.keys():
+                kept = any(entry.owner == KEPT for entry in running.values())
+                remedy = "; `make up` starts it again, and the run goes on in Airflow" if kept else ""
+                raise process.ServiceError(
+                    f"{', '.join(sorted(gone))} ended unexpectedly; see {self.layout.logs}{remedy}"
+                )
+
+        return check
 
     def airflow_url(self) -> str:
         """Address of the Airflow page, where it runs."""
@@ -223,14 +253,13 @@ def answers(url: str) -> bool:
         return False
 
 
-def _prepare_airflow_home(layout: Layout, secrets: Secrets, variables: dict[str, str]) -> None:
+def _prepare_airflow_home(layout: Layout, secrets: Secrets, variables: dict[str, str], people: str) -> None:
     """Make the metadata database once for each Airflow release, and the login file."""
     from importlib.metadata import version  # noqa: PLC0415 - 20 ms that only this path needs
 
     home = layout.airflow_home
     private_files.folder(home)
-    people = users.users(variables)
-    users.keep_passwords(layout.passwords, people, admin=secrets.airflow_password)
+    users.keep_passwords(layout.passwords, users.named(people), admin=secrets.airflow_password)
     marker = home / f"migrated-{version('apache-airflow-core')}"
     if marker.exists() and (home / "airflow.db").exists():
         return

@@ -17,13 +17,15 @@ _ROLES = ("viewer", "user", "op", "admin")
 _USER = re.compile(r"([A-Za-z0-9_.@-]{1,64}):([a-z]+)")
 
 
-def users(environ: Mapping[str, str]) -> dict[str, str]:
+def named(text: str) -> dict[str, str]:
     """Role by name, the admin first.
+
+    :param text: what the variable says.
 
     :raises StackError: the variable is not ``name:role`` pairs separated by commas.
     """
     found = {ADMIN: "admin"}
-    for part in environ.get(VARIABLE, "").split(","):
+    for part in text.split(","):
         told = _USER.fullmatch(part.strip())
         if not part.strip():
             continue

@@ -25,6 +25,7 @@ from moderation.plan.request import PlanRequest
 from moderation.plan.store import plan_uri, write_inputs, write_known, write_left_out
 from moderation.settings import Settings
 from moderation.sources.listing import SCHEMA, chunked
+from moderation.sources.open import open_source
 from moderation.storage import lease, s3_objects, tombstones
 from moderation.storage.row_file import RowFile
 
@@ -152,6 +153,7 @@ class Draft:
             dag_id=self.request.dag_id,
             run_id=self.request.run_id,
             transcoded=self.found.transcoded,
+            retries_refused=open_source(self.asked.source_uri).retry_refused,
             reached=asdict(self.found.reached) if self.found.reached else {},
             **self._written(lines, shared, copies),
         )

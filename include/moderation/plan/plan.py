@@ -158,6 +158,8 @@ class Plan:
         in plans of earlier releases.
     :param reached: how far a source that tells of changes was read, `sources.positions`; empty for others.
     :param transcoded: images of other formats that were staged as JPEG; those that are postponed among them.
+    :param retries_refused: asks again about images that were refused for their own sake, so that no earlier
+        refusal stands for its own. False in plans of earlier releases, whose publishes let it stand.
     """
 
     uri: str
@@ -188,6 +190,7 @@ class Plan:
     run_id: str = ""
     reached: dict[str, Any] = field(default_factory=dict)
     transcoded: int = 0
+    retries_refused: bool = False
 
     @property
     def folder_uri(self) -> str:
@@ -256,7 +259,7 @@ class Plan:
 
 _NOT_OF_OLD = (
     "left_out", "left_out_uri", "known", "saved", "base_model_version", "erased", "dag_id", "run_id",
-    "reached", "transcoded",
+    "reached", "transcoded", "retries_refused",
 )  # fmt: skip
 
 

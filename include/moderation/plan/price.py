@@ -199,9 +199,11 @@ def _as_markdown(text: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """``1 h 05 min 09 s``."""
+    """``1 h 05 min 09 s``, ``5 min 09 s``, ``9 s``."""
     if seconds is None:
         return "an unknown time"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min {rest:02d} s"
+    if hours:
+        return f"{hours} h {minutes:02d} min {rest:02d} s"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -249,6 +249,7 @@ class _Builder:
             model_version=self.plan.model_version,
             adapter=self.plan.adapter,
             min_confidence=self.plan.min_confidence,
+            retry_refused=self.plan.retries_refused,
         )
 
     def add_copies(self, copies: Copies, inputs: pa.Table) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from moderation.report.page.store import place_of_load
-from moderation.report.text import console_of
+from moderation.report.text import asking_services
 from moderation.settings import Settings
 from moderation.tables.published import read_loads
 
@@ -26,6 +26,6 @@ def _lines(settings: Settings, load: dict[str, object]) -> Iterator[str]:
     yield f"              {load['images']:,} images, {load['moderated']:,} moderated"
     if page := place_of_load(settings, str(load["load_id"])):
         yield f"Report page   {page}"
-    yield f"Images        {console_of(settings.command, str(load['load_id']))}"
+    yield f"Images        {asking_services(settings.command, 'console', '--job', str(load['load_id']))}"
     yield f"DuckDB        {settings.warehouse_path}"
     yield f"Ask           {settings.command} query images_by_label"

@@ -25,7 +25,7 @@ from moderation.report.page import runs
 from moderation.report.page.store import write_pages
 from moderation.report.page.write import ReportFiles, load_file
 from moderation.report.spent import Spent, spent_so_far
-from moderation.report.text import to_text
+from moderation.report.text import asking_services, to_text
 from moderation.settings import Settings
 from moderation.sources import failed_of_load
 from moderation.storage import s3_objects
@@ -208,7 +208,7 @@ def _most_owed(found: dict[str, Any]) -> str:
 
 
 def _redo_command(settings: Settings, load_id: str | None) -> str:
-    return f"{settings.command} redo {load_id}"
+    return asking_services(settings.command, "redo", str(load_id))
 
 
 def _tell(settings: Settings, plan: Plan, text: str, *, outcome: str, spent: Spent | None = None) -> str:

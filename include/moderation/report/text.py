@@ -169,17 +169,17 @@ def _places(report: Report, command: str) -> Iterator[str]:
     if report.page:
         yield f"Report page   {report.page}"
     if load["images"]:
-        yield f"Images        {console_of(command, load['load_id'])}"
+        yield f"Images        {asking_services(command, 'console', '--job', load['load_id'])}"
 
 
-def console_of(command: str, load_id: str) -> str:
-    """The command that shows a load's images, to paste.
+def asking_services(command: str, *arguments: str) -> str:
+    """A command that asks S3 or Rekognition, to paste.
 
     :param command: how a person calls ``moderation``; with ``--local`` it asks the checkout's services, which
         a run stops at its end, so they are started first.
     """
     services = "make services && " if "--local" in command.split() else ""
-    return f"{services}{command} console --job {load_id}"
+    return f"{services}{command} {' '.join(arguments)}"
 
 
 def _queries(report: Report, command: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from moderation.review import work
 from moderation.review.effective import Truth, effective
 from moderation.review.queue import DISPUTES, ITEM_COLUMNS, ItemState, Kind, QueueSpec
 from moderation.review.state import tables
@@ -39,7 +40,8 @@ def settle(connection: Connection, contents: Collection[str], read: Reading) -> 
     disputed = {key for key, told in effective(rows).items() if told.truth == Truth.DISPUTED}
     over = [item_id for key, item_id in waiting.items() if key not in disputed]
     for some in few(over):
-        connection.execute(sa.update(_I).where(_I.c.item_id.in_(some)).values(state=ItemState.DONE))
+        settled = {"state": ItemState.DONE, "held_until": None}
+        connection.execute(sa.update(_I).where(_I.c.item_id.in_(some)).values(**settled))
     new = sorted(disputed - set(waiting))
     if new:
         _add(connection, new, _seen(connection, rows))
@@ -69,7 +71,9 @@ def _waiting(connection: Connection, contents: Iterable[str]) -> dict[tuple[str,
     found: dict[tuple[str, str], str] = {}
     for some in few(sorted(contents)):
         query = sa.select(_I.c.content, _I.c.label, _I.c.item_id).where(
-            _I.c.queue_id == DISPUTES, _I.c.content.in_(some), _I.c.state != ItemState.DONE
+            _I.c.queue_id == DISPUTES,
+            _I.c.content.in_(some),
+            sa.not_(work.is_decided()),
         )
         found |= {(content, label): item_id for content, label, item_id in connection.execute(query)}
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
@@ -40,6 +40,13 @@ class ItemState(StrEnum):
     OPEN = "open"
     LEASED = "leased"
     DONE = "done"
+
+
+UNSEEN = datetime(9999, 1, 1, tzinfo=UTC)
+"""Until when an item is held of which there is no image to look at: it is over, and nobody decided it.
+
+A release that does not know this takes it for decided, so that its queues end too.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +159,16 @@ ITEM_COLUMNS = tuple(entry.name for entry in fields(Item))
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a queue is, in items."""
+    """How far a queue is, in items.
+
+    :ivar unseen: of which there is no image to look at.
+    :ivar total: what can be decided: all but those.
+    """
 
     open: int = 0
     leased: int = 0
     done: int = 0
+    unseen: int = 0
     total: int = field(init=False)
 
     def __post_init__(self) -> None:

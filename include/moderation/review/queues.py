@@ -152,6 +152,25 @@ class Queues:
         with self._database.write() as connection:
             return work.release(connection, list(item_ids), reviewer)
 
+    def set_aside(self, item_ids: Iterable[str], reviewer: str) -> None:
+        """Nobody can look at items that a person holds: they wait for nobody, and their queue ends without.
+
+        So do others of the same image that nobody holds.
+        """
+        with self._database.write() as connection:
+            work.set_aside(connection, list(item_ids), reviewer)
+
+    def look_again(self, queue_id: str) -> int:
+        """Let wait again what could not be seen; returns how many items."""
+        with self._database.write() as connection:
+            return work.look_again(connection, queue_id)
+
+    def unseen(self, queue_id: str, limit: int) -> list[Item]:
+        """Items of a queue that could not be seen, in its order."""
+        query = sa.select(*ITEMS.row).where(_I.c.queue_id == queue_id, work.is_unseen())
+        with self._database.read() as connection:
+            return ITEMS.read(connection, query.order_by(_I.c.position).limit(limit))
+
     def submit(
         self,
         verdicts: Sequence[Verdict],
@@ -160,6 +179,7 @@ class Queues:
         *,
         reviewer: str | None = None,
         reopened: Iterable[str] = (),
+        unseen: Iterable[str] = (),
     ) -> Appended:
         """Store decisions and what becomes of their items, all or nothing; may be repeated.
 
@@ -167,6 +187,7 @@ class Queues:
         :param skipped: ids of items that this person does not want; they are open for all others.
         :param reviewer: needed where no verdict names the person.
         :param reopened: ids of items whose decision was undone; the person holds them again.
+        :param unseen: ids of items with no image that anybody could look at.
         :raises VerdictError: a verdict cannot be taken, so none is.
         :raises StateError: nothing is stored.
         """
@@ -177,7 +198,9 @@ class Queues:
         with self._database.write() as connection:
             appended = log.add(connection, verdicts)
             work.finish(connection, list(done), person)
-            work.skip(connection, list(skipped), person)
+            not_seen = set(unseen)
+            not_held = not_seen.difference(work.set_aside(connection, list(not_seen), person))
+            work.skip(connection, [*skipped, *not_held], person)
             work.reopen(connection, list(reopened), person, datetime.now(UTC))
             return appended
 
@@ -194,6 +217,14 @@ class Queues:
         with self._database.read() as connection:
             for queue_id, state, number in connection.execute(query):
                 found.setdefault(queue_id, {})[state] = number
+            over = [queue_id for queue_id, numbers in found.items() if ItemState.DONE in numbers]
+            for some in few(over):
+                unseen = sa.select(_I.c.queue_id, sa.func.count()).where(
+                    _I.c.queue_id.in_(some), work.is_unseen()
+                )
+                for queue_id, number in connection.execute(unseen.group_by(_I.c.queue_id)):
+                    found[queue_id]["unseen"] = number
+                    found[queue_id][ItemState.DONE] -= number
         return {queue_id: Progress(**numbers) for queue_id, numbers in found.items()}
 
     def oldest_waiting(self) -> Waiting | None:
@@ -213,7 +244,7 @@ class Queues:
     def decided_in(self, queue_id: str) -> set[tuple[str, str]]:
         """Content and label of the items of a queue that are decided."""
         query = sa.select(_I.c.content, _I.c.label)
-        query = query.where(_I.c.queue_id == queue_id, _I.c.state == ItemState.DONE)
+        query = query.where(_I.c.queue_id == queue_id, work.is_decided())
         with self._database.read() as connection:
             return {(content, label) for content, label in connection.execute(query)}
 
@@ -246,7 +277,7 @@ class Queues:
         query = (
             sa.select(*ITEMS.row)
             .join(_Q, _Q.c.queue_id == _I.c.queue_id)
-            .where(_Q.c.kind == Kind.GOLDEN, _I.c.state == ItemState.DONE)
+            .where(_Q.c.kind == Kind.GOLDEN, work.is_decided())
             .order_by(_I.c.queue_id, _I.c.position)
         )
         with self._database.read() as connection:

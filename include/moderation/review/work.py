@@ -10,13 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from moderation.review.queue import Item, ItemState, Queue, QueueSpec
+from moderation.review.queue import UNSEEN, Item, ItemState, Queue, QueueSpec
 from moderation.review.rows import ITEMS
 from moderation.review.state import tables
 from moderation.review.state.database import few, insert_new
 from moderation.review.verdict import Said
 
 _I, _Q, _V, _S = tables.items, tables.queues, tables.verdicts, tables.skips
+_FREE = {"state": ItemState.OPEN, "holder": None, "held_until": None}
 
 
 def take(
@@ -76,15 +77,54 @@ def release(connection: Connection, item_ids: list[str], reviewer: str) -> int:
     given = 0
     for some in few(sorted(item_ids)):
         held = (_I.c.item_id.in_(some), _I.c.holder == reviewer, _I.c.state == ItemState.LEASED)
-        free = {"state": ItemState.OPEN, "holder": None, "held_until": None}
-        given += connection.execute(sa.update(_I).where(*held).values(**free)).rowcount
+        given += connection.execute(sa.update(_I).where(*held).values(**_FREE)).rowcount
     return given
+
+
+def set_aside(connection: Connection, item_ids: list[str], reviewer: str) -> list[str]:
+    """Nobody can look at the items: nor at others of the same image, in whatever queue, that nobody holds.
+
+    :returns: the ids of those that the person held.
+    """
+    aside: list[str] = []
+    for some in few(sorted(item_ids)):
+        held = (_I.c.item_id.in_(some), _I.c.holder == reviewer, _I.c.state == ItemState.LEASED)
+        query = sa.select(_I.c.item_id, _I.c.content, _I.c.source_ref).where(*held).order_by(_I.c.item_id)
+        for item_id, content, source_ref in connection.execute(query.with_for_update()).all():
+            unseen = {"state": ItemState.DONE, "held_until": UNSEEN}
+            connection.execute(sa.update(_I).where(_I.c.item_id == item_id).values(**unseen))
+            others = (*_of_image(content, source_ref), _I.c.state == ItemState.OPEN)
+            connection.execute(sa.update(_I).where(*others).values(**unseen))
+            aside.append(item_id)
+    return aside
+
+
+def look_again(connection: Connection, queue_id: str) -> int:
+    """What could not be seen waits again; returns how many items."""
+    return connection.execute(
+        sa.update(_I).where(_I.c.queue_id == queue_id, is_unseen()).values(**_FREE)
+    ).rowcount
+
+
+def is_unseen() -> sa.ColumnElement[bool]:
+    """Whether an item is over for want of an image."""
+    return sa.and_(_I.c.state == ItemState.DONE, _I.c.held_until == UNSEEN)
+
+
+def is_decided() -> sa.ColumnElement[bool]:
+    """Whether somebody decided an item."""
+    seen = sa.func.coalesce(_I.c.held_until, _I.c.added_at) != UNSEEN
+    return sa.and_(_I.c.state == ItemState.DONE, seen)
+
+
+def _of_image(content: str, source_ref: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return _I.c.content == content, _I.c.source_ref == source_ref
 
 
 def finish(connection: Connection, item_ids: list[str], reviewer: str) -> None:
     """The items are decided; who was first stays named."""
     for some in few(sorted(item_ids)):
-        open_ones = (_I.c.item_id.in_(some), _I.c.state != ItemState.DONE)
+        open_ones = (_I.c.item_id.in_(some), sa.not_(is_decided()))
         done = {"state": ItemState.DONE, "holder": reviewer, "held_until": None}
         connection.execute(sa.update(_I).where(*open_ones).values(**done))
 
@@ -107,12 +147,21 @@ def reopen(connection: Connection, item_ids: list[str], reviewer: str, now: date
         skipped = set(connection.execute(sa.select(_S.c.item_id).where(*mine)).scalars())
         connection.execute(sa.delete(_S).where(*mine))
         for item_id, seconds in _held(connection, some, reviewer, ItemState.DONE):
+            _see_others(connection, item_id)
             _lease(connection, item_id, reviewer, now + timedelta(seconds=seconds))
         query = sa.select(_I.c.item_id, _Q.c.spec).join(_Q, _Q.c.queue_id == _I.c.queue_id)
         free = query.where(_I.c.item_id.in_(skipped), _I.c.state == ItemState.OPEN)
         for item_id, spec in connection.execute(free).all():
             seconds = QueueSpec.from_json(spec).lease_seconds
             _lease(connection, item_id, reviewer, now + timedelta(seconds=seconds))
+
+
+def _see_others(connection: Connection, item_id: str) -> None:
+    """What was set aside with an item, if it was, waits again."""
+    query = sa.select(_I.c.content, _I.c.source_ref).where(_I.c.item_id == item_id, is_unseen())
+    if found := connection.execute(query).one_or_none():
+        others = (*_of_image(*found), is_unseen())
+        connection.execute(sa.update(_I).where(*others).values(**_FREE))
 
 
 def _lease(connection: Connection, item_id: str, reviewer: str, until: datetime) -> None:

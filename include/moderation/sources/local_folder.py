@@ -26,7 +26,15 @@ from moderation.settings import Settings
 from moderation.sources import image_header
 from moderation.sources.base import SourceError
 from moderation.sources.image_header import Rejection
-from moderation.sources.listing import BATCH_ROWS, NOTHING, ListingBuilder, Tally, chunked
+from moderation.sources.listing import (
+    BATCH_ROWS,
+    FOLDER_MARKER,
+    NOTHING,
+    ListingBuilder,
+    Tally,
+    chunked,
+    is_folder_marker,
+)
 from moderation.storage import s3_objects, tombstones
 from moderation.storage.tombstones import Tombstones
 from moderation.variables.machine import MachineSettings
@@ -254,6 +262,8 @@ def _bring(
     try:
         if rejection is None:
             status = os.stat(file.path)
+            if is_folder_marker(file.path, status.st_size):  # copied here from a bucket
+                return _NoImage(_file_uri(file.path), 0, FOLDER_MARKER, NOTHING)
             rejection = _refusal(file.path, status)
         if transcode and rejection and image_header.transcoded_kind(*rejection):
             rejection, other_format = None, rejection

@@ -10,7 +10,7 @@ import pytest
 
 from moderation.console import application
 from moderation.console.application import WRITE_HEADER
-from moderation.review.queue import QueueSpec
+from moderation.review.queue import Progress, QueueSpec
 from support.console_review import asked_by, make_queue
 from support.planned_runs import weapon_violence
 from support.said import said
@@ -146,6 +146,7 @@ MAY = {
     ("GET", "/verify/new"): "user",
     ("POST", "/verify/queues/{queue}/next"): "user",
     ("POST", "/verify/queues/{queue}/release"): "user",
+    ("POST", "/verify/queues/{queue}/again"): "user",
     ("POST", "/verify/answers"): "user",
     ("POST", "/verify/new"): "user",
     ("POST", "/verify/queues/{queue}/pause"): "op",
@@ -230,6 +231,37 @@ def test_an_item_whose_answer_is_gone_is_shown_by_the_latest_about_the_content(r
     assert told["paused"].startswith("30 images are left out")
     assert send(reviewed, *map(answer, told["items"]))["refused"] == []
     assert not queues.held(lost.queue_id, "you")
+    assert queues.progress(lost.queue_id) == Progress(done=2, unseen=30)
+    assert "in no published load any more" in reviewed.get(f"/verify/queues/{lost.queue_id}/summary").text
+
+
+def test_a_queue_ends_without_images_that_are_gone_and_goes_on_when_they_are_back(
+    reviewed, load_id, s3_client
+):
+    made = make_queue(reviewed, load_id, "job")
+    first, second = items_of(reviewed, made["queue"], 2)
+    shared = reviewed.app.state.shared
+    row = shared.found(load_id).image(first["n"])
+    place = {"Bucket": row["bucket"], "Key": row["key"]}
+    body = s3_client.get_object(**place)["Body"].read()
+    shared.tiles.forget(row)
+    s3_client.delete_object(**place)
+    try:
+        # What the server itself can show is skipped by this person, and by nobody else.
+        unseen = [answer(one, "skipped", state="skipped", unseen=True) for one in (first, second)]
+        for one in unseen:
+            one["rows"][0] |= {"subject": "image", "label": None}
+        assert send(reviewed, *unseen)["refused"] == []
+        assert shared.review.queues.progress(made["queue"]) == Progress(open=4, unseen=1)
+        summary = reviewed.get(f"/verify/queues/{made['queue']}/summary").text
+        assert "1 cannot be seen" in summary
+        assert first["page"] in summary.replace("&amp;", "&")
+        assert "1 cannot be seen" in reviewed.get("/verify").text
+    finally:
+        s3_client.put_object(**place, Body=body, ContentType="image/jpeg")
+    with asked_by(reviewed, "ben", "user") as ben:
+        assert ben.post(f"/verify/queues/{made['queue']}/again", json={}).json() == {"items": 1}
+        assert {one["item"] for one in items_of(ben, made["queue"])} >= {first["item"], second["item"]}
 
 
 def test_the_share_that_is_verified_stands_on_the_job(reviewed, load_id):

@@ -174,6 +174,10 @@ def test_nobody_says_that_an_image_is_right_that_cannot_be_seen(page, queue, rev
     wait_for(page, "!document.getElementById('end').hidden")
     wait_for(page, SAVED)
     assert [row.verdict for row in review_log().by_reviewer("you", 9) if row.queue_id == made] == ["skipped"]
+    page.goto(page.url.replace("?mode=grid", "/summary"))
+    assert "0 of 0 decided" in page.inner_text("main")
+    page.get_by_role("button", name="Look again").press("Enter")
+    page.get_by_text("0 of 1 decided").wait_for()
 
 
 @pytest.mark.parametrize(

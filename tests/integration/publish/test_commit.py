@@ -333,6 +333,17 @@ def test_an_image_that_another_load_published_meanwhile_gets_no_second_row(setti
     assert (second["images"], second["superseded"], second["billed"]) == (1, 1, 2)
 
 
+def test_what_is_refused_again_in_a_redo_of_refused_images_is_told_as_refused(settings, s3_client):
+    """It began soon after the load that refused it, which is no other load that has the image."""
+    ref = "s3://archive/broken.jpg"
+    first, again = (Run(settings, s3_client, name=name, created_at=datetime.now(UTC)) for name in "ab")
+    for run in (first, again):
+        run.manifest([ref], b"", summary={"errors": [{"source-ref": ref, "code": "ImageTooLargeException"}]})
+    publish(settings, first.store(), first.records)
+    told = publish(settings, replace(again.store(), retries_refused=True), again.records)
+    assert (told.row["failed"], told.row["superseded"]) == (1, 0)
+
+
 def test_what_was_published_meanwhile_is_looked_for_in_files_of_its_days_alone(
     local_settings, s3_client, monkeypatch
 ):

@@ -12,6 +12,7 @@ from moderation.errors import WarehouseError
 from moderation.publish.commit import publish
 from moderation.report.counts import LabelCount, Report, build_report
 from moderation.report.earlier import earlier
+from moderation.report.run_report import _redo_command
 from moderation.report.text import WIDTH, queries, to_text
 from moderation.settings import Settings
 from moderation.warehouses.duckdb import DuckDBWarehouse
@@ -118,6 +119,14 @@ def test_the_way_to_the_images_is_named_for_a_load_that_has_some(report, setting
     assert f"Images        {settings.command} console --job {load_id}\n" in earlier(settings)
     told = to_text(report, command="moderation --local")
     assert f"Images        make services && moderation --local console --job {load_id}\n" in told
+
+
+def test_what_failed_is_asked_again_by_the_command_that_is_printed_after_the_services_have_stopped(
+    settings, s3_client
+):
+    local = replace(settings, command="moderation --local")
+    assert _redo_command(local, "L") == "make services && moderation --local redo L"
+    assert _redo_command(replace(settings, command="RUN"), "L") == "RUN redo L"
 
 
 def test_an_empty_load_says_that_nothing_is_new(settings, s3_client):

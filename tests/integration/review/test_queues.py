@@ -72,6 +72,73 @@ def test_what_was_skipped_goes_to_others_and_never_back(state):
     assert _contents(state.queues.next(queue, "bob", 9)) == ["c0"]
 
 
+def _set_aside(state, queue, reviewer="ann"):
+    [item] = state.queues.next(queue, reviewer)
+    state.queues.submit([], unseen=[item.item_id], reviewer=reviewer)
+    return item
+
+
+def test_a_queue_ends_without_what_nobody_can_see_and_it_waits_nowhere(state):
+    queue, other = _queue(state, 2), _queue(state, 2)
+    _set_aside(state, queue)
+    assert state.queues.progress(queue) == Progress(open=1, unseen=1)
+    assert state.queues.progress(other) == Progress(open=1, unseen=1)
+
+    for name in (queue, other):
+        [item] = state.queues.next(name, "bob", 9)
+        state.queues.submit([said("present", content="c1", reviewer="bob")], [item.item_id])
+
+    assert state.queues.progress_of_all([queue, other]) == dict.fromkeys(
+        [queue, other], Progress(done=1, unseen=1)
+    )
+    assert state.queues.progress(queue).total == 1
+    assert state.queues.oldest_waiting() is None
+    assert state.queues.next(queue, "cem", 9) == []
+    assert state.queues.decided_in(queue) == {("c1", "")}
+
+
+def test_what_could_not_be_seen_waits_again_for_everybody_once_it_is_back(state):
+    queue = _queue(state, 2)
+    _set_aside(state, queue)
+    assert _contents(state.queues.unseen(queue, 9)) == ["c0"]
+    assert state.queues.look_again(queue) == 1
+    assert state.queues.progress(queue) == Progress(open=2)
+    assert _contents(state.queues.next(queue, "ann", 9)) == ["c0", "c1"]
+
+
+def test_who_takes_back_that_an_image_cannot_be_seen_holds_it_again_and_others_of_it_wait(state):
+    queue, other = _queue(state, 2), _queue(state, 2)
+    item = _set_aside(state, queue)
+    state.queues.submit([], reopened=[item.item_id], reviewer="ann")
+    assert _contents(state.queues.held(queue, "ann")) == ["c0"]
+    assert state.queues.progress(other) == Progress(open=2)
+
+
+def test_who_sees_an_image_that_another_could_not_decides_it(state):
+    queue = _queue(state, 2)
+    item = _set_aside(state, queue)
+    state.queues.submit([said("present", content="c0", reviewer="bob")], [item.item_id])
+    assert state.queues.progress(queue) == Progress(open=1, done=1)
+
+
+def test_only_who_holds_an_image_says_that_nobody_can_see_it(state):
+    queue = _queue(state, 1)
+    [item] = state.queues.next(queue, "ann")
+    state.queues.submit([], unseen=[item.item_id], reviewer="bob")
+    assert state.queues.progress(queue) == Progress(leased=1)
+
+
+def test_a_dispute_about_an_image_that_is_gone_is_put_once_and_ends_when_people_agree(state):
+    first, second = said("present", reviewer="ann"), said("absent", reviewer="bob")
+    state.log.append([first, second])
+    _set_aside(state, DISPUTES, "op")
+    state.log.append([said("unsure", reviewer="cem")])
+    assert state.queues.progress(DISPUTES) == Progress(unseen=1)
+
+    state.log.append([said("withdrawn", reviewer="bob", replaces=second.verdict_id, minute=1)])
+    assert state.queues.progress(DISPUTES) == Progress(done=1)
+
+
 def test_what_is_given_back_is_there_for_all(state):
     queue = _queue(state, 2)
     taken = state.queues.next(queue, "ann", 2)

@@ -142,6 +142,7 @@ def test_files_of_a_local_folder_that_were_mended_are_uploaded_and_asked_about_b
     again = stages.Run("dag", "again", NOON)
     uri = stages.discover(again, source="", **shown["conf"])
     plan = load_plan(uri, settings=settings)
+    assert plan.retries_refused
     assert plan.totals == Totals(**shown["totals"])
     rows = read_inputs(plan, settings=settings).to_pylist()
     sent = {row["origin"]: row["source_ref"] for row in rows if row["error_code"] is None}

@@ -167,7 +167,7 @@ def test_the_bytes_of_a_file_decide_whatever_its_name_says(folder, scan, s3_clie
     fill(folder, "gif.db", body=b"GIF89a" + bytes(20))
     fill(folder, "notes.txt", body=b"BM is how these notes begin")
     fill(folder, "book.pdf", body=b"%PDF-1.7")
-    fill(folder, ".gitkeep", body=b"")
+    fill(folder, ".gitkeep", "sub_$folder$", body=b"")
     (folder / "gone.log").symlink_to("nowhere")
     os.mkfifo(folder / "pipe.log")
 
@@ -182,8 +182,8 @@ def test_the_bytes_of_a_file_decide_whatever_its_name_says(folder, scan, s3_clie
         "huge.zip": "ImageTooLarge",
         "gif.db": "InvalidImageFormat",
     }
-    assert tally.by_rule == {"*.txt": 1, "*.pdf": 1, "*.gitkeep": 1, "*.log": 2}
-    assert (tally.listed, len(keys_in(s3_client, bucket))) == (12, 5)
+    assert tally.by_rule == {"*.txt": 1, "*.pdf": 1, "*.gitkeep": 1, "*.log": 2, "folder marker": 1}
+    assert (tally.listed, len(keys_in(s3_client, bucket))) == (13, 5)
 
 
 def test_names_and_paths_that_s3_cannot_take_have_a_row(folder, scan):

@@ -54,7 +54,7 @@ def test_the_text_tells_images_jobs_price_and_the_time_by_each_backend() -> None
         "to analyse            3, by 1 jobs (backend bulk)",
         "price at most         0.0030 USD",
         "price limit           0.5000 USD (max_cost_usd)",
-        "time by bulk jobs     about 0 h 01 min 01 s under the quotas (chosen)",
+        "time by bulk jobs     about 1 min 01 s under the quotas (chosen)",
         "time by single calls  about 1 h 02 min 05 s under the quotas\n",
     ):
         assert said in text, said

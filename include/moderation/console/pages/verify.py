@@ -33,6 +33,7 @@ _MODES = ("focus", "grid")
 _ROWS_A_DECISION = 12
 _USUAL_ROWS = 2_000
 _MOST_ROWS = 20_000
+_MOST_NAMED = 20
 _TEN = 10
 
 router = APIRouter(prefix="/verify")
@@ -131,7 +132,7 @@ def _given(  # noqa: PLR0917 - all of one request
         shown = seen.shown(shared, items, queue=queue, person=person, link=links(request))
         given += shown
         unseen = {item.item_id for item in items} - {item["item"] for item in shown}
-        queues.release(unseen, person.name)
+        queues.set_aside(unseen, person.name)
         gone |= unseen
         items = []
         if len(given) < n:
@@ -182,6 +183,7 @@ def summary(request: Request, queue_id: str) -> Response:
         queue=about,
         what=about.what,
         progress=_progress(shared, queue_id, person),
+        unseen=_unseen(shared, request, queue, person),
         may_verify=may_work(about, person),
         wrong=wrong.most_common(5),
         mine={
@@ -197,6 +199,29 @@ def summary(request: Request, queue_id: str) -> Response:
     )
 
 
+def _unseen(shared: Shared, request: Request, queue: Queue, person: Person) -> list[dict[str, str]]:
+    """The first of what could not be seen, each with its name and page."""
+    items = shared.review.queues.unseen(queue.queue_id, _MOST_NAMED)
+    shown = {
+        one["item"]: one for one in seen.shown(shared, items, queue=queue, person=person, link=links(request))
+    }
+    return [
+        {"name": shown[item.item_id]["name"], "page": shown[item.item_id]["page"]}
+        if item.item_id in shown
+        else {"name": wording.foreign(item.source_ref), "page": ""}
+        for item in items
+    ]
+
+
+@router.post("/queues/{queue_id}/again", name="look_again")
+def look_again(request: Request, queue_id: str) -> Response:
+    """What could not be seen waits again: its image may be back."""
+    person = verifier(request)
+    queues = request.app.state.shared.review.queues
+    _admit(told(queues.get(queue_id)), person)
+    return JSONResponse({"items": queues.look_again(queue_id)})
+
+
 def _admit(about: Told, person: Person) -> None:
     if not may_work(about, person):
         raise HTTPException(403, "This queue is for other people.")
@@ -204,7 +229,12 @@ def _admit(about: Told, person: Person) -> None:
 
 def _progress(shared: Shared, queue_id: str, person: Person) -> dict[str, int]:
     far = shared.review.queues.progress(queue_id)
-    return {"done": far.done, "total": far.total, "today": _today(shared, person)}
+    return {
+        "done": far.done,
+        "total": far.total,
+        "unseen": far.unseen,
+        "today": _today(shared, person),
+    }
 
 
 def _today(shared: Shared, person: Person) -> int:

@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from moderation.console.gate import Person, Right
 from moderation.console.index.load_index import NoSuchLoadError
 from moderation.console.shared import Shared
+from moderation.console.tiles.kept import TILE
 from moderation.console.verify.seen import Answer, by_line, by_number
 from moderation.reference.content import subject_id
 from moderation.reference.taxonomy import taxonomy
 from moderation.review.queue import Item
 from moderation.review.verdict import Purpose, Said, Subject, Verdict, VerdictError
+from moderation.storage import s3_objects
 
 MOST = 1_000
 _OLDEST = timedelta(days=30)
@@ -42,6 +44,7 @@ class Sent(BaseModel):
 
     :param item: of a queue; None for one met by browsing.
     :param state: what becomes of the item: ``open`` puts it back.
+    :param unseen: skipped because there was no image to look at.
     :param at: when they said so, milliseconds since 1970.
     """
 
@@ -53,6 +56,7 @@ class Sent(BaseModel):
     load: str = Field(max_length=80)
     n: int = Field(ge=0, lt=2**31)
     state: Literal["done", "skipped", "open"] = "done"
+    unseen: bool = False
     at: float
     rows: list[Row] = Field(max_length=300)
 
@@ -84,7 +88,8 @@ def take(shared: Shared, person: Person, batch: Batch) -> dict[str, Any]:
         if why is None and answer is not None:
             try:
                 verdicts = [stamp.verdict(row, item, answer, at) for row in sent.rows]
-                ready[item.queue_id if item else None].append((sent, verdicts))
+                kept = sent if not sent.unseen or _has_no_image(shared, answer) else _merely_skipped(sent)
+                ready[item.queue_id if item else None].append((kept, verdicts))
             except VerdictError as error:
                 why = str(error)
         if why is not None:
@@ -117,6 +122,18 @@ def _forget_severe(
 _Ready = tuple[Sent, list[Verdict]]
 
 
+def _merely_skipped(sent: Sent) -> Sent:
+    return sent.model_copy(update={"unseen": False})
+
+
+def _has_no_image(shared: Shared, answer: Answer) -> bool:
+    """Whether nobody can look at an image, as the server itself finds it; what passes is no reason."""
+    try:
+        return not shared.tiles.shown(answer.row, TILE).body
+    except s3_objects.S3Unavailable:
+        return False
+
+
 def _kept(shared: Shared, those: Sequence[_Ready], person: Person) -> tuple[list[str], list[dict[str, str]]]:
     """Keep answers in one transaction; where one cannot be, each by itself.
 
@@ -135,15 +152,24 @@ def _kept(shared: Shared, those: Sequence[_Ready], person: Person) -> tuple[list
 def _keep(shared: Shared, those: Sequence[_Ready], person: Person) -> None:
     verdicts = [verdict for _, made in those for verdict in made]
     # The last word about an item counts: it may be decided, taken back and decided again in one batch.
-    last = {sent.item: sent.state for sent, _ in those if sent.item}
+    last = {
+        sent.item: "unseen" if sent.unseen and sent.state == "skipped" else sent.state
+        for sent, _ in those
+        if sent.item
+    }
     if not last:
         shared.review.log.append(verdicts)
         return
-    of = {
-        state: [item for item, said in last.items() if said == state] for state in ("done", "skipped", "open")
-    }
+    of: dict[str, list[str]] = defaultdict(list)
+    for item, state in last.items():
+        of[state].append(item)
     shared.review.queues.submit(
-        verdicts, of["done"], of["skipped"], reviewer=person.name, reopened=of["open"]
+        verdicts,
+        of["done"],
+        of["skipped"],
+        reviewer=person.name,
+        reopened=of["open"],
+        unseen=of["unseen"],
     )
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from local_aws import ports, process
-from local_aws.stack.layout import Layout
+from local_aws.stack.layout import Layout, StackError
 from local_aws.stack.registry import KEPT
 from local_aws.stack.services import Stack
 from support import demo
@@ -46,6 +46,22 @@ def test_when_all_have_died_ports_are_chosen_anew(stack, start):
     start("rekognition", {"endpoint": f"http://127.0.0.1:{ports.find_free()}"}).stop(grace=0.2)
 
     assert stack._port("REKOGNITION_PORT", part="rekognition") == int(stack._environ["REKOGNITION_PORT"])
+
+
+def test_who_runs_airflow_for_other_people_is_told_to_start_it_anew_and_theirs_keep_their_logins(
+    tmp_path, stack, start
+):
+    start("api-server", {"port": 1, "users": "anna:user"})
+    stack.aws_environment = lambda: {}
+    assert stack.airflow_environment(1)["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == "admin:admin,anna:user"
+
+    other = Stack(stack.layout, owner=KEPT, environ={"MODERATION_USERS": "ben:viewer"})
+    with pytest.raises(
+        StackError, match=r"knows admin, anna; .*make down && MODERATION_USERS=ben:viewer make up"
+    ):
+        other.start_airflow()
+    same = Stack(stack.layout, owner=KEPT, environ={"MODERATION_USERS": " anna:user, "})
+    assert same._people() == "anna:user"
 
 
 @pytest.mark.parametrize("named", [None, "s3://archive/nightly/"])

@@ -95,7 +95,7 @@ const onItem = (act) => () => { const item = work.current; if (item) act(item, w
 /** What cannot be seen can be skipped or left unsure, and nothing else.
  * @param {(item: Item, draft: Draft) => void} act */
 const onSeen = (act) => onItem((item, draft) => {
-  if (sight(picture(item)) === "none") work.say("There is no image to look at: skip it, or say that you are unsure."); else act(item, draft);
+  if (sight(picture(item)) === "none") work.say("There is no image to look at: skip it, and the queue goes on without; or say that you are unsure."); else act(item, draft);
 });
 
 /** @param {Item} item @param {Draft} draft */
@@ -145,7 +145,7 @@ const keys = new Keys([
   { name: "unsure", key: "u", told: "Unsure of the label", act: marked("unsure") },
   { name: "unsure-all", key: "U", told: "Unsure of the whole image; next image", act: onItem((item, draft) => { draft.whole = "unsure"; work.decide([{ item, draft }]); }) },
   { name: "is", key: "e", told: "The label is there", act: marked("present") },
-  { name: "skip", key: "s", told: "Skip: somebody else may take it", act: onItem((item, draft) => work.decide([{ item, draft, state: "skipped" }])) },
+  { name: "skip", key: "s", told: "Skip: somebody else may take it", act: onItem((item, draft) => work.decide([{ item, draft, state: "skipped", unseen: sight(picture(item)) === "none" }])) },
   { name: "undo", key: "z", told: "Take the last step back", act: () => void work.undo() },
   { name: "back", key: "ArrowLeft", told: "Open the last decision again", act: () => { const last = work.latest(1)[0]; if (last) work.reopen(last); } },
   { name: "up", key: "ArrowUp", told: "Label above", act: move(-1) },

@@ -168,10 +168,10 @@ function rest() {
   for (const item of open) aside.add(item.item);
   // Nobody has said of an image that they did not see that it is right.
   const coming = page.filter((item) => !marks.has(item.item) && seen(item) === "coming");
-  const unseen = new Set(page.filter((item) => !marks.has(item.item) && seen(item) === "none"));
+  const unseen = new Set(page.filter((item) => seen(item) === "none"));
   const those = page.filter((item) => !aside.has(item.item) && !coming.includes(item)).map((item) => {
     const kind = marks.get(item.item) ?? (unseen.has(item) ? "skip" : undefined);
-    return { item, draft: draft(item, kind), state: /** @type {"done"|"skipped"} */ (kind === "skip" ? "skipped" : "done") };
+    return { item, draft: draft(item, kind), state: /** @type {"done"|"skipped"} */ (kind === "skip" ? "skipped" : "done"), unseen: kind === "skip" && unseen.has(item) };
   });
   for (const item of page) marks.delete(item.item);
   steps = [];

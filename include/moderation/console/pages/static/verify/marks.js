@@ -145,5 +145,5 @@ export function change(item, had, wanted, state, at) {
     }
   }
   const { queue, load, n } = item;
-  return { answer: { id: newId(), item: item.item || null, queue: queue || null, load, n, state, at, rows: sent }, rows };
+  return { answer: { id: newId(), item: item.item || null, queue: queue || null, load, n, state, unseen: false, at, rows: sent }, rows };
 }

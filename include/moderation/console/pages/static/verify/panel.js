@@ -99,10 +99,11 @@ function kind(item, draft) {
 
 /** @param {Work} work */
 export function progress(work) {
-  const { total, today } = work.progress;
+  const { total, today, unseen } = work.progress;
   const done = Math.min(total, Math.max(0, work.progress.done + work.since));
   put("done", done.toLocaleString("en-US"));
   put("total", total.toLocaleString("en-US"));
+  put("unseen", unseen ? `· ${unseen.toLocaleString("en-US")} cannot be seen` : "");
   const bar = /** @type {HTMLProgressElement|null} */ (document.getElementById("bar"));
   if (bar) { bar.max = Math.max(total, 1); bar.value = done; }
   const hours = (Date.now() - work.began) / 3_600_000;

@@ -20,8 +20,9 @@
 /** A decision: an image, what was said, and the rows that stand for it in the log.
  * @typedef {{item: Item, draft: Draft, rows: Row[], state: "done"|"skipped"|"open", at: number}} Decision */
 
-/** What is sent: verdicts of one image, and what becomes of its place in the queue.
- * @typedef {{id: string, item: string|null, queue: string|null, load: string, n: number, state: "done"|"skipped"|"open", at: number,
+/** What is sent: verdicts of one image, and what becomes of its place in the queue. `unseen`: skipped, for there was
+ * no image to look at.
+ * @typedef {{id: string, item: string|null, queue: string|null, load: string, n: number, state: "done"|"skipped"|"open", unseen: boolean, at: number,
  *   rows: {id: string, subject: string, label: string|null, verdict: string, note: string|null, replaces: string|null}[]}} Answer */
 
 export {};

@@ -32,7 +32,7 @@ export class Work {
     this.steps = [];
     /** @type {Map<string, Decision>} */
     this.said = new Map();
-    /** @type {{done: number, total: number, waiting: number, mine: number, today: number}} */
+    /** @type {{done: number, total: number, unseen: number, today: number}} */
     this.progress = data("progress");
     this.decided = 0;
     /** Decisions that the figures of the server do not have yet. */
@@ -112,16 +112,16 @@ export class Work {
   }
 
   /** Decide on some images at once: one step, which one undo takes back.
-   * @param {{item: Item, draft: Draft, state?: Decision["state"]}[]} those */
+   * @param {{item: Item, draft: Draft, state?: Decision["state"], unseen?: boolean}[]} those */
   decide(those) {
     const at = this.now();
     /** @type {Answer[]} */
     const answers = [];
-    const step = those.map(({ item, draft, state = "done" }, place) => {
+    const step = those.map(({ item, draft, state = "done", unseen = false }, place) => {
       const had = this.said.get(item.item)?.rows ?? [];
       const wanted = state === "skipped" ? [{ subject: /** @type {const} */ ("image"), label: null, verdict: "skipped", note: draft.note || null }] : rowsOf(item, settled(item, draft));
       const { answer, rows } = change(item, had, wanted, state, at + place / 1000);
-      answers.push(answer);
+      answers.push({ ...answer, unseen });
       return { item, draft: structuredClone(draft), rows, state, at };
     });
     const gone = new Set(those.map(({ item }) => item.item));
