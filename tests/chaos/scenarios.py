@@ -9,11 +9,12 @@ from typing import Any
 from chaos import points
 from chaos.points import Point
 
-IN_SUITE, IN_SUITE_LONG = (0, 1, 2, 7), (3, 4, 5, 6, 8, 9, 10, 11)
+IN_SUITE, IN_SUITE_LONG = (2, 7), (0, 1, 3, 4, 5, 6, 8, 9, 10, 11)
 """
 The seeds that the tests run, short and long.
 
-The short ones have each kind of fault once; of killed servers S3, of company every task twice.
+The short ones have what no other test has together with deaths: a killed server, S3, and company, every task
+twice. A service that misbehaves, and files that are torn, have tests of their own.
 """
 _LOST = {"kind": "lost_answer", "count": 2}
 STORM = "throttle storm, 30 % for 60 s"

@@ -1,7 +1,7 @@
 """
-Four seeds of the nemesis and one killed publish; ``make chaos`` runs two hundred of each.
+Two seeds of the nemesis and one killed publish; ``make chaos`` runs two hundred of each.
 
-Eight more seeds and a dozen killed publishes run with the long tests.
+Ten more seeds and a dozen killed publishes run with the long tests.
 """
 
 from __future__ import annotations

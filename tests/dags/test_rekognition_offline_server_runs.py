@@ -21,6 +21,7 @@ from rekognition.sensors import RekognitionMediaAnalysisJobSensor
 from support import airflow_runs
 from support import rekognition_server as offline
 from support.airflow_home import REPOSITORY
+from support.each_once import each_once
 
 pytestmark = pytest.mark.usefixtures("airflow_db")
 _numbers = itertools.count()
@@ -120,16 +121,15 @@ def test_a_lost_answer_leaves_one_job(
     assert list(after - before) == airflow_runs.returned(run, "analyse")
 
 
-@each_mode
-@pytest.mark.parametrize(("code", "tries"), [("INVALID_MANIFEST", 1), ("INTERNAL_ERROR", 2)])
+@each_once("mode, code", [*MODES], ["INVALID_MANIFEST", "INTERNAL_ERROR"])
 def test_the_failure_of_a_job_reaches_the_task(
-    mode: str, code: str, tries: int, server: Rekognition, manifests: list[dict[str, str]]
+    mode: str, code: str, server: Rekognition, manifests: list[dict[str, str]]
 ) -> None:
     errors: list[BaseException] = []
     with offline.faults(server, {"kind": "job_failed", "failure_code": code, "count": 1}):
         run = airflow_runs.run(make_dag(mode, manifests[:1], errors))
     (instance,) = airflow_runs.instances(run, "analyse")
-    assert instance.try_number == tries
+    assert instance.try_number == (1 if code == "INVALID_MANIFEST" else 2)
     (error,) = errors
     assert isinstance(error, exceptions.RekognitionMediaAnalysisJobFailed)
     assert error.code == code

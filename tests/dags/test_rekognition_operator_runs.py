@@ -13,7 +13,7 @@ from rekognition.hooks import RekognitionHook
 from rekognition.operators import RekognitionStartMediaAnalysisJobOperator
 from rekognition.retry_policy import rekognition_retry_policy
 from support.fake_rekognition import FakeRekognition
-from support.watched_task import MANIFEST, Watched, each_mode, kill_once
+from support.watched_task import MANIFEST, Watched, each_mode, in_turn, kill_once
 
 pytestmark = pytest.mark.usefixtures("airflow_db")
 
@@ -31,7 +31,7 @@ def test_a_run_starts_one_job_and_returns_its_id(mode: str, fake_rekognition: Fa
     assert fake_rekognition.calls["ListMediaAnalysisJobs"] == 0
 
 
-@each_mode
+@in_turn("deferrable")
 def test_each_manifest_of_a_mapped_task_gets_its_own_job(
     mode: str, fake_rekognition: FakeRekognition
 ) -> None:
@@ -105,7 +105,7 @@ def test_a_try_that_ran_out_of_time_is_followed_by_one_that_reconnects(
     assert {type(error) for error in watched.errors} == {exceptions.RekognitionMediaAnalysisJobTimeout}
 
 
-@each_mode
+@in_turn("sync", "deferrable")
 def test_a_full_job_quota_is_waited_for_within_one_try(mode: str, fake_rekognition: FakeRekognition) -> None:
     fake_rekognition.fail_next("StartMediaAnalysisJob", *["LimitExceededException"] * 5)
     watched = Watched(mode)
@@ -114,7 +114,7 @@ def test_a_full_job_quota_is_waited_for_within_one_try(mode: str, fake_rekogniti
     assert len(fake_rekognition.jobs) == 1
 
 
-@each_mode
+@in_turn("sync", "deferrable")
 def test_the_wait_for_a_job_slot_ends(mode: str, fake_rekognition: FakeRekognition) -> None:
     fake_rekognition.always["StartMediaAnalysisJob"] = "LimitExceededException"
     watched = Watched(mode, start_timeout=0.1, retries=0)
@@ -147,7 +147,7 @@ def test_every_wait_in_the_triggerer_ends_even_if_the_triggerer_never_comes_back
     )
 
 
-@each_mode
+@in_turn("sync")
 def test_without_durability_each_try_is_a_job_of_its_own(
     mode: str, monkeypatch: pytest.MonkeyPatch, fake_rekognition: FakeRekognition
 ) -> None:
@@ -183,7 +183,7 @@ def test_a_bad_argument_is_refused_by_name_before_any_call(
     assert not fake_rekognition.calls
 
 
-@each_mode
+@in_turn("deferrable")
 def test_a_refusal_for_ever_fails_at_once_under_the_retry_policy(
     mode: str, fake_rekognition: FakeRekognition
 ) -> None:

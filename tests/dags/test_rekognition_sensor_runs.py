@@ -14,6 +14,7 @@ from rekognition import exceptions
 from rekognition.sensors import RekognitionMediaAnalysisJobSensor
 from rekognition.waiters.states import job_states
 from support import airflow_runs
+from support.each_once import each_once
 from support.fake_rekognition import LOST, FakeRekognition
 
 pytestmark = pytest.mark.usefixtures("airflow_db")
@@ -53,8 +54,7 @@ def sense(
     return str(instance.state), errors
 
 
-@each_mode
-@pytest.mark.parametrize("status", sorted(job_states().active))
+@each_once("mode, status", [*MODES], sorted(job_states().active))
 def test_an_active_job_is_waited_for(mode: str, status: str, fake_rekognition: FakeRekognition) -> None:
     assert sense(fake_rekognition, mode, [status, status, "SUCCEEDED"]) == ("success", [])
 
@@ -67,9 +67,12 @@ def test_a_job_that_has_succeeded_is_seen_at_the_first_look(
     assert fake_rekognition.calls["GetMediaAnalysisJob"] == 1
 
 
-@each_mode
-@pytest.mark.parametrize("code", ["INVALID_MANIFEST", "INTERNAL_ERROR"])
-@pytest.mark.parametrize("life", [["FAILED"], ["IN_PROGRESS", "IN_PROGRESS", "FAILED"]], ids=["now", "later"])
+@each_once(
+    "mode, code, life",
+    [*MODES],
+    ["INVALID_MANIFEST", "INTERNAL_ERROR"],
+    {"now": ["FAILED"], "later": ["IN_PROGRESS", "IN_PROGRESS", "FAILED"]},
+)
 def test_a_failed_job_fails_the_sensor_with_code_and_message(
     mode: str, code: str, life: list[str], fake_rekognition: FakeRekognition
 ) -> None:
@@ -81,8 +84,7 @@ def test_a_failed_job_fails_the_sensor_with_code_and_message(
     assert isinstance(error, AirflowFailException) is (code == "INVALID_MANIFEST")
 
 
-@each_mode
-@pytest.mark.parametrize("fault", ["ThrottlingException", "InternalServerError", LOST])
+@each_once("mode, fault", [*MODES], ["ThrottlingException", "InternalServerError", LOST])
 def test_a_disturbed_look_is_taken_again(mode: str, fault: str, fake_rekognition: FakeRekognition) -> None:
     fake_rekognition.fail_next("GetMediaAnalysisJob", None, fault)
     assert sense(fake_rekognition, mode, ["CREATED", "SUCCEEDED"]) == ("success", [])
@@ -95,8 +97,11 @@ def test_a_sensor_gives_up_with_its_time(mode: str, fake_rekognition: FakeRekogn
     assert isinstance(error, AirflowSensorTimeout)
 
 
-@each_mode
-@pytest.mark.parametrize("life", [["FAILED"], ["IN_PROGRESS", "FAILED"], ["IN_PROGRESS"]])
+@each_once(
+    "mode, life",
+    [*MODES],
+    {"now": ["FAILED"], "later": ["IN_PROGRESS", "FAILED"], "never": ["IN_PROGRESS"]},
+)
 def test_a_sensor_that_may_fail_softly_is_skipped(
     mode: str, life: list[str], fake_rekognition: FakeRekognition
 ) -> None:

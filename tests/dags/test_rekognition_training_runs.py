@@ -21,8 +21,9 @@ from rekognition.projects.operators import (
 )
 from rekognition.projects.sensors import RekognitionProjectVersionSensor
 from support import airflow_runs
+from support.each_once import each_once
 from support.fake_rekognition import LOST, FakeRekognition
-from support.watched_task import MODES, each_mode, kill_once
+from support.watched_task import MODES, in_turn, kill_once
 
 pytestmark = pytest.mark.usefixtures("airflow_db")
 
@@ -72,16 +73,15 @@ class Trained:
         return airflow_runs.returned(self.dag_run, "train")
 
 
-@pytest.mark.parametrize("mode", ["sync", "deferrable"])
-@pytest.mark.parametrize(
-    "death",
-    [
-        (RekognitionHook, "create_version", False),
-        (RekognitionHook, "create_version", True),
-        (TaskStateStoreAccessor, "set", False),
-        (TaskStateStoreAccessor, "set", True),
-    ],
-    ids=["before-create", "after-create", "before-set", "after-set"],
+@each_once(
+    "mode, death",
+    ["sync", "deferrable"],
+    {
+        "before-create": (RekognitionHook, "create_version", False),
+        "after-create": (RekognitionHook, "create_version", True),
+        "before-set": (TaskStateStoreAccessor, "set", False),
+        "after-set": (TaskStateStoreAccessor, "set", True),
+    },
 )
 def test_a_killed_worker_never_leaves_a_second_training(
     mode: str,
@@ -111,7 +111,7 @@ def test_lost_answers_and_a_forgotten_task_state_start_no_second_training(
     assert trained.returned == list(fake_rekognition.versions)
 
 
-@each_mode
+@in_turn("sync", "deferrable")
 def test_clearing_trains_anew_only_what_has_failed(mode: str, fake_rekognition: FakeRekognition) -> None:
     fake_rekognition.trainings.append(["TRAINING_FAILED"])
     trained = Trained(mode)
@@ -162,8 +162,7 @@ def test_two_runs_that_ask_for_one_name_share_one_training(fake_rekognition: Fak
     assert first.returned == second.returned == list(fake_rekognition.versions)
 
 
-@pytest.mark.parametrize("deferrable", [False, True])
-@pytest.mark.parametrize("last", ["TRAINING_COMPLETED", "TRAINING_FAILED"])
+@each_once("deferrable, last", [False, True], ["TRAINING_COMPLETED", "TRAINING_FAILED"])
 def test_a_version_is_waited_for_and_deleted_with_its_project(
     deferrable: bool, last: str, fake_rekognition: FakeRekognition
 ) -> None:

@@ -114,7 +114,7 @@ class Airflow:
                         return True
             return False
 
-        until(killed, what=f"a process of {task_id}")
+        until(killed, what=f"a process of {task_id}", every=1)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call the REST API; the answer to a refusal is an AssertionError that shows it."""

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any
 
-from botocore import hooks
+from botocore import hooks, useragent
 from botocore.loaders import JSONFileLoader, Loader
 
 _list = Loader.list_available_services
 _listed: dict[tuple[str, ...], list[str]] = {}
 _load_file = JSONFileLoader.load_file
 _alias = cache(hooks.EventAliaser(None)._alias_event_name)
+_sanitized = lru_cache(maxsize=1024)(useragent.sanitize_user_agent_string_component)
 _accepts_kwargs = lru_cache(maxsize=1024)(hooks.accepts_kwargs)
 
 
@@ -32,6 +33,7 @@ def read_once() -> None:
     JSONFileLoader.load_file = lambda _, path: copy.copy(_read(path))
     Loader.list_available_services = _list_available_services
     hooks.accepts_kwargs = _accepts_kwargs_of_function
+    useragent.sanitize_user_agent_string_component = _sanitized
     hooks.EventAliaser._alias_event_name = lambda _, name: _alias(name)
 
 

@@ -66,10 +66,11 @@ def wait_for_page(page: Any, selector: str) -> None:
 def wait_for(page: Any, condition: str) -> None:
     """Wait until a condition of the page's own script is true; one that never is fails the test."""
     # Playwright's own way evaluates a text inside the page, which the page's policy forbids, as it should.
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline, pause = time.monotonic() + PATIENCE_SECONDS, 0.02
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, f"{condition} did not come true"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.25)  # who asks without a rest keeps the page from what is waited for
 
 
 def findings(page: Any) -> list[str]:

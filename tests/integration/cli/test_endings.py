@@ -27,6 +27,7 @@ from moderation.storage import s3_objects
 from moderation.tables import catalog
 from moderation.warehouses.duckdb import DuckDBWarehouse
 from support import pictures
+from support.each_once import each_once
 from support.published_loads import publish_plain
 
 COMMANDS = {
@@ -201,8 +202,7 @@ def cut_off(place: Place) -> None:
     place.catalog.write_bytes(place.catalog.read_bytes()[:8192])
 
 
-@pytest.mark.parametrize("damage", [text_file, folder, cut_off])
-@pytest.mark.parametrize("name", OF_THE_CATALOG)
+@each_once("name, damage", OF_THE_CATALOG, [text_file, folder, cut_off])
 def test_a_damaged_catalog(
     name: str, damage: Callable[[Place], None], place: Place, ends: Callable[..., None]
 ) -> None:
@@ -226,21 +226,24 @@ def test_a_catalog_whose_database_is_away(name: str, place: Place, ends: Callabl
     ends(name, 75, "the catalog postgresql://127.0.0.1/catalog", "Connection refused")
 
 
-@pytest.mark.parametrize(
-    ("uri", "says"),
-    [("nonsense://x/y", "nonsense"), ("mysql://me:secret@x/y", "MySQLdb"), ("sqlite:///{text}/c.db", "text")],
-)
-@pytest.mark.parametrize("name", OF_THE_CATALOG)
+NO_CATALOGS = {
+    "nonsense": ("nonsense://x/y", "nonsense"),
+    "mysql": ("mysql://me:secret@x/y", "MySQLdb"),
+    "file": ("sqlite:///{text}/c.db", "text"),
+}
+
+
+@each_once("name, catalog", OF_THE_CATALOG, NO_CATALOGS)
 def test_a_catalog_that_cannot_be_one(
-    name: str, uri: str, says: str, place: Place, ends: Callable[..., None]
+    name: str, catalog: tuple[str, str], place: Place, ends: Callable[..., None]
 ) -> None:
+    uri, says = catalog
     (place.folder / "text").write_text("a file")
     place.env.setenv("MODERATION_CATALOG_URI", uri.format(text=place.folder / "text"))
     ends(name, 2, says)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no JSON", b"{}"], ids=["gone", "empty", "text", "other"])
-@pytest.mark.parametrize("name", OF_THE_CATALOG)
+@each_once("name, content", OF_THE_CATALOG, {"gone": None, "empty": b"", "text": b"no JSON", "other": b"{}"})
 def test_iceberg_metadata_that_is_damaged(
     name: str, content: bytes | None, place: Place, ends: Callable[..., None]
 ) -> None:
@@ -248,8 +251,7 @@ def test_iceberg_metadata_that_is_damaged(
     ends(name, 2, "Iceberg's metadata of", f"move {place.catalog} away", "moderation rebuild")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no Avro"], ids=["gone", "empty", "text"])
-@pytest.mark.parametrize("name", OF_THE_CATALOG)
+@each_once("name, content", OF_THE_CATALOG, {"gone": None, "empty": b"", "text": b"no Avro"})
 def test_manifests_that_are_damaged(
     name: str, content: bytes | None, place: Place, ends: Callable[..., None]
 ) -> None:
@@ -257,8 +259,11 @@ def test_manifests_that_are_damaged(
     ends(name, 2, "Iceberg's metadata of", f"move {place.catalog} away", "moderation rebuild")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no Parquet"], ids=["gone", "empty", "text"])
-@pytest.mark.parametrize("name", ["plan", "redo", "query --published"])
+@each_once(
+    "name, content",
+    ["plan", "redo", "query --published"],
+    {"gone": None, "empty": b"", "text": b"no Parquet"},
+)
 def test_published_files_that_are_damaged(
     name: str, content: bytes | None, place: Place, ends: Callable[..., None]
 ) -> None:
@@ -281,8 +286,7 @@ def test_a_warehouse_that_is_missing(name: str, place: Place, ends: Callable[...
     ends(name, 2, "no such warehouse")
 
 
-@pytest.mark.parametrize("keep", [0, 4096, 20_000])
-@pytest.mark.parametrize("name", OF_THE_WAREHOUSE)
+@each_once("name, keep", OF_THE_WAREHOUSE, [0, 4096, 20_000])
 def test_a_warehouse_that_is_damaged(name: str, keep: int, place: Place, ends: Callable[..., None]) -> None:
     place.warehouse.write_bytes(place.warehouse.read_bytes()[:keep] + b"noise " * 20_000)
     ends(name, 2, f"{place.warehouse}: cannot be read", "move it away, then `moderation load`")

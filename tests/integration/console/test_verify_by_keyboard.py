@@ -43,6 +43,12 @@ def shows(page, of: str) -> None:
     wait_for(page, f"document.getElementById('name').textContent === {of!r}")
 
 
+def seen(page, number: int) -> None:
+    """Wait until so many images are in the grid and have come: of one still to come nobody says anything."""
+    wait_for(page, f"document.querySelectorAll('.pick').length === {number}")
+    wait_for(page, "[...document.querySelectorAll('.pick img')].every((image) => image.complete)")
+
+
 def done(page) -> int:
     return int(page.inner_text("#done"))
 
@@ -139,7 +145,7 @@ def test_what_was_not_sent_is_sent_after_a_reload(page, queue, address, review_l
 
 def test_a_page_of_the_grid_takes_a_key_and_two_for_each_that_is_wrong(page, queue, review_log):
     queue("filter", mode="grid", query="show=all")
-    wait_for(page, "document.querySelectorAll('.pick').length === 7")
+    seen(page, 7)
     page.keyboard.press("1")
     page.keyboard.press("2")
     assert page.get_attribute('[data-at="1"]', "aria-pressed") == "true"
@@ -186,6 +192,8 @@ def test_nobody_says_that_an_image_is_right_that_cannot_be_seen(page, queue, rev
 def test_a_reviewer_decides_in_the_frame_that_airflow_gives_the_page(page, queue, mode, key, decided):
     made = queue("job", mode)
     frame = in_frame(page, f"/verify/queues/{made}?mode={mode}")
+    if mode == "grid":
+        seen(frame, 5)
     frame.wait_for_selector("#large" if mode == "focus" else ".pick")
     page.keyboard.press("?")
     assert frame.is_visible("#keys-dialog")

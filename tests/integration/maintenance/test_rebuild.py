@@ -23,6 +23,7 @@ from moderation.tables.swap import data_files
 from support.killed import killed_at
 from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected, rows
+from support.put_back import MadeOnce
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +48,17 @@ def two_loads(settings: Settings, s3_client: Any) -> list[Run]:
     for run in runs:
         publish(settings, run.store(), run.records)
     return runs
+
+
+@pytest.fixture(scope="module")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    return MadeOnce(tmp_path_factory.mktemp("two-loads"))
+
+
+@pytest.fixture
+def of_two_loads(published_once: MadeOnce, s3_client: Any, bucket: str, aws_env: Any) -> Settings:
+    """Tables on a disk with what `two_loads` publishes, as it was published."""
+    return published_once.get(s3_client, bucket, lambda settings: two_loads(settings, s3_client)).settings
 
 
 def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
@@ -75,9 +87,8 @@ def test_tables_rebuilt_elsewhere_have_the_same_rows_and_the_same_bytes(settings
     assert read_loads(target).column("superseded").to_pylist() == [0, 1]
 
 
-def test_in_place_nothing_is_written_when_the_tables_are_as_they_should_be(local_settings, s3_client):
-    settings = local_settings
-    two_loads(settings, s3_client)
+def test_in_place_nothing_is_written_when_the_tables_are_as_they_should_be(of_two_loads):
+    settings = of_two_loads
     before = bodies(settings)
     with open_catalog(settings) as catalog:
 
@@ -99,9 +110,8 @@ def test_in_place_nothing_is_written_when_the_tables_are_as_they_should_be(local
         *(pytest.param(harm, marks=pytest.mark.long) for harm in ("damaged", "compacted")),
     ],
 )
-def test_in_place_whatever_was_lost_comes_back(local_settings, s3_client, harm):
-    settings = local_settings
-    two_loads(settings, s3_client)
+def test_in_place_whatever_was_lost_comes_back(of_two_loads, harm):
+    settings = of_two_loads
     before, truth = bodies(settings), contents(settings)
     victim = next(local_path(settings.tables_uri).rglob("labels_l3/**/*.parquet"))
     if harm == "deleted":
@@ -132,11 +142,8 @@ def test_in_place_whatever_was_lost_comes_back(local_settings, s3_client, harm):
         ),
     ],
 )
-def test_killed_at_any_step_readers_see_the_same_rows_and_a_rerun_finishes(
-    local_settings, s3_client, monkeypatch, step
-):
-    settings = local_settings
-    two_loads(settings, s3_client)
+def test_killed_at_any_step_readers_see_the_same_rows_and_a_rerun_finishes(of_two_loads, step):
+    settings = of_two_loads
     compact(settings)
     truth = contents(settings)
     is_last = step == "switched loads"  # on the way there all other steps are passed
@@ -151,9 +158,8 @@ def test_killed_at_any_step_readers_see_the_same_rows_and_a_rerun_finishes(
     assert contents(settings) == truth
 
 
-def test_a_load_published_during_the_rebuild_stays(local_settings, s3_client, monkeypatch):
-    settings = local_settings
-    two_loads(settings, s3_client)
+def test_a_load_published_during_the_rebuild_stays(of_two_loads, s3_client, monkeypatch):
+    settings = of_two_loads
     compact(settings)
     late = publish_run(settings, s3_client, "late", etag="e2")
 
@@ -194,10 +200,9 @@ def test_a_price_list_that_changes_over_the_years_leaves_what_loads_have_cost(
     ["answers", "plan", *(pytest.param(harm, marks=pytest.mark.long) for harm in ("inputs", "prices"))],
 )
 def test_answers_that_changed_since_are_named_and_nothing_is_switched(
-    local_settings, s3_client, tmp_path, bucket, harm
+    of_two_loads, published_once, s3_client, harm
 ):
-    settings = local_settings
-    run = two_loads(settings, s3_client)[0]
+    settings, run = of_two_loads, replace(published_once.made[0], s3=s3_client)
     truth = contents(settings)
     plan = run.store()
     message = {
@@ -212,10 +217,9 @@ def test_answers_that_changed_since_are_named_and_nothing_is_switched(
         for jobs in local_path(settings.tables_uri).rglob("jobs/**/*.parquet"):
             jobs.unlink()
     else:
-        key = str(uri).removeprefix(f"s3://{bucket}/")
-        s3_client.delete_object(Bucket=bucket, Key=key)
+        s3_objects.delete(s3_client, str(uri))
         if harm != "plan":
-            s3_client.put_object(Bucket=bucket, Key=key, Body=b"{}\n")
+            s3_objects.put(s3_client, str(uri), b"{}\n")
         # A load of an earlier release has no note of what its answers were: the counts tell.
         s3_objects.delete(s3_client, raw_answers.uri_of(plan))
     with pytest.raises(RebuildError, match=message):
@@ -224,15 +228,15 @@ def test_answers_that_changed_since_are_named_and_nothing_is_switched(
         assert contents(settings) == truth
 
 
-def test_the_command_says_what_it_proved(local_settings, s3_client, tmp_path, capsys):
-    two_loads(local_settings, s3_client)
+def test_the_command_says_what_it_proved(of_two_loads, tmp_path, capsys):
+    settings = of_two_loads
 
     def command(*arguments: str) -> int:
-        return main.main(arguments, settings=local_settings)
+        return main.main(arguments, settings=settings)
 
     assert command("rebuild", "--into", str(tmp_path / "again")) == 0
     assert capsys.readouterr().out.count("counts and digest agree") == 2
-    assert command("rebuild", "--into", local_settings.tables_uri) == 2
+    assert command("rebuild", "--into", settings.tables_uri) == 2
     assert "leave it out" in capsys.readouterr().err
     assert command("compact", "--json") == 0
     assert '"merged": 2' in capsys.readouterr().out

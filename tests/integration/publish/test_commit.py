@@ -243,7 +243,6 @@ def test_a_rerun_with_other_answers_leaves_no_row_or_file_of_the_first_attempt(
             assert files == {uri for owner, uri, *_ in load.files if owner == name}
 
 
-@in_s3_too
 def test_a_rerun_that_writes_other_bytes_under_the_same_names_tells_the_table(
     settings, s3_client, monkeypatch
 ):

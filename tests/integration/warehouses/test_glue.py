@@ -101,7 +101,8 @@ def test_a_commit_against_a_table_that_moved_on_is_refused(glue):
         assert loads_in(one).num_rows == 1
 
 
-@pytest.mark.parametrize("step", [pytest.param("added images", marks=pytest.mark.long), "uploaded loads"])
+@pytest.mark.long  # in Glue the answer that is lost, below, is what another catalog does not show
+@pytest.mark.parametrize("step", ["added images", "uploaded loads"])
 def test_a_publish_killed_at_a_step_ends_with_the_same_rows_in_glue(step, glue, s3_client):
     with killed_at(step, commit):
         publish_plain(glue, s3_client, "run-a")

@@ -102,7 +102,7 @@ def stage(
             gate.touch()
 
 
-@pytest.mark.parametrize("source", ["request", "s3"])
+@pytest.mark.parametrize("source", [pytest.param("request", marks=pytest.mark.long), "s3"])
 def test_a_small_image_is_answered_while_many_huge_ones_wait(stage: Stage, source: str) -> None:
     calls = stage.call_with_huge_ones(source)
     for shown in ({"Bytes": jpeg()}, stage.stored("small.jpg")):
@@ -114,7 +114,7 @@ def test_a_small_image_is_answered_while_many_huge_ones_wait(stage: Stage, sourc
     wait_until(lambda: waiting(stage.server) == 0, what="the end of all waiting files")
 
 
-@pytest.mark.parametrize("source", ["request", "s3"])
+@pytest.mark.parametrize("source", ["request", pytest.param("s3", marks=pytest.mark.long)])
 def test_a_job_of_small_images_ends_while_huge_calls_wait(stage: Stage, source: str) -> None:
     calls = stage.call_with_huge_ones(source)
     assert stage.results(stage.run(*["small.jpg"] * 30)) == 30

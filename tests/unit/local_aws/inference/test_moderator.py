@@ -23,8 +23,8 @@ def moderator() -> Moderator:
 
 @pytest.fixture(scope="module")
 def alone(moderator: Moderator) -> dict[Path, Moderation]:
-    """What each demo image is answered while nothing else is asked, of any confidence."""
-    return {path: moderator.moderate(path.read_bytes(), min_confidence=0) for path in demo.FILES}
+    """What each third demo image is answered while nothing else is asked, of any confidence."""
+    return {path: moderator.moderate(path.read_bytes(), min_confidence=0) for path in demo.FILES[::3]}
 
 
 def content_types(answer: Moderation) -> list[str]:
