@@ -4,10 +4,10 @@
 
 A stack as `make up` starts it, in a folder of its own, works an archive off whose keys an S3 Inventory tells.
 The offline Rekognition reads no image (`archive_answers.py`), and headers are not read, so no object need be
-there. When a chunk is done, scheduler and Rekognition are killed; when a quarter is, the archive is stopped (up
-to eight chunks under way end, the others wait), all of Airflow killed, the inventory replaced by a later one,
-and the archive resumed. In the end the bill, the tables, the warehouse and the reconciliation are compared with
-what was put in, by SQL that is not the pipeline's.
+there. When a chunk is done, scheduler and Rekognition are killed; when a quarter is, the archive is stopped:
+up to eight chunks under way end, the others wait. All of Airflow is killed, the inventory replaced by a later
+one, and the archive resumed. In the end the bill, the tables, the warehouse and the reconciliation are
+compared with what was put in, by SQL that is not the pipeline's.
 """
 
 from __future__ import annotations

@@ -143,8 +143,8 @@ PARAMS = {
         True,
         type="boolean",
         title="Read headers",
-        description="Read the first bytes of each object before it is sent: one GET each. Without it names and "
-        "sizes decide, and what is no image is refused by Rekognition.",
+        description="Read the first bytes of each object before it is sent: one GET each. Without it names "
+        "and sizes decide, and what is no image is refused by Rekognition.",
     ),
 }
 DISCOVERY = (

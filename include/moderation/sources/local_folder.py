@@ -1,7 +1,8 @@
 """A folder on this machine as a source: what S3 lacks is uploaded first, as ``aws s3 sync`` would do.
 
 A file is uploaded when the bucket has none of its key, one of another size, or an older one with other
-content. An image of a format that Rekognition refuses is uploaded where it can be transcoded from there. Only files of this folder count: what else lies under the same prefix is left alone and not listed.
+content. Only files of this folder count: what else lies under the same prefix is left alone and not listed.
+An image of a format that Rekognition refuses is uploaded where it can be transcoded from there.
 """
 
 from __future__ import annotations

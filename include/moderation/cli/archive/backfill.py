@@ -87,7 +87,7 @@ def _add_start(actions: Any) -> None:
     parser.add_argument(
         "--no-inspect",
         action="store_true",
-        help="do not read the images' headers: one GET an image less; what is no image is refused by Rekognition",
+        help="do not read the images' headers: one GET an image less; Rekognition refuses what is no image",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_start)

@@ -50,7 +50,8 @@ class Order(BaseModel):
 
     :ivar days: of a pause; None until it is resumed.
     :ivar chunks: parked ones that are tried again; None for all.
-    :ivar day_usd: of a budget, in US dollars; None for no limit. ``month_usd`` likewise. What is not given stays.
+    :ivar day_usd: of a budget, in US dollars; None for no limit, and what is not given stays. ``month_usd``
+        likewise.
     """
 
     model_config = ConfigDict(extra="forbid")
