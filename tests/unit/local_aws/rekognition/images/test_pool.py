@@ -232,3 +232,16 @@ def test_what_is_no_picture_makes_no_work(data: bytes) -> None:
 
 def test_a_picture_whose_dimensions_lie_far_behind_counts_as_huge() -> None:
     assert weigh(pictures.huge_icc()[:HEAD_BYTES]).work > 100_000_000
+
+
+def test_what_was_looked_at_before_weighs_its_missing_copies_alone() -> None:
+    data = pictures.jpeg(90, 90)
+    known = weigh(data, copies=2, looked_at=0)
+    assert weigh(data, copies=2, looked_at=1).work < known.work < weigh(data).work
+    assert weigh(data).work < weigh(data, copies=2).work
+    assert weigh(b"no image", copies=2, looked_at=0).work > 0
+
+
+def test_a_huge_picture_is_alone_also_when_it_is_decoded_for_its_copies() -> None:
+    huge = pictures.hundred_megapixel_png()[:HEAD_BYTES]
+    assert weigh(huge, copies=1, looked_at=0).alone
