@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from moderation.report.counts import Report
 from moderation.report.offline import notice
 from moderation.schema import LABELS
+from moderation.sources.local_folder import as_known
 
 WIDTH = 100
 _NUMBER = 12
@@ -77,7 +78,7 @@ def _head(report: Report) -> Iterator[str]:
     load = report.load
     model = f"model {load['model_version']}" + (f" · adapter {load['adapter']}" if load["adapter"] else "")
     yield f"Load {load['load_id']} · published {load['published_at']:%Y-%m-%d %H:%M} UTC"
-    yield _clip(f"{load['source']} · MinConfidence {load['min_confidence']:g} · {model}", WIDTH)
+    yield _clip(f"{as_known(load['source'])} · MinConfidence {load['min_confidence']:g} · {model}", WIDTH)
     yield _clip(f"Thresholds in use: {report.thresholds.says}", WIDTH)
     yield "─" * WIDTH
     if said := notice(report.models):

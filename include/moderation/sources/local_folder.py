@@ -369,6 +369,12 @@ def _file_uri(path: str) -> str:
     return "file://" + quote_from_bytes(os.fsencode(path))
 
 
+def as_known(source: str) -> str:
+    """A source as people know it: of a local folder its path, others as they are."""
+    is_local = source.startswith("file://")
+    return path_text(unquote_to_bytes(source.removeprefix("file://"))) if is_local else source
+
+
 def path_text(path: str | bytes) -> str:
     """The path as text; bytes that are no UTF-8 as escapes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

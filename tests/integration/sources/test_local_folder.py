@@ -10,7 +10,7 @@ import pytest
 
 from moderation.sources.base import SourceError
 from moderation.sources.listing import Tally
-from moderation.sources.local_folder import LocalFolder, _Walk
+from moderation.sources.local_folder import LocalFolder, _Walk, as_known
 from moderation.sources.open import open_source
 from support import pictures
 
@@ -304,3 +304,9 @@ def test_an_empty_folder_has_no_rows_and_a_missing_one_is_an_error(folder, scan)
 def test_a_path_and_a_file_uri_name_a_local_folder(folder):
     assert open_source(str(folder)) == LocalFolder(str(folder))
     assert open_source(f"file://{folder}") == LocalFolder(str(folder))
+
+
+def test_a_local_folder_is_shown_by_its_path_and_a_bucket_by_its_uri(tmp_path):
+    folder = tmp_path / "my ph\u00f6tos #1"
+    assert as_known(LocalFolder(str(folder)).uri) == str(folder)
+    assert as_known("s3://archive/a%20b/") == "s3://archive/a%20b/"

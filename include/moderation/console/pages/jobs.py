@@ -19,6 +19,7 @@ from moderation.console.shared import Shared
 from moderation.console.verify import share
 from moderation.plan.plan import run_key
 from moderation.report.page import wording
+from moderation.sources.local_folder import as_known
 from moderation.storage.s3_objects import S3Error
 
 MOST_TILES = 240
@@ -62,7 +63,8 @@ def under_way(request: Request) -> Response:
     every, trouble = shared.history.known_loads()
     running, no_runs = _running(shared, every)
     told = [
-        run.as_data() | {"name": _name(run), "about": _about(run), "source": wording.foreign(run.plan.source)}
+        run.as_data()
+        | {"name": _name(run), "about": _about(run), "source": wording.foreign(as_known(run.plan.source))}
         for run in running
     ]
     return JSONResponse({"runs": told, "trouble": trouble or no_runs})

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from moderation.reference import error_codes
 from moderation.report.page import wording
+from moderation.sources.local_folder import as_known
 
 LOOK_COOKIE = "moderation_look"
 _LOOKS = {"blur", "grey"}
@@ -70,6 +71,7 @@ def _environment() -> jinja2.Environment:
         dollars=wording.dollars,
         size=wording.size,
         foreign=wording.foreign,
+        place=as_known,
         moment=_moment,
         plain_moment=wording.moment,
         share=lambda part: wording.percent(part, 1),

@@ -88,8 +88,8 @@ def take(shared: Shared, person: Person, batch: Batch) -> dict[str, Any]:
         if why is None and answer is not None:
             try:
                 verdicts = [stamp.verdict(row, item, answer, at) for row in sent.rows]
-                kept = sent if not sent.unseen or _has_no_image(shared, answer) else _merely_skipped(sent)
-                ready[item.queue_id if item else None].append((kept, verdicts))
+                sure = sent if not sent.unseen or _has_no_image(shared, answer) else _merely_skipped(sent)
+                ready[item.queue_id if item else None].append((sure, verdicts))
             except VerdictError as error:
                 why = str(error)
         if why is not None:
