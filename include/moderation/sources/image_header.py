@@ -44,13 +44,23 @@ _OTHER_IMAGES = (
     (4, b"ftypavif", "AVIF"),
     (4, b"ftypavis", "AVIF"),
     (4, b"ftyphei", "HEIC"),
+    (4, b"ftyphev", "HEIC"),
     (4, b"ftypmif1", "HEIF"),
+    (4, b"ftypmsf1", "HEIF"),
     (0, b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
 )
-TRANSCODED = {"WebP": "frame", "GIF": "frame", "TIFF": "page", "BMP": "frame", "AVIF": "frame"}
-"""Formats that can be brought as JPEG, and what of several is taken the first."""
+TRANSCODED = {
+    "WebP": "frame",
+    "GIF": "frame",
+    "TIFF": "page",
+    "BMP": "frame",
+    "AVIF": "frame",
+    "HEIC": "image",
+    "HEIF": "image",
+}
+"""Formats that can be brought as JPEG, and what of several is taken the first; of HEIC the main one."""
 
 _OTHER_FILES = ((0, b"%PDF", "PDF"), (0, b"PK\x03\x04", "ZIP"), (0, b"\x1f\x8b", "GZIP"))
 _BMP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124))

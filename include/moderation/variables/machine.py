@@ -43,7 +43,7 @@ class MachineSettings(Table):
         value=values.FLAG,
         default=False,
         told="`0`",
-        meaning="1: WebP, GIF, TIFF, BMP and AVIF go as JPEG ([how](operations.md#what-is-an-image)).",
+        meaning="1: WebP, GIF, TIFF, BMP, AVIF and HEIC go as JPEG ([how](operations.md#what-is-an-image)).",
         read_by=WORK,
     )
     s3_endpoint: str | None = setting(

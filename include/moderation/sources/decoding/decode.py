@@ -16,11 +16,13 @@ import struct
 import sys
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
 from typing import IO
 
 from PIL import Image, ImageFile, ImageOps
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 MAX_SIDE = 16_000
 MAX_PIXELS = 101_000_000
 """Rekognition takes 10,000 pixels a side; a scan in another format may be a little longer."""
@@ -35,6 +37,7 @@ longer on a busy machine, and no reason to give an image up."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf"}
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_BOXED = b"ftyp"
 _JPEG, _END = b"\xff\xd8", b"\xff\xd9"
 _QUALITY = 82
 _BEST = 95
@@ -65,6 +68,8 @@ def whole(data: bytes) -> Answer:
 def _bounded(data: bytes, make: Callable[[], Answer]) -> Answer:
     if not data:
         return "the file is empty", b""
+    if data[4:8] == _BOXED:
+        _know_heif()
     # A bound of the whole process, below which Rekognition's largest images lie; ours stand below.
     Image.MAX_IMAGE_PIXELS = None
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -76,6 +81,13 @@ def _bounded(data: bytes, make: Callable[[], Answer]) -> Answer:
         return "it takes more memory than one image may", b""
     except Exception:  # Pillow raises a dozen types on damaged bytes; all mean the same here
         return "the file is damaged, or no image", b""
+
+
+@lru_cache
+def _know_heif() -> None:
+    """Only for who needs it: the decoder of HEIC takes longer to import than most images to decode."""
+    pi_heif = import_module("pi_heif")
+    pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
 
 def _shrink(data: bytes, longest: int) -> Answer:

@@ -19,6 +19,8 @@ from moderation.tables.published import scan
 from support import pictures
 from support.hand_runs import Runs, hand_made_runs  # noqa: F401 - a fixture
 
+DATA = Path(__file__).parents[3] / "data" / "pictures"
+
 TOLD = ["source_ref", "status", "error_code", "transcoded_from", "etag", "answer_of_line"]
 
 
@@ -69,20 +71,21 @@ def test_other_formats_are_sent_as_jpeg_and_their_rows_say_so_under_their_own_na
         pages=several("TIFF", 3),
         still=pictures.encode(pictures.noise(90, 100, seed=5), "WEBP"),
         modern=pictures.encode(pictures.noise(90, 100, seed=9), "AVIF"),
+        phone=(DATA / "turned.heic").read_bytes(),
         small=pictures.encode(pictures.noise(20, 20), "GIF"),
         broken=several("GIF", 6)[:400],
         text=b"no image",
         plain=pictures.jpeg(seed=8),
     )
     dry = runs.discover("dry", backend="detect", dry_run=True)
-    assert dry.totals.to_analyse == 7, "without the copy, and as far as nobody looked inside"
+    assert dry.totals.to_analyse == 8, "without the copy, and as far as nobody looked inside"
     assert staged(runs, dry.run_key) == []
 
     plan = runs.discover("first", backend="detect")
-    assert (plan.totals.to_analyse, plan.totals.copies, plan.totals.rejected) == (5, 1, 3)
+    assert (plan.totals.to_analyse, plan.totals.copies, plan.totals.rejected) == (6, 1, 3)
     bodies = [s3_objects.read(runs.s3, manifest.uri).body.decode() for manifest in plan.manifests]
     assert "animated" not in "".join(bodies)
-    assert len(staged(runs, plan.run_key)) == 5
+    assert len(staged(runs, plan.run_key)) == 6
     for number in range(len(plan.manifests)):
         runs.call(plan, number)
     runs.publish(plan)
@@ -94,6 +97,7 @@ def test_other_formats_are_sent_as_jpeg_and_their_rows_say_so_under_their_own_na
         "pages": "TIFF, first page",
         "still": "WebP",
         "modern": "AVIF",
+        "phone": "HEIC",
         "plain": None,
     }
     assert {name: row["etag"] for name, row in found.items()} == etags

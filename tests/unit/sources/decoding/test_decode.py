@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -9,6 +10,7 @@ from PIL import Image
 from moderation.sources.decoding import decode
 from support import pictures
 
+DATA = Path(__file__).parents[3] / "data" / "pictures"
 SHOWN = {name: maker for name, maker in pictures.GOOD.items() if name != "longest"}
 
 
@@ -31,6 +33,21 @@ def test_every_image_that_rekognition_takes_can_be_looked_at(name):
 )
 def test_images_that_rekognition_refuses_for_their_format_can_be_looked_at_too(maker):
     assert shrink(maker(), 320).startswith(b"\xff\xd8")
+
+
+def test_an_image_of_a_phone_is_shown_upright_and_of_several_its_first():
+    said, made = decode.whole((DATA / "turned.heic").read_bytes())
+    with Image.open(io.BytesIO(made)) as upright:
+        assert (said, upright.size) == (decode.OK, (100, 160))
+        assert upright.getpixel((50, 20))[0] > 150 > upright.getpixel((50, 140))[0]
+    said, made = decode.whole((DATA / "several.heic").read_bytes())
+    assert said == decode.FIRST
+
+
+def test_an_image_of_a_phone_that_is_cut_off_is_told_as_damaged():
+    whole = (DATA / "turned.heic").read_bytes()
+    assert shrink(whole, 80).startswith(b"\xff\xd8")
+    assert decode.shrink(whole[:600], 80) == ("the file is damaged, or no image", b"")
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ async function draw() {
   wait = EVERY;
   for (const dialog of /** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll("dialog:not([open])"))) {
     const now = whole?.getElementById(dialog.id);
-    if (now) fieldsOf(now).forEach((field, at) => { fieldsOf(dialog)[at].defaultValue = fieldsOf(dialog)[at].value = field.defaultValue; });
+    const fields = fieldsOf(dialog);
+    if (now) fieldsOf(now).forEach(({ defaultValue }, at) => { Object.assign(fields[at] ?? {}, { defaultValue, value: defaultValue }); });
   }
   const fresh = document.adoptNode(found);
   localTimes(fresh);
