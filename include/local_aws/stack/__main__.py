@@ -33,9 +33,9 @@ def up(layout: Layout, environ: Mapping[str, str]) -> int:
     """Start everything and leave it running, also what a run in progress has started."""
     environment.enter(layout, environ)
     stack = Stack(layout, owner=KEPT, environ=environ)
-    print("Starting S3, Rekognition and Airflow, which takes a minute ...", file=sys.stderr)
     with _starting(stack) as before:
         stack.start_aws()
+        print("Starting Airflow, which takes a minute ...", file=sys.stderr)
         url = stack.start_airflow(parts=(*AIRFLOW_PARTS, "triggerer"))
         stack.registry.hand_over()
     try:

@@ -143,7 +143,7 @@ class Stack:
 
     def _people(self) -> str:
         """Who may log in besides the admin, as the variable names them; Airflow reads them when it starts."""
-        asked = self._environ.get(users.VARIABLE, "").strip()
+        asked = self._environ.get("MODERATION_USERS", "").strip()
         page = self.registry.entries().get("api-server")
         if page is None:
             return asked
