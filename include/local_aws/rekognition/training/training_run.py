@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -46,6 +46,8 @@ _DEFAULT_THRESHOLD: Final = 50.0
 _FEWER_VIEWS: Final = ((2_000, 1), (5_000, 0))
 """Images, and how many copies of each are looked at beyond: where so many differ by themselves, copies add
 little but time."""
+_TURNS_OF_OTHERS: Final = 2
+"""To one of a training's: who waits for answers waits now, and a training takes an hour on AWS."""
 _SERVICE_ISSUE: Final = "Amazon Rekognition experienced a service issue."
 
 
@@ -182,6 +184,7 @@ class TrainingRun:
                 return Seen(ref, problem=(error.code, error.message))
             return Seen(ref, look.scores, look.features)
 
+        effort = replace(effort, work=_TURNS_OF_OTHERS * effort.work)
         looked = school.pool.submit(("trainings", self._version.arn), look, effort=effort)
         looked.add_done_callback(lambda _: image.close())
         return looked
