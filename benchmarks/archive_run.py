@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ from typing import Any
 import boto3
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from archive_answers import ANSWERS_SQL, LABELS_SQL, OBJECTS_SQL
 from throughput import BenchedStack, cpu_seconds, environ, table_rows
 
@@ -223,15 +225,17 @@ class Run:
         """Hold what the archive says of its keys against the truth."""
         there = "later" if later else "first"
         done = [chunk for chunk in archive.chunks if chunk.status == DONE]
-        self.truth.execute("CREATE OR REPLACE TABLE covered (first VARCHAR, last VARCHAR)")
-        self.truth.executemany(
-            "INSERT INTO covered VALUES (?, ?)", [[chunk.first, chunk.last] for chunk in done]
-        )
+        self.truth.execute("CREATE OR REPLACE TABLE covered (key VARCHAR)")
+        for chunk in done:
+            held = pq.read_table(io.BytesIO(s3_objects.read(self.s3, chunk.uri).body), columns=["key"])
+            self.truth.register("held", held)
+            self.truth.execute("INSERT INTO covered FROM held")
+            self.truth.unregister("held")
         refused, answered, owed, gone = self.truth.execute(
             f"""WITH told AS (
-                SELECT answers.*, covered.first IS NOT NULL AS is_done, there.etag IS NULL AS is_gone
+                SELECT answers.*, covered.key IS NOT NULL AS is_done, there.etag IS NULL AS is_gone
                 FROM answers
-                LEFT JOIN covered ON concat('s3://photos/', key) BETWEEN covered.first AND covered.last
+                LEFT JOIN covered USING (key)
                 LEFT JOIN {there} there USING (n)
             )
             SELECT count(*) FILTER (is_done AND outcome = 'refused'),
