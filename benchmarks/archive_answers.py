@@ -65,7 +65,7 @@ class Unread:
         job_run.JobRun._begin = _begin  # type: ignore[method-assign]
 
     def moderate(self, data: bytes, *, min_confidence: float = 50.0) -> SimpleNamespace:
-        raise NotImplementedError
+        raise AssertionError("an image was read, and the pace of this benchmark is another's")
 
 
 def _begin(self: Any, line: Any) -> Future[Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +19,7 @@ from local_aws.seaweedfs import Credentials
 from moderation.settings import Settings
 from moderation.variables.machine import MachineSettings
 from support import assumed
+from support.listening import listening
 
 ARN = "arn:aws:s3tables:us-east-1:111122223333:bucket/aws-s3"
 TABLE = "b_photos.inventory"
@@ -96,12 +96,5 @@ def serving(settings: Settings, key: Credentials, location: str) -> Iterator[tup
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", signed
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as address:
+        yield address, signed

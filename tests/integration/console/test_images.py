@@ -117,43 +117,45 @@ class Held(Decoders):
         return super().shrink(data, longest)
 
 
-def test_images_that_are_being_made_hold_up_no_other_page_and_few_originals_are_in_memory(
-    own, tmp_path, monkeypatch
-):
-    settings, load_id = own
-    held = Held()
-    monkeypatch.setattr("moderation.console.shared.Decoders", lambda: held)
-    app = alone(settings, token=TOKEN, cache=tmp_path / "cache")
-    with listening_at(app) as address, httpx.Client(timeout=60) as browsing:
-        browsing.get(f"{address}/?token={TOKEN}", follow_redirects=True)
-        one = f"{address}/jobs/{load_id}/images"
-        with ThreadPoolExecutor(60) as people:
-            asked = [people.submit(browsing.get, f"{one}/{number % 3}/view") for number in range(60)]
-            wait_until(lambda: len(held.given) == 2 * held.number)
-            assert browsing.get(f"{one}/0").status_code == 200
-            assert len(held.given) == 2 * held.number
-            held.may.set()
-            assert {made.result().status_code for made in asked} == {200}
+@pytest.fixture
+def held(monkeypatch):
+    found = Held()
+    monkeypatch.setattr("moderation.console.shared.Decoders", lambda: found)
+    yield found
+    found.may.set()
 
 
-def test_an_image_is_not_made_for_somebody_who_went_on_meanwhile(own, tmp_path, monkeypatch):
+@pytest.fixture
+def browsing(own, held, tmp_path):
+    """A client of a real server, below the images of the load; what it asks for is held."""
     settings, load_id = own
-    held = Held()
-    monkeypatch.setattr("moderation.console.shared.Decoders", lambda: held)
-    app = alone(settings, token=TOKEN, cache=tmp_path / "cache")
-    with listening_at(app) as address, httpx.Client(timeout=60) as browsing:
-        browsing.get(f"{address}/?token={TOKEN}", follow_redirects=True)
-        one = f"{address}/jobs/{load_id}/images"
-        with ThreadPoolExecutor(2 * held.number) as people:
-            first = [
-                people.submit(browsing.get, f"{one}/0/{size}") for size in ("tile", "view") * held.number
-            ]
-            wait_until(lambda: len(held.given) == 2 * held.number)
-            with pytest.raises(httpx.ReadTimeout):
-                browsing.get(f"{one}/1/tile", timeout=1)
-            held.may.set()
-            assert {made.result().status_code for made in first} == {200}
-        assert browsing.get(f"{one}/2/tile").status_code == 200
+    with (
+        listening_at(alone(settings, token=TOKEN, cache=tmp_path / "cache")) as address,
+        httpx.Client(base_url=f"{address}/jobs/{load_id}/images/", timeout=60) as client,
+    ):
+        client.get(f"{address}/?token={TOKEN}", follow_redirects=True)
+        yield client
+
+
+def test_images_that_are_being_made_hold_up_no_other_page_and_few_originals_are_in_memory(held, browsing):
+    with ThreadPoolExecutor(60) as people:
+        asked = [people.submit(browsing.get, f"{number % 3}/view") for number in range(60)]
+        wait_until(lambda: len(held.given) == 2 * held.number)
+        assert browsing.get("0").status_code == 200
+        assert len(held.given) == 2 * held.number
+        held.may.set()
+        assert {made.result().status_code for made in asked} == {200}
+
+
+def test_an_image_is_not_made_for_somebody_who_went_on_meanwhile(held, browsing):
+    with ThreadPoolExecutor(2 * held.number) as people:
+        first = [people.submit(browsing.get, f"0/{size}") for size in ("tile", "view") * held.number]
+        wait_until(lambda: len(held.given) == 2 * held.number)
+        with pytest.raises(httpx.ReadTimeout):
+            browsing.get("1/tile", timeout=1)
+        held.may.set()
+        assert {made.result().status_code for made in first} == {200}
+    assert browsing.get("2/tile").status_code == 200
     assert len(held.given) == 2 * held.number + 1
 
 
