@@ -19,7 +19,7 @@ from moderation.tables.published import scan
 from support import pictures
 from support.hand_runs import Runs, hand_made_runs  # noqa: F401 - a fixture
 
-DATA = Path(__file__).parents[3] / "data" / "pictures"
+DATA = Path(__file__).parents[3] / "data" / "phones"
 
 TOLD = ["source_ref", "status", "error_code", "transcoded_from", "etag", "answer_of_line"]
 

@@ -10,7 +10,7 @@ from PIL import Image
 from moderation.sources.decoding import decode
 from support import pictures
 
-DATA = Path(__file__).parents[3] / "data" / "pictures"
+DATA = Path(__file__).parents[3] / "data" / "phones"
 SHOWN = {name: maker for name, maker in pictures.GOOD.items() if name != "longest"}
 
 
