@@ -186,6 +186,7 @@ def test_a_failed_manifest_does_not_stop_the_others_and_is_redone_alone(world: W
 
 
 @pytest.mark.usefixtures("small_manifests")
+@pytest.mark.long  # the publish's own tests hold it
 def test_above_the_tolerated_failures_nothing_is_published_until_they_are_mended(world: World) -> None:
     refs = world.upload(f"{n}.jpg" for n in range(6))
     with offline.faults(world.server, ONE_JOB_FAILS):

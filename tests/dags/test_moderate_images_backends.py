@@ -193,7 +193,8 @@ def test_a_run_that_others_were_quicker_than_is_followed_by_one_that_pays_for_th
     assert world.paid() == dict.fromkeys(refs[1:], 1), "a cleared task of a published run pays nothing"
 
 
-@pytest.mark.parametrize("backend", ["bulk", pytest.param("detect", marks=LONG)])
+@pytest.mark.long  # the stages' own tests hold it
+@pytest.mark.parametrize("backend", ["bulk", "detect"])
 def test_an_adapter_that_expires_in_mid_run_is_paid_for_nothing_and_the_rest_waits(
     world: World, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

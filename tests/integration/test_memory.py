@@ -26,7 +26,9 @@ def peak_megabytes(stage, lines, folder):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-@pytest.mark.parametrize(("stage", "lines"), [("listing", 100_000), ("tables", 400_000)])
+@pytest.mark.parametrize(
+    ("stage", "lines"), [("listing", 100_000), pytest.param("tables", 400_000, marks=pytest.mark.long)]
+)
 def test_ten_times_the_lines_take_at_most_a_fifth_more_memory(tmp_path, stage, lines):
     peaks = []
     # Twice the small one: on a busy machine its threads meet later, and it comes to less than it may.

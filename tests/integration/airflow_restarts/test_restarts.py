@@ -12,7 +12,7 @@ from support.airflow_stack import Airflow, until
 from support.airflow_variants import DEFERRABLE, NO_WAIT, PLAIN
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(600),
     pytest.mark.usefixtures("in_stack"),
 ]
@@ -38,9 +38,8 @@ def assert_as_undisturbed(source: Source, undisturbed: Source) -> None:
     assert source.rows() == expected
 
 
-@pytest.mark.parametrize("is_compared", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_killed_task_and_a_killed_scheduler_find_their_jobs_again(
-    airflow: Airflow, source: Source, request: pytest.FixtureRequest, is_compared: bool
+    airflow: Airflow, source: Source, undisturbed: Source
 ) -> None:
     with offline.faults(airflow.rekognition, {**SLOW_JOBS, "seconds": 20}):
         source.trigger(PLAIN)
@@ -54,12 +53,9 @@ def test_a_killed_task_and_a_killed_scheduler_find_their_jobs_again(
     airflow.kill("scheduler")
     airflow.start()
     assert airflow.end(PLAIN, source.name) == "success"
-    assert_whole_and_paid_once(source)
-    if is_compared:
-        assert_as_undisturbed(source, request.getfixturevalue("undisturbed"))
+    assert_as_undisturbed(source, undisturbed)
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("triggerer")
 def test_a_killed_triggerer_hands_its_waits_to_the_next(
     airflow: Airflow, source: Source, undisturbed: Source
@@ -77,7 +73,6 @@ def test_a_killed_triggerer_hands_its_waits_to_the_next(
     assert_as_undisturbed(source, undisturbed)
 
 
-@pytest.mark.long
 def test_without_waiting_a_task_killed_before_its_answer_pays_once(
     airflow: Airflow, source: Source, undisturbed: Source
 ) -> None:
@@ -91,7 +86,6 @@ def test_without_waiting_a_task_killed_before_its_answer_pays_once(
     assert_as_undisturbed(source, undisturbed)
 
 
-@pytest.mark.long
 def test_clearing_and_another_backfill_pay_nothing_and_force_pays_on_purpose(airflow: Airflow) -> None:
     source = Source(airflow, folder="/2026-01-05")
     conf = {"source": f"{source.uri}/{{ds}}", "job_name": source.name, "backend": "bulk"}

@@ -81,7 +81,12 @@ def test_what_is_whole_is_counted_also_after_a_compaction_and_by_load(published,
         pytest.param(flip, True, id="flipped"),
         pytest.param(flip, False, id="flipped, of an earlier release", marks=pytest.mark.long),
         pytest.param(Path.unlink, True, id="deleted", marks=pytest.mark.long),
-        pytest.param(lambda path: path.write_bytes(b""), False, id="emptied, of an earlier release"),
+        pytest.param(
+            lambda path: path.write_bytes(b""),
+            False,
+            id="emptied, of an earlier release",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_damaged_file_is_named_and_made_anew_by_the_remedy(published, verify, s3_client, damage, recorded):

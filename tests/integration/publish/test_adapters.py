@@ -91,7 +91,14 @@ def test_a_table_that_cannot_be_written_now_never_undoes_what_a_person_did(
     assert seen(local_settings)["new"]["state"] == "retired"
 
 
-@pytest.mark.parametrize("lost", ["catalog", "files", "emptied", "tables and catalog"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "files",
+        "tables and catalog",
+        *(pytest.param(one, marks=pytest.mark.long) for one in ("catalog", "emptied")),
+    ],
+)
 def test_the_table_comes_back_by_a_rebuild_whatever_of_it_was_lost(
     lost: str, local_settings: Settings, s3_client: Any
 ) -> None:

@@ -71,7 +71,9 @@ def rows(relation: duckdb.DuckDBPyRelation, load_id: str) -> list[dict[str, Any]
     ]
 
 
-@pytest.mark.parametrize("threshold", [80.0, 50.0, 99.5])
+@pytest.mark.parametrize(
+    "threshold", [80.0, *(pytest.param(one, marks=pytest.mark.long) for one in (50.0, 99.5))]
+)
 def test_a_replay_gives_what_asking_with_that_min_confidence_gave(local_settings, s3_client, threshold):
     asked_low = publish_at(local_settings, s3_client, "low", 50.0)
     asked_high = publish_at(local_settings, s3_client, "high", threshold)
@@ -106,7 +108,7 @@ def test_what_was_asked_with_a_higher_threshold_is_told_apart_and_not_guessed(
     assert "5 images were asked with a higher MinConfidence (up to 80)" in said  # the sixth has no answer
 
 
-@pytest.mark.parametrize("policy", [None, POLICY])
+@pytest.mark.parametrize("policy", [pytest.param(None, marks=pytest.mark.long), POLICY])
 def test_an_image_that_was_moderated_again_counts_once_by_its_latest_answer_that_can_tell(
     local_settings, s3_client, tmp_path, capsys, policy
 ):

@@ -70,8 +70,12 @@ def set_back(table: str) -> Damage:
         pytest.param(Path.unlink, id="deleted"),
         pytest.param(lambda path: path.write_bytes(b""), id="emptied"),
         pytest.param(edited("DELETE FROM iceberg_tables WHERE table_name = 'loads'"), id="loads forgotten"),
-        pytest.param(edited("DELETE FROM iceberg_tables WHERE table_name = 'images'"), id="images forgotten"),
-        pytest.param(set_back("loads"), id="loads set back"),
+        pytest.param(
+            edited("DELETE FROM iceberg_tables WHERE table_name = 'images'"),
+            id="images forgotten",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(set_back("loads"), id="loads set back", marks=pytest.mark.long),
         pytest.param(set_back("images"), id="images set back"),
     ],
 )

@@ -75,7 +75,9 @@ def test_good_lines_are_taken_once_and_bad_ones_named_with_what_is_wrong(
     assert "0 new verdicts, 7 known before" in told(capsys, settings, "import", str(file))[1]
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "kind", ["csv", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("jsonl", "parquet"))]
+)
 def test_the_complete_truth_of_an_image_says_what_is_there_and_that_nothing_else_is(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:

@@ -18,6 +18,7 @@ from moderation.tables.ledger.layout import COLUMNS, Run
 from moderation.tables.ledger.lookup import Lookup
 from moderation.tables.ledger.orders import BY_NAME, MD5, by_name, with_etags
 from moderation.tables.ledger.runs import Files, write_run
+from support.each_once import each_once
 
 LETTERS = [chr(first + number) for number in range(100) for first in (0x20AC, 0xFF21, 0x1F600)]
 NAMES = sorted(f"s3://photos/{number * 37 % 11}/{letter}.jpg" for number, letter in enumerate(LETTERS))
@@ -47,8 +48,7 @@ def rows_of(batches: list[pa.RecordBatch]) -> list[tuple[str, str]]:
     return sorted((row["source_ref"], row["etag"]) for batch in batches for row in batch.to_pylist())
 
 
-@pytest.mark.parametrize("held", [pytest.param(1 << 20, id="kept decoded"), pytest.param(0, id="no room")])
-@pytest.mark.parametrize("order", ["sorted", "shuffled"])
+@each_once("order,held", ["sorted", "shuffled"], {"kept decoded": 1 << 20, "no room": 0})
 def test_parts_of_a_listing_get_exactly_the_entries_of_their_names(
     files: Files, stored: list[Run], order: str, held: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

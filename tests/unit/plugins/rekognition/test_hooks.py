@@ -283,7 +283,8 @@ def test_throttled_calls_are_repeated_at_random_times(
         hook.describe_job("j1")
     assert len(set(clock.naps)) == len(clock.naps) > 4
     assert all(0 <= nap <= 30 for nap in clock.naps)
-    assert sum(clock.naps) == pytest.approx(hooks._CALL_PATIENCE)
+    # The shortest of sleeps take a moment longer than asked.
+    assert sum(clock.naps) == pytest.approx(hooks._CALL_PATIENCE, abs=0.1)
 
 
 def test_a_request_aws_would_refuse_for_ever_is_not_repeated(
