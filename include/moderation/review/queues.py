@@ -20,6 +20,7 @@ from moderation.review.queue import (
     Item,
     ItemState,
     Kind,
+    Left,
     Progress,
     Queue,
     QueueError,
@@ -170,6 +171,22 @@ class Queues:
         query = sa.select(*ITEMS.row).where(_I.c.queue_id == queue_id, work.is_unseen())
         with self._database.read() as connection:
             return ITEMS.read(connection, query.order_by(_I.c.position).limit(limit))
+
+    def skipped(self) -> dict[str, int]:
+        """How many items still wait that somebody skipped, by id of their queue."""
+        with self._database.read() as connection:
+            return work.count_skipped(connection)
+
+    def left(self, queue_id: str, reviewer: str, *, sees_severe: bool = False) -> Left:
+        """What of the open items of a queue a person gets."""
+        with self._database.read() as connection:
+            queue = _get(connection, queue_id)
+            return work.left(connection, queue, reviewer, sees_severe=sees_severe)
+
+    def skip_no_more(self, queue_id: str, reviewer: str) -> int:
+        """Give a person again what they skipped and nobody has decided; returns how many items."""
+        with self._database.write() as connection:
+            return work.skip_no_more(connection, queue_id, reviewer)
 
     def submit(
         self,

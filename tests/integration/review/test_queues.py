@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from moderation.review.log import Appended
-from moderation.review.queue import DISPUTES, Progress, QueueError, QueueSpec
+from moderation.review.queue import DISPUTES, Left, Progress, QueueError, QueueSpec
 from moderation.review.verdict import VerdictError
 from support.said import items, said
 
@@ -70,6 +70,34 @@ def test_what_was_skipped_goes_to_others_and_never_back(state):
 
     assert _contents(state.queues.next(queue, "ann", 9)) == ["c1", "c2"]
     assert _contents(state.queues.next(queue, "bob", 9)) == ["c0"]
+
+
+def test_what_everybody_skips_is_counted_and_comes_again_to_who_asks_for_it(state):
+    queue, other = _queue(state, 3), _queue(state, 1)
+    assert state.queues.left(queue, "ann") == Left(some=True)
+    [*skipped, decided] = [item.item_id for item in state.queues.next(queue, "ann", 3)]
+    state.queues.submit([said("present", content="c2")], [decided], skipped)
+    assert state.queues.left(queue, "ann") == Left(some=False, skipped=2)
+    assert state.queues.left(queue, "bob") == Left(some=True)
+    state.queues.submit([], skipped=skipped, reviewer="bob")
+    assert state.queues.skipped() == {queue: 2}
+
+    assert [state.queues.skip_no_more(one, "ann") for one in (queue, other)] == [2, 0]
+
+    assert state.queues.left(queue, "bob") == Left(some=False, skipped=2)
+    assert _contents(state.queues.next(queue, "ann", 9)) == ["c0", "c1"]
+    state.queues.submit([said("present", content="c0"), said("absent", content="c1")], skipped)
+    assert state.queues.skipped() == {}
+    assert state.queues.left(queue, "bob") == Left(some=False)
+
+
+def test_a_second_opinion_waits_for_somebody_else_and_is_not_told_as_skipped(state):
+    queue = _queue(state, 2, second_share=1.0)
+    for item in state.queues.next(queue, "ann", 9):
+        state.queues.submit([said("present", content=item.content)], [item.item_id])
+
+    assert state.queues.left(queue, "ann") == Left(some=False, others=2)
+    assert state.queues.left(queue, "bob") == Left(some=True)
 
 
 def _set_aside(state, queue, reviewer="ann"):
