@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from moderation.review import log, work
+from moderation.review import disputes, log, work
 from moderation.review.log import Appended
 from moderation.review.queue import (
     DISPUTES,
@@ -218,7 +218,9 @@ class Queues:
             not_seen = set(unseen)
             not_held = not_seen.difference(work.set_aside(connection, list(not_seen), person))
             work.skip(connection, [*skipped, *not_held], person)
-            work.reopen(connection, list(reopened), person, datetime.now(UTC))
+            back = list(reopened)
+            work.reopen(connection, back, person, datetime.now(UTC))
+            disputes.once(connection, back)
             return appended
 
     def progress(self, queue_id: str) -> Progress:

@@ -156,6 +156,20 @@ def test_only_who_holds_an_image_says_that_nobody_can_see_it(state):
     assert state.queues.progress(queue) == Progress(leased=1)
 
 
+def test_a_dispute_whose_decision_is_taken_back_waits_once_and_ends_with_the_next(state):
+    state.log.append([said("present", reviewer="ann"), said("absent", reviewer="bob")])
+    for minute in (1, 2):
+        [item] = state.queues.next(DISPUTES, "op") or state.queues.held(DISPUTES, "op")
+        decided = said("present", reviewer="op", purpose="dispute", minute=minute)
+        state.queues.submit([decided], [item.item_id])
+        assert state.queues.disputes() == []
+        back = said("withdrawn", reviewer="op", replaces=decided.verdict_id, minute=minute)
+        state.queues.submit([back], reopened=[item.item_id])
+        assert state.queues.progress(DISPUTES) == Progress(leased=1)
+    state.queues.submit([said("absent", reviewer="op", purpose="dispute", minute=3)], [item.item_id])
+    assert state.queues.progress(DISPUTES) == Progress(done=1)
+
+
 def test_a_dispute_about_an_image_that_is_gone_is_put_once_and_ends_when_people_agree(state):
     first, second = said("present", reviewer="ann"), said("absent", reviewer="bob")
     state.log.append([first, second])

@@ -67,3 +67,40 @@ def test_golden_items_are_held_against_what_was_said_where_it_was_no_test():
     found = {one["reviewer"]: one for one in people(verdict_table(rows))}
     assert (found["ana"]["golden"], found["ana"]["golden_right"]) == (2, 1)
     assert found["op"]["golden"] == 0
+
+
+GOLD = {"reviewer": "op", "purpose": "golden", "queue_id": "golden-1"}
+TEST = {"purpose": "golden", "queue_id": "job-1"}
+WHOLE = {"subject": "image", "label": None, "level": None, "l1": None, "l2": None, "l3": None}
+
+
+def _against(*tests, laid=({},)):
+    rows = [said(number, number, content="a", **{**GOLD, **one}) for number, one in enumerate(laid)]
+    rows += [said(9 + n, 9 + n, content="a", **{**TEST, **one}) for n, one in enumerate(tests)]
+    found = {one["reviewer"]: one for one in people(verdict_table(rows))}
+    return found["ana"]["golden"], found["ana"]["golden_right"]
+
+
+def test_what_was_laid_down_in_a_queue_of_golden_items_is_known():
+    assert _against({}) == (1, 1)
+    assert _against({"verdict": "absent"}) == (1, 0)
+    later = {"reviewer": "ben", "verdict": "absent", "purpose": "training", "queue_id": "job-2"}
+    assert _against({}, later) == (1, 1)
+    own = {"reviewer": "op", "verdict": "absent"}
+    assert _against({}, own) == (1, 1)
+
+
+def test_a_golden_item_counts_once_however_many_labels_it_has():
+    violence = {"label": "Violence", "level": 1}
+    laid = ({}, violence, {**WHOLE, "verdict": "complete"})
+    assert _against({}, violence, laid=laid) == (1, 1)
+    assert _against({}, violence | {"verdict": "absent"}, laid=laid) == (1, 0)
+
+
+def test_a_golden_item_of_which_a_label_is_missed_or_made_up_is_not_as_known():
+    nothing, complete = WHOLE | {"verdict": "nothing"}, WHOLE | {"verdict": "complete"}
+    assert _against(nothing) == (1, 0)
+    assert _against(nothing, laid=(nothing,)) == (1, 1)
+    assert _against({}, complete, laid=(nothing,)) == (1, 0)
+    smoking = {"label": "Smoking", "l1": "Drugs & Tobacco", "l2": "Drugs & Tobacco Paraphernalia & Use"}
+    assert _against(smoking | {"l3": "Smoking"}, complete) == (1, 0)
