@@ -79,8 +79,9 @@ def _alpha(several: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 def people(verdicts: pa.Table, *, pseudonyms: bool = False) -> list[dict[str, Any]]:
     """A dict for each reviewer.
 
-    ``reviewer``; ``decisions``, ``contents`` (distinct), ``days``; ``an_hour``: decisions an hour of work,
-    pauses above five minutes left out, null before the second decision; ``seconds``: the median between two;
+    ``reviewer``; ``decisions``: all that was said of an image at one time is one; ``contents`` (distinct),
+    ``days``; ``an_hour``: decisions an hour of work, pauses above five minutes left out, null before the
+    second decision; ``seconds``: of work a decision, the mean, for those of a page of the grid come at once;
     ``golden`` and ``golden_right``: golden items and those on which it was as known; ``exposures_a_day`` and
     ``most_exposures``: distinct contents a day, mean and most.
 
@@ -101,13 +102,16 @@ def people(verdicts: pa.Table, *, pseudonyms: bool = False) -> list[dict[str, An
 
 
 def seconds_a_decision(verdicts: pa.Table | None) -> float | None:
-    """The median over everybody's decisions; None before anybody's second."""
+    """The median of everybody's pace; None before anybody's second decision."""
     paces = [] if verdicts is None else [one["seconds"] for one in people(verdicts) if one["seconds"]]
     return float(np.median(paces)) if paces else None
 
 
 def _pace(rows: Sequence[Row]) -> dict[str, Any]:
-    times: list[datetime] = [row["decided_at"] for row in rows]
+    answers: set[tuple[datetime, str]] = {
+        (row["decided_at"], row["content"] or row["verdict_id"]) for row in rows
+    }
+    times = sorted(at for at, _ in answers)
     gaps = [(after - before).total_seconds() for before, after in pairwise(times)]
     work = [gap for gap in gaps if gap <= BREAK_SECONDS]
     seen: dict[date, set[str]] = defaultdict(set)
@@ -116,11 +120,11 @@ def _pace(rows: Sequence[Row]) -> dict[str, Any]:
         seen[row["decided_at"].date()].add(row["content"] or row["verdict_id"])
     a_day = [len(contents) for contents in seen.values()]
     return {
-        "decisions": len(rows),
+        "decisions": len(answers),
         "contents": len({row["content"] or row["verdict_id"] for row in rows}),
         "days": len(seen),
         "an_hour": 3600 * len(work) / sum(work) if sum(work) else None,
-        "seconds": float(np.median(work)) if work else None,
+        "seconds": sum(work) / len(work) if sum(work) else None,
         "exposures_a_day": float(np.mean(a_day)),
         "most_exposures": max(a_day),
     }

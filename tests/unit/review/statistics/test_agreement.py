@@ -46,6 +46,16 @@ def test_pace_leaves_pauses_out_and_names_give_way_to_pseudonyms():
     assert seconds_a_decision(verdict_table([])) is None
 
 
+def test_what_is_said_of_an_image_at_once_is_one_decision_and_a_page_of_the_grid_is_paced_by_its_time():
+    labels = ("Weapons", "Violence")
+    focus = [said(9 * i + n, 10 * i, content=f"c{i}", label=labels[n]) for i in range(4) for n in range(2)]
+    (ana,) = people(verdict_table(focus))
+    assert (ana["decisions"], ana["seconds"], ana["an_hour"]) == (4, 10, 360)
+    pages = [said(100 * p + i, 40 * p + i / 1e6, content=f"c{p} {i}") for p in range(3) for i in range(21)]
+    (ana,) = people(verdict_table(pages))
+    assert (ana["decisions"], ana["seconds"]) == (63, pytest.approx(80 / 62, rel=1e-3))
+
+
 def test_an_image_counts_once_a_day_as_an_exposure_and_an_erased_one_still_does():
     rows = [
         said(1, 0, content="a"),
