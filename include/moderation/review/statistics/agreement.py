@@ -4,7 +4,7 @@ exposed to."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from itertools import pairwise
 from typing import Any
@@ -83,7 +83,7 @@ def people(verdicts: pa.Table, *, pseudonyms: bool = False) -> list[dict[str, An
     ``days``; ``an_hour``: decisions an hour of work, pauses above five minutes left out, null before the
     second decision; ``seconds``: of work a decision, the mean, for those of a page of the grid come at once;
     ``golden`` and ``golden_right``: golden items and those on which it was as known; ``exposures_a_day`` and
-    ``most_exposures``: distinct contents a day, mean and most.
+    ``most_exposures``: distinct contents a day, mean and most; one that is severe is nobody's.
 
     :param pseudonyms: "reviewer 1", in the order of their first decision, instead of names.
     """
@@ -93,9 +93,10 @@ def people(verdicts: pa.Table, *, pseudonyms: bool = False) -> list[dict[str, An
         if row["verdict"] not in _NO_DECISION:
             each[row["reviewer"]].append(row)
     asked, right = _against_golden(rows)
+    hidden = _severe(rows)
     return [
         {"reviewer": f"reviewer {number}" if pseudonyms else name}
-        | _pace(mine)
+        | _pace(mine, hidden)
         | {"golden": asked[name], "golden_right": right[name]}
         for number, (name, mine) in enumerate(each.items(), start=1)
     ]
@@ -107,7 +108,19 @@ def seconds_a_decision(verdicts: pa.Table | None) -> float | None:
     return float(np.median(paces)) if paces else None
 
 
-def _pace(rows: Sequence[Row]) -> dict[str, Any]:
+def _severe(rows: Sequence[Row]) -> set[str]:
+    """Contents of which the newest word, not taken back, is that they are severe."""
+    undone = _undone(rows)
+    said = [row for row in rows if row["verdict"] in {"severe", "not_severe"}]
+    newest = {
+        row["content"]: row["verdict"]
+        for row in sorted(said, key=lambda row: (row["decided_at"], row["verdict_id"]))
+        if row["verdict_id"] not in undone
+    }
+    return {content for content, verdict in newest.items() if verdict == "severe"}
+
+
+def _pace(rows: Sequence[Row], hidden: Collection[str]) -> dict[str, Any]:
     answers: set[tuple[datetime, str]] = {
         (row["decided_at"], row["content"] or row["verdict_id"]) for row in rows
     }
@@ -116,17 +129,19 @@ def _pace(rows: Sequence[Row]) -> dict[str, Any]:
     work = [gap for gap in gaps if gap <= BREAK_SECONDS]
     seen: dict[date, set[str]] = defaultdict(set)
     for row in rows:
+        if row["content"] in hidden:
+            continue
         # An erased image was one exposure more; which it was is not known any more.
         seen[row["decided_at"].date()].add(row["content"] or row["verdict_id"])
     a_day = [len(contents) for contents in seen.values()]
     return {
         "decisions": len(answers),
         "contents": len({row["content"] or row["verdict_id"] for row in rows}),
-        "days": len(seen),
+        "days": len({row["decided_at"].date() for row in rows}),
         "an_hour": 3600 * len(work) / sum(work) if sum(work) else None,
         "seconds": sum(work) / len(work) if sum(work) else None,
-        "exposures_a_day": float(np.mean(a_day)),
-        "most_exposures": max(a_day),
+        "exposures_a_day": float(np.mean(a_day)) if a_day else 0.0,
+        "most_exposures": max(a_day, default=0),
     }
 
 

@@ -67,6 +67,17 @@ def test_an_image_counts_once_a_day_as_an_exposure_and_an_erased_one_still_does(
     assert (ana["days"], ana["exposures_a_day"], ana["most_exposures"]) == (2, 1.5, 2)
 
 
+def test_what_is_severe_is_in_nobodys_exposure_until_an_operator_shows_it_again():
+    image = {"subject": "image", "label": None, "level": None}
+    hidden = said(3, 2, content="b", verdict="severe", **image)
+    rows = [said(1, 0, content="a"), said(2, 1, content="b"), hidden]
+    assert people(verdict_table(rows))[0]["most_exposures"] == 1
+    (only,) = people(verdict_table(rows[1:]))
+    assert (only["days"], only["exposures_a_day"], only["most_exposures"]) == (1, 0, 0)
+    shown = said(4, 3, content="b", reviewer="op", verdict="not_severe", **image)
+    assert people(verdict_table([*rows, shown]))[0]["most_exposures"] == 2
+
+
 def test_golden_items_are_held_against_what_was_said_where_it_was_no_test():
     rows = [
         said(1, 0, content="a", reviewer="op", verdict="absent"),
