@@ -284,6 +284,7 @@ def test_a_queue_of_which_only_skipped_images_wait_says_so_and_offers_them_to_wh
     summary = reviewed.get(f"{at}/summary").text
     assert "2 of these were skipped" in summary
     assert "2 that you skipped" in summary
+    assert f"<dt>Images decided</dt><dd>{len(items) - 2}</dd>" in summary
     assert work not in summary
     with asked_by(reviewed, "ben", "user") as ben:
         assert work in ben.get("/verify").text

@@ -198,7 +198,7 @@ def summary(request: Request, queue_id: str) -> Response:
         left=left(shared, queue_id, person),
         wrong=wrong.most_common(5),
         mine={
-            "decisions": len(mine),
+            "decisions": sum(one["state"] != "skipped" for one in mine),
             "present": number[Said.PRESENT],
             "absent": number[Said.ABSENT],
             "unsure": number[Said.UNSURE] + whole[Said.UNSURE],
