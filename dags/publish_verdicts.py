@@ -65,8 +65,11 @@ def publish_verdicts() -> None:
         with failure_reason.kept(), metrics.review_errors_counted():
             state = open_state()
             try:
-                done = stages.publish_verdicts(state)
-                metrics.emit_verdicts(done.rows, health=health(state))
+                try:
+                    done = stages.publish_verdicts(state)
+                finally:
+                    metrics.emit_review(health(state))
+                metrics.emit_verdicts(done.rows)
                 if done.rows and (new := reminder.remind_if_known(Settings.from_env(), state.log)):
                     metrics.emit_new_verdicts(new.contents)
             finally:

@@ -38,15 +38,19 @@ def emit(load: Mapping[str, Any], *, calls: Iterable[Mapping[str, Any]] = ()) ->
     stats.gauge(f"{PREFIX}.cost_usd", float(load["cost_usd"]))
 
 
-def emit_verdicts(published: int, *, health: Health) -> None:
-    """
-    Send what a publish of verdicts did, and how the work of reviewing stands afterwards.
-
-    Counter ``moderation.verdicts.published``; gauges ``moderation.verdicts.waiting``, how many the table
-    still lacks, and ``.waiting_seconds``, for how long the oldest of them; ``moderation.review.backlog``,
-    items that wait for a person, and ``.oldest_seconds``, for how long the oldest of them.
-    """
+def emit_verdicts(published: int) -> None:
+    """Send what a publish of verdicts did: counter ``moderation.verdicts.published``."""
     stats.incr(f"{PREFIX}.verdicts.published", published)
+
+
+def emit_review(health: Health) -> None:
+    """
+    Send how the work of reviewing stands, after a publish that failed too.
+
+    Gauges ``moderation.verdicts.waiting``, how many the table still lacks, and ``.waiting_seconds``, for how
+    long the oldest of them; ``moderation.review.backlog``, items that wait for a person, and
+    ``.oldest_seconds``, for how long the oldest of them.
+    """
     stats.gauge(f"{PREFIX}.verdicts.waiting", health.unpublished)
     stats.gauge(f"{PREFIX}.verdicts.waiting_seconds", health.unpublished_seconds)
     stats.gauge(f"{PREFIX}.review.backlog", health.backlog)

@@ -14,6 +14,7 @@ from moderation.publish.verdicts import PublishedVerdicts
 from moderation.review.queue import Progress
 from moderation.review.state import open as review_state
 from moderation.review.state.faults import StateUnavailableError
+from moderation.storage.lease import LeaseBusy
 from moderation_airflow import metrics
 
 DAG_FILE = Path(__file__).parents[2] / "dags" / "publish_verdicts.py"
@@ -28,8 +29,16 @@ def load_dag() -> Any:
     return bag.dags["publish_verdicts"]
 
 
-def publish(monkeypatch: pytest.MonkeyPatch, done: PublishedVerdicts) -> tuple[Any, dict[Any, Any]]:
+def publish(
+    monkeypatch: pytest.MonkeyPatch, done: PublishedVerdicts | Exception
+) -> tuple[Any, dict[Any, Any]]:
     """What the task returns, and the events of its asset; the log is none."""
+
+    def published(state: Any) -> PublishedVerdicts:
+        if isinstance(done, Exception):
+            raise done
+        return done
+
     queues = SimpleNamespace(
         oldest_waiting=lambda: SimpleNamespace(since=OLDEST),
         progress_of_all=lambda: {"a": Progress(open=4, leased=1, done=9), "b": Progress(open=2)},
@@ -37,7 +46,7 @@ def publish(monkeypatch: pytest.MonkeyPatch, done: PublishedVerdicts) -> tuple[A
     log = SimpleNamespace(waiting=lambda: (3, OLDEST))
     state = SimpleNamespace(log=log, queues=queues, close=lambda: None)
     monkeypatch.setattr(review_state, "open_state", lambda: state)
-    monkeypatch.setattr(stages, "publish_verdicts", lambda state: done)
+    monkeypatch.setattr(stages, "publish_verdicts", published)
     new = reminder.Waiting(since="arn", labels=("Gambling",), contents=41, needed=200)
     monkeypatch.setattr(reminder, "remind", lambda settings, log: new)
     task = load_dag().get_task("publish")
@@ -82,6 +91,17 @@ def test_a_publish_that_fails_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(StateUnavailableError):
         load_dag().get_task("publish").python_callable(outlet_events={})
     assert counted == ["moderation.review.errors"]
+
+
+def test_how_long_verdicts_wait_is_told_by_a_publish_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: dict[str, float] = {}
+    for name in ("incr", "gauge"):
+        monkeypatch.setattr(metrics.stats, name, lambda key, value=1: sent.__setitem__(key, value))
+    with pytest.raises(LeaseBusy):
+        publish(monkeypatch, LeaseBusy("s3://work/review/lease"))
+    assert sent["moderation.verdicts.waiting_seconds"] > 0
+    assert sent["moderation.review.errors"] == 1
+    assert "moderation.verdicts.published" not in sent
 
 
 def test_nothing_new_ends_in_a_skip_and_no_event(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def settle(connection: Connection, contents: Collection[str], read: Reading) -> 
         return
     rows = read(shared)
     disputed = {key for key, told in effective(rows).items() if told.truth == Truth.DISPUTED}
-    over = [item_id for key, item_id in waiting.items() if key not in disputed]
+    over = [item_id for key, item_ids in waiting.items() if key not in disputed for item_id in item_ids]
     for some in few(over):
         settled = {"state": ItemState.DONE, "held_until": None}
         connection.execute(sa.update(_I).where(_I.c.item_id.in_(some)).values(**settled))
@@ -67,15 +67,28 @@ def _of_several_people(connection: Connection, contents: Iterable[str]) -> list[
     return found
 
 
-def _waiting(connection: Connection, contents: Iterable[str]) -> dict[tuple[str, str], str]:
-    found: dict[tuple[str, str], str] = {}
+def once(connection: Connection, item_ids: Collection[str]) -> None:
+    """Whose decision is taken back is disputed again: the item that was put for it goes, theirs stays."""
+    theirs, twin = _I.alias("theirs"), _I.alias("twin")
+    for some in few(sorted(item_ids)):
+        held = (theirs.c.item_id.in_(some), theirs.c.state == ItemState.LEASED)
+        same = (twin.c.content == theirs.c.content, twin.c.label == theirs.c.label)
+        new = sa.select(twin.c.item_id).join(theirs, sa.and_(*same)).where(*held)
+        new = new.where(theirs.c.queue_id == DISPUTES, twin.c.queue_id == DISPUTES)
+        new = new.where(twin.c.state == ItemState.OPEN)
+        connection.execute(sa.delete(_I).where(_I.c.item_id.in_(new)))
+
+
+def _waiting(connection: Connection, contents: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+    found: dict[tuple[str, str], list[str]] = {}
     for some in few(sorted(contents)):
         query = sa.select(_I.c.content, _I.c.label, _I.c.item_id).where(
             _I.c.queue_id == DISPUTES,
             _I.c.content.in_(some),
             sa.not_(work.is_decided()),
         )
-        found |= {(content, label): item_id for content, label, item_id in connection.execute(query)}
+        for content, label, item_id in connection.execute(query):
+            found.setdefault((content, label), []).append(item_id)
     return found
 
 

@@ -176,6 +176,20 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Left:
+    """What of a queue's open items a person gets.
+
+    :ivar some: whether they get any.
+    :ivar skipped: if not, how many wait for others alone since this person skipped them.
+    :ivar others: and how many for another reason: they gave the first opinion, or may not see them.
+    """
+
+    some: bool
+    skipped: int = 0
+    others: int = 0
+
+
+@dataclass(frozen=True)
 class Waiting:
     """The item that waits for the longest time."""
 

@@ -13,13 +13,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from moderation.review import log, work
+from moderation.review import disputes, log, work
 from moderation.review.log import Appended
 from moderation.review.queue import (
     DISPUTES,
     Item,
     ItemState,
     Kind,
+    Left,
     Progress,
     Queue,
     QueueError,
@@ -171,6 +172,22 @@ class Queues:
         with self._database.read() as connection:
             return ITEMS.read(connection, query.order_by(_I.c.position).limit(limit))
 
+    def skipped(self) -> dict[str, int]:
+        """How many items still wait that somebody skipped, by id of their queue."""
+        with self._database.read() as connection:
+            return work.count_skipped(connection)
+
+    def left(self, queue_id: str, reviewer: str, *, sees_severe: bool = False) -> Left:
+        """What of the open items of a queue a person gets."""
+        with self._database.read() as connection:
+            queue = _get(connection, queue_id)
+            return work.left(connection, queue, reviewer, sees_severe=sees_severe)
+
+    def skip_no_more(self, queue_id: str, reviewer: str) -> int:
+        """Give a person again what they skipped and nobody has decided; returns how many items."""
+        with self._database.write() as connection:
+            return work.skip_no_more(connection, queue_id, reviewer)
+
     def submit(
         self,
         verdicts: Sequence[Verdict],
@@ -201,7 +218,9 @@ class Queues:
             not_seen = set(unseen)
             not_held = not_seen.difference(work.set_aside(connection, list(not_seen), person))
             work.skip(connection, [*skipped, *not_held], person)
-            work.reopen(connection, list(reopened), person, datetime.now(UTC))
+            back = list(reopened)
+            work.reopen(connection, back, person, datetime.now(UTC))
+            disputes.once(connection, back)
             return appended
 
     def progress(self, queue_id: str) -> Progress:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from moderation.review.queue import UNSEEN, Item, ItemState, Queue, QueueSpec
+from moderation.review.queue import UNSEEN, Item, ItemState, Left, Queue, QueueSpec
 from moderation.review.rows import ITEMS
 from moderation.review.state import tables
 from moderation.review.state.database import few, insert_new
@@ -138,6 +138,35 @@ def skip(connection: Connection, item_ids: list[str], reviewer: str) -> None:
         rows = [{"item_id": item_id, "reviewer": reviewer} for item_id in sorted(known)]
         connection.execute(insert_new(connection, _S).on_conflict_do_nothing(), rows)
         release(connection, known, reviewer)
+
+
+def skip_no_more(connection: Connection, queue_id: str, reviewer: str) -> int:
+    """The person gets again what they skipped and nobody has decided; returns how many items."""
+    still = sa.select(_I.c.item_id).where(_I.c.queue_id == queue_id, _I.c.state == ItemState.OPEN)
+    mine = sa.delete(_S).where(_S.c.reviewer == reviewer, _S.c.item_id.in_(still))
+    return connection.execute(mine).rowcount
+
+
+def left(connection: Connection, queue: Queue, reviewer: str, *, sees_severe: bool) -> Left:
+    """What of a queue's open items a person gets."""
+    is_open = (_I.c.queue_id == queue.queue_id, _I.c.state == ItemState.OPEN)
+    fit = _fit_for(queue, reviewer, sees_severe=sees_severe).where(*is_open).limit(1)
+    if connection.execute(fit).first() is not None:
+        return Left(some=True)
+    mine = sa.func.count(_S.c.item_id)
+    skipped = sa.and_(_S.c.item_id == _I.c.item_id, _S.c.reviewer == reviewer)
+    query = sa.select(mine, sa.func.count() - mine).select_from(_I.outerjoin(_S, skipped)).where(*is_open)
+    return Left(False, *connection.execute(query).one())
+
+
+def count_skipped(connection: Connection) -> dict[str, int]:
+    """How many open items somebody skipped, by queue."""
+    # Few are skipped of very many that are open: by the plan each of the few is looked up.
+    skipped = sa.select(_S.c.item_id).distinct().subquery()
+    is_open = sa.func.coalesce(_I.c.state, "") == ItemState.OPEN
+    query = sa.select(_I.c.queue_id, sa.func.count()).join(skipped, skipped.c.item_id == _I.c.item_id)
+    query = query.where(is_open).group_by(_I.c.queue_id)
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def reopen(connection: Connection, item_ids: list[str], reviewer: str, now: datetime) -> None:

@@ -264,6 +264,37 @@ def test_a_queue_ends_without_images_that_are_gone_and_goes_on_when_they_are_bac
         assert {one["item"] for one in items_of(ben, made["queue"])} >= {first["item"], second["item"]}
 
 
+def test_a_queue_of_which_only_skipped_images_wait_says_so_and_offers_them_to_who_skipped_them(
+    reviewed, load_id
+):
+    queue = make_queue(reviewed, load_id, "job")["queue"]
+    items = items_of(reviewed, queue)
+    skips = [answer(one, "skipped", state="skipped") for one in items[:2]]
+    for one in skips:
+        one["rows"][0] |= {"subject": "image", "label": None}
+    assert send(reviewed, *skips, *map(answer, items[2:]))["refused"] == []
+    at, work = f"/verify/queues/{queue}", f"/verify/queues/{queue}?mode=focus"
+
+    told = reviewed.post(f"{at}/next", json={"n": 4, "holding": []}).json()
+    assert (told["items"], told["left"]) == ([], {"some": False, "skipped": 2, "others": 0})
+    every = reviewed.get("/verify").text
+    assert "2 skipped" in every
+    assert "nothing waits for you" in every
+    assert work not in every
+    summary = reviewed.get(f"{at}/summary").text
+    assert "2 of these were skipped" in summary
+    assert "2 that you skipped" in summary
+    assert f"<dt>Images decided</dt><dd>{len(items) - 2}</dd>" in summary
+    assert work not in summary
+    with asked_by(reviewed, "ben", "user") as ben:
+        assert work in ben.get("/verify").text
+        assert "that you skipped" not in ben.get(f"{at}/summary").text
+        assert ben.post(f"{at}/again", json={"what": "skipped"}).json() == {"items": 0}
+
+    assert reviewed.post(f"{at}/again", json={"what": "skipped"}).json() == {"items": 2}
+    assert {one["item"] for one in items_of(reviewed, queue)} == {one["item"] for one in items[:2]}
+
+
 def test_the_share_that_is_verified_stands_on_the_job(reviewed, load_id):
     item = items_of(reviewed, make_queue(reviewed, load_id, "job")["queue"])[0]
     send(reviewed, answer(item))

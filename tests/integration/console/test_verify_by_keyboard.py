@@ -126,6 +126,42 @@ def test_undo_goes_back_across_a_reload_and_a_decision_can_be_changed(page, queu
     assert newest.verdict in {"nothing", "absent", "withdrawn"}
 
 
+def test_what_is_decided_while_more_is_asked_for_does_not_come_back(page, queue):
+    queue("band", label="Weapon Violence", low=90, high=100)
+    late, held = [], []
+    page.route("**/next", lambda route: route.continue_() if late else late.append((route, route.fetch())))
+    page.route("**/answers", lambda route: route.continue_() if held else held.append(route))
+    page.keyboard.press("a")
+    deadline = 4_000
+    while not (late and held) and deadline:
+        page.wait_for_timeout(25)
+        deadline -= 1
+    [(route, answer)] = late
+    assert len(answer.json()["items"]) == 1
+    held[0].continue_()
+    wait_for(page, SAVED)
+    route.fulfill(response=answer)
+    wait_for(page, "!document.getElementById('end').hidden")
+    assert done(page) == 1
+
+
+def test_what_a_reviewer_skipped_is_offered_when_nothing_else_waits(page, queue):
+    queue("band", label="Weapon Violence", low=90, high=100)
+    first = name(page)
+    page.keyboard.press("s")
+    again = page.get_by_role("button", name="Look again")
+    again.wait_for()
+    assert "You skipped 1 that nobody has decided." in page.inner_text("#end")
+    again.press("Enter")
+    wait_for(page, "document.getElementById('decide').checkVisibility()")
+    assert name(page) == first
+    page.keyboard.press("a")
+    wait_for(page, "!document.getElementById('end').hidden")
+    wait_for(page, SAVED)
+    assert done(page) == 1
+    assert not again.is_visible()
+
+
 def test_what_was_not_sent_is_sent_after_a_reload(page, queue, address, review_log):
     queue("job")
     page.route("**/verify/answers", lambda route: route.abort())

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from moderation.review.log import Appended
-from moderation.review.queue import DISPUTES, Progress, QueueError, QueueSpec
+from moderation.review.queue import DISPUTES, Left, Progress, QueueError, QueueSpec
 from moderation.review.verdict import VerdictError
 from support.said import items, said
 
@@ -72,6 +72,34 @@ def test_what_was_skipped_goes_to_others_and_never_back(state):
     assert _contents(state.queues.next(queue, "bob", 9)) == ["c0"]
 
 
+def test_what_everybody_skips_is_counted_and_comes_again_to_who_asks_for_it(state):
+    queue, other = _queue(state, 3), _queue(state, 1)
+    assert state.queues.left(queue, "ann") == Left(some=True)
+    [*skipped, decided] = [item.item_id for item in state.queues.next(queue, "ann", 3)]
+    state.queues.submit([said("present", content="c2")], [decided], skipped)
+    assert state.queues.left(queue, "ann") == Left(some=False, skipped=2)
+    assert state.queues.left(queue, "bob") == Left(some=True)
+    state.queues.submit([], skipped=skipped, reviewer="bob")
+    assert state.queues.skipped() == {queue: 2}
+
+    assert [state.queues.skip_no_more(one, "ann") for one in (queue, other)] == [2, 0]
+
+    assert state.queues.left(queue, "bob") == Left(some=False, skipped=2)
+    assert _contents(state.queues.next(queue, "ann", 9)) == ["c0", "c1"]
+    state.queues.submit([said("present", content="c0"), said("absent", content="c1")], skipped)
+    assert state.queues.skipped() == {}
+    assert state.queues.left(queue, "bob") == Left(some=False)
+
+
+def test_a_second_opinion_waits_for_somebody_else_and_is_not_told_as_skipped(state):
+    queue = _queue(state, 2, second_share=1.0)
+    for item in state.queues.next(queue, "ann", 9):
+        state.queues.submit([said("present", content=item.content)], [item.item_id])
+
+    assert state.queues.left(queue, "ann") == Left(some=False, others=2)
+    assert state.queues.left(queue, "bob") == Left(some=True)
+
+
 def _set_aside(state, queue, reviewer="ann"):
     [item] = state.queues.next(queue, reviewer)
     state.queues.submit([], unseen=[item.item_id], reviewer=reviewer)
@@ -126,6 +154,20 @@ def test_only_who_holds_an_image_says_that_nobody_can_see_it(state):
     [item] = state.queues.next(queue, "ann")
     state.queues.submit([], unseen=[item.item_id], reviewer="bob")
     assert state.queues.progress(queue) == Progress(leased=1)
+
+
+def test_a_dispute_whose_decision_is_taken_back_waits_once_and_ends_with_the_next(state):
+    state.log.append([said("present", reviewer="ann"), said("absent", reviewer="bob")])
+    for minute in (1, 2):
+        [item] = state.queues.next(DISPUTES, "op") or state.queues.held(DISPUTES, "op")
+        decided = said("present", reviewer="op", purpose="dispute", minute=minute)
+        state.queues.submit([decided], [item.item_id])
+        assert state.queues.disputes() == []
+        back = said("withdrawn", reviewer="op", replaces=decided.verdict_id, minute=minute)
+        state.queues.submit([back], reopened=[item.item_id])
+        assert state.queues.progress(DISPUTES) == Progress(leased=1)
+    state.queues.submit([said("absent", reviewer="op", purpose="dispute", minute=3)], [item.item_id])
+    assert state.queues.progress(DISPUTES) == Progress(done=1)
 
 
 def test_a_dispute_about_an_image_that_is_gone_is_put_once_and_ends_when_people_agree(state):

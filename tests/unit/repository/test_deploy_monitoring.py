@@ -32,8 +32,10 @@ def sent_by_us() -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
             yield from (f"moderation.{key.value}" for key in node.keys if isinstance(key, ast.Constant))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "stats.gauge":
-            yield ast.unparse(node.args[0]).replace("{PREFIX}", "moderation").strip("f'\"")
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"stats.gauge", "stats.incr"}:
+            name = ast.unparse(node.args[0]).replace("{PREFIX}", "moderation").strip("f'\"")
+            if "{" not in name:  # the others are keys of a dict
+                yield name
     text = (ROOT / "plugins/rekognition/metrics.py").read_text(encoding="utf-8")
     yield from re.findall(r'^[A-Z_]+ = "(moderation\.\w+)"$', text, re.MULTILINE)
 

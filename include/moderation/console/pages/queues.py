@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from moderation.console.gate import Person, Right
 from moderation.console.index.selection import Selection
-from moderation.console.pages.verify import verifier
+from moderation.console.pages.verify import left, verifier
 from moderation.console.pages.view import links, page
 from moderation.console.shared import Shared
 from moderation.console.verify import making
@@ -67,15 +67,21 @@ def queues(request: Request) -> Response:
     shared: Shared = request.app.state.shared
     person: Person = request.state.person
     every = shared.review.queues.all()
-    far = shared.review.queues.progress_of_all()
+    far, skipped = shared.review.queues.progress_of_all(), shared.review.queues.skipped()
     rows = []
     for queue in reversed(every):
         about = told(queue)
         progress = far.get(queue.queue_id, Progress())
         if queue.queue_id == DISPUTES or (queue.paused and not progress.total):
             continue
-        works = may_work(about, person) and about.state == "open" and progress.done < progress.total
-        rows.append({"queue": about, "what": about.what, "progress": progress, "may_work": works})
+        waits = may_work(about, person) and about.state == "open" and progress.done < progress.total
+        is_over = waits and not progress.leased and not left(shared, queue.queue_id, person).some
+        rows.append(
+            {
+                **{"queue": about, "what": about.what, "progress": progress, "is_over": is_over},
+                **{"may_work": waits and not is_over, "skipped": skipped.get(queue.queue_id, 0)},
+            }
+        )
     waiting = shared.review.queues.oldest_waiting()
     by_id = {queue.queue_id: queue for queue in every}
     disputed = far.get(DISPUTES, Progress())

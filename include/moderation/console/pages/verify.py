@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
@@ -19,7 +20,7 @@ from moderation.console.shared import Shared
 from moderation.console.verify import lately, said, seen
 from moderation.console.verify.told import Told, may_work, told
 from moderation.report.page import wording
-from moderation.review.queue import Queue
+from moderation.review.queue import Left, Queue
 from moderation.review.verdict import Said, Subject, Verdict
 
 MOST_ITEMS = 400
@@ -48,6 +49,12 @@ class Wanted(BaseModel):
 
     n: int = Field(ge=0, le=MOST_ITEMS)
     holding: list[str] = Field(default=[], max_length=2 * MOST_ITEMS)
+
+
+class Again(BaseModel):
+    """What is looked at again."""
+
+    what: Literal["unseen", "skipped"] = "unseen"
 
 
 class Released(BaseModel):
@@ -109,9 +116,11 @@ def following(request: Request, queue_id: str, wanted: Wanted) -> Response:
         )
     kept = set(queues.renew(wanted.holding, person.name)) if wanted.holding else set()
     given, gone = _given(shared, request, queue, person, wanted.n, kept) if wanted.n else ([], 0)
+    is_over = wanted.n > 0 and not given
     return JSONResponse(
         {
             "items": given,
+            "left": asdict(left(shared, queue_id, person)) if is_over else None,
             "lost": [item for item in wanted.holding if item not in kept],
             "paused": f"{gone} images are left out: no published load has them any more." if gone else "",
             "progress": _progress(shared, queue_id, person),
@@ -185,9 +194,11 @@ def summary(request: Request, queue_id: str) -> Response:
         progress=_progress(shared, queue_id, person),
         unseen=_unseen(shared, request, queue, person),
         may_verify=may_work(about, person),
+        skipped=shared.review.queues.skipped().get(queue_id, 0),
+        left=left(shared, queue_id, person),
         wrong=wrong.most_common(5),
         mine={
-            "decisions": len(mine),
+            "decisions": sum(one["state"] != "skipped" for one in mine),
             "present": number[Said.PRESENT],
             "absent": number[Said.ABSENT],
             "unsure": number[Said.UNSURE] + whole[Said.UNSURE],
@@ -214,12 +225,19 @@ def _unseen(shared: Shared, request: Request, queue: Queue, person: Person) -> l
 
 
 @router.post("/queues/{queue_id}/again", name="look_again")
-def look_again(request: Request, queue_id: str) -> Response:
-    """What could not be seen waits again: its image may be back."""
+def look_again(request: Request, queue_id: str, again: Again) -> Response:
+    """What could not be seen waits again: its image may be back. Or what the person skipped, for them."""
     person = verifier(request)
     queues = request.app.state.shared.review.queues
     _admit(told(queues.get(queue_id)), person)
+    if again.what == "skipped":
+        return JSONResponse({"items": queues.skip_no_more(queue_id, person.name)})
     return JSONResponse({"items": queues.look_again(queue_id)})
+
+
+def left(shared: Shared, queue_id: str, person: Person) -> Left:
+    """What of the open items of a queue a person gets."""
+    return shared.review.queues.left(queue_id, person.name, sees_severe=person.may(Right.DECIDE))
 
 
 def _admit(about: Told, person: Person) -> None:
@@ -232,6 +250,7 @@ def _progress(shared: Shared, queue_id: str, person: Person) -> dict[str, int]:
     return {
         "done": far.done,
         "total": far.total,
+        "leased": far.leased,
         "unseen": far.unseen,
         "today": _today(shared, person),
     }

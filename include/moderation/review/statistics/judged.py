@@ -76,6 +76,23 @@ SELECT content, {_ANSWER} FROM listed
 WHERE confidence >= greatest(min_confidence, coalesce(threshold_wanted, 0)) GROUP BY ALL;
 """  # noqa: S608 - names of ours
 
+# Who decides blind sees no answer, so their verdict names none: their item was drawn from the newest of the
+# loads that the draw was of.
+_BLIND = """
+UPDATE drawn SET load_id = newest.load_id FROM (
+    SELECT d.content, d.draw,
+        arg_max(i.load_id, (coalesce(i.moderated_at, '-infinity'::TIMESTAMPTZ), i.load_id)) AS load_id
+    FROM drawn AS d JOIN images_decided AS c ON c.content = d.content
+    JOIN images AS i ON i.load_id = c.load_id AND i.manifest_id = c.manifest_id
+        AND i.line_number = c.line_number
+    WHERE d.load_id IS NULL AND i.status = 'moderated' AND (
+        (SELECT count(*) FROM known_draws) = 0
+        OR (d.draw, i.load_id) IN (SELECT draw, load_id FROM known_draws)
+    ) GROUP BY ALL
+) AS newest
+WHERE drawn.load_id IS NULL AND newest.content = drawn.content AND newest.draw = drawn.draw
+"""
+
 # Nobody spoke of a label below one that is absent, or of any label of an image with nothing to flag: absent
 # too.
 _PAIRS = f"""
@@ -205,6 +222,9 @@ def frames_of(
     slice_of = {"load": load_id, "since": since, "until": until}
     connection.execute(_ANSWERED, slice_of)
     connection.execute(_TRUTHS)
+    if connection.execute("SELECT 1 FROM drawn WHERE load_id IS NULL LIMIT 1").fetchall():
+        connection.register("known_draws", DRAWS.empty_table() if draws is None else draws)
+        connection.execute(_BLIND)
     connection.execute(_PAIRS, {"default": thresholds.default})
     connection.execute(_JUDGED, slice_of)
     judged = connection.sql(

@@ -11,6 +11,7 @@ import pytest
 
 from moderation.policy.thresholds import Thresholds
 from moderation.report.review.page import render
+from moderation.review.statistics.frames import DRAWS
 from moderation.review.statistics.judged import frames_of
 from moderation.review.statistics.numbers import NUMBERS, Numbers, numbers
 from moderation.tables.standing import ALL_TABLES
@@ -50,6 +51,9 @@ def verdict(number: int, of: int, **given: Any) -> dict[str, Any]:
 FLAGGED_DRAW = {"queue_id": "job-1", "seed": 1, "design": "simple", "inclusion_probability": 1.0}
 OTHER_DRAW = {"queue_id": "random_unflagged-1", "seed": 1, "design": "simple", "inclusion_probability": 0.5}
 NOTHING = {"subject": "image", "verdict": "nothing", "label": None, "level": None, "l1": None}
+
+_SEEN = ("load_id", "model_version", "min_confidence", "confidence", "threshold")
+BLIND = dict.fromkeys(_SEEN) | {"blind": True}
 
 
 @pytest.fixture
@@ -99,6 +103,22 @@ def test_numbers_come_from_the_published_tables(warehouse):
     assert found["missed"]["value"] == pytest.approx(2)
     assert found["recall"]["value"] == pytest.approx(9 / 11)
     assert found["recall"]["population"] == "10 images flagged; 30 images not flagged"
+
+
+def test_what_was_decided_blind_enters_rates_as_what_was_decided_with_the_answer_in_sight(warehouse):
+    told = tell(warehouse, [row | BLIND for row in reviewed()])
+    found = {row["measure"]: row["value"] for row in told.pick(label="Violence")}
+    assert found["precision"] == pytest.approx(0.9)
+    assert found["recall"] == pytest.approx(9 / 11)
+
+
+def test_a_blind_draw_is_of_the_loads_that_it_was_made_from_alone(warehouse):
+    blind = [row | BLIND for row in reviewed()]
+    elsewhere = {"draw": "job-1:1", "load_id": "another load", "stratum_size": 10, "stratum_drawn": 10}
+    draws = pa.Table.from_pylist([dict.fromkeys(DRAWS.names) | elsewhere | {"design": "simple"}], DRAWS)
+    found = {row["measure"]: row for row in tell(warehouse, blind, draws=draws).pick(label="Violence")}
+    assert found["precision"]["value"] is None
+    assert found["tp"]["value"] == 9
 
 
 def test_nothing_to_flag_says_so_of_every_label_and_of_the_image(warehouse):

@@ -134,6 +134,9 @@ export class Outbox {
     return !this.waiting.size;
   }
 
+  /** Items that the server may not know yet to be decided or skipped. */
+  decided() { return [...this.waiting.values()].filter((one) => one.state !== "open").map((one) => one.item); }
+
   /** Images that the server does not know of yet, less those that go back. */
   unfinished() {
     let sum = 0;

@@ -106,6 +106,11 @@ export function progress(work) {
   put("unseen", unseen ? `· ${unseen.toLocaleString("en-US")} cannot be seen` : "");
   const bar = /** @type {HTMLProgressElement|null} */ (document.getElementById("bar"));
   if (bar) { bar.max = Math.max(total, 1); bar.value = done; }
+  const left = work.left ?? { skipped: 0, others: 0 };
+  part("left").hidden = !left.skipped && !left.others;
+  put("left-skipped", left.skipped ? `You skipped ${left.skipped.toLocaleString("en-US")} that nobody has decided.` : "");
+  part("left-again").hidden = !left.skipped;
+  put("left-others", left.others ? `${left.others.toLocaleString("en-US")} ${left.others === 1 ? "waits" : "wait"} for somebody else.` : "");
   const hours = (Date.now() - work.began) / 3_600_000;
   put("pace", work.decided >= 10 ? `${Math.round(work.decided / hours).toLocaleString("en-US")} an hour` : "");
   const cap = Number(document.getElementById("verify")?.dataset.cap ?? 0);

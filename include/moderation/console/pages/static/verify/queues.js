@@ -42,7 +42,7 @@ document.addEventListener("click", (event) => {
   const button = event.target instanceof Element ? event.target.closest("button") : null;
   if (!button) return;
   if (button.dataset.set) void write(button.dataset.set, { to: button.dataset.to }).then((done) => { if (done) location.reload(); });
-  if (button.dataset.again) void write(button.dataset.again, {}).then((done) => { if (done) location.reload(); });
+  if (button.dataset.again) void write(button.dataset.again, { what: button.dataset.what }).then((done) => { if (done) location.reload(); });
   if (button.dataset.make) void write(button.dataset.make, {}).then((done) => { if (done) location.href = done.address; });
   if (button.dataset.restrict) people(button.dataset.restrict, button.dataset.people ?? "");
 });

@@ -32,8 +32,10 @@ export class Work {
     this.steps = [];
     /** @type {Map<string, Decision>} */
     this.said = new Map();
-    /** @type {{done: number, total: number, unseen: number, today: number}} */
+    /** @type {{done: number, total: number, leased: number, unseen: number, today: number}} */
     this.progress = data("progress");
+    /** What waits though this person gets none of it. @type {{some: boolean, skipped: number, others: number}|null} */
+    this.left = null;
     this.decided = 0;
     /** Decisions that the figures of the server do not have yet. */
     this.since = 0;
@@ -47,6 +49,7 @@ export class Work {
     for (const { item, rows, state, at } of /** @type {{item: Item, rows: Row[], state: Decision["state"], at: number}[]} */ (data("recent-rows")).toReversed()) {
       this.remember([{ item, rows, state, at, draft: draftOf(item, rows, (name) => this.taxonomy.get(name)) }]);
     }
+    document.getElementById("left-again")?.addEventListener("click", () => void this.lookAgain());
     setInterval(() => { if (!document.hidden && this.items.length) void this.ask(0); }, 1000 * Number(place.dataset.renew));
   }
 
@@ -71,7 +74,8 @@ export class Work {
   async ask(n) {
     if (this.asking) { this.again ||= n > 0; return; }
     this.asking = true;
-    const sending = this.outbox.waiting.size;
+    // What is sent while this is asked may come back with it, still held by this person.
+    const sending = this.outbox.decided();
     const holding = this.items.map((item) => item.item);
     const answer = await this.post(/** @type {string} */ (this.address.next), { n, holding }).catch(() => null);
     this.asking = false;
@@ -85,17 +89,18 @@ export class Work {
       return;
     }
     this.progress = body.progress;
+    this.left = body.left ?? null;
     this.since = this.outbox.unfinished();
     const lost = new Set(body.lost);
     const had = this.current;
     this.items = this.items.filter((item) => !lost.has(item.item));
-    const known = new Set([...this.items.map((item) => item.item), ...[...this.outbox.waiting.values()].filter((one) => one.state !== "open").map((one) => one.item)]);
+    const known = new Set([...this.items.map((item) => item.item), ...sending, ...this.outbox.decided()]);
     const fresh = /** @type {Item[]} */ (body.items).filter((item, place, all) => !known.has(item.item) && all.findIndex((one) => one.item === item.item) === place);
     this.items.push(...fresh);
     this.say(body.paused ? body.paused : "");
     // What is on its way is still this person's for the server: the end is known when all has arrived.
-    this.end = n > 0 && !fresh.length && !sending;
-    if ((again || (n > 0 && !fresh.length && sending)) && !this.end) setTimeout(() => void this.fill(), 300);
+    this.end = n > 0 && !fresh.length && !sending.length;
+    if ((again || (n > 0 && !fresh.length && sending.length)) && !this.end) setTimeout(() => void this.fill(), 300);
     this.told.pictures(fresh);
     if (fresh.length || lost.size || had !== this.current || this.end) this.told.changed();
   }
@@ -103,6 +108,14 @@ export class Work {
   /** @param {string} address @param {unknown} body @param {boolean} [leaving] */
   post(address, body, leaving = false) {
     return fetch(address, { method: "POST", body: JSON.stringify(body), keepalive: leaving, headers: { "Content-Type": "application/json", Accept: "application/json", ...WRITE_HEADER } });
+  }
+
+  /** What this person skipped comes again, for them alone. */
+  async lookAgain() {
+    const answer = await this.post(/** @type {string} */ (this.address.again), { what: "skipped" }).catch(() => null);
+    if (!answer?.ok) { this.say("The server cannot be asked now; try again in a moment."); return; }
+    this.end = false;
+    await this.fill();
   }
 
   /** Who stops lets the rest go; a page that is only closed keeps it until the lease ends, and goes on there. */
