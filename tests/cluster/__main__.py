@@ -168,8 +168,10 @@ def say(text: str) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m cluster", description=__doc__)
     parser.add_argument(
-        "--python", type=Path, required=True, help="of the environment with the image's packages"
-    )
+        # Absolute, for each host starts in a folder of its own.
+        "--python", type=lambda given: Path(given).absolute(), required=True,
+        help="of the environment with the image's packages",
+    )  # fmt: skip
     parser.add_argument(
         "--image", help="make each host a container of it, by buildah; manifests are then large"
     )

@@ -18,14 +18,17 @@ from support.airflow_stack import until
 _PRIVATE = """
 set -e
 mount --bind "$1" "$2"
+mount --bind "$5" "$6"
 mount -t tmpfs tmpfs "$3"
 mount --bind "$2/tmp" /tmp
+case "$5" in /tmp/*) mkdir -p "$5"; mount --bind "$6" "$5" ;; esac
 hostname "$4"
-shift 4
+shift 6
 cd "$HOME"
 exec "$@"
 """
-"""Where the kernel lets us: a mount and name space a host, in which the others' folders do not exist."""
+"""Where the kernel lets us: a mount and name space a host, in which the others' folders do not exist.
+Programs of a checkout below /tmp, which each host has for itself, stay where they know themselves to be."""
 
 _CODE = shutil.ignore_patterns("__pycache__", "*.md")
 
@@ -59,9 +62,12 @@ class Host:
         """Start what the machine is there for."""
         words = [str(self._programs / word) if word in {"airflow", "python"} else word for word in command]
         if self._private:
-            (self._root / "host").mkdir(exist_ok=True)
-            places = [str(self.folder), str(self._seen_as), str(self._root / "hosts"), self.name]
-            words = [*_unshare(), "sh", "-c", _PRIVATE, "sh", *places, *words]
+            programs = self._root / "programs"
+            for place in (self._seen_as, programs):
+                place.mkdir(exist_ok=True)
+            places = [self.folder, self._seen_as, self._root / "hosts", self.name]
+            places += [self._programs.parent, programs]
+            words = [*_unshare(), "sh", "-c", _PRIVATE, "sh", *map(str, places), *words]
         self._process = process.start(
             self.name,
             words,
