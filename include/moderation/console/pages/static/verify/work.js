@@ -43,6 +43,8 @@ export class Work {
     this.end = false;
     this.asking = false;
     this.again = false;
+    /** Items of which an answer that is awaited may say that they are open. @type {Set<string|null>} */
+    this.sending = new Set();
     /** @type {Map<string, Label>} */
     this.taxonomy = new Map(/** @type {Label[]} */ (data("taxonomy")).map((label) => [label.name, label]));
     this.outbox = new Outbox(/** @type {string} */ (place.dataset.answers), place.dataset.person ?? "", (state) => this.sent(state));
@@ -74,8 +76,8 @@ export class Work {
   async ask(n) {
     if (this.asking) { this.again ||= n > 0; return; }
     this.asking = true;
-    // What is sent while this is asked may come back with it, still held by this person.
-    const sending = this.outbox.decided();
+    // What is on its way, or decided while this is asked, may come back with it, still held by this person.
+    const sending = this.sending = new Set(this.outbox.decided());
     const holding = this.items.map((item) => item.item);
     const answer = await this.post(/** @type {string} */ (this.address.next), { n, holding }).catch(() => null);
     this.asking = false;
@@ -99,8 +101,8 @@ export class Work {
     this.items.push(...fresh);
     this.say(body.paused ? body.paused : "");
     // What is on its way is still this person's for the server: the end is known when all has arrived.
-    this.end = n > 0 && !fresh.length && !sending.length;
-    if ((again || (n > 0 && !fresh.length && sending.length)) && !this.end) setTimeout(() => void this.fill(), 300);
+    this.end = n > 0 && !fresh.length && !sending.size;
+    if ((again || (n > 0 && !fresh.length && sending.size)) && !this.end) setTimeout(() => void this.fill(), 300);
     this.told.pictures(fresh);
     if (fresh.length || lost.size || had !== this.current || this.end) this.told.changed();
   }
@@ -139,7 +141,7 @@ export class Work {
     });
     const gone = new Set(those.map(({ item }) => item.item));
     this.items = this.items.filter((item) => !gone.has(item.item));
-    for (const item of gone) this.drafts.delete(item);
+    for (const item of gone) { this.drafts.delete(item); this.sending.add(item); }
     this.decided += step.length;
     this.since += step.length;
     this.remember(step);
