@@ -10,7 +10,7 @@ from typing import Any
 from pyiceberg.catalog import Catalog
 
 from moderation.errors import NeedsAPersonError
-from moderation.schema import IMAGES
+from moderation.schema import IMAGES, LOADS, TABLES
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.files import absolute
@@ -22,6 +22,7 @@ from moderation.tables.published import known_load_ids, lost_rows
 _log = logging.getLogger(__name__)
 
 _NAMED = 3
+_TABLES = tuple(table for table in TABLES.values() if table is not LOADS)
 _MARKER = re.compile(r"/plan-\d+/published\.json$")
 
 
@@ -34,7 +35,7 @@ def prove_history(settings: Settings, *, s3: Any, remember: bool = True) -> None
 
     :param s3: a boto3 client.
     :param remember: begin the register of published loads where there is none yet.
-    :raises HistoryLostError: a published load is not in the catalog, or `images` has lost rows.
+    :raises HistoryLostError: a published load is not in the catalog, or a table has lost rows.
     """
     published = register.load_ids(s3, settings)
     with open_catalog(settings) as catalog:
@@ -73,11 +74,13 @@ def _unknown(settings: Settings, missing: set[str], published: set[str]) -> str:
 
 
 def _prove_rows(settings: Settings, catalog: Catalog) -> None:
-    if lost := lost_rows(catalog, IMAGES):
+    if lost := list(lost_rows(catalog, _TABLES)):
+        told = "; ".join(
+            f"the table {spec.name} has lost {count:,} rows of published loads" for spec, count in lost
+        )
         raise HistoryLostError(
-            f"the table {IMAGES.name} has lost {lost:,} rows of published loads, and these images would be "
-            f"paid for again; `{settings.command} rebuild` makes the tables anew from the kept answers, "
-            "without paying"
+            f"{told}, and what is lost would be paid for again or be missing in every answer; "
+            f"`{settings.command} rebuild` makes the tables anew from the kept answers, without paying"
         )
 
 

@@ -19,7 +19,7 @@ from moderation.storage import s3_objects
 from moderation.tables import register
 from moderation.tables.history import HistoryLostError, prove_history
 from support import planned_runs
-from support.planned_runs import Run, answer, line
+from support.planned_runs import Run, answer, line, weapon_violence
 
 Damage = Callable[[Path], object]
 
@@ -36,7 +36,7 @@ def loads(settings: Settings, s3_client: Any, bucket: str) -> list[str]:
     for name in ("first", "second"):
         run = Run(settings, s3_client, name)
         refs = [f"s3://{bucket}/{name}-{number}.jpg" for number in range(2)]
-        run.manifest(refs, b"\n".join(line(ref, answer()) for ref in refs))
+        run.manifest(refs, b"\n".join(line(ref, answer(weapon_violence(60.0))) for ref in refs))
         plan = run.store()
         for record in run.records:
             s3_objects.put(s3_client, plan.analysis_record_uri(record.manifest_id), record.to_json())
@@ -73,6 +73,8 @@ def set_back(table: str) -> Damage:
         pytest.param(edited("DELETE FROM iceberg_tables WHERE table_name = 'images'"), id="images forgotten"),
         pytest.param(set_back("loads"), id="loads set back"),
         pytest.param(set_back("images"), id="images set back"),
+        pytest.param(set_back("labels_l2"), id="labels set back"),
+        pytest.param(edited("DELETE FROM iceberg_tables WHERE table_name = 'jobs'"), id="jobs forgotten"),
     ],
 )
 def test_a_catalog_that_knows_less_stops_the_run_and_a_rebuild_mends_it(
