@@ -10,19 +10,18 @@ from typing import Any
 from pyiceberg.catalog import Catalog
 
 from moderation.errors import NeedsAPersonError
-from moderation.schema import IMAGES, LOADS, TABLES
+from moderation.schema import IMAGES
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 from moderation.storage.files import absolute
 from moderation.storage.state import SealBroken, unseal
 from moderation.tables import register
 from moderation.tables.catalog import load_table, open_catalog
-from moderation.tables.published import known_load_ids, lost_rows
+from moderation.tables.published import OF_LOADS, known_load_ids, lost_rows
 
 _log = logging.getLogger(__name__)
 
 _NAMED = 3
-_TABLES = tuple(table for table in TABLES.values() if table is not LOADS)
 _MARKER = re.compile(r"/plan-\d+/published\.json$")
 
 
@@ -74,14 +73,20 @@ def _unknown(settings: Settings, missing: set[str], published: set[str]) -> str:
 
 
 def _prove_rows(settings: Settings, catalog: Catalog) -> None:
-    if lost := list(lost_rows(catalog, _TABLES)):
-        told = "; ".join(
-            f"the table {spec.name} has lost {count:,} rows of published loads" for spec, count in lost
-        )
-        raise HistoryLostError(
-            f"{told}, and what is lost would be paid for again or be missing in every answer; "
-            f"`{settings.command} rebuild` makes the tables anew from the kept answers, without paying"
-        )
+    if lost := told_lost(settings, catalog):
+        raise HistoryLostError(lost)
+
+
+def told_lost(settings: Settings, catalog: Catalog) -> str:
+    """What the tables have lost of published loads, and the remedy; empty when they have all."""
+    told = "; ".join(
+        f"the table {spec.name} has lost {count:,} rows of published loads"
+        for spec, count in lost_rows(catalog, OF_LOADS)
+    )
+    return told and (
+        f"{told}, and what is lost would be paid for again or be missing in every answer; "
+        f"`{settings.command} rebuild` makes the tables anew from the kept answers, without paying"
+    )
 
 
 def _marked(s3: Any, settings: Settings) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from moderation import stages
+from moderation.cli import main
 from moderation.maintenance.rebuild import rebuild
 from moderation.publish.commit import publish
 from moderation.settings import Settings
@@ -127,3 +128,16 @@ def test_a_publish_into_a_catalog_that_lost_the_others_stops_before_it_shows_a_p
     catalog_file(settings).unlink()
     with pytest.raises(HistoryLostError):
         stages.publish(plan.uri, [], describe_job=lambda _: {}, list_jobs=lambda _: [], settings=settings)
+
+
+def test_who_reads_published_files_is_told_what_the_catalog_has_lost(
+    settings: Settings, loads: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = (["query", "--published", "SELECT count(*) AS n FROM labels_l2"], ["files", "labels_l2"])
+    for command in asked:
+        assert main.main(command, settings=settings) == 0
+        assert "has lost" not in capsys.readouterr().err
+    set_back("labels_l2")(catalog_file(settings))
+    for command in asked:
+        assert main.main(command, settings=settings) == 0
+        assert "the table labels_l2 has lost 2 rows" in capsys.readouterr().err
