@@ -93,7 +93,7 @@ def _published(open_published: Callable[..., Any], shown: dict[str, Any]) -> Ite
     with taken(surroundings(), CHECKOUT, print) as local:
         if local is not None:
             local.check(endpoint=MachineSettings.from_env().s3_endpoint)
-        with open_published(Settings.from_env(), **shown) as connection:
+        with open_published(Settings.from_env(), **shown, warn=warnings.warn) as connection:
             yield connection
 
 

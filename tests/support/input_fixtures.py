@@ -25,6 +25,7 @@ def settings(aws_env: pytest.MonkeyPatch, bucket: str, tmp_path: Any) -> Setting
         work_uri=f"s3://{bucket}/work",
         input_uri=f"s3://{bucket}/in",
         tables_uri=str(tmp_path / "tables"),
+        catalog_uri=f"sqlite:///{tmp_path / 'catalog.db'}",
         inspect_threads=4,
     )
 

@@ -215,31 +215,38 @@ class _Watch:
         tasks = self._patience.look("Airflow", lambda: self._api.task_states(DAG_ID, self._run_id))
         jobs, calls = self._patience.look("Rekognition", self._rekognition)
         ours = [job for job in jobs if job["job_id"] not in self._jobs_before]
-        planned = self._patience.look("S3", lambda: self._planned(tasks))
+        planned = self._planned(tasks)
         self._progress.show(*describe(tasks, ours, planned, calls - self._calls_before))
 
     def _planned(self, tasks: Mapping[str, list[str]]) -> Planned | None:
         """What the plan asks for, read once, when it is there."""
         for task_id in ("plan", "single_calls"):
             if tasks.get(task_id) == ["success"] and task_id not in self._asked:
-                arguments = self._api.xcom(DAG_ID, self._run_id, task_id) or []
+                arguments = self._xcom(task_id) or []
                 self._asked[task_id] = [argument["input_uri"] for argument in arguments]
         if "plan" not in self._asked:
             return None
         if not self._lines:
-            # A plan that cannot be used stops the run, not those who look at it.
-            with (
-                contextlib.suppress(NeedsAPersonError, DefectError),
-                s3_objects.open_client(Settings.from_env()) as client,
-            ):
-                plan = load_plan(self._api.xcom(DAG_ID, self._run_id, "discover"), s3=client)
-                self._lines = {manifest.uri: manifest.lines for manifest in plan.manifests}
+            uri = self._xcom("discover")
+            self._patience.look("S3", lambda: self._read_lines(uri))
         jobs, calls = self._asked["plan"], self._asked.get("single_calls", [])
         return Planned(
             jobs=len(jobs),
             by_jobs=sum(self._lines.get(uri, 0) for uri in jobs),
             by_calls=sum(self._lines.get(uri, 0) for uri in calls),
         )
+
+    def _xcom(self, task_id: str) -> Any:
+        return self._patience.look("Airflow", lambda: self._api.xcom(DAG_ID, self._run_id, task_id))
+
+    def _read_lines(self, plan_uri: str) -> None:
+        # A plan that cannot be used stops the run, not those who look at it.
+        with (
+            contextlib.suppress(NeedsAPersonError, DefectError),
+            s3_objects.open_client(Settings.from_env()) as client,
+        ):
+            plan = load_plan(plan_uri, s3=client)
+            self._lines = {manifest.uri: manifest.lines for manifest in plan.manifests}
 
     def _rekognition(self) -> tuple[list[dict[str, Any]], int]:
         return self._stack.rekognition_progress(), self._stack.rekognition_calls()
@@ -271,13 +278,16 @@ def _left_to_others(plan: Plan | None, api: AirflowApi) -> str | None:
 
 def _holders(api: AirflowApi) -> list[tuple[str, str, str]]:
     """Id, state and plan of the runs that keep their images from other runs."""
-    settings, held = Settings.from_env(), []
+    settings, held, unknown = Settings.from_env(), [], []
     with s3_objects.open_client(settings) as client:
         for run_id, state in api.recent_runs(DAG_ID):
             uri = api.xcom(DAG_ID, run_id, "discover") if state != "success" else None
             if isinstance(uri, str) and claims.is_held(client, settings, load_plan(uri, s3=client)):
                 held.append((run_id, state, uri))
-    return held
+            elif uri is None and state in {"running", "queued"}:
+                # What was killed with the stack goes on with it, and has no plan while discover is repeated.
+                unknown.append((run_id, state, ""))
+    return held or unknown
 
 
 def _outcome(plan_uri: Any) -> tuple[Plan | None, str | None]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from moderation.cli import arguments
 from moderation.cli.boundary import DONE, SOMETHING_FAILED
-from moderation.cli.output import one_line, print_json
+from moderation.cli.output import one_line, print_json, warn
 from moderation.settings import Settings
 from moderation.tables.standing import ALL_TABLES
 
@@ -208,9 +208,11 @@ def _ledger(settings: Settings, args: argparse.Namespace) -> int:
 def _files(settings: Settings, args: argparse.Namespace) -> int:
     from moderation.query.published_views import published_files  # noqa: PLC0415 - as above
     from moderation.tables.catalog import open_catalog  # noqa: PLC0415 - as above
+    from moderation.tables.history import told_lost  # noqa: PLC0415 - as above
 
     with open_catalog(settings) as catalog:
         found = published_files(catalog, since=args.since, until=args.until)[args.table]
+        warn(told_lost(settings, catalog))
     if args.json:
         print_json(found)
         return DONE

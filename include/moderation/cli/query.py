@@ -111,7 +111,7 @@ def _open(args: argparse.Namespace, settings: Settings) -> Iterator[duckdb.DuckD
         # Iceberg is slow to import.
         from moderation.query.published_views import open_published  # noqa: PLC0415
 
-        with open_published(settings, **shown) as connection:
+        with open_published(settings, **shown, warn=warn) as connection:
             yield connection
     else:
         warehouse = args.warehouse or settings.warehouse_path

@@ -6,7 +6,7 @@ part of a load nor a row twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 
@@ -24,6 +24,7 @@ from moderation.settings import Settings
 from moderation.storage.files import absolute
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import planned_files
+from moderation.tables.history import told_lost
 from moderation.tables.published import known_load_ids, load_named
 from moderation.tables.standing import ALL_TABLES, STANDING
 from moderation.tables.swap import data_files
@@ -38,6 +39,7 @@ def open_published(
     load_id: str | None = None,
     since: date | None = None,
     until: date | None = None,
+    warn: Callable[[str], object] | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with a view for each table, ``labels`` and those over verdicts. Times are UTC.
 
@@ -46,6 +48,7 @@ def open_published(
     :param load_id: show only this load.
     :param since: show only days from this one on; files of other days are not even listed.
     :param until: show only days up to this one.
+    :param warn: is told when the tables have lost rows, so that a part is not taken for all.
     :raises WarehouseMissingError: nothing was published, or no such load.
     :raises TablesError: the tables cannot be read.
     """
@@ -56,6 +59,8 @@ def open_published(
         connection.register_filesystem(files)
         with open_catalog(settings) as catalog:
             readable = _make_views(connection, catalog, settings, since, until, files=files)
+            if warn and (lost := told_lost(settings, catalog)):
+                warn(lost)
         for statement in (labels_view(), *verdicts_views()):
             connection.execute(statement)
         if load_id is not None:

@@ -44,11 +44,13 @@ _OF_ALL = frozenset(
         "PermanentRedirect",
         "AuthorizationHeaderMalformed",
         "IllegalLocationConstraintException",
-        "Unreachable",
         "Client",
     }
 )
 """They speak of the call or the bucket: every other object would be refused for the same reason."""
+
+_NO_ANSWER = "Unreachable"
+_SILENT_IN_A_ROW = 16
 
 _UNDECIDED = {"SlowDown", "503", "InternalError", "500", "RequestTimeout", "PreconditionFailed", "412"}
 """S3 is busy, or the object changed just now: nothing speaks against the picture, so it is sent."""
@@ -73,22 +75,37 @@ class _Found:
 
 @dataclass
 class Refusals:
-    """Objects that S3 refused in a way that is on no list, over all portions of a listing.
+    """Objects that S3 refused in a way that is on no list, or gave no answer to, over all of a listing.
 
     One of many is a fault of that object and becomes its row; when every single one is refused alike, it is
-    none of theirs.
+    none of theirs. What gave no answer (something between cut the connection) is sent nevertheless.
     """
 
     looked_at: int = 0
     codes: Counter[str] = field(default_factory=Counter)
     first: s3_objects.S3Error | None = None
+    silent: int = 0
+
+    def note(self, refused: s3_objects.S3Error | None) -> None:
+        """Count an object that was looked at.
+
+        :raises s3_objects.S3Error: so many in a row gave no answer that it is none of theirs.
+        """
+        self.looked_at += 1
+        self.silent = self.silent + 1 if refused is not None and refused.code == _NO_ANSWER else 0
+        if refused is not None:
+            self.codes[refused.code] += 1
+            self.first = self.first or refused
+            if self.silent == _SILENT_IN_A_ROW:
+                raise refused
 
     def conclude(self) -> None:
         """Call it after the last portion.
 
-        :raises s3_objects.S3Error: all of several objects were refused with the same code.
+        :raises s3_objects.S3Error: all of several objects were refused with the same code, or none answered.
         """
-        if self.first is not None and self.looked_at > 1 and self.codes[self.first.code] == self.looked_at:
+        alike = self.first is not None and self.codes[self.first.code] == self.looked_at
+        if self.first is not None and alike and (self.looked_at > 1 or self.first.code == _NO_ANSWER):
             raise self.first
 
 
@@ -119,10 +136,7 @@ def inspect(
             due = [row for row in rows if row["error_code"] is None and row["bucket"] is not None]
             left_out = set()
             for row, found in zip(due, pool.map(lambda row: _inspect_one(s3, row), due), strict=True):
-                refusals.looked_at += 1
-                if found.refused:
-                    refusals.codes[found.refused.code] += 1
-                    refusals.first = refusals.first or found.refused
+                refusals.note(found.refused)
                 row.update(etag=found.etag, size=found.size, last_modified=found.last_modified)
                 if found.rejection:
                     row.update(error_code=found.rejection.code, error_message=found.rejection.message)
@@ -163,6 +177,8 @@ def _inspect_one(s3: Any, row: dict[str, Any]) -> _Found:
             return found
         if error.code in _OF_ALL:
             raise
+        if error.code == _NO_ANSWER:
+            return replace(found, refused=error)
         told = Rejection(error_codes.INVALID_S3_OBJECT, f"S3 refuses it: {error.code}: {error.cause}")
         return replace(found, rejection=told, refused=error)
 
@@ -172,6 +188,9 @@ def _read_head(s3: Any, bucket: str, key: str) -> tuple[bytes, int, _Found]:
         answer = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{HEAD_BYTES - 1}")
         with closing(answer["Body"]) as body:
             head = body.read()
+    if "LastModified" not in answer:  # who answers in S3's place, a proxy with a page of its own, knows none
+        cause = "the answer is no object's: it has no Last-Modified"
+        raise s3_objects.S3Refused("NoObject", bucket=bucket, key=key, action="read", cause=cause)
     total = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.get("ContentRange", ""))
     size = int(total[1]) if total else answer["ContentLength"]
     is_image = image_header.is_image(head)

@@ -49,6 +49,9 @@ _FOR_A_PERSON = re.compile(
     re.IGNORECASE,
 )
 
+# What SQLite says of a catalog whose tables are not a catalog's: an error of its operation, unlike elsewhere.
+_OF_OTHER_MAKE = re.compile(r"no such (table|column)|has no column")
+
 # What Arrow says of S3 when it was asked by somebody who may not, or who no longer is who they were.
 _FORBIDDEN = re.compile(
     r"AWS Error (ACCESS_DENIED|INVALID_ACCESS_KEY_ID|INVALID_CLIENT_TOKEN_ID|SIGNATURE_DOES_NOT_MATCH|"
@@ -69,6 +72,8 @@ def catalog_faults(uri: str) -> Iterator[None]:
         text = _first_line(error.orig or error)
         if _FOR_A_PERSON.search(text):
             raise TablesDamagedError(f"{_place(uri)} cannot be used: {text}; {_CHECK}") from error
+        if _OF_OTHER_MAKE.search(text):
+            raise _damaged(uri, text) from error
         raise TablesUnavailableError(f"{_place(uri)} does not answer: {text}; run again later") from error
     except ArgumentError as error:
         raise TablesDamagedError(
@@ -77,15 +82,19 @@ def catalog_faults(uri: str) -> Iterator[None]:
         ) from error
     except SQLAlchemyError as error:
         text = _first_line(getattr(error, "orig", None) or error)
-        raise TablesDamagedError(
-            f"{_place(uri)} is damaged: {text}; if MODERATION_CATALOG_URI is right, {_made_anew(uri)}"
-        ) from error
+        raise _damaged(uri, text) from error
     except (BotoCoreError, ClientError) as error:
         raise kin(TablesError, like=named(error) or error)(f"{_place(uri)}: {named(error)}") from error
     except CommitFailedException as error:
         raise TablesUnavailableError(
             f"others wrote to the tables at the same time: {error}; run again"
         ) from error
+
+
+def _damaged(uri: str, text: str) -> TablesDamagedError:
+    return TablesDamagedError(
+        f"{_place(uri)} is damaged: {text}; if MODERATION_CATALOG_URI is right, {_made_anew(uri)}"
+    )
 
 
 def missing_driver(uri: str, error: Exception) -> TablesDamagedError:

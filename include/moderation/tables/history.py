@@ -17,7 +17,7 @@ from moderation.storage.files import absolute
 from moderation.storage.state import SealBroken, unseal
 from moderation.tables import register
 from moderation.tables.catalog import load_table, open_catalog
-from moderation.tables.published import known_load_ids, lost_rows
+from moderation.tables.published import OF_LOADS, known_load_ids, lost_rows
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def prove_history(settings: Settings, *, s3: Any, remember: bool = True) -> None
 
     :param s3: a boto3 client.
     :param remember: begin the register of published loads where there is none yet.
-    :raises HistoryLostError: a published load is not in the catalog, or `images` has lost rows.
+    :raises HistoryLostError: a published load is not in the catalog, or a table has lost rows.
     """
     published = register.load_ids(s3, settings)
     with open_catalog(settings) as catalog:
@@ -73,12 +73,20 @@ def _unknown(settings: Settings, missing: set[str], published: set[str]) -> str:
 
 
 def _prove_rows(settings: Settings, catalog: Catalog) -> None:
-    if lost := lost_rows(catalog, IMAGES):
-        raise HistoryLostError(
-            f"the table {IMAGES.name} has lost {lost:,} rows of published loads, and these images would be "
-            f"paid for again; `{settings.command} rebuild` makes the tables anew from the kept answers, "
-            "without paying"
-        )
+    if lost := told_lost(settings, catalog):
+        raise HistoryLostError(lost)
+
+
+def told_lost(settings: Settings, catalog: Catalog) -> str:
+    """What the tables have lost of published loads, and the remedy; empty when they have all."""
+    told = "; ".join(
+        f"the table {spec.name} has lost {count:,} rows of published loads"
+        for spec, count in lost_rows(catalog, OF_LOADS)
+    )
+    return told and (
+        f"{told}, and what is lost would be paid for again or be missing in every answer; "
+        f"`{settings.command} rebuild` makes the tables anew from the kept answers, without paying"
+    )
 
 
 def _marked(s3: Any, settings: Settings) -> Iterator[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from moderation.errors import WarehouseUnusableError
 from moderation.schema import TableSpec
 from moderation.settings import Settings
-from moderation.tables.published import rows_of
+from moderation.tables.published import OF_LOADS, count_of, rows_of
 
 
 class Warehouse(Protocol):
@@ -65,3 +65,20 @@ def check_rows(load: dict[str, Any], table: TableSpec, found: int) -> None:
             f"{table.name} has {found:,} rows of load {load['load_id']} where loads says {wanted:,}; "
             f"mend the tables by `{Settings.from_env().command} rebuild`"
         )
+
+
+def whole(loads: Iterable[Mapping[str, Any]], counts: Mapping[str, Mapping[str, int]]) -> set[str]:
+    """Ids of those loads of which a warehouse has as many rows in each table as their rows of `loads` tell.
+
+    :param loads: rows of the warehouse's own `loads`; of an earlier release they lack counts.
+    :param counts: by table, its rows by load id; a table that it does not have is left out.
+    """
+    return {
+        load["load_id"]
+        for load in loads
+        if all(
+            counts.get(table.name, {}).get(load["load_id"], 0) == rows_of(load, table)
+            for table in OF_LOADS
+            if load.get(count_of(table)) is not None
+        )
+    }

@@ -122,7 +122,7 @@ class DuckDBWarehouse:
             ) from error
 
     def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
-        """Ids of those published loads that the file does not hold, in the order given.
+        """Ids of those published loads that the file does not hold whole, in the order given.
 
         :raises WarehouseBusyError: another process kept the file open for longer than the wait.
         :raises WarehouseError: no DuckDB file.
@@ -131,10 +131,15 @@ class DuckDBWarehouse:
         # Before the file is opened: somebody may hold it, or it may be damaged.
         missing.note_published(self._path, [load["load_id"] for load in loads])
         held: dict[str, str] = {}
+        incomplete = False
         if self._path.exists():
             with self._connect() as connection:
                 held = missing.held_digests(connection)
-        return [load["load_id"] for load in loads if held.get(load["load_id"]) != load["digest"]]
+                incomplete = missing.lacks_tables(connection)
+        lacking = [load["load_id"] for load in loads if held.get(load["load_id"]) != load["digest"]]
+        if incomplete and loads and not lacking:
+            return [loads[-1]["load_id"]]  # a load makes every table, those without rows too
+        return lacking
 
     def erase(self, load_ids: Sequence[str]) -> None:
         """See `base.Warehouse`: then the file is written anew, for DuckDB keeps the bytes of deleted rows."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from moderation.schema import LOADS
+from moderation.schema import LOADS, TABLES
 from moderation.storage.state import SealBroken, seal, unseal
 from moderation.storage.whole_file import write_whole
+from moderation.tables.published import OF_LOADS
+from moderation.warehouses.base import whole
 
 
 def note_published(warehouse: Path, load_ids: Iterable[str]) -> None:
@@ -27,26 +30,55 @@ def note_published(warehouse: Path, load_ids: Iterable[str]) -> None:
 
 def held_digests(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Digests of the loads that the file holds, by id: loads of two installs can have the same id."""
-    if not held(connection):
-        return {}
-    loads = connection.table(f"main.{LOADS.name}")
-    return dict(loads.select("load_id", "digest").fetchall()) if "digest" in loads.columns else {}
+    return {load["load_id"]: load["digest"] for load in _held(connection) if "digest" in load}
 
 
-def held(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """Ids of the loads that the file holds."""
-    known = connection.execute(
-        "SELECT 1 FROM duckdb_tables() WHERE table_name = ? AND NOT internal AND NOT temporary", [LOADS.name]
+def lacks_tables(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a table that belongs to loads is not in the file."""
+    return not TABLES.keys() <= _tables(connection)
+
+
+def _held(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    return _complete(connection, _loads(connection))
+
+
+def _loads(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Rows of the file's own `loads`."""
+    if LOADS.name not in _tables(connection):
+        return []
+    loads = connection.sql(f"SELECT * FROM {_place(connection)}.{LOADS.name}").to_arrow_table()  # noqa: S608 - quoted, here and below
+    return loads.to_pylist() if "load_id" in loads.column_names else []
+
+
+def _complete(connection: duckdb.DuckDBPyConnection, loads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the loads of which every row is there."""
+    place = _place(connection)
+    counts: dict[str, dict[str, int]] = {}
+    for name in _tables(connection) & {table.name for table in OF_LOADS}:
+        counted = f"SELECT load_id, count(*) FROM {place}.{name} GROUP BY ALL"  # noqa: S608
+        counts[name] = dict(connection.execute(counted).fetchall())
+    complete = whole(loads, counts)
+    return [load for load in loads if load["load_id"] in complete]
+
+
+def _place(connection: duckdb.DuckDBPyConnection) -> str:
+    """Where the file's own tables are, whatever view of the same name is before them."""
+    ((catalog,),) = connection.execute("SELECT current_catalog()").fetchall()
+    return '"' + catalog.replace('"', '""') + '".main'
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    found = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main' AND NOT internal "
+        "AND NOT temporary AND database_name = current_catalog()"
     )
-    if not known.fetchone():
-        return set()
-    (catalog,) = connection.execute("SELECT current_catalog()").fetchone() or ("",)
-    place = '"' + catalog.replace('"', '""') + f'".main.{LOADS.name}'
-    return {load_id for (load_id,) in connection.execute(f"SELECT load_id FROM {place}").fetchall()}  # noqa: S608 - quoted
+    return {name for (name,) in found.fetchall()}
 
 
 def told(warehouse: Path | str, connection: duckdb.DuckDBPyConnection, *, command: str) -> str | None:
-    """One line about the loads that the file lacks; None when it has all, or nobody has told what there are.
+    """What the file lacks of the published loads, and what it holds besides; None when it holds just these.
+
+    None, too, when nobody has told what there are.
 
     :param connection: to the file.
     :param command: how a person calls the command line.
@@ -55,10 +87,16 @@ def told(warehouse: Path | str, connection: duckdb.DuckDBPyConnection, *, comman
         published = set(unseal(_beside(Path(warehouse)).read_bytes())["load_ids"])
     except (OSError, SealBroken, KeyError, TypeError):
         return None  # the next load writes it anew
-    lacking = len(published - held(connection))
-    if not lacking:
-        return None
-    return f"the warehouse lacks {lacking:,} of {len(published):,} published loads: {command} load"
+    loads = _loads(connection)
+    lines = []
+    if lacking := len(published - {load["load_id"] for load in _complete(connection, loads)}):
+        lines.append(f"the warehouse lacks {lacking:,} of {len(published):,} published loads: {command} load")
+    if others := {load["load_id"] for load in loads} - published:
+        lines.append(
+            f"the warehouse holds what is not published here, of another install, and every answer counts "
+            f"it: {min(others)}{', …' if len(others) > 1 else ''}. Move {warehouse} away, then {command} load"
+        )
+    return "; ".join(lines) or None
 
 
 def _beside(warehouse: Path) -> Path:

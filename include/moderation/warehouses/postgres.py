@@ -6,8 +6,6 @@ Readers see all of a load or nothing of it. Needs PostgreSQL 12 or later and ``p
 from __future__ import annotations
 
 import hashlib
-import io
-import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +13,8 @@ from typing import Any
 
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from pyarrow import csv
+from psycopg.rows import dict_row
 from pyiceberg.catalog import Catalog
 
 from moderation.errors import (
@@ -33,15 +30,15 @@ from moderation.reference.library_errors import named
 from moderation.schema import LOADS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
-from moderation.tables.published import published_load, scan
+from moderation.tables.published import OF_LOADS, published_load, scan
 from moderation.tables.standing import ALL_TABLES, STANDING
 from moderation.warehouses import sql
-from moderation.warehouses.base import check_rows
+from moderation.warehouses.base import check_rows, whole
+from moderation.warehouses.csv_rows import as_csv
 from moderation.warehouses.load_files import read_load
 from moderation.warehouses.views import in_use, verdict_views
 
 DEFAULT_WAIT_SECONDS = 60.0
-_NUL_STAND_IN = "\N{SYMBOL FOR NULL}"
 
 # A server that is gone is noticed within about a minute; what the URI says comes first.
 _CONNECTION_DEFAULTS = {
@@ -64,8 +61,6 @@ _TYPES = {
 }
 
 _LOGIN_REFUSED = re.compile(r"authentication failed|no pg_hba|does not exist|no password")
-
-_log = logging.getLogger(__name__)
 
 
 class PostgresWarehouse:
@@ -151,22 +146,39 @@ class PostgresWarehouse:
             ) from error
 
     def lacks(self, loads: Sequence[dict[str, Any]]) -> list[str]:
-        """Ids of those published loads that the schema does not hold, in the order given.
+        """Ids of those published loads that the schema does not hold whole, in the order given.
 
         :raises WarehouseError: the database refused or went away.
         """
-        held: dict[str, str] = {}
-        place = f"{sql.name(self._schema)}.{sql.name(LOADS.name)}"
         try:
             with self._transaction() as connection:
-                if {"load_id", "digest"} <= self._columns(connection).get(LOADS.name, set()):
-                    held = dict(connection.execute(f"SELECT load_id, digest FROM {place}"))  # noqa: S608 - quoted names
+                held = self._held(connection, self._columns(connection))
         except (psycopg.Error, OSError) as error:
             raise _kind(error)(
                 f"PostgreSQL {self._name} cannot be read: {type(error).__name__}: "
                 f"{str(error).strip().partition(chr(10))[0]}; run the load task again"
             ) from error
         return [load["load_id"] for load in loads if held.get(load["load_id"]) != load["digest"]]
+
+    def _held(self, connection: psycopg.Connection[Any], there: dict[str, set[str]]) -> dict[str, str]:
+        """Digests of the loads of which every row is here, by id; the rows are counted in an index alone."""
+        if not {"load_id", "digest"} <= there.get(LOADS.name, set()):
+            return {}
+
+        def place(table: TableSpec) -> str:
+            return f"{sql.name(self._schema)}.{sql.name(table.name)}"
+
+        with connection.cursor(row_factory=dict_row) as cursor:
+            loads = cursor.execute(f"SELECT * FROM {place(LOADS)}").fetchall()  # noqa: S608 - quoted names, here and below
+        counts = {
+            table.name: dict(
+                connection.execute(f"SELECT load_id, count(*) FROM {place(table)} GROUP BY load_id")  # noqa: S608
+            )
+            for table in OF_LOADS
+            if table.name in there
+        }
+        complete = whole(loads, counts)
+        return {load["load_id"]: load["digest"] for load in loads if load["load_id"] in complete}
 
     def erase(self, load_ids: Sequence[str]) -> None:
         """See `base.Warehouse`: rows are deleted, then VACUUM takes them out of the tables' files."""
@@ -375,25 +387,6 @@ def _copy(connection: psycopg.Connection[Any], table: TableSpec, batches: Iterab
     rows = 0
     with connection.cursor() as cursor, cursor.copy(copy(table)) as target:
         for batch in batches:
-            target.write(_csv(batch, table.name))
+            target.write(as_csv(batch, table.name))
             rows += batch.num_rows
     return rows
-
-
-def _csv(batch: pa.RecordBatch, table: str) -> bytes:
-    """Rows as CSV: texts quoted, nulls empty, doubles in the shortest form that reads back the same."""
-    body = _write_csv(batch)
-    if b"\0" in body:
-        _log.warning("%s: texts with NUL characters; PostgreSQL gets %s instead", table, _NUL_STAND_IN)
-        arrays = [
-            pc.replace_substring(column, "\0", _NUL_STAND_IN) if pa.types.is_string(column.type) else column
-            for column in batch.columns
-        ]
-        body = _write_csv(pa.RecordBatch.from_arrays(arrays, schema=batch.schema))
-    return body
-
-
-def _write_csv(batch: pa.RecordBatch) -> bytes:
-    sink = io.BytesIO()
-    csv.write_csv(batch, sink, csv.WriteOptions(include_header=False))
-    return sink.getvalue()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import io
+
 import pyarrow as pa
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from local_aws import ports
 from moderation.sources.inspection import Refusals, count_due, inspect
@@ -136,14 +138,42 @@ def test_a_fault_of_one_object_is_its_own(put, scan, s3_client, bucket, monkeypa
     assert (rows["bad.jpg"]["error_code"], rows["good.jpg"]["error_code"]) == (code, None)
 
 
-def test_s3_gone_in_the_middle_is_an_error_not_a_verdict(put, scan, settings, bucket, aws_env):
-    put("a.jpg")
+@pytest.mark.parametrize("images", [1, 20])
+def test_s3_gone_in_the_middle_is_an_error_not_a_verdict(put, scan, settings, bucket, aws_env, images):  # noqa: PLR0917 - fixtures
+    put(*(f"{number}.jpg" for number in range(images)))
     table, _ = scan(S3Prefix(f"s3://{bucket}"))
     aws_env.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{ports.find_free()}")
     aws_env.setenv("AWS_MAX_ATTEMPTS", "1")
+    refusals = Refusals()
 
-    with s3_objects.open_client(settings) as client, pytest.raises(S3Error, match="Unreachable"):
-        inspect(client, table, threads=2)
+    def look():
+        with s3_objects.open_client(settings) as client:
+            inspect(client, table, threads=2, refusals=refusals)
+        refusals.conclude()
+
+    with pytest.raises(S3Error, match="Unreachable"):
+        look()
+    assert refusals.looked_at == min(images, 16)
+
+
+@pytest.mark.parametrize(("answer", "code"), [("none", None), ("a page", "InvalidS3Object")])
+def test_what_something_between_gives_in_place_of_one_object_stops_no_other(  # noqa: PLR0917 - fixtures
+    put, scan, s3_client, bucket, monkeypatch, answer, code
+):
+    put("bad.jpg", "good.jpg")
+    table, _ = scan(S3Prefix(f"s3://{bucket}"))
+    real = s3_client.get_object
+
+    def get_object(**request):
+        if request["Key"] == "bad.jpg":
+            if answer == "none":
+                raise ConnectionClosedError(endpoint_url="http://proxy")
+            return {"Body": io.BytesIO(b"<html>Log in"), "ContentLength": 12}
+        return real(**request)
+
+    monkeypatch.setattr(s3_client, "get_object", get_object)
+    rows = inspected(s3_client, table)
+    assert (rows["bad.jpg"]["error_code"], rows["good.jpg"]["error_code"]) == (code, None)
 
 
 def test_an_empty_table_stays_empty(s3_client, scan, bucket):

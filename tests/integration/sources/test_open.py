@@ -267,6 +267,11 @@ def test_a_broken_columnar_report_is_named(report, scan, kind):
         pytest.param(lambda text: text + b"\r\n", id="blank last line"),
         pytest.param(lambda text: b"\r\n" + text, id="blank first line"),
         pytest.param(lambda text: b"\xef\xbb\xbf" + text, id="byte order mark"),
+        pytest.param(lambda text: text.replace(b"\n", b"\n \t\n", 1), id="line of blanks"),
+        pytest.param(lambda text: text + b'"",' * (SCHEMA.count(",")) + b'""\n', id="row of nothing"),
+        pytest.param(
+            lambda text: text.replace(b",", b" ,\t").replace(b"\n", b"  \n"), id="blanks around values"
+        ),
     ],
 )
 def test_what_is_harmless_in_an_inventory_is_forgiven(report, scan, bend):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from moderation import stages
+from moderation.cli import main
 from moderation.maintenance.rebuild import rebuild
 from moderation.publish.commit import publish
 from moderation.settings import Settings
@@ -19,7 +20,7 @@ from moderation.storage import s3_objects
 from moderation.tables import register
 from moderation.tables.history import HistoryLostError, prove_history
 from support import planned_runs
-from support.planned_runs import Run, answer, line
+from support.planned_runs import Run, answer, line, weapon_violence
 
 Damage = Callable[[Path], object]
 
@@ -36,7 +37,7 @@ def loads(settings: Settings, s3_client: Any, bucket: str) -> list[str]:
     for name in ("first", "second"):
         run = Run(settings, s3_client, name)
         refs = [f"s3://{bucket}/{name}-{number}.jpg" for number in range(2)]
-        run.manifest(refs, b"\n".join(line(ref, answer()) for ref in refs))
+        run.manifest(refs, b"\n".join(line(ref, answer(weapon_violence(60.0))) for ref in refs))
         plan = run.store()
         for record in run.records:
             s3_objects.put(s3_client, plan.analysis_record_uri(record.manifest_id), record.to_json())
@@ -77,6 +78,8 @@ def set_back(table: str) -> Damage:
         ),
         pytest.param(set_back("loads"), id="loads set back", marks=pytest.mark.long),
         pytest.param(set_back("images"), id="images set back"),
+        pytest.param(set_back("labels_l2"), id="labels set back"),
+        pytest.param(edited("DELETE FROM iceberg_tables WHERE table_name = 'jobs'"), id="jobs forgotten"),
     ],
 )
 def test_a_catalog_that_knows_less_stops_the_run_and_a_rebuild_mends_it(
@@ -129,3 +132,16 @@ def test_a_publish_into_a_catalog_that_lost_the_others_stops_before_it_shows_a_p
     catalog_file(settings).unlink()
     with pytest.raises(HistoryLostError):
         stages.publish(plan.uri, [], describe_job=lambda _: {}, list_jobs=lambda _: [], settings=settings)
+
+
+def test_who_reads_published_files_is_told_what_the_catalog_has_lost(
+    settings: Settings, loads: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = (["query", "--published", "SELECT count(*) AS n FROM labels_l2"], ["files", "labels_l2"])
+    for command in asked:
+        assert main.main(command, settings=settings) == 0
+        assert "has lost" not in capsys.readouterr().err
+    set_back("labels_l2")(catalog_file(settings))
+    for command in asked:
+        assert main.main(command, settings=settings) == 0
+        assert "the table labels_l2 has lost 2 rows" in capsys.readouterr().err

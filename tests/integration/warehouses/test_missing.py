@@ -61,6 +61,27 @@ def test_queries_replays_and_pages_say_it_until_all_is_brought_in(behind, capsys
     assert "lacks" not in (tmp_path / "pages" / "index.html").read_text()
 
 
+def test_loads_of_another_install_are_told_of(local_settings, s3_client, capsys):
+    publish_plain(local_settings, s3_client, "first", images=2)
+    stages.load(settings=local_settings)
+    with duckdb.connect(str(local_settings.warehouse_path)) as connection:
+        connection.execute("INSERT INTO loads BY NAME SELECT 'theirs' AS load_id")
+
+    assert main.main(["query", "select 1"], settings=local_settings) == 0
+    assert "not published here, of another install" in capsys.readouterr().err
+
+
+def test_a_load_of_which_rows_were_deleted_counts_as_lacking(local_settings, s3_client, capsys):
+    for name in ("first", "second"):
+        publish_plain(local_settings, s3_client, name, images=2)
+    stages.load(settings=local_settings)
+    with duckdb.connect(str(local_settings.warehouse_path)) as connection:
+        connection.execute("DELETE FROM images WHERE load_id = (SELECT min(load_id) FROM loads)")
+
+    assert main.main(["query", "select 1"], settings=local_settings) == 0
+    assert capsys.readouterr().err == LINE
+
+
 def test_a_load_that_failed_because_somebody_held_the_file_is_told_of(local_settings, s3_client, capsys):
     for name in ("first", "second"):
         publish_plain(local_settings, s3_client, name, images=2)

@@ -276,6 +276,13 @@ def test_a_schema_is_given_every_load_that_it_lacks(settings, s3_client, postgre
     assert stages.load(second, settings=listed) == sorted([first, second])
     assert count(postgres_uri, "SELECT count(DISTINCT load_id) FROM moderation.images") == 2
     assert stages.load(settings=listed) == []
+    with psycopg.connect(postgres_uri) as connection:
+        connection.execute("DELETE FROM moderation.images WHERE load_id = %s", [first])
+    assert stages.load(settings=listed) == [first]
+    with psycopg.connect(postgres_uri) as connection:
+        connection.execute("DROP TABLE moderation.labels_l2 CASCADE")
+    assert stages.load(settings=listed) == sorted([first, second])
+    assert stages.load(settings=listed) == []
 
 
 def test_an_erased_image_is_in_no_row_any_more_and_the_load_is_whole(  # noqa: PLR0917 - fixtures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import tempfile
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ class Inventory:
 
     def _manifest(self, s3: Any) -> dict[str, Any]:
         try:
-            manifest = orjson.loads(s3_objects.read(s3, self.uri).body)
+            manifest = orjson.loads(s3_objects.read(s3, self.uri).body.removeprefix(codecs.BOM_UTF8))
             files, where = manifest["files"], manifest["destinationBucket"]
             kind, schema = manifest["fileFormat"], manifest["fileSchema"]
             if not all(isinstance(text, str) for text in (where, kind, schema)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 from urllib.parse import unquote_plus
@@ -16,6 +17,8 @@ from moderation.sources.base import SourceError
 from moderation.sources.listing import BATCH_ROWS
 
 _WANTED = ("bucket", "key", "size", "last_modified_date", "e_tag", "is_latest", "is_delete_marker")
+# Keys are URL-encoded, so no value has a blank of its own at its end, nor a quote.
+_AROUND = ' \t"'
 _BLOCK_BYTES = 2 * 1024 * 1024
 
 Reader = Callable[[IO[bytes], str, str], Iterator[pa.RecordBatch]]
@@ -27,6 +30,8 @@ def _csv(file: IO[bytes], uri: str, schema: str) -> Iterator[pa.RecordBatch]:
     bad: list[str] = []
 
     def refuse(row: Any) -> str:
+        if not (row.text or "").strip(_AROUND):
+            return "skip"
         bad.append(f"{uri} line {row.number}: {row.actual_columns} columns, {row.expected_columns} expected")
         return "error"
 
@@ -41,7 +46,7 @@ def _csv(file: IO[bytes], uri: str, schema: str) -> Iterator[pa.RecordBatch]:
                     include_columns=[name for name in _WANTED if name in names],
                 ),
             )
-            for batch in batches:
+            for batch in map(_bare, batches):
                 place = batch.schema.get_field_index("key")
                 yield batch if place < 0 else batch.set_column(place, "key", _decoded(batch.column(place)))
     except pa.ArrowInvalid as error:
@@ -52,6 +57,16 @@ def _csv(file: IO[bytes], uri: str, schema: str) -> Iterator[pa.RecordBatch]:
         raise SourceError(f"{uri} cannot be unpacked: {error}; run the inventory again") from error
     except OSError as error:
         raise SourceError(f"{uri} cannot be unpacked: {error}; run the inventory again") from error
+
+
+def _bare(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows without blanks around their values, and without those in which there is nothing else."""
+    columns = [pc.utf8_trim(column, _AROUND) for column in batch.columns]
+    rows = pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+    if "" not in pc.unique(rows.column(0)).to_pylist():  # the bucket, which is one in all rows
+        return rows
+    empty = functools.reduce(pc.and_, [pc.equal(column, "") for column in columns])
+    return rows.filter(pc.invert(empty))
 
 
 def _decoded(keys: pa.StringArray) -> pa.StringArray:

@@ -27,7 +27,8 @@ class Airflow:
         return [("ours", "success"), ("other's run", self._state)]
 
     def xcom(self, dag_id, run_id, task_id):
-        return self._plans[run_id].uri
+        plan = self._plans.get(run_id)
+        return plan.uri if plan else None
 
 
 @pytest.fixture
@@ -54,12 +55,18 @@ def empty_ledger():
 
 
 @pytest.mark.parametrize(
-    ("state", "remedy"), [("running", "make up keeps it running"), ("failed", "release")]
+    ("state", "remedy", "tells_its_plan"),
+    [
+        ("running", "make up keeps it running", True),
+        pytest.param("running", "make up keeps it running", False, id="its discover is being repeated"),
+        ("failed", "release", True),
+    ],
 )
-def test_a_run_that_left_images_to_another_names_it_and_what_to_do(plan, state, remedy):
+def test_a_run_that_left_images_to_another_names_it_and_what_to_do(plan, state, remedy, tells_its_plan):
     plans = {"other's run": plan("other"), "ours": plan("ours")}
+    told = plans if tells_its_plan else {"ours": plans["ours"]}
 
-    text = _left_to_others(plans["ours"], Airflow(state, plans))
+    text = _left_to_others(plans["ours"], Airflow(state, told))
 
     assert text.startswith("2 images are in the plan of another run")
     assert f"other's run is {state}" in text
