@@ -82,6 +82,22 @@ def effective(rows: Iterable[Verdict], labels: Iterable[str] = ()) -> dict[tuple
     return found
 
 
+def opinions(rows: Iterable[Verdict], label: str) -> list[tuple[Verdict, Truth]]:
+    """Who says what of a label in one content, in the order in which they said it.
+
+    Only what weighs most has a place, as in :func:`effective`; what was decided in the dispute queue is left
+    out, for it is about these.
+
+    :param rows: all rows of the content.
+    """
+    weighed = [(row, *_vote(row, label, _path(label))) for row in standing(rows)]
+    votes = [
+        (weight, row, _VOTES[word]) for row, weight, word in weighed if word in _VOTES and weight < _DECISION
+    ]
+    top = max((weight for weight, _, _ in votes), default=None)
+    return [(row, truth) for weight, row, truth in votes if weight == top]
+
+
 def severe(rows: Iterable[Verdict]) -> set[str]:
     """Contents of which the newest word is that they are severe."""
     newest: dict[str, Verdict] = {}

@@ -201,13 +201,20 @@ def test_people_who_disagree_meet_in_the_queue_of_disputes(reviewed, load_id, bl
     send(reviewed, answer(first, "present", label=name))
     with asked_by(reviewed, "ben", "user") as ben:
         same = next(one for one in items_of(ben, queue) if one["n"] == first["n"])
-        send(ben, answer(same, "absent", label=name))
+        assert same["opinions"] == []
+        other = answer(same, "absent", label=name)
+        other["rows"][0]["note"] = "a toy"
+        send(ben, other)
         assert ben.get("/verify/queues/dispute").status_code == 403
     address = reviewed.post("/verify/disputes", json={}).json()["address"]
     assert reviewed.get(address).status_code == 200
     disputed = next(one for one in items_of(reviewed, "dispute") if one["label"] == name)
     assert disputed["n"] == first["n"]
     assert disputed["labels"]
+    assert disputed["opinions"] == [
+        {"who": "you", "said": "present", "note": None},
+        {"who": "ben", "said": "absent", "note": "a toy"},
+    ]
     assert send(reviewed, answer(disputed, label=name))["refused"] == []
     assert items_of(reviewed, "dispute") == []
 

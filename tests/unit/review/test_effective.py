@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from moderation.review.effective import Effective, Truth, effective, severe, standing
+from moderation.review.effective import Effective, Truth, effective, opinions, severe, standing
 from support.said import said
 
 P, A, D, U = Truth.PRESENT, Truth.ABSENT, Truth.DISPUTED, Truth.UNSURE
@@ -130,3 +130,15 @@ def test_what_was_erased_counts_for_nothing():
     gone = said("present", content=None, source_ref=None, erased=True)
 
     assert standing([gone]) == []
+
+
+@pytest.mark.parametrize(("rows", "expected"), CASES.values(), ids=CASES)
+def test_the_opinions_on_a_label_are_those_of_which_the_rule_makes_its_word(rows, expected):
+    together = effective(rows, labels=expected)
+    for label, truth in expected.items():
+        told = opinions(rows, label)
+        if truth in {P, A} and not together["c1", label].decided:
+            assert {said_so for _, said_so in told} == {truth}
+            assert len({row.reviewer for row, _ in told}) == together["c1", label].reviewers
+        elif truth == D:
+            assert {said_so for _, said_so in told} == {P, A}

@@ -17,7 +17,9 @@ from moderation.policy.rules import Policy, decide
 from moderation.reference import definitions
 from moderation.reference.taxonomy import taxonomy
 from moderation.report.page import wording
-from moderation.review.queue import Item, Queue
+from moderation.review.effective import opinions
+from moderation.review.queue import DISPUTES, Item, Queue
+from moderation.review.verdict import Verdict
 
 Link = Callable[..., str]
 
@@ -115,12 +117,30 @@ def shown(
     answers = by_line(shared, items)
     severe = shared.severe()
     blind = queue.spec.blind
+    said = _opinions(shared, items) if queue.queue_id == DISPUTES else {}
     return [
         _item(item, answers[item.item_id], link=link, blind=blind)
-        | {"hidden": item.content in severe and not person.may(Right.DECIDE)}
+        | {
+            "hidden": item.content in severe and not person.may(Right.DECIDE),
+            "opinions": said.get(item.item_id, []),
+        }
         for item in items
         if item.item_id in answers
     ]
+
+
+def _opinions(shared: Shared, items: Sequence[Item]) -> dict[str, list[dict[str, str | None]]]:
+    """What people said of the label of each item, for who decides between them."""
+    of_content: dict[str, list[Verdict]] = defaultdict(list)
+    for row in shared.review.log.of_contents({item.content for item in items}):
+        of_content[str(row.content)].append(row)
+    return {
+        item.item_id: [
+            {"who": row.reviewer, "said": truth, "note": row.note}
+            for row, truth in opinions(of_content[item.content], item.label or "")
+        ]
+        for item in items
+    }
 
 
 def _item(item: Item, answer: Answer, *, link: Link, blind: bool) -> dict[str, Any]:
@@ -142,6 +162,7 @@ def _item(item: Item, answer: Answer, *, link: Link, blind: bool) -> dict[str, A
         "kind": None if blind else row["content_type"],
         "blind": blind,
         "labels": [] if blind else [_label(label) for label in answer.labels],
+        "opinions": [],
     }
 
 

@@ -54,6 +54,13 @@ function row(label, place, { item, draft, at }) {
   return entry;
 }
 
+/** @param {import("./types.js").Opinion} told */
+function opinion({ who, said, note }) {
+  const entry = element("li", "", "");
+  entry.append(element("b", "foreign", who), ` ${WORDS[said] ?? said}${note ? `: ${note}` : ""}`);
+  return entry;
+}
+
 /** @param {{item: Item|null, draft: Draft, rows: Label[], at: number, work: Work}} state */
 export function fill({ item, draft, rows, at, work }) {
   part("decide").hidden = !item;
@@ -62,6 +69,7 @@ export function fill({ item, draft, rows, at, work }) {
   if (!item) return;
   put("question", item.label ?? (rows.some((label) => label.flagged) ? "Is this right?" : item.blind ? "What is in it?" : "Nothing was found"));
   put("asks", item.label !== null ? "Is it there?" : item.blind ? "The answer is not shown: mark what you see." : rows.some((label) => label.flagged) ? "" : "Is there anything to flag?");
+  part("opinions").replaceChildren(...item.opinions.map(opinion));
   put("name", item.name);
   part("name").setAttribute("href", item.page);
   put("copies", item.copies > 1 ? `×${item.copies}` : "");

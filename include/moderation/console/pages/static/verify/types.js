@@ -9,7 +9,10 @@
 /** One image to decide on. `label` is the one that is asked about; null where all of it is.
  * @typedef {{item: string, queue: string, load: string, n: number, view: string, tile: string, page: string, name: string,
  *   copies: number, label: string|null, confidence: string|null, labels: Label[], kind: string|null, blind: boolean,
- *   hidden: boolean}} Item */
+ *   hidden: boolean, opinions: Opinion[]}} Item */
+
+/** What somebody said of the label of a dispute.
+ * @typedef {{who: string, said: Mark, note: string|null}} Opinion */
 
 /** A row of the log as a person set it; `ids` are its verdicts, the newest last.
  * @typedef {{ids: string[], subject: "label"|"content_type"|"image", label: string|null, verdict: string, note: string|null}} Row */
