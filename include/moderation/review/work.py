@@ -17,6 +17,8 @@ from moderation.review.state.database import few, insert_new
 from moderation.review.verdict import Said
 
 _I, _Q, _V, _S = tables.items, tables.queues, tables.verdicts, tables.skips
+# Made once: SQLAlchemy copies every column of a table for each alias.
+_TWIN, _MARKED, _TAKEN_BACK = _I.alias("twin"), _V.alias("marked"), _V.alias("taken_back")
 _FREE = {"state": ItemState.OPEN, "holder": None, "held_until": None}
 
 
@@ -218,25 +220,25 @@ def _held(
 
 def _fit_for(queue: Queue, reviewer: str, *, sees_severe: bool) -> sa.Select[Any]:
     """A query for items of the queue that the person has not had and may see."""
-    twin = _I.alias("twin")
     had = sa.exists().where(
-        twin.c.queue_id == _I.c.queue_id,
-        twin.c.content == _I.c.content,
-        twin.c.label == _I.c.label,
-        twin.c.item_id != _I.c.item_id,
-        twin.c.holder == reviewer,
+        _TWIN.c.queue_id == _I.c.queue_id,
+        _TWIN.c.content == _I.c.content,
+        _TWIN.c.label == _I.c.label,
+        _TWIN.c.item_id != _I.c.item_id,
+        _TWIN.c.holder == reviewer,
     )
     skipped = sa.exists().where(_S.c.item_id == _I.c.item_id, _S.c.reviewer == reviewer)
     query = sa.select(*ITEMS.row).where(_I.c.queue_id == queue.queue_id, ~had, ~skipped)
     if sees_severe:
         return query
-    marked, taken_back = _V.alias("marked"), _V.alias("taken_back")
     lifted = sa.exists().where(
-        taken_back.c.content == marked.c.content,
+        _TAKEN_BACK.c.content == _MARKED.c.content,
         sa.or_(
-            sa.and_(taken_back.c.verdict == Said.WITHDRAWN, taken_back.c.replaces == marked.c.verdict_id),
-            sa.and_(taken_back.c.verdict == Said.NOT_SEVERE, taken_back.c.decided_at >= marked.c.decided_at),
+            sa.and_(_TAKEN_BACK.c.verdict == Said.WITHDRAWN, _TAKEN_BACK.c.replaces == _MARKED.c.verdict_id),
+            sa.and_(
+                _TAKEN_BACK.c.verdict == Said.NOT_SEVERE, _TAKEN_BACK.c.decided_at >= _MARKED.c.decided_at
+            ),
         ),
     )
-    hidden = sa.exists().where(marked.c.content == _I.c.content, marked.c.verdict == Said.SEVERE, ~lifted)
+    hidden = sa.exists().where(_MARKED.c.content == _I.c.content, _MARKED.c.verdict == Said.SEVERE, ~lifted)
     return query.where(~hidden)
