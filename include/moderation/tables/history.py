@@ -17,7 +17,8 @@ from moderation.storage.files import absolute
 from moderation.storage.state import SealBroken, unseal
 from moderation.tables import register
 from moderation.tables.catalog import load_table, open_catalog
-from moderation.tables.published import OF_LOADS, known_load_ids, lost_rows
+from moderation.tables.outcomes import OF_LOADS
+from moderation.tables.published import known_load_ids, lost_rows
 
 _log = logging.getLogger(__name__)
 

@@ -1,13 +1,30 @@
-"""What becomes of a load's images, as people must see to it: owed to another run, or waiting for a person."""
+"""What a load says of itself, without a look at Iceberg: how many rows it has in each table, and what becomes
+of its images as people must see to it: owed to another run, or waiting for a person."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 
 from moderation import schema
 from moderation.reference import error_codes
+from moderation.schema import JOBS, LOADS, TABLES, TableSpec
+
+OF_LOADS = tuple(table for table in TABLES.values() if table is not LOADS)
+"""The tables whose rows `loads` counts."""
+
+
+def count_of(table: TableSpec) -> str:
+    """The column of `loads` that tells how many rows a load has in the table."""
+    return "manifests" if table is JOBS else table.name
+
+
+def rows_of(load: Mapping[str, Any], table: TableSpec) -> int:
+    """How many rows the load has in the table."""
+    return 1 if table is LOADS else int(load[count_of(table)])
 
 
 def count_owed(images: pa.Table | pa.RecordBatch) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,16 +21,14 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Table
 
 from moderation.errors import WarehouseMissingError
-from moderation.schema import IMAGES, JOBS, LOADS, TABLES, TableSpec, physical_schema
+from moderation.schema import IMAGES, LOADS, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import open_parquet, planned_files
+from moderation.tables.outcomes import rows_of
 from moderation.tables.source_ref_ranges import NAME, batches_between, range_in
 
 _LOADS_AT_ONCE = 16
-
-OF_LOADS = tuple(table for table in TABLES.values() if table is not LOADS)
-"""The tables whose rows `loads` counts."""
 
 _LOAD_FILE = re.compile(r"/(\d{8}T\d{6}Z-[0-9a-f]{12})-[^/]*$")
 
@@ -71,16 +69,6 @@ def row_of(loads: pa.Table, load_id: str) -> dict[str, Any] | None:
     """
     rows = loads.filter(pc.equal(loads.column("load_id"), load_id)).to_pylist()
     return rows[0] if rows else None
-
-
-def count_of(table: TableSpec) -> str:
-    """The column of `loads` that tells how many rows a load has in the table."""
-    return "manifests" if table is JOBS else table.name
-
-
-def rows_of(load: Mapping[str, Any], table: TableSpec) -> int:
-    """How many rows the load has in the table, as its row of `loads` tells."""
-    return 1 if table is LOADS else int(load[count_of(table)])
 
 
 def known_load_ids(catalog: Catalog, where: str | None = None) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from moderation.errors import WarehouseUnusableError
 from moderation.schema import TableSpec
 from moderation.settings import Settings
-from moderation.tables.published import OF_LOADS, count_of, rows_of
+from moderation.tables.outcomes import OF_LOADS, count_of, rows_of
 
 
 class Warehouse(Protocol):

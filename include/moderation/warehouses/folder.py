@@ -27,7 +27,8 @@ from moderation.storage.s3_objects import S3Error
 from moderation.storage.whole_file import whole_file
 from moderation.tables.catalog import load_table, open_catalog
 from moderation.tables.faults import TablesError
-from moderation.tables.published import in_types, published_load, rows_of, scan
+from moderation.tables.outcomes import rows_of
+from moderation.tables.published import in_types, published_load, scan
 from moderation.tables.standing import ALL_TABLES, STANDING
 from moderation.tables.writer import ROW_GROUP_ROWS
 from moderation.warehouses.base import check_rows

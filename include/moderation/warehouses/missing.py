@@ -16,7 +16,7 @@ import duckdb
 from moderation.schema import LOADS, TABLES
 from moderation.storage.state import SealBroken, seal, unseal
 from moderation.storage.whole_file import write_whole
-from moderation.tables.published import OF_LOADS
+from moderation.tables.outcomes import OF_LOADS
 from moderation.warehouses.base import whole
 
 

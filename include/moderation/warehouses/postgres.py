@@ -30,7 +30,8 @@ from moderation.reference.library_errors import named
 from moderation.schema import LOADS, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.tables.catalog import NAMESPACE, load_table, open_catalog
-from moderation.tables.published import OF_LOADS, published_load, scan
+from moderation.tables.outcomes import OF_LOADS
+from moderation.tables.published import published_load, scan
 from moderation.tables.standing import ALL_TABLES, STANDING
 from moderation.warehouses import sql
 from moderation.warehouses.base import check_rows, whole

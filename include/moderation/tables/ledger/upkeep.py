@@ -37,7 +37,8 @@ from moderation.tables.ledger.layout import (
 )
 from moderation.tables.ledger.orders import BY_CONTENT, BY_NAME, Order
 from moderation.tables.ledger.runs import Chunks, Files, merged, write_run
-from moderation.tables.published import known_load_ids, loads_in, rows_of, scan
+from moderation.tables.outcomes import rows_of
+from moderation.tables.published import known_load_ids, loads_in, scan
 
 _log = logging.getLogger(__name__)
 
