@@ -313,6 +313,7 @@ def load(
     load_id: str | None = None,
     *,
     again: bool = False,
+    new_columns: bool = False,
     settings: Settings | None = None,
     connection_uri: configured.ConnectionUri | None = None,
 ) -> list[str]:
@@ -322,6 +323,7 @@ def load(
 
     :param load_id: one that was just published: it is brought in whether a warehouse has it or not.
     :param again: bring in every published load, also those that are there.
+    :param new_columns: see `warehouses.base.Warehouse.refresh`.
     :param connection_uri: gives the URI of a connection that the settings only name.
     :raises WarehouseError: there is no such load, or a warehouse failed; the later ones were not tried, and
         loading again is safe for all.
@@ -342,8 +344,8 @@ def load(
             if row["load_id"] in wanted:
                 counts = warehouse.load(row["load_id"])
                 log.info("%s: %s: %s", type(warehouse).__name__, row["load_id"], counts)
-        if not wanted:
-            warehouse.refresh()
+        if new_columns or not wanted:
+            warehouse.refresh(new_columns=new_columns)
         log.info("%s: %s", type(warehouse).__name__, warehouse.load_standing())
         brought |= wanted
     return sorted(brought)

@@ -40,6 +40,11 @@ def add_parsers(commands: Any) -> None:
     load.add_argument(
         "--all", dest="again", action="store_true", help="bring every load in, though it is there"
     )
+    load.add_argument(
+        "--new-columns",
+        action="store_true",
+        help="let views have the columns that this release brought: no worker of an earlier one is left",
+    )
     load.set_defaults(run=_load)
     compact = commands.add_parser(
         "compact", help="merge small files of the tables, expire snapshots, remove what nothing needs"
@@ -104,7 +109,7 @@ def _publish(settings: Settings, args: argparse.Namespace) -> int:
 def _load(settings: Settings, args: argparse.Namespace) -> int:
     from moderation import stages  # noqa: PLC0415 - as above
 
-    brought = stages.load(args.load_id, again=args.again, settings=settings)
+    brought = stages.load(args.load_id, again=args.again, new_columns=args.new_columns, settings=settings)
     if args.json:
         print_json(brought)
         return DONE

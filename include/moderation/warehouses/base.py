@@ -46,9 +46,11 @@ class Warehouse(Protocol):
         :raises WarehouseError: the warehouse cannot be written; all of it is to be done again.
         """
 
-    def refresh(self) -> None:
+    def refresh(self, *, new_columns: bool = False) -> None:
         """Let the views of what counts go by the thresholds in use as they are now; no row is written.
 
+        :param new_columns: let views have the columns that this release brought, also where a worker of an
+            earlier one could load no more then.
         :raises moderation.policy.thresholds.ThresholdsError: the file of thresholds cannot be used.
         :raises WarehouseError: the warehouse refuses.
         """

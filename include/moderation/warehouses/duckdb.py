@@ -154,7 +154,7 @@ class DuckDBWarehouse:
                 _copy_database(connection, unfinished)
         self._path.with_name(f"{self._path.name}.wal").unlink(missing_ok=True)
 
-    def refresh(self) -> None:
+    def refresh(self, *, new_columns: bool = False) -> None:
         """See `base.Warehouse`."""
         if not self._path.exists():
             return

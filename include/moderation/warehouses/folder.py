@@ -123,7 +123,7 @@ class FolderMirror:
             self.load(load_id)
         self.load_standing()
 
-    def refresh(self) -> None:
+    def refresh(self, *, new_columns: bool = False) -> None:
         """Nothing: files have no views, and hold what was answered."""
 
     def _is_readable(self) -> bool:

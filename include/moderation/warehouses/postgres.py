@@ -6,8 +6,9 @@ Readers see all of a load or nothing of it. Needs PostgreSQL 12 or later and ``p
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,7 +26,6 @@ from moderation.errors import (
     kin,
 )
 from moderation.policy import thresholds
-from moderation.policy.thresholds import Thresholds
 from moderation.reference.library_errors import named
 from moderation.schema import LOADS, TABLES, TableSpec
 from moderation.settings import Settings
@@ -37,7 +37,10 @@ from moderation.warehouses import sql
 from moderation.warehouses.base import check_rows, whole
 from moderation.warehouses.csv_rows import as_csv
 from moderation.warehouses.load_files import read_load
-from moderation.warehouses.views import in_use, verdict_views
+from moderation.warehouses.views import in_use, postgres_views, verdict_views
+from moderation.warehouses.views.postgres_views import TYPES, Columns
+
+log = logging.getLogger(__name__)
 
 DEFAULT_WAIT_SECONDS = 60.0
 
@@ -49,16 +52,6 @@ _CONNECTION_DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
     "application_name": "moderation",
-}
-
-_TYPES = {
-    pa.string(): "TEXT",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.float64(): "DOUBLE PRECISION",
-    pa.bool_(): "BOOLEAN",
-    pa.date32(): "DATE",
-    pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
 }
 
 _LOGIN_REFUSED = re.compile(r"authentication failed|no pg_hba|does not exist|no password")
@@ -161,9 +154,9 @@ class PostgresWarehouse:
             ) from error
         return [load["load_id"] for load in loads if held.get(load["load_id"]) != load["digest"]]
 
-    def _held(self, connection: psycopg.Connection[Any], there: dict[str, set[str]]) -> dict[str, str]:
+    def _held(self, connection: psycopg.Connection[Any], there: Columns) -> dict[str, str]:
         """Digests of the loads of which every row is here, by id; the rows are counted in an index alone."""
-        if not {"load_id", "digest"} <= there.get(LOADS.name, set()):
+        if not {"load_id", "digest"} <= set(there.get(LOADS.name, ())):
             return {}
 
         def place(table: TableSpec) -> str:
@@ -191,26 +184,37 @@ class PostgresWarehouse:
         with self._named_errors(told), psycopg.connect(self._conninfo, autocommit=True) as connection:
             connection.execute(f"VACUUM {tables}")
 
-    def refresh(self) -> None:
+    def refresh(self, *, new_columns: bool = False) -> None:
         """See `base.Warehouse`."""
         try:
             with self._transaction() as connection:
                 if "labels" in self._columns(connection):
-                    self._show_in_use(connection)
+                    self._show_in_use(connection, new_columns=new_columns)
         except (psycopg.Error, OSError) as error:
             raise _kind(error)(
                 f"PostgreSQL {self._name}: its views go by the thresholds as before: {type(error).__name__}: "
                 f"{str(error).strip().partition(chr(10))[0]}; run the load task again"
             ) from error
 
-    def _show_in_use(self, connection: psycopg.Connection[Any]) -> None:
+    def _show_in_use(self, connection: psycopg.Connection[Any], *, new_columns: bool = False) -> None:
         """Make the views of what counts, unless they are so already: to make one waits for its readers."""
-        statements = in_use_views(thresholds.in_use(), self._schema)
+        known = self._columns(connection)
+        kept = {} if new_columns else postgres_views.taken_over(known)
+        statements = [postgres_views.labels(self._schema, known)] if new_columns else []
+        statements += postgres_views.in_use_views(thresholds.in_use(), self._schema, known=known, kept=kept)
         place = f"{sql.name(self._schema)}.{sql.name(in_use.THRESHOLDS_VIEW)}"
         digest = hashlib.sha256("".join(statements).encode()).hexdigest()
         told = connection.execute("SELECT obj_description(to_regclass(%s), 'pg_class')", [place]).fetchone()
-        if told != (digest,):
+        if new_columns or told != (digest,) or not set(in_use.view_names()) <= known.keys():
             _run(connection, *statements, f"COMMENT ON VIEW {place} IS {sql.text(digest)}")
+        if lacking := {} if new_columns else postgres_views.lacking(known):
+            log.info(
+                "PostgreSQL %s: a worker of the release before can still load here, for %s: they come with "
+                "`%s load --new-columns`, once no such worker is left",
+                self._name,
+                "; ".join(f"{view} lacks {', '.join(names)}" for view, names in lacking.items()),
+                self._settings.command,
+            )
 
     def _load(
         self, connection: psycopg.Connection[Any], catalog: Catalog, load: dict[str, Any]
@@ -243,18 +247,21 @@ class PostgresWarehouse:
                 statements += create_table(table, self._schema)
             else:
                 statements += add_columns(table, self._schema, known[table.name])
-        if statements or not {"labels", *verdict_views.VIEWS} <= known.keys():
-            statements += [create_view(self._schema), *verdicts_views(self._schema)]
+        if "labels" not in known:
+            statements.append(postgres_views.labels(self._schema))
+        if statements or not set(verdict_views.VIEWS) <= known.keys():
+            statements += postgres_views.verdicts_views(self._schema)
         return statements
 
-    def _columns(self, connection: psycopg.Connection[Any]) -> dict[str, set[str]]:
-        """Columns by table as the schema has them now."""
-        known: dict[str, set[str]] = {}
+    def _columns(self, connection: psycopg.Connection[Any]) -> Columns:
+        """Columns by table and view, in order, as the schema has them now."""
+        known: Columns = {}
         for table_name, column in connection.execute(
-            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s",
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s "
+            "ORDER BY table_name, ordinal_position",
             [self._schema],
         ):
-            known.setdefault(table_name, set()).add(column)
+            known[table_name] = (*known.get(table_name, ()), column)
         return known
 
     @contextmanager
@@ -288,7 +295,7 @@ def create_table(table: TableSpec, schema: str = NAMESPACE) -> list[str]:
     """Statements that make the table with its comments and indexes."""
     place = f"{sql.name(schema)}.{sql.name(table.name)}"
     body = ", ".join(
-        f"{sql.name(entry.name)} {_TYPES[entry.type]}{'' if entry.nullable else ' NOT NULL'}"
+        f"{sql.name(entry.name)} {TYPES[entry.type]}{'' if entry.nullable else ' NOT NULL'}"
         for entry in table.schema
     )
     statements = [f"CREATE TABLE {place} ({body})", f"COMMENT ON TABLE {place} IS {sql.text(table.doc)}"]
@@ -301,47 +308,20 @@ def create_table(table: TableSpec, schema: str = NAMESPACE) -> list[str]:
     return statements
 
 
-def add_columns(table: TableSpec, schema: str, known: set[str]) -> list[str]:
+def add_columns(table: TableSpec, schema: str, known: Collection[str]) -> list[str]:
     """Statements that add what a later release brought; a new column is empty in older rows."""
     place = f"{sql.name(schema)}.{sql.name(table.name)}"
     statements = []
     for entry in table.schema:
         if entry.name not in known:
-            statements.append(f"ALTER TABLE {place} ADD COLUMN {sql.name(entry.name)} {_TYPES[entry.type]}")
+            statements.append(f"ALTER TABLE {place} ADD COLUMN {sql.name(entry.name)} {TYPES[entry.type]}")
             statements.append(_comment(place, entry))
     return statements
 
 
-def create_view(schema: str = NAMESPACE) -> str:
-    """The view that unites the label tables; ``level`` tells them apart, ``origin`` is the image's."""
-    places = {table: f"{sql.name(schema)}.{sql.name(table)}" for table in TABLES}
-    return f"CREATE OR REPLACE VIEW {sql.name(schema)}.labels AS {sql.labels_select(places, _TYPES)}"
-
-
-def verdicts_views(schema: str = NAMESPACE) -> list[str]:
-    """The views over what people decided; a later release adds columns at their end, as in every table."""
-
-    def place(table: str) -> str:
-        return f"{sql.name(schema)}.{sql.name(table)}"
-
-    selects = verdict_views.selects(verdict_views.POSTGRES, place)
-    return [f"CREATE OR REPLACE VIEW {place(view)} AS {select}" for view, select in selects.items()]
-
-
-def in_use_views(wanted: Thresholds, schema: str = NAMESPACE) -> list[str]:
-    """Statements that make the views of what counts by these thresholds."""
-    dialect = in_use.Dialect(
-        text="TEXT",
-        number="DOUBLE PRECISION",
-        first_l1="(array_agg(l1 ORDER BY confidence DESC))[1]",
-        place=lambda table: f"{sql.name(schema)}.{sql.name(table)}",
-    )
-    return list(in_use.views(wanted, dialect).values())
-
-
 def create_staging(table: TableSpec) -> str:
     """The temporary table that takes a load's rows before they are merged; it goes with the connection."""
-    body = ", ".join(f"{sql.name(entry.name)} {_TYPES[entry.type]}" for entry in table.schema)
+    body = ", ".join(f"{sql.name(entry.name)} {TYPES[entry.type]}" for entry in table.schema)
     return f"CREATE TEMPORARY TABLE {_staging(table)} ({body})"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -44,6 +44,19 @@ def labels_select(qualified: Mapping[str, str], types: Types, *, where: str = ""
         source = f"FROM {qualified[table.name]}" + (f" WHERE {where}" if where else "")
         parts.append(f'SELECT {level} AS "level", {", ".join(chosen)} {source}')
     return with_origin(" UNION ALL ".join(parts), qualified[IMAGES.name], where=where)
+
+
+def in_order(query: str, names: Sequence[str], first: Sequence[str]) -> str:
+    """The query with its columns in another order.
+
+    :param names: its columns.
+    :param first: those that are to come first, as far as the query has them.
+    """
+    leading = tuple(column for column in first if column in names)
+    if leading == tuple(names)[: len(leading)]:
+        return query
+    wanted = (*leading, *(column for column in names if column not in leading))
+    return f"SELECT {', '.join(map(name, wanted))} FROM ({query}) AS {name('whole')}"  # noqa: S608 - quoted names
 
 
 LABELS_COLUMNS = ("level", *LABELS[max(LABELS)].schema.names, "origin")

@@ -84,6 +84,14 @@ class Beside:
             ids += [self[name].end() for name, _ in busy]
         return ids if backend == "bulk" else []
 
+    def night(self, name: str, source: str, count: int = IMAGES) -> str:
+        """A whole run by one worker; returns its source."""
+        uploaded = self.upload(source, count)
+        run_id = source.replace(" ", "-")
+        plan_uri = self.plan(name, run_id, uploaded, "bulk")
+        self.finish(name, plan_uri, self.analyse([name], run_id, plan_uri, "bulk"))
+        return uploaded
+
     def finish(self, name: str, plan_uri: str, job_ids: list[str]) -> str:
         """Publish, load and report."""
         load_id = self[name].stage("publish", plan_uri=plan_uri, job_ids=job_ids)
@@ -161,9 +169,11 @@ def beside(
         }
         for worker in workers.values():
             stack.callback(worker.close)
-        yield Beside(
+        beside = Beside(
             workers, server, s3_client, environment["MODERATION_CATALOG_URI"], review, warehouse, tmp_path
         )
+        beside.night("old", "before the upgrade", count=2)
+        yield beside
 
 
 @pytest.mark.parametrize("backend", ["bulk", "detect"])
@@ -227,9 +237,7 @@ def test_after_a_load_of_this_release_and_a_compaction_the_one_before_has_a_nigh
 ) -> None:
     sources = []
     for number, name in enumerate(("old", "new", "old", "new")):
-        sources.append(beside.upload(f"night-{number}", count=12))
-        plan_uri = beside.plan(name, f"night-{number}", sources[-1], "bulk")
-        beside.finish(name, plan_uri, beside.analyse([name], f"night-{number}", plan_uri, "bulk"))
+        sources.append(beside.night(name, f"night-{number}", count=12))
         done = beside[name].does("command", words=["compact", "--keep-days", "0.00001"])
         assert done["code"] == 0, done
         for reader in ALL:
@@ -238,6 +246,25 @@ def test_after_a_load_of_this_release_and_a_compaction_the_one_before_has_a_nigh
     beside.assert_exact(*sources, images=12)
     done = beside["new"].does("command", words=["verify"])
     assert done["code"] == 0, done
+
+
+def test_views_get_the_columns_of_this_release_when_told_and_without_them_the_one_before_loads_again(
+    beside: Beside,
+) -> None:
+    sources = [beside.night(name, f"{name} beside", count=2) for name in ("new", "old")]
+    done = beside["new"].does("command", words=["load", "--new-columns"])
+    assert done["code"] == 0, done
+    with psycopg.connect(beside.warehouse) as connection:
+        named = "SELECT count(transcoded_from), count(*) FROM moderation.images_in_use"
+        assert connection.execute(named).fetchone() == (0, 6)
+    with pytest.raises(Refused, match="cannot drop columns from view"):
+        beside.night("old", "back too early", count=2)
+    with psycopg.connect(beside.warehouse) as connection:  # the guide's way back
+        connection.execute("DROP VIEW moderation.images_in_use")
+    done = beside["old"].does("command", words=["load"])
+    assert done["code"] == 0, done
+    sources += [beside.night(name, f"{name} after", count=2) for name in ("old", "new")]
+    beside.assert_exact(*sources, f"{sources[0].rpartition('/new')[0]}/back too early/", images=2)
 
 
 def verdict(name: str, number: int) -> dict[str, Any]:

@@ -106,6 +106,60 @@ def test_another_threshold_holds_after_a_load_that_has_nothing_to_bring_and_no_r
     assert ask("SELECT * FROM labels_l1") == rows
 
 
+def columns_of(uri: str, view: str) -> list[str]:
+    with psycopg.connect(uri) as connection:
+        return [
+            part.name for part in connection.execute(f"SELECT * FROM moderation.{view}").description or ()
+        ]
+
+
+def without(uri: str, view: str, column: str) -> None:
+    """Make a view as the release before had it, which did not know this column."""
+    names = ", ".join(f'"{name}"' for name in columns_of(uri, view) if name != column)
+    with psycopg.connect(uri) as connection:
+        (text,) = connection.execute("SELECT pg_get_viewdef(%s)", [f"moderation.{view}"]).fetchone() or ("",)
+        query = str(text).rstrip(";")
+        connection.execute(f"DROP VIEW moderation.{view} CASCADE")
+        connection.execute(f"CREATE VIEW moderation.{view} AS SELECT {names} FROM ({query}) AS known")
+
+
+def test_a_view_keeps_its_columns_while_workers_of_the_release_before_load_and_gets_all_when_told(
+    published, load_id, postgres_uri, caplog
+):
+    settings = replace(published, warehouses=(postgres_uri,))
+    stages.load(load_id, settings=settings)
+    views = {
+        "labels": "model_version",
+        "labels_l1_in_use": "model_version",
+        "images_in_use": "transcoded_from",
+    }
+    whole = {view: columns_of(postgres_uri, view) for view in (*views, "labels_in_use")}
+    for view, column in views.items():
+        without(postgres_uri, view, column)
+    with psycopg.connect(postgres_uri) as connection:
+        connection.execute("CREATE VIEW analyst AS SELECT source_ref FROM moderation.images_in_use")
+        (flagged,) = connection.execute("SELECT count(*) FROM moderation.images_in_use").fetchone() or ()
+
+    with caplog.at_level(logging.INFO, logger="moderation"):
+        stages.load(load_id, settings=settings)
+    for view, column in views.items():
+        assert set(whole[view]) - set(columns_of(postgres_uri, view)) == {column}
+        assert f"{view} lacks {column}" in caplog.text
+    assert "moderation load --new-columns" in caplog.text
+
+    assert stages.load(new_columns=True, settings=settings) == []
+    for view, names in whole.items():
+        found_now = columns_of(postgres_uri, view)
+        assert sorted(found_now) == sorted(names), view
+    assert count(postgres_uri, "SELECT count(*) FROM analyst") == flagged == 6
+    assert_same(settings, postgres_uri)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="moderation"):
+        stages.load(load_id, settings=settings)
+    assert "lacks" not in caplog.text
+    assert columns_of(postgres_uri, "images_in_use") == whole["images_in_use"]
+
+
 class _DiesInTable:
     """Reads like the real reader and breaks in the middle of one table."""
 

@@ -18,9 +18,8 @@ import sqlglot
 from moderation.policy.thresholds import Thresholds
 from moderation.query import queries
 from moderation.tables.standing import ALL_TABLES
-from moderation.warehouses import postgres
 from moderation.warehouses.duckdb import TYPES
-from moderation.warehouses.views import in_use
+from moderation.warehouses.views import in_use, postgres_views
 from support import small_warehouse
 from support.postgres_server import Postgres
 
@@ -62,8 +61,11 @@ def in_postgres(
             with connection.cursor().copy(f"COPY {spec.name} FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
-        connection.execute(postgres.create_view("public"))
-        for statement in (*postgres.verdicts_views("public"), *postgres.in_use_views(thresholds, "public")):
+        connection.execute(postgres_views.labels("public"))
+        for statement in (
+            *postgres_views.verdicts_views("public"),
+            *postgres_views.in_use_views(thresholds, "public"),
+        ):
             connection.execute(statement)
         yield connection
 

@@ -19,7 +19,7 @@ from moderation.schema import IMAGES, LABELS, TABLES
 from moderation.tables.standing import ALL_TABLES
 from moderation.warehouses import athena, duckdb, postgres, redshift
 from moderation.warehouses.redshift import Copy, RedshiftSql
-from moderation.warehouses.views import in_use, verdict_views
+from moderation.warehouses.views import in_use, postgres_views, verdict_views
 from support.redshift_on_postgres import COPY, LOCK
 
 LOAD_ID = "20261122T020000Z-4f1c0a9b77de"
@@ -48,7 +48,7 @@ def postgres_texts() -> list[str]:
             texts += postgres.add_columns(table, schema, {"load_id"})
             texts += [text.replace("%s", "$1") for text in postgres.merge(table, schema)]
         texts += [postgres.create_staging(table), postgres.copy(table)]
-    return [*texts, postgres.create_view(), postgres.create_view(ODD)]
+    return [*texts, postgres_views.labels(), postgres_views.labels(ODD)]
 
 
 TEXTS = {

@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from moderation.policy.thresholds import Thresholds, spellings
-from moderation.schema import IMAGES, LABELS, MODERATED
+from moderation.schema import IMAGES, LABELS, MODERATED, TableSpec
 from moderation.warehouses import sql
 
 THRESHOLDS_VIEW = "thresholds_in_use"
 _KEY = ("load_id", "manifest_id", "line_number")
 _COUNTS = ("label_count", "unknown_labels")
 _BY_THRESHOLD = ("top_l1", "max_confidence")
+_LEFT = {*_COUNTS, *_BY_THRESHOLD}
 
 
 def view_names() -> tuple[str, ...]:
@@ -49,12 +50,23 @@ class Dialect:
     labels: str | None = None
 
 
+def kept(table: TableSpec) -> tuple[str, ...]:
+    """The columns that the view of this table, `IMAGES` or one of `LABELS`, takes over from it."""
+    return tuple(name for name in table.schema.names if table is not IMAGES or name not in _LEFT)
+
+
 def views(
-    thresholds: Thresholds, dialect: Dialect, *, columns: Mapping[str, tuple[str, ...]] | None = None
+    thresholds: Thresholds,
+    dialect: Dialect,
+    *,
+    columns: Mapping[str, tuple[str, ...]] | None = None,
+    stand: Mapping[str, tuple[str, ...]] | None = None,
 ) -> dict[str, str]:
     """The statement that makes each view, by its name, in an order that can be run.
 
     :param columns: what tables have, where an earlier release has made them; those of the schema otherwise.
+    :param stand: the columns of the views that stand, where these can only be replaced by views that begin
+        with them.
     """
     had = {IMAGES.name: tuple(IMAGES.schema.names)} | dict(columns or {})
     met = condition(thresholds)
@@ -62,13 +74,20 @@ def views(
     ancestors = "FALSE" if met else "NOT path_derived"
     made = {THRESHOLDS_VIEW: _listed(thresholds, dialect)}
     for table in LABELS.values():
-        chosen = ", ".join(map(sql.name, had.get(table.name, tuple(table.schema.names))))
-        made[f"{table.name}_in_use"] = (
-            f"SELECT {chosen}, {ancestors} AS has_ancestors FROM {dialect.place(table.name)}{where}"  # noqa: S608 - quoted names
+        view, names = f"{table.name}_in_use", had.get(table.name, tuple(table.schema.names))
+        query = (
+            f"SELECT {', '.join(map(sql.name, names))}, {ancestors} AS has_ancestors "  # noqa: S608 - quoted names
+            f"FROM {dialect.place(table.name)}{where}"
         )
+        made[view] = sql.in_order(query, (*names, "has_ancestors"), (stand or {}).get(view, ()))
     source = dialect.labels or f"SELECT * FROM {dialect.place('labels')}"  # noqa: S608 - as above
     made["labels_in_use"] = f"SELECT * FROM ({source}) AS answered{where}"  # noqa: S608 - as above
-    made["images_in_use"] = _images(thresholds, dialect, had[IMAGES.name])
+    names = tuple(name for name in had[IMAGES.name] if name not in _LEFT)
+    made["images_in_use"] = sql.in_order(
+        _images(thresholds, dialect, names),
+        ("flagged", *_BY_THRESHOLD, *names),
+        (stand or {}).get("images_in_use", ()),
+    )
     return {name: f"{dialect.create} {dialect.place(name)} AS {query}" for name, query in made.items()}
 
 
@@ -100,10 +119,9 @@ def _typed(value: str | None, kind: str) -> str:
     return f"CAST({value or 'NULL'} AS {kind})"
 
 
-def _images(thresholds: Thresholds, dialect: Dialect, had: tuple[str, ...]) -> str:
+def _images(thresholds: Thresholds, dialect: Dialect, names: tuple[str, ...]) -> str:
     images = dialect.place(IMAGES.name)
-    rest = [name for name in had if name not in {*_COUNTS, *_BY_THRESHOLD}]
-    kept = ", ".join(f"images.{sql.name(name)}" for name in rest)
+    kept = ", ".join(f"images.{sql.name(name)}" for name in names)
     answered = f"images.status = {sql.text(MODERATED)}"
     if not thresholds.labels:
         # One threshold for all: the most certain label decides, and that stands in the row.
