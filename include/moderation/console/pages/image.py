@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -31,6 +32,7 @@ _SILENT = {Said.SKIPPED, Said.NOTE, Said.COMPLETE}
 _NOBODY = 499
 """The status of an answer that nobody waits for any more, as nginx has it in its log."""
 
+_NONE = "There is no such image in this load."
 _FOR_GOOD = "private, max-age=86400"
 
 router = APIRouter(prefix="/jobs/{load_id}/images/{n}")
@@ -112,22 +114,23 @@ def original(request: Request, load_id: str, n: int) -> Response:
 async def _shown(request: Request, load_id: str, n: int, longest: int) -> Response:
     """What is kept at once; what is to be made in its turn, if somebody still waits for it then."""
     shared: Shared = request.app.state.shared
-    kept = await run_in_threadpool(_answer, request, load_id, n, longest, make=False)
+    row = await run_in_threadpool(_source, shared, load_id, n)
+    kept = await run_in_threadpool(_answer, request, load_id, row, longest, make=False)
     if kept is not None:
         return kept
     # Who waits here holds neither a thread that other pages need nor the bytes of an original.
     async with shared.making:
         if await request.is_disconnected():
             return Response(status_code=_NOBODY)
-        made = await run_in_threadpool(_answer, request, load_id, n, longest, make=True)
+        made = await run_in_threadpool(_answer, request, load_id, row, longest, make=True)
     return made or Response(status_code=_NOBODY)
 
 
-def _answer(request: Request, load_id: str, n: int, longest: int, *, make: bool) -> Response | None:
+def _answer(
+    request: Request, load_id: str, row: Mapping[str, Any], longest: int, *, make: bool
+) -> Response | None:
     """An image, or why there is none; None when it is to be made first."""
     shared: Shared = request.app.state.shared
-    found = shared.found(load_id)
-    row = _row(found, n)
     if shared.is_severe(row) and (longest == TILE or not request.state.person.may(Right.DECIDE)):
         headers = {"Cache-Control": "private, no-store"}
         return Response(_said("marked as severe"), media_type="image/svg+xml", headers=headers)
@@ -143,7 +146,7 @@ def _answer(request: Request, load_id: str, n: int, longest: int, *, make: bool)
     if made.body:
         return Response(made.body, media_type="image/jpeg", headers=headers)
     headers["Cache-Control"] = "private, max-age=60"
-    since = found.gone.since(n) if made.why == NO_LONGER else None
+    since = shared.found(load_id).gone.since(row["n"]) if made.why == NO_LONGER else None
     why = f"it is gone at its source, as the listing of {since:%Y-%m-%d} showed" if since else made.why
     return Response(_said(why), media_type="image/svg+xml", headers=headers)
 
@@ -164,10 +167,18 @@ def _said(why: str) -> bytes:
     ).encode()
 
 
+def _source(shared: Shared, load_id: str, n: int) -> dict[str, Any]:
+    found = shared.found(load_id)
+    row = found.source(n) if 0 <= n < 2**31 else None
+    if row is None:
+        raise HTTPException(404, _NONE)
+    return row
+
+
 def _row(found: Found, n: int) -> dict[str, Any]:
     row = found.image(n) if 0 <= n < 2**31 else None
     if row is None:
-        raise HTTPException(404, "There is no such image in this load.")
+        raise HTTPException(404, _NONE)
     return row
 
 
