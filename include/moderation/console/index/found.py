@@ -204,11 +204,12 @@ class Found:
         return rows[0] if rows else None
 
     def source(self, n: int) -> dict[str, Any] | None:
-        """What an image is made from: its ``n``, ``source_ref``, ``bucket``, ``key``, ``etag`` and ``size_bytes``.
+        """Of an image what its tile is made from, read many times sooner than all; None when there is none.
 
-        None when there is none of the number. A few columns are read many times sooner than all.
+        :returns: ``n``, ``source_ref``, ``bucket``, ``key``, ``etag``, ``size_bytes``.
         """
-        rows = self.index.rows("SELECT n, source_ref, bucket, key, etag, size_bytes FROM image WHERE n = ?", [n])
+        columns = "n, source_ref, bucket, key, etag, size_bytes"
+        rows = self.index.rows(f"SELECT {columns} FROM image WHERE n = ?", [n])
         return rows[0] if rows else None
 
     def about(self, image: Mapping[str, Any]) -> dict[str, Any]:
