@@ -208,8 +208,8 @@ class Found:
 
         :returns: ``n``, ``source_ref``, ``bucket``, ``key``, ``etag``, ``size_bytes``.
         """
-        columns = "n, source_ref, bucket, key, etag, size_bytes"
-        rows = self.index.rows(f"SELECT {columns} FROM image WHERE n = ?", [n])
+        few = "SELECT n, source_ref, bucket, key, etag, size_bytes FROM image WHERE n = ?"
+        rows = self.index.rows(few, [n])
         return rows[0] if rows else None
 
     def about(self, image: Mapping[str, Any]) -> dict[str, Any]:
