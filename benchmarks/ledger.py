@@ -5,7 +5,8 @@
 One real S3 server holds the ledger. The archive is written as one big run, as a merge leaves it; the listing
 lies under one prefix first and is spread over all afterwards; half of its keys are known. Ours asks portion
 by portion as planning does, from S3. DuckDB makes one anti-join of the listing and local copies of the same
-files, for its reader of S3 is an extension to be downloaded. Both get two threads.
+files, for its reader of S3 is an extension to be downloaded. Both read the listing from a local file, both
+get two threads; DuckDB 8 GB of memory, and room on disk beyond.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from local_aws import seaweedfs
 from moderation.plan import ledger
@@ -45,6 +47,7 @@ FAN_IN, DELTA = 16, 10_000
 QUESTION = Question("7.0", None, 50.0)
 _HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 _Made = TypeVar("_Made")
+LISTED = pa.schema([("source_ref", pa.string()), ("etag", pa.string())])
 PREFIX = "s3://photos-of-an-archive/customers"
 
 
@@ -98,52 +101,83 @@ def nights(settings: Settings, run: Run, copies: list[str], given: argparse.Name
     """Each listing, asked of ours and of DuckDB, the answers held against each other."""
     step = max(given.entries // (given.listing // 2), 1)
     listings = {
-        "under one prefix": lambda: listing(given.entries // 3, given.listing, 1),
-        "spread": lambda: listing(0, given.listing, step),
+        "under one prefix": listing(given.entries // 3, given.listing, 1),
+        "spread": listing(0, given.listing, step),
     }
     if given.all:
-        listings["as many as entries"] = lambda: listing(0, 2 * given.entries, 1)
+        listings["as many as entries"] = listing(0, given.entries, 2)
     for name, made in listings.items():
-        portions = list(made())
-        ours, seconds, cpu = timed(partial(asked, settings, run, iter(portions)))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        theirs, beside, their_cpu = timed(partial(anti_join, copies, iter(portions)))
+        with written(made, Path(copies[0]).parent) as file:
+            ours, seconds, cpu = timed(partial(asked, settings, run, file))
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            theirs, beside, their_cpu = timed(partial(anti_join, copies, file))
         assert ours == theirs, (ours, theirs)
         print(
             f"{name}: {ours:,} known; ours {seconds:.1f} s, CPU {cpu:.1f} s (peak so far {peak:,.0f} MB), "
             f"DuckDB {beside:.1f} s, CPU {their_cpu:.1f} s, "
-            f"ratio {seconds / beside:.2f}, CPU {cpu / their_cpu:.2f}"
+            f"ratio {seconds / beside:.2f}, CPU {cpu / their_cpu:.2f}",
+            flush=True,
         )
 
 
 def whole(settings: Settings, run: Run, copies: list[str], entries: int) -> None:
     """A listing of the whole archive that shows every second known key: which others are gone."""
-    portions = [portion["source_ref"].combine_chunks() for portion in listing(0, entries, 2)]
-
-    def ours() -> int:
-        names = names_below(Files(settings, access()), [run], PREFIX)
-        pairs = side_by_side(names, portions, is_bounded=False)
-        return sum(len(known) - pc.sum(pc.is_in(known, value_set=shown)).as_py() for known, shown in pairs)
-
-    def theirs() -> int:
-        with duckdb.connect() as duck:
-            duck.execute("SET threads = 2")
-            duck.register("shown", pa.table({"source_ref": pa.chunked_array(portions)}))
-            found = duck.execute(
-                "SELECT count(*) FROM (SELECT source_ref FROM read_parquet(?)) ANTI JOIN shown "
-                "USING (source_ref)",
-                [copies],
-            ).fetchone()
-            assert found is not None
-            return int(found[0])
-
-    missing, seconds, cpu = timed(ours)
-    found, beside, their_cpu = timed(theirs)
+    with written(listing(0, entries, 2), Path(copies[0]).parent) as file:
+        missing, seconds, cpu = timed(partial(gone, settings, run, file))
+        found, beside, their_cpu = timed(partial(gone_by_join, copies, file))
     assert missing == found, (missing, found)
     print(
         f"a whole listing of {entries:,}: {missing:,} gone; ours {seconds:.1f} s, CPU {cpu:.1f} s, "
         f"DuckDB {beside:.1f} s, CPU {their_cpu:.1f} s"
     )
+
+
+def gone(settings: Settings, run: Run, file: Path) -> int:
+    """How many entries a listing does not show."""
+    names = names_below(Files(settings, access()), [run], PREFIX)
+    shown = (portion["source_ref"].combine_chunks() for portion in portions(file))
+    pairs = side_by_side(names, shown, is_bounded=False)
+    return sum(len(known) - pc.sum(pc.is_in(known, value_set=seen)).as_py() for known, seen in pairs)
+
+
+def gone_by_join(copies: list[str], file: Path) -> int:
+    """The same by DuckDB's anti-join."""
+    with joining(file) as duck:
+        found = duck.execute(
+            "SELECT count(*) FROM (SELECT source_ref FROM read_parquet(?)) "
+            "ANTI JOIN (SELECT source_ref FROM read_parquet(?)) USING (source_ref)",
+            [copies, str(file)],
+        ).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+@contextmanager
+def written(made: Iterator[pa.Table], folder: Path) -> Iterator[Path]:
+    """A listing as a local file, which both sides read."""
+    file = folder / "listing.parquet"
+    with pq.ParquetWriter(file, LISTED, compression="zstd") as target:
+        for portion in made:
+            target.write_table(portion)
+    yield file
+    file.unlink()
+
+
+def portions(file: Path) -> Iterator[pa.Table]:
+    """The listing in the portions in which planning reads one."""
+    with pq.ParquetFile(file) as listed:
+        for batch in listed.iter_batches(PORTION_ROWS):
+            yield pa.Table.from_batches([batch])
+
+
+@contextmanager
+def joining(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB of the same threads, whose memory a machine has."""
+    with duckdb.connect() as duck:
+        duck.execute("SET threads = 2")
+        duck.execute("SET memory_limit = '8GB'")
+        duck.execute(f"SET temp_directory = '{file.parent / 'spilled'}'")
+        yield duck
 
 
 def merging(s3: Any, settings: Settings, folder: Path, bytes_each: float) -> None:
@@ -213,33 +247,29 @@ def mixed(numbers: np.ndarray) -> np.ndarray:
     return found ^ (found >> np.uint64(31))
 
 
-def asked(settings: Settings, run: Run, portions: Iterator[pa.Table]) -> int:
+def asked(settings: Settings, run: Run, file: Path) -> int:
     """How many of the listing are settled, as planning asks."""
     found = 0
     with Lookup(Files(settings, access()), [run]) as lookup:
-        for portion in portions:
+        for portion in portions(file):
             rows = lookup.about(COLUMNS, portion["source_ref"])
             settled = ledger.settled(portion, rows, question=QUESTION)
             found += len(settled) - settled.null_count
     return found
 
 
-def anti_join(copies: list[str], portions: Iterator[pa.Table]) -> int:
+def anti_join(copies: list[str], file: Path) -> int:
     """How many of the listing DuckDB's anti-join does not leave."""
-    with duckdb.connect() as duck:
-        duck.execute("SET threads = 2")
-        schema = pa.schema([("source_ref", pa.string()), ("etag", pa.string())])
-        batches = (batch for portion in portions for batch in portion.to_batches())
-        duck.register("asked", pa.RecordBatchReader.from_batches(schema, batches))
-        duck.execute("CREATE TEMP TABLE listing AS SELECT * FROM asked")
+    with joining(file) as duck:
         left = duck.execute(
-            "SELECT (SELECT count(*) FROM listing) - count(*) FROM (SELECT * FROM listing ANTI JOIN "
-            "(SELECT source_ref, lower(hex(md5)) AS etag FROM read_parquet(?) WHERE status = 'moderated') "
-            "USING (source_ref, etag))",
-            [copies],
+            "SELECT (SELECT count(*) FROM read_parquet($listing)) - count(*) "
+            "FROM read_parquet($listing) ANTI JOIN "
+            "(SELECT source_ref, lower(hex(md5)) AS etag FROM read_parquet($known) "
+            "WHERE status = 'moderated') USING (source_ref, etag)",
+            {"listing": str(file), "known": copies},
         ).fetchone()
-        assert left is not None
-        return int(left[0])
+    assert left is not None
+    return int(left[0])
 
 
 def access() -> dict[str, str]:
