@@ -3,11 +3,13 @@
 ``python benchmarks/training.py 400 10000`` prints a row for each number of images: a training on images that
 no job has answered, with its processor time, in which other load on the machine counts least; one on images
 that a job has answered, as those of a training from verdicts are; the same once more. The images are those of
-``include/local_aws/adapter_images``, changed a little so that each is another.
+``include/local_aws/adapter_images``, changed a little so that each is another. ``--once``: the
+first training alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import json
@@ -40,19 +42,22 @@ BESIDE = 300
 
 def main() -> int:
     """Print the table."""
-    counts = [int(argument) for argument in sys.argv[1:]] or [400]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("counts", type=int, nargs="*", default=[400], metavar="IMAGES")
+    parser.add_argument("--once", action="store_true", help="only a training on what nobody has seen")
+    given = parser.parse_args()
     timed = ("never seen", "answered before", "trained on before")
     print(
         f"| images | {' | '.join(f'{name}: s, CPU s' for name in timed)} | peak MB | job, images/s | beside |"
     )
     print("|---|---|---|---|---|---|---|")
-    for count in counts:
+    for count in given.counts:
         with tempfile.TemporaryDirectory() as folder:
-            print(f"| {' | '.join(str(value) for value in measure(Path(folder), count))} |", flush=True)
+            print(f"| {' | '.join(str(value) for value in measure(Path(folder), count, once=given.once))} |", flush=True)
     return 0
 
 
-def measure(folder: Path, count: int) -> list[Any]:
+def measure(folder: Path, count: int, *, once: bool) -> list[Any]:
     """Train on ``count`` images that nobody has seen, alone and with a job beside, and on known ones."""
     with ExitStack() as stack:
         s3_server = seaweedfs.start(folder / "s3", KEY)
@@ -68,6 +73,8 @@ def measure(folder: Path, count: int) -> list[Any]:
             peak = Peak(first.pid)
             cold = first.timed(lambda: train(first.client, "alone"))
             highest = peak.stop()
+        if once:
+            return [count, f"{cold[0]:.1f}, {cold[1]:.1f}", "", "", round(highest), "", ""]
         with server(folder / "second", s3_server.endpoint_url, options) as second:
             pace = job_pace(second.client, "manifest.jsonl", min(count, BESIDE))
             job_pace(second.client, "everything.jsonl", count)
