@@ -53,7 +53,10 @@ def main() -> int:
     print("|---|---|---|---|---|---|---|")
     for count in given.counts:
         with tempfile.TemporaryDirectory() as folder:
-            print(f"| {' | '.join(str(value) for value in measure(Path(folder), count, once=given.once))} |", flush=True)
+            print(
+                f"| {' | '.join(str(value) for value in measure(Path(folder), count, once=given.once))} |",
+                flush=True,
+            )
     return 0
 
 
