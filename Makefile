@@ -19,7 +19,7 @@ unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filte
 export CALLED_FROM := $(value PWD)
 export SQL IMAGES MIN_CONFIDENCE BACKEND ADAPTER REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install doctor query console run up down services status test test-long cluster-test image-test chaos bench lint lint-scripts format docs lock lock-image lock-mwaa
+.PHONY: help install doctor query console run up down services status test test-long mwaa-test cluster-test image-test chaos bench lint lint-scripts format docs lock lock-image lock-mwaa
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -105,6 +105,16 @@ test-long: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## 
 	@$(BIN)/python -m pytest -q $(IN_PARALLEL) --durations=10 -m ""
 
 # The image's own packages, and a Redis server besides.
+MWAA := .tools/mwaa
+$(MWAA)/.installed: $(VENV)/.installed deploy/mwaa/requirements-mwaa.txt requirements-mwaa-test.txt
+	@$(BIN)/uv venv -q --clear --python $(or $(PYTHON),3.12) $(MWAA)
+	@$(INSTALL) $(MWAA)/bin/python -r deploy/mwaa/requirements-mwaa.txt -r requirements-mwaa-test.txt
+	@touch $@
+
+mwaa-test: $(MWAA)/.installed ## the unit tests on the Airflow, packages and Python 3.12 of MWAA (PYTHON=python3.12)
+	@PYTHONPATH=$(CURDIR)/include:$(CURDIR)/plugins:$(CURDIR)/tests $(MWAA)/bin/python -m pytest -q -n 2 tests/unit \
+		--ignore tests/unit/repository --ignore tests/unit/local_aws
+
 CLUSTER := .tools/cluster
 $(CLUSTER)/.installed: $(VENV)/.installed requirements-image.txt requirements-cluster.txt
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(CLUSTER)
@@ -163,6 +173,7 @@ lock: $(VENV)/.installed ## compile the pinned requirements from their .in files
 	@$(COMPILE) 3.11 --upgrade requirements.in -o requirements.txt
 	@$(COMPILE) 3.11 --upgrade requirements-dev.in -o requirements-dev.txt
 	@$(COMPILE) 3.11 $(OFFLINE_ONLY) requirements-image.in -o requirements-image.txt
+	@$(COMPILE) 3.12 --upgrade requirements-mwaa-test.in -o requirements-mwaa-test.txt
 	@$(COMPILE) 3.11 --upgrade requirements-awscli.in -o requirements-awscli.txt
 	@$(COMPILE) 3.11 --upgrade requirements-readers.in -o requirements-readers.txt
 	@$(COMPILE) 3.11 --upgrade benchmarks/requirements.in -o benchmarks/requirements.txt

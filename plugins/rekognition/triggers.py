@@ -17,7 +17,27 @@ from rekognition.waiters.clock import SYSTEM, Clock
 from rekognition.waiters.states import JOB_COMPLETE_WAITER
 
 
-class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
+class RekognitionBaseWaiterTrigger(AwsBaseWaiterTrigger):
+    """Base of triggers that wait for Rekognition until a moment, so neither by delay nor by attempts."""
+
+    aws_hook_class = RekognitionHook
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give the class path and every argument needed to build this trigger again."""
+        path, kwargs = super().serialize()
+        return path, {k: v for k, v in kwargs.items() if k not in ("waiter_delay", "waiter_max_attempts")}
+
+    def hook(self) -> RekognitionHook:
+        """Build the hook this trigger waits with; the class of the provider that MWAA has makes none."""
+        return RekognitionHook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config=self.botocore_config,
+        )
+
+
+class RekognitionMediaAnalysisJobCompletedTrigger(RekognitionBaseWaiterTrigger):
     """
     Trigger when a media analysis job is complete, has failed, or a moment has come.
 
@@ -37,7 +57,6 @@ class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
         https://botocore.amazonaws.com/v1/documentation/api/latest/reference/config.html
     """
 
-    aws_hook_class = RekognitionHook
     clock: ClassVar[Clock] = SYSTEM
 
     def __init__(
@@ -70,20 +89,6 @@ class RekognitionMediaAnalysisJobCompletedTrigger(AwsBaseWaiterTrigger):
         self.job_id = job_id
         self.poll_interval = poll_interval
         self.deadline = deadline
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class path and every argument needed to build this trigger again."""
-        path, kwargs = super().serialize()
-        return path, {k: v for k, v in kwargs.items() if k not in ("waiter_delay", "waiter_max_attempts")}
-
-    def hook(self) -> RekognitionHook:
-        """Build the hook this trigger waits with; the class of the provider that MWAA has makes none."""
-        return RekognitionHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the job and tell how it ended; every failure becomes an event that names it."""

@@ -6,19 +6,18 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
 from airflow.sdk import timezone
 from airflow.triggers.base import TriggerEvent
 from botocore.exceptions import BotoCoreError
 
 from rekognition import metrics
 from rekognition.exceptions import RekognitionError, from_botocore, to_event
-from rekognition.hooks import RekognitionHook
 from rekognition.projects.training import name_in
+from rekognition.triggers import RekognitionBaseWaiterTrigger
 from rekognition.waiters.states import VERSION_TRAINED_WAITER
 
 
-class RekognitionProjectVersionTrainedTrigger(AwsBaseWaiterTrigger):
+class RekognitionProjectVersionTrainedTrigger(RekognitionBaseWaiterTrigger):
     """
     Trigger when the training of an adapter version has completed, has failed, or a moment has come.
 
@@ -36,8 +35,6 @@ class RekognitionProjectVersionTrainedTrigger(AwsBaseWaiterTrigger):
     :param botocore_config: Configuration dictionary (key-values) for botocore client. See:
         https://botocore.amazonaws.com/v1/documentation/api/latest/reference/config.html
     """
-
-    aws_hook_class = RekognitionHook
 
     def __init__(
         self,
@@ -76,11 +73,6 @@ class RekognitionProjectVersionTrainedTrigger(AwsBaseWaiterTrigger):
         self.project_version_arn = project_version_arn
         self.poll_interval = poll_interval
         self.deadline = deadline
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class path and every argument needed to build this trigger again."""
-        path, kwargs = super().serialize()
-        return path, {k: v for k, v in kwargs.items() if k not in ("waiter_delay", "waiter_max_attempts")}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the training and tell how it ended; every failure becomes an event that names it."""
