@@ -109,10 +109,12 @@ MWAA := .tools/mwaa
 $(MWAA)/.installed: $(VENV)/.installed deploy/mwaa/requirements-mwaa.txt requirements-mwaa-test.txt
 	@$(BIN)/uv venv -q --clear --python $(or $(PYTHON),3.12) $(MWAA)
 	@$(INSTALL) $(MWAA)/bin/python -r deploy/mwaa/requirements-mwaa.txt -r requirements-mwaa-test.txt
+	@$(MWAA)/bin/python -c 'import pathlib, sysconfig; \
+		pathlib.Path(sysconfig.get_path("purelib"), "moderation.pth").write_text("$(CURDIR)/include\n")'
 	@touch $@
 
 mwaa-test: $(MWAA)/.installed ## the unit tests on the Airflow, packages and Python 3.12 of MWAA (PYTHON=python3.12)
-	@PYTHONPATH=$(CURDIR)/include:$(CURDIR)/plugins:$(CURDIR)/tests $(MWAA)/bin/python -m pytest -q -n 2 tests/unit \
+	@PYTHONPATH=plugins:tests $(MWAA)/bin/python -m pytest -q -n 2 tests/unit \
 		--ignore tests/unit/repository --ignore tests/unit/local_aws
 
 CLUSTER := .tools/cluster
