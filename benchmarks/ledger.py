@@ -17,9 +17,11 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,28 +110,39 @@ def nights(settings: Settings, run: Run, copies: list[str], given: argparse.Name
         listings["as many as entries"] = listing(0, given.entries, 2)
     for name, made in listings.items():
         with written(made, Path(copies[0]).parent) as file:
-            ours, seconds, cpu = timed(partial(asked, settings, run, file))
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            theirs, beside, their_cpu = timed(partial(anti_join, copies, file))
-        assert ours == theirs, (ours, theirs)
-        print(
-            f"{name}: {ours:,} known; ours {seconds:.1f} s, CPU {cpu:.1f} s (peak so far {peak:,.0f} MB), "
-            f"DuckDB {beside:.1f} s, CPU {their_cpu:.1f} s, "
-            f"ratio {seconds / beside:.2f}, CPU {cpu / their_cpu:.2f}",
-            flush=True,
-        )
+            known = beside(partial(asked, settings, run, file), partial(anti_join, copies, file))
+        print(f"{name}: {known} known", flush=True)
 
 
 def whole(settings: Settings, run: Run, copies: list[str], entries: int) -> None:
     """A listing of the whole archive that shows every second known key: which others are gone."""
     with written(listing(0, entries, 2), Path(copies[0]).parent) as file:
-        missing, seconds, cpu = timed(partial(gone, settings, run, file))
-        found, beside, their_cpu = timed(partial(gone_by_join, copies, file))
-    assert missing == found, (missing, found)
-    print(
-        f"a whole listing of {entries:,}: {missing:,} gone; ours {seconds:.1f} s, CPU {cpu:.1f} s, "
-        f"DuckDB {beside:.1f} s, CPU {their_cpu:.1f} s"
+        missing = beside(partial(gone, settings, run, file), partial(gone_by_join, copies, file))
+    print(f"a whole listing of {entries:,}: {missing} gone", flush=True)
+
+
+def beside(ours: Callable[[], int], theirs: Callable[[], int]) -> str:
+    """What both find, alike, and what it took each."""
+    (found, seconds, cpu), peak = apart(ours)
+    (other, their_seconds, their_cpu), their_peak = apart(theirs)
+    assert found == other, (found, other)
+    return (
+        f"ours {seconds:.1f} s, CPU {cpu:.1f} s, {peak:,.0f} MB; DuckDB {their_seconds:.1f} s, "
+        f"CPU {their_cpu:.1f} s, {their_peak:,.0f} MB; ratio {seconds / their_seconds:.2f}, "
+        f"CPU {cpu / their_cpu:.2f}; {found:,}"
     )
+
+
+def apart(work: Callable[[], int]) -> tuple[tuple[int, float, float], float]:
+    """What `timed` says of work in a process of its own, and the most memory that this had, in MB."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(alone, work).result()
+
+
+def alone(work: Callable[[], int]) -> tuple[tuple[int, float, float], float]:
+    """The part of `apart` in the process."""
+    pa.set_cpu_count(2)
+    return timed(work), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def gone(settings: Settings, run: Run, file: Path) -> int:
