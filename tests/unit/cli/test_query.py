@@ -391,6 +391,18 @@ FILES = (
         "COPY (PIVOT (SELECT 1 AS a, 2 AS b) ON a USING sum(b)) TO '{secret}'",
         "EXPLAIN ANALYZE COPY (SELECT 1) TO '{secret}'",
         "/* look */ EXPLAIN ANALYZE COPY (SELECT 1) TO '{secret}'",
+        *(
+            f"{explain} COPY (SELECT 1) TO '{{warehouse}}' (USE_TMP_FILE false)"
+            for explain in (
+                "EXPLAIN ANALYZE",
+                "EXPLAIN ANALYZE /* /* */ SELECT 1 -- */",
+                "EXPLAIN /* /* */ ANALYZE SELECT 1 -- */ ANALYZE",
+                "EXPLAIN /* /* */ SELECT 1 -- */ ANALYZE",
+                "EXPLAIN (ANALYZE)",
+                "EXPLAIN (ANALYZE /* ) SELECT 1 -- */ )",
+                "EXPLAIN (ANALYZE, FORMAT json)",
+            )
+        ),
         "EXPORT DATABASE '{secret}.d'",
         "ATTACH '{secret}.db'",
         "INSTALL httpfs",
@@ -430,6 +442,8 @@ def test_a_query_can_look_at_the_tables_and_do_nothing_else(
         "SUMMARIZE images",
         "EXPLAIN SELECT * FROM images",
         "EXPLAIN ANALYZE SELECT * FROM images",
+        "EXPLAIN (ANALYZE, FORMAT json) SELECT * FROM images",
+        "-- a remark\nEXPLAIN /* it */ SELECT '--' AS a, '/*' AS b",
         "PIVOT images ON status USING count(*)",
         "WITH a AS (SELECT 1 AS n) SELECT * FROM a",
         "VALUES (1)",
