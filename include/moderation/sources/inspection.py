@@ -32,28 +32,19 @@ _VERDICTS = {
     "InvalidRequest": error_codes.INVALID_S3_OBJECT,  # encrypted with a key of the customer's own
     "InvalidRange": error_codes.EMPTY_FILE,
 }
-_OF_ALL = frozenset(
-    {
-        "NoSuchBucket",
-        "NoCredentials",
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-        "InvalidToken",
-        "RequestTimeTooSkewed",
-        "PermanentRedirect",
-        "AuthorizationHeaderMalformed",
-        "IllegalLocationConstraintException",
-        "Client",
-    }
-)
-"""They speak of the call or the bucket: every other object would be refused for the same reason."""
+_OF_THE_CALL = frozenset({
+    "Unreachable", "NoCredentials", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken",
+    "InvalidToken", "RequestTimeTooSkewed", "Client",
+})  # fmt: skip
+"""They speak of the caller or the way to S3: of many in a row, the next would fare no better."""
 
-_NO_ANSWER = "Unreachable"
-_SILENT_IN_A_ROW = 16
+_OF_THE_BUCKET = frozenset({
+    "NoSuchBucket", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException",
+})  # fmt: skip
+_IN_A_ROW = 16
 
-_UNDECIDED = {"SlowDown", "503", "InternalError", "500", "RequestTimeout", "PreconditionFailed", "412"}
-"""S3 is busy, or the object changed just now: nothing speaks against the picture, so it is sent."""
+_CHANGED = {"PreconditionFailed", "412"}
+"""The object changed just now: nothing speaks against the picture, so it is sent."""
 
 
 @dataclass(frozen=True)
@@ -75,37 +66,41 @@ class _Found:
 
 @dataclass
 class Refusals:
-    """Objects that S3 refused in a way that is on no list, or gave no answer to, over all of a listing.
+    """Objects that S3 refused in a way that speaks of no object, or could not give, over all of a listing.
 
-    One of many is a fault of that object and becomes its row; when every single one is refused alike, it is
-    none of theirs. What gave no answer (something between cut the connection) is sent nevertheless.
+    One of many is a fault of that object and becomes its row, whatever the code says; when every single one
+    is refused alike, it is none of theirs. What S3 was too busy or too far away to give (something between
+    cut the connection) is sent nevertheless.
     """
 
     looked_at: int = 0
     codes: Counter[str] = field(default_factory=Counter)
     first: s3_objects.S3Error | None = None
-    silent: int = 0
+    in_a_row: int = 0
 
     def note(self, refused: s3_objects.S3Error | None) -> None:
         """Count an object that was looked at.
 
-        :raises s3_objects.S3Error: so many in a row gave no answer that it is none of theirs.
+        :raises s3_objects.S3Error: so many in a row failed for what speaks of the call that it is none of
+            theirs.
         """
         self.looked_at += 1
-        self.silent = self.silent + 1 if refused is not None and refused.code == _NO_ANSWER else 0
+        self.in_a_row = self.in_a_row + 1 if refused is not None and refused.code in _OF_THE_CALL else 0
         if refused is not None:
             self.codes[refused.code] += 1
             self.first = self.first or refused
-            if self.silent == _SILENT_IN_A_ROW:
+            if self.in_a_row == _IN_A_ROW:
                 raise refused
 
     def conclude(self) -> None:
         """Call it after the last portion.
 
-        :raises s3_objects.S3Error: all of several objects were refused with the same code, or none answered.
+        :raises s3_objects.S3Error: all of several objects were refused with the same code, or the only one
+            for what speaks of the call or the bucket.
         """
-        alike = self.first is not None and self.codes[self.first.code] == self.looked_at
-        if self.first is not None and alike and (self.looked_at > 1 or self.first.code == _NO_ANSWER):
+        if self.first is None or self.codes[self.first.code] < self.looked_at:
+            return
+        if self.looked_at > 1 or self.first.code in _OF_THE_CALL | _OF_THE_BUCKET:
             raise self.first
 
 
@@ -126,7 +121,8 @@ def inspect(
     :param table: rows of :data:`moderation.sources.listing.SCHEMA`.
     :param refusals: counts what was refused in unknown ways, for whoever looks at several portions.
     :param tally: has the names of other kinds of files, and gets those that are indeed no images.
-    :raises s3.S3Error: S3 cannot be reached or the bucket is gone; a fault of one object becomes its code.
+    :raises s3.S3Error: S3 cannot be reached, or takes nothing from the caller; a fault of one object becomes
+        its code.
     """
     batches = []
     refusals, tally = refusals or Refusals(), tally or Tally()
@@ -173,11 +169,9 @@ def _inspect_one(s3: Any, row: dict[str, Any]) -> _Found:
             content = NOTHING if error.code == "InvalidRange" else None
             told = Rejection(_VERDICTS[error.code], error.cause)
             return replace(found, rejection=told, content=content)
-        if error.code in _UNDECIDED:
+        if error.code in _CHANGED:
             return found
-        if error.code in _OF_ALL:
-            raise
-        if error.code == _NO_ANSWER:
+        if isinstance(error, s3_objects.S3Unavailable):
             return replace(found, refused=error)
         told = Rejection(error_codes.INVALID_S3_OBJECT, f"S3 refuses it: {error.code}: {error.cause}")
         return replace(found, rejection=told, refused=error)
@@ -188,17 +182,17 @@ def _read_head(s3: Any, bucket: str, key: str) -> tuple[bytes, int, _Found]:
         answer = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{HEAD_BYTES - 1}")
         with closing(answer["Body"]) as body:
             head = body.read()
-    if "LastModified" not in answer:  # who answers in S3's place, a proxy with a page of its own, knows none
-        cause = "the answer is no object's: it has no Last-Modified"
-        raise s3_objects.S3Refused("NoObject", bucket=bucket, key=key, action="read", cause=cause)
-    total = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.get("ContentRange", ""))
-    size = int(total[1]) if total else answer["ContentLength"]
+        changed = answer[
+            "LastModified"
+        ]  # who answers in S3's place, a proxy with a page of its own, knows none
+    total = re.fullmatch(r"bytes \d+-\d+/(\d{1,18})", answer.get("ContentRange", ""))
+    size = int(total[1]) if total else answer.get("ContentLength", len(head))  # in chunks it has no length
     is_image = image_header.is_image(head)
     content = None if is_image else image_header.content(head) if head else NOTHING
     found = _Found(
         s3_objects.etag_of(answer) or None,
         size,
-        answer["LastModified"],
+        changed,
         is_image=is_image,
         content=content,
     )
