@@ -151,6 +151,11 @@ def count_due(table: pa.Table) -> int:
     return int(pc.sum(due).as_py() or 0)
 
 
+def refused_by_s3(error: s3_objects.S3Error) -> Rejection:
+    """What the row of an object says that S3 did not give; the next run asks for it again."""
+    return Rejection(error_codes.INVALID_S3_OBJECT, f"S3 refuses it: {error.code}: {error.cause}")
+
+
 def _inspect_one(s3: Any, row: dict[str, Any]) -> _Found:
     found = _Found(row["etag"], row["size"], row["last_modified"])
     bucket, key = row["bucket"], row["key"]
@@ -173,8 +178,7 @@ def _inspect_one(s3: Any, row: dict[str, Any]) -> _Found:
             return found
         if isinstance(error, s3_objects.S3Unavailable):
             return replace(found, refused=error)
-        told = Rejection(error_codes.INVALID_S3_OBJECT, f"S3 refuses it: {error.code}: {error.cause}")
-        return replace(found, rejection=told, refused=error)
+        return replace(found, rejection=refused_by_s3(error), refused=error)
 
 
 def _read_head(s3: Any, bucket: str, key: str) -> tuple[bytes, int, _Found]:
