@@ -82,8 +82,8 @@ class Staging:
         except s3_objects.S3Error as error:
             if error.code in _CHANGED:  # The next run sees what it is then.
                 return None
-            told = refused_by_s3(error)
-            row.update(error_code=told.code, error_message=told.message)
+            fault = refused_by_s3(error)
+            row.update(error_code=fault.code, error_message=fault.message)
             return error
         try:
             made, is_first = self._decoders.whole(body)
