@@ -90,7 +90,7 @@ class Refusals:
             self.codes[refused.code] += 1
             self.first = self.first or refused
             if self.in_a_row == _IN_A_ROW:
-                raise refused
+                raise _of_all(refused, f"the {_IN_A_ROW - 1} before it")
 
     def conclude(self) -> None:
         """Call it after the last portion.
@@ -100,8 +100,18 @@ class Refusals:
         """
         if self.first is None or self.codes[self.first.code] < self.looked_at:
             return
-        if self.looked_at > 1 or self.first.code in _OF_THE_CALL | _OF_THE_BUCKET:
+        if self.looked_at > 1:
+            raise _of_all(self.first, f"the {self.looked_at - 1:,} others here")
+        if self.first.code in _OF_THE_CALL | _OF_THE_BUCKET:
             raise self.first
+
+
+def _of_all(refused: s3_objects.S3Error, others: str) -> s3_objects.S3Error:
+    """The same error, which says that it is no fault of this object."""
+    cause = f"{refused.cause}; nor can any of {others}"
+    return type(refused)(
+        refused.code, bucket=refused.bucket, key=refused.key, action=refused.action, cause=cause
+    )
 
 
 def inspect(

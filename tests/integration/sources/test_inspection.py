@@ -262,5 +262,5 @@ def test_a_refusal_of_all_alike_stops_the_run_and_says_so(put, scan, s3_client, 
     refusing(s3_client, monkeypatch, dict.fromkeys(keys, code))
     refusals = Refusals()
     inspect(s3_client, table, threads=4, refusals=refusals)
-    with pytest.raises(S3Error, match=code):
+    with pytest.raises(S3Error, match=rf"nor can any of the 2 others here \({code}\)"):
         refusals.conclude()
