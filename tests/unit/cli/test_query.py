@@ -5,12 +5,14 @@ from __future__ import annotations
 import concurrent.futures
 import io
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -471,6 +473,21 @@ def test_parquet_keeps_types_and_every_bit_of_a_confidence(run: Command, tmp_pat
     assert str(table.schema.field("moderated_at").type) == "timestamp[us, tz=UTC]"
 
 
+@pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
+def test_an_export_takes_the_place_of_no_database(
+    kind: str, run: Command, tmp_path: Path, warehouse: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = warehouse
+    if kind == "sqlite":
+        target = tmp_path / "catalog.db"
+        with closing(sqlite3.connect(target)) as catalog:
+            catalog.execute("CREATE TABLE t (a)")
+    before = target.read_bytes()
+    assert run("images", "-o", str(target), "--format", "csv") == 2
+    assert "is a database" in capsys.readouterr().err
+    assert target.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [("images.xlsx", "must end in .csv, .json"), ("nowhere/images.csv", "cannot be written")],
@@ -527,6 +544,8 @@ def test_the_text_is_printed_in_the_dialect_asked_for(
 ) -> None:
     assert run("images_by_example_rules", "--sql", "--dialect", "redshift") == 0
     assert "UNION ALL" in capsys.readouterr().out  # Redshift has no VALUES in FROM
+    assert run("SELECT 1; SELECT 2", "--sql", "--dialect", "redshift") == 2
+    assert "one statement" in capsys.readouterr().err
     assert run("top_l3", "--sql", "--dialect", "klingon") == 2
     assert "klingon" in capsys.readouterr().err
 
