@@ -168,15 +168,14 @@ def refused_by_s3(error: s3_objects.S3Error) -> Rejection:
 
 def _inspect_one(s3: Any, row: dict[str, Any]) -> _Found:
     found = _Found(row["etag"], row["size"], row["last_modified"])
-    bucket, key = row["bucket"], row["key"]
     try:
-        head, size, found = _read_head(s3, bucket, key)
+        head, size, found = _read_head(s3, row)
 
         def read(offset: int, length: int) -> bytes:
             if offset == 0:
                 return head
             unchanged = {"IfMatch": f'"{found.etag}"'} if found.etag else {}
-            return _read_range(s3, bucket, key, f"bytes={offset}-{offset + length - 1}", unchanged)
+            return _read_range(s3, row["bucket"], row["key"], offset, length, **unchanged)[0]
 
         return replace(found, rejection=image_header.check_image(size, read))
     except s3_objects.S3Error as error:
@@ -191,32 +190,36 @@ def _inspect_one(s3: Any, row: dict[str, Any]) -> _Found:
         return replace(found, rejection=refused_by_s3(error), refused=error)
 
 
-def _read_head(s3: Any, bucket: str, key: str) -> tuple[bytes, int, _Found]:
-    with s3_objects.named_errors("read", bucket, key):
-        answer = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{HEAD_BYTES - 1}")
-        with closing(answer["Body"]) as body:
-            head = body.read()
-        changed = answer[
-            "LastModified"
-        ]  # who answers in S3's place, a proxy with a page of its own, knows none
+def _read_head(s3: Any, row: dict[str, Any]) -> tuple[bytes, int, _Found]:
+    head, answer = _read_range(s3, row["bucket"], row["key"], 0, HEAD_BYTES)
     total = re.fullmatch(r"bytes \d+-\d+/(\d{1,18})", answer.get("ContentRange", ""))
-    size = int(total[1]) if total else answer.get("ContentLength", len(head))  # in chunks it has no length
+    told = len(head) if len(head) < HEAD_BYTES else row["size"] or len(head)  # in chunks it has no length
+    size = int(total[1]) if total else answer.get("ContentLength", told)
     is_image = image_header.is_image(head)
     content = None if is_image else image_header.content(head) if head else NOTHING
     found = _Found(
         s3_objects.etag_of(answer) or None,
         size,
-        changed,
+        answer["LastModified"],
         is_image=is_image,
         content=content,
     )
     return head, size, found
 
 
-def _read_range(s3: Any, bucket: str, key: str, span: str, condition: dict[str, str]) -> bytes:
-    with (
-        s3_objects.named_errors("read", bucket, key),
-        closing(s3.get_object(Bucket=bucket, Key=key, Range=span, **condition)["Body"]) as body,
-    ):
-        data: bytes = body.read()
-    return data
+def _read_range(
+    s3: Any, bucket: str, key: str, start: int, length: int, **condition: str
+) -> tuple[bytes, dict[str, Any]]:
+    """Bytes of an object and what is told of it, also by who knows no ranges and gives all of it."""
+    end = start + length
+    with s3_objects.named_errors("read", bucket, key):
+        answer = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", **condition)
+        with closing(answer["Body"]) as body:
+            if "LastModified" not in answer:  # a proxy with a page of its own knows none
+                raise KeyError("LastModified")
+            if "ContentRange" in answer:
+                return body.read(), answer
+            data: bytes = body.read(end)
+            if len(data) < end:
+                data += body.read()  # what is cut off is noticed at the end alone
+    return data[start:], answer

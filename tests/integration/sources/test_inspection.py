@@ -159,11 +159,18 @@ def test_s3_gone_in_the_middle_is_an_error_not_a_verdict(put, scan, settings, bu
 
 
 PICTURE = pictures.picture()
+LONG = pictures.jpeg_with_long_header(300_000)
 ODD_ANSWERS = {
     "good": (whole("206 OK", MODIFIED, PICTURE), None),
     "in chunks": (
         b"HTTP/1.1 200 OK\r\nConnection: close\r\n%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
         % (MODIFIED, len(PICTURE), PICTURE),
+        None,
+    ),
+    "all for a range": (whole("200 OK", MODIFIED, LONG), None),
+    "all in chunks for a range": (
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+        % (MODIFIED, len(LONG), LONG),
         None,
     ),
     "no length": (b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + MODIFIED + b"\r\n" + PICTURE, None),
@@ -201,7 +208,7 @@ ODD_ANSWERS = {
 
 def named(bucket: str, keys: Iterable[str]) -> pa.Table:
     """Rows of a list that tells names alone."""
-    told = {"size": 1, "etag": "e", "last_modified": datetime(2026, 1, 1, tzinfo=UTC)}
+    told = {"size": len(LONG), "etag": "e", "last_modified": datetime(2026, 1, 1, tzinfo=UTC)}
     rows = [{"source_ref": f"s3://{bucket}/{key}", "bucket": bucket, "key": key, **told} for key in keys]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
@@ -217,7 +224,9 @@ def test_whatever_is_answered_in_place_of_one_object_is_its_row_and_stops_no_oth
     assert {row["key"]: row["error_code"] for row in rows} == {
         name: code for name, (_, code) in ODD_ANSWERS.items()
     }
-    assert {row["size"] for row in rows if row["key"] in {"in chunks", "no length"}} == {len(PICTURE)}
+    sizes = {row["key"]: row["size"] for row in rows}
+    assert [sizes["in chunks"], sizes["no length"]] == [len(PICTURE)] * 2
+    assert [sizes["all for a range"], sizes["all in chunks for a range"]] == [len(LONG)] * 2
 
 
 def test_an_empty_table_stays_empty(s3_client, scan, bucket):
