@@ -71,8 +71,11 @@ class Refusals:
     One of many is a fault of that object and becomes its row, whatever the code says; when every single one
     is refused alike, it is none of theirs. What S3 was too busy or too far away to give (something between
     cut the connection) is sent nevertheless.
+
+    :param of_any_kind: many in a row, or the only one, are none of theirs whatever the code says.
     """
 
+    of_any_kind: bool = False
     looked_at: int = 0
     codes: Counter[str] = field(default_factory=Counter)
     first: s3_objects.S3Error | None = None
@@ -85,7 +88,8 @@ class Refusals:
             theirs.
         """
         self.looked_at += 1
-        self.in_a_row = self.in_a_row + 1 if refused is not None and refused.code in _OF_THE_CALL else 0
+        counts = refused is not None and (self.of_any_kind or refused.code in _OF_THE_CALL)
+        self.in_a_row = self.in_a_row + 1 if counts else 0
         if refused is not None:
             self.codes[refused.code] += 1
             self.first = self.first or refused
@@ -102,7 +106,7 @@ class Refusals:
             return
         if self.looked_at > 1:
             raise _of_all(self.first, f"the {self.looked_at - 1:,} others here")
-        if self.first.code in _OF_THE_CALL | _OF_THE_BUCKET:
+        if self.of_any_kind or self.first.code in _OF_THE_CALL | _OF_THE_BUCKET:
             raise self.first
 
 
