@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +23,8 @@ from moderation.sources import image_header
 from moderation.sources.image_header import HEAD_BYTES, Rejection
 from moderation.sources.listing import BATCH_ROWS, NOTHING, SCHEMA, Tally
 from moderation.storage import s3_objects
+
+T = TypeVar("T")
 
 _VERDICTS = {
     "NoSuchKey": error_codes.INVALID_S3_OBJECT,
@@ -163,6 +166,19 @@ def count_due(table: pa.Table) -> int:
     """How many rows :func:`inspect` would read."""
     due = pc.and_(pc.is_null(table["error_code"]), pc.is_valid(table["bucket"]))
     return int(pc.sum(due).as_py() or 0)
+
+
+def tried_again(call: Callable[[], T], s3: Any, bucket: str) -> T:
+    """The value of a call about one object, once more where S3 failed at it and answers otherwise.
+
+    :raises s3_objects.S3Unavailable: S3 fails at it again; or is away for all, then the error names no key.
+    """
+    try:
+        return call()
+    except s3_objects.S3Unavailable:
+        with suppress(s3_objects.S3Refused):  # a refusal is an answer
+            next(s3_objects.list_pages(s3, bucket, ""), None)
+        return call()
 
 
 def refused_by_s3(error: s3_objects.S3Error) -> Rejection:

@@ -27,7 +27,7 @@ from moderation.settings import Settings
 from moderation.sources import image_header
 from moderation.sources.base import SourceError
 from moderation.sources.image_header import Rejection
-from moderation.sources.inspection import Refusals, refused_by_s3
+from moderation.sources.inspection import Refusals, refused_by_s3, tried_again
 from moderation.sources.listing import (
     BATCH_ROWS,
     FOLDER_MARKER,
@@ -323,11 +323,14 @@ def _upload(s3: Any, bucket: str, file: _File, data: bytes, *, dry_run: bool) ->
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
     try:
         if not dry_run:
-            uri = f"s3://{bucket}/{file.key}"
-            etag = s3_objects.put(s3, uri, data, content_type=image_header.media_type(data)) or etag
+            uri, kind = f"s3://{bucket}/{file.key}", image_header.media_type(data)
+            put = partial(s3_objects.put, s3, uri, data, content_type=kind)
+            etag = tried_again(put, s3, bucket) or etag
     except s3_objects.S3Error as error:
         if error.code == "KeyTooLongError":
             return _rejected(file, Rejection(error_codes.KEY_TOO_LONG, error.cause), os.stat(file.path))
+        if not error.key:  # of no object: S3 is away
+            raise
         status = os.stat(file.path) if os.path.exists(file.path) else None
         return replace(_rejected(file, refused_by_s3(error), status), refused=error)
     row = _accepted(bucket, file, _Stored(etag, len(data), datetime.now(UTC)))

@@ -210,6 +210,30 @@ def test_a_file_that_s3_does_not_take_is_its_row_and_a_refusal_of_all_stops_the_
         scan(LocalFolder(str(folder.parent / "new")))
 
 
+@pytest.mark.parametrize("away", [True, False])
+def test_an_upload_while_s3_is_away_is_no_fault_of_the_file(folder, scan, monkeypatch, away):
+    fill(folder, "a.jpg", "b.jpg")
+    real, failed = s3_objects.put, []
+
+    def unavailable(*_, **__):
+        raise s3_objects.s3_error("Unreachable", bucket="b", action="write", cause="no")
+
+    def put(s3, uri, body, **more):
+        if uri.endswith("b.jpg") and not failed:
+            failed.append(uri)
+            if away:
+                monkeypatch.setattr(s3_objects, "list_pages", unavailable)
+            unavailable()
+        return real(s3, uri, body, **more)
+
+    monkeypatch.setattr(s3_objects, "put", put)
+    if away:
+        with pytest.raises(s3_objects.S3Unavailable):
+            scan(LocalFolder(str(folder)))
+    else:
+        assert verdicts(scan(LocalFolder(str(folder)))[0]) == {"a.jpg": None, "b.jpg": None}
+
+
 def test_names_and_paths_that_s3_cannot_take_have_a_row(folder, scan):
     fill(folder, "ok.jpg", "/".join(["p" * 200] * 5) + "/long.jpg")
     raw = os.fsencode(folder)

@@ -24,7 +24,7 @@ from moderation.settings import Settings
 from moderation.sources import image_header
 from moderation.sources.decoding.decoders import CannotShowError, Decoders
 from moderation.sources.decoding.staged import folder_uri
-from moderation.sources.inspection import Refusals, refused_by_s3
+from moderation.sources.inspection import Refusals, refused_by_s3, tried_again
 from moderation.sources.listing import SCHEMA
 from moderation.storage import s3_objects
 
@@ -78,10 +78,12 @@ class Staging:
             row.update(error_code=None, error_message=None, transcoded_from=kind)
             return None
         try:
-            body = self._read(row)
+            body = tried_again(lambda: self._read(row), self.s3, row["bucket"])
         except s3_objects.S3Error as error:
             if error.code in _CHANGED:  # The next run sees what it is then.
                 return None
+            if not error.key:  # of no object: S3 is away
+                raise
             fault = refused_by_s3(error)
             row.update(error_code=fault.code, error_message=fault.message)
             return error
