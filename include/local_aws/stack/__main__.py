@@ -16,7 +16,7 @@ from local_aws.stack import environment, trouble, users
 from local_aws.stack.airflow_api import AirflowApi, ensure_job_pool
 from local_aws.stack.layout import Layout
 from local_aws.stack.lock import SERVICES_BUSY, only_one
-from local_aws.stack.registry import KEPT, Registry
+from local_aws.stack.registry import KEPT, Entry, Registry
 from local_aws.stack.services import AIRFLOW_PARTS, Stack
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -43,8 +43,7 @@ def up(layout: Layout, environ: Mapping[str, str]) -> int:
         api.wait_healthy(stack.must_live(*AIRFLOW_PARTS))
         ensure_job_pool(api)
     except BaseException:
-        if not before:
-            stack.stop()
+        stack.stop(before)
         raise
     print(f"Airflow:     {url}   (user admin, password {stack.secrets.airflow_password})")
     for name, password in users.passwords(layout.passwords).items():
@@ -89,20 +88,20 @@ def status(layout: Layout) -> int:
 
 
 @contextmanager
-def _starting(stack: Stack) -> Iterator[set[str]]:
+def _starting(stack: Stack) -> Iterator[dict[str, Entry]]:
     """Let no other command start or stop services meanwhile; the value is what was running before.
 
-    What a block that fails has started is stopped, unless something had been running.
+    What a block that fails has started is stopped.
     """
-    before: set[str] | None = None
+    before: dict[str, Entry] | None = None
     try:
         with only_one(stack.layout.services_lock, busy=SERVICES_BUSY):
             stack.registry.stop_orphans()
-            before = set(stack.registry.entries())
+            before = stack.registry.entries()
             yield before
     except BaseException:
-        if before is not None and not before:
-            stack.stop()
+        if before is not None:
+            stack.stop(before)
         raise
 
 
@@ -133,12 +132,20 @@ def main(arguments: list[str]) -> int:
     try:
         return commands[arguments[0]]()
     except KeyboardInterrupt:
-        print(f"make {arguments[0]}: interrupted; what it started is stopped", file=sys.stderr)
+        print(f"make {arguments[0]}: interrupted; {_left(layout)}", file=sys.stderr)
         return 130
     except Exception as error:
         line = trouble.explain(error, var=layout.var) or _unexpected(error, layout, arguments[0])
         print(f"make {arguments[0]}: {line}", file=sys.stderr)
         return 1
+
+
+def _left(layout: Layout) -> str:
+    """What an interrupted command has left running."""
+    if not (left := Registry(layout.var / "services.json").entries()):
+        return "what it started is stopped"
+    begun = ", and so does a run that had begun in Airflow" if "scheduler" in left else ""
+    return f"what other commands keep goes on ({', '.join(left)}){begun}; all of it ends with: make down"
 
 
 def _unexpected(error: Exception, layout: Layout, command: str) -> str:

@@ -8,6 +8,9 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
+
+import psutil
 
 from local_aws import private_files
 from local_aws.stack.layout import StackError
@@ -33,14 +36,25 @@ def only_one(path: Path, *, busy: str, wait: float = 0.0) -> Iterator[None]:
         deadline = time.monotonic() + wait
         while not _taken(handle.fileno()):
             if time.monotonic() >= deadline:
-                handle.seek(0)
-                raise StackError(busy.format(pid=handle.read().strip() or "unknown"))
+                raise StackError(busy.format(pid=_holder(handle)))
             time.sleep(0.1)
         handle.truncate(0)
         handle.write(str(os.getpid()))
         with contextlib.suppress(OSError):  # a full disk must not keep a command from stopping what runs
             handle.flush()
         yield
+
+
+def _holder(handle: TextIO) -> str:
+    """The process that holds the lock. Who has just got it has yet to write itself down."""
+    pid = ""
+    for _ in range(20):
+        handle.seek(0)
+        pid = handle.read().strip()
+        if pid.isdecimal() and psutil.pid_exists(int(pid)):
+            return pid
+        time.sleep(0.05)
+    return pid or "unknown"
 
 
 def _taken(descriptor: int) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -95,15 +96,34 @@ class Registry:
             self._write({**known, **{name: replace(known[name], owner=owner) for name in given}})
         return given
 
-    def stop(self, *, owner: str | None = None, grace: float = 10.0) -> list[str]:
+    def give_back(self, before: Mapping[str, Entry]) -> None:
+        """Let what ran before, and still runs, be stopped by whom it was; what that one left is stopped.
+
+        :param before: `entries` before `hand_over`.
+        """
+        now = self.entries()
+        given = {
+            name: replace(now[name], owner=entry.owner)
+            for name, entry in before.items()
+            if name in now and now[name].pid == entry.pid
+        }
+        self._write({**self._read(), **given})
+        self.stop_orphans()
+
+    def stop(self, *, owner: str | None = None, spare: Container[str] = (), grace: float = 10.0) -> list[str]:
         """Stop the registered services: all at once, but S3 after everything that may still write to it.
 
         :param owner: only those of this owner; all when None.
+        :param spare: names of those that stay.
         :param grace: seconds between SIGTERM and SIGKILL.
         :return: names of what was stopped.
         """
         self.stop_remnants()
-        chosen = [entry for entry in self.entries().values() if owner is None or entry.owner == owner]
+        chosen = [
+            entry
+            for name, entry in self.entries().items()
+            if (owner is None or entry.owner == owner) and name not in spare
+        ]
         users = [entry for entry in chosen if entry.name != "s3"]
         with ThreadPoolExecutor(max_workers=8) as pool:
             list(pool.map(partial(_stop_entry, grace=grace), users))

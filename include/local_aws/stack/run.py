@@ -271,7 +271,8 @@ def _left_to_others(plan: Plan | None, api: AirflowApi) -> str | None:
             lines.append("    let it end: make up keeps it running")
     if len(lines) == 1:
         lines.append(
-            "  They are free again 24 hours after its last sign (MODERATION_CLAIM_HOURS): make run then."
+            "  It may have ended since: make run. If it has died, they are free again 24 hours after its "
+            "last sign (MODERATION_CLAIM_HOURS)."
         )
     return "\n".join(lines)
 

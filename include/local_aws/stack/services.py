@@ -22,7 +22,7 @@ from local_aws.seaweedfs import SeaweedFS
 from local_aws.stack import environment, users
 from local_aws.stack.layout import Layout, Secrets, StackError, choose_port
 from local_aws.stack.lock import SERVICES_BUSY, only_one
-from local_aws.stack.registry import KEPT, Registry
+from local_aws.stack.registry import KEPT, Entry, Registry
 from moderation.variables.local_stack import COMPANION_OF_PORT, LocalStack
 
 AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor")
@@ -196,13 +196,18 @@ class Stack:
         entry = self.registry.entries().get(AIRFLOW_PARTS[0])
         return f"http://127.0.0.1:{entry.facts['port']}" if entry else "the Airflow page"
 
-    def stop(self) -> list[str]:
-        """Stop what this owner started; returns the names."""
+    def stop(self, before: Mapping[str, Entry] | None = None) -> list[str]:
+        """Stop what this owner started; returns the names.
+
+        :param before: what ran before this owner started anything: it goes on, and is again whose it was.
+        """
         with contextlib.ExitStack() as held:
             # Who holds the lock for so long hangs; what this command started must not stay for that.
             with contextlib.suppress(StackError, OSError):
                 held.enter_context(only_one(self.layout.services_lock, busy=SERVICES_BUSY, wait=60.0))
-            return self.registry.stop(owner=self._owner)
+            if before:
+                self.registry.give_back(before)
+            return self.registry.stop(owner=self._owner, spare=before or ())
 
     def _stop_unregistered(self) -> None:
         """Stop S3 and Rekognition that a command started which was killed before it could register them."""

@@ -20,7 +20,7 @@ from moderation.plan.store import load_plan
 from moderation.report.left_out import in_words
 from moderation.settings import Settings
 from moderation.sources.listing import NEVER_IN_S3, Tally
-from moderation.sources.local_folder import LocalFolder
+from moderation.sources.local_folder import LocalFolder, as_known
 from moderation.storage import s3_objects
 
 
@@ -161,7 +161,7 @@ def _redo_command(settings: Settings, conf: Mapping[str, Any]) -> str:
 def _plan_lines(plan: Plan) -> list[tuple[str, Any]]:
     totals = plan.totals
     return [
-        ("source", plan.source),
+        ("source", as_known(plan.source)),
         ("listed", totals.listed),
         ("no images", in_words(plan.left_out) or 0),
         *((before.name, before.text) for before in totals.done_before),

@@ -102,8 +102,9 @@ LABELS_SCHEMA = pa.schema(
         pa.field("confidence", pa.float64(), nullable=False),
         # Row in `labels` (of this block) of the parent within the same answer. Candidates are the other
         # labels of the line whose name equals parent_name (ASCII case ignored) and, where both levels are
-        # known, whose level is one less. Of several the first one listed after the label, else the first
-        # listed. Null without candidates, and for the first listed label of a circle: no chain is endless.
+        # known, whose level is one less, else the nearest that is less. Of several the first one listed
+        # after the label, else the first listed. Null without candidates, and for the first listed label of
+        # a circle: no chain is endless.
         pa.field("parent", pa.int32()),
         # True when there were several candidates and their parent names differ (ASCII case ignored):
         # the same L2 name under two L1s.

@@ -152,6 +152,7 @@ def discover(
             names = (portion["source_ref"].combine_chunks() for portion in rows.portions())
             found.looked = watch.look(source.uri, tally.whole, names, besides.names(), count=found.listed)
         reads = inspect and not source.checks_headers
+        refusals = inspection.Refusals()
         staging = staging if inspect else None
         if (reads or staging) and published is not None:
             with ledger.begun(published, settings) as begun:
@@ -159,9 +160,10 @@ def discover(
                     lambda portion: found.without_published(portion, settings, begun, question), "new.arrow"
                 )
         if reads:
-            _look_into(found, s3, tally, threads=settings.inspect_threads)
+            _look_into(found, s3, tally, refusals, threads=settings.inspect_threads)
         if staging:
-            found.change(staging.bring, "staged.arrow")
+            found.change(lambda portion: staging.bring(portion, refusals), "staged.arrow")
+            refusals.conclude()
             found.transcoded = staging.brought
         tally.flush()
     return found
@@ -179,12 +181,13 @@ def _without_erased(
         yield kept
 
 
-def _look_into(found: Discovery, s3: Any, tally: Tally, *, threads: int) -> None:
+def _look_into(
+    found: Discovery, s3: Any, tally: Tally, refusals: inspection.Refusals, *, threads: int
+) -> None:
     """Read the headers of what was found."""
     due = sum(map(inspection.count_due, found.rows.portions()))
     log.info("reading the headers of %d objects", due)
     if due:
-        refusals = inspection.Refusals()
         found.change(
             lambda portion: inspection.inspect(s3, portion, threads=threads, refusals=refusals, tally=tally),
             "inspected.arrow",

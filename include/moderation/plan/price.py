@@ -14,6 +14,7 @@ from moderation.plan.plan import Plan, PlanError
 from moderation.reference import limits, prices
 from moderation.reference.prices import PriceTier
 from moderation.settings import Settings
+from moderation.sources.local_folder import as_known
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Spending:
     def headline(self) -> str:
         """One line: how many images, for how much."""
         images = self.plan.totals.to_analyse
-        return f"{images:,} images of {self.plan.source} cost up to {self.cost_usd:,.4f} USD"
+        return f"{images:,} images of {as_known(self.plan.source)} cost up to {self.cost_usd:,.4f} USD"
 
     def text(self) -> str:
         """Everything that is known before the first paid call."""

@@ -10,8 +10,10 @@ import duckdb
 from moderation.errors import NeedsAPersonError
 from moderation.query import queries
 
-_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
-_PIVOTS = frozenset({"pivot", "unpivot", "select", "from", "with"})
+_PIVOTS = re.compile(r"(pivot|unpivot|select|from|with)\b", re.IGNORECASE)
+_EXPLAIN = re.compile(r"explain\b", re.IGNORECASE)
+# No quote, parenthesis or comment within the options: where they end is then beyond doubt.
+_EXPLAIN_OPTIONS = re.compile(r"explain\s+analyze\b|explain\s*\([\w\s,]*\)", re.IGNORECASE)
 _NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w-]*)\s*;?\s*")
 
 
@@ -58,17 +60,21 @@ def ask(
 
 
 def _only_looks(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
+    """Whether it answers and changes nothing.
+
+    DuckDB lets a connection write to its own database's file whatever `fence` says, so what a statement
+    holds is asked of DuckDB's parser alone, which knows where comments and strings end.
+    """
     if statement.type == duckdb.StatementType.SELECT:
         return True
-    begins = re.match(r"\s*(explain(?:\s+analyze)?|\w+)", _COMMENTS.sub(" ", statement.query), re.IGNORECASE)
-    word = begins[1].lower() if begins else ""
-    if statement.type == duckdb.StatementType.EXPLAIN and begins:
+    text = statement.query  # begins with its first word; comments before it are gone
+    if statement.type == duckdb.StatementType.EXPLAIN:
         # EXPLAIN ANALYZE carries out what it explains.
-        explained = _COMMENTS.sub(" ", statement.query)[begins.end() :]
-        inner = connection.extract_statements(explained)
+        begins = _EXPLAIN_OPTIONS.match(text) or _EXPLAIN.match(text)
+        inner = connection.extract_statements(text[begins.end() :]) if begins else []
         return len(inner) == 1 and inner[0].type == duckdb.StatementType.SELECT
     # PIVOT is several statements to DuckDB; so is a COPY of one.
-    return statement.type == duckdb.StatementType.MULTI and word in _PIVOTS
+    return statement.type == duckdb.StatementType.MULTI and _PIVOTS.match(text) is not None
 
 
 def fence(connection: duckdb.DuckDBPyConnection, *, readable: Sequence[str] = ()) -> None:

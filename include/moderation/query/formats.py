@@ -71,14 +71,25 @@ def export(
 
     :param as_format: by default the one that the name asks for.
     :param safe_cells: put an apostrophe before cells of a CSV that a spreadsheet would take for a formula.
-    :raises QueryError: the format is none, or the folder cannot be written to.
+    :raises QueryError: the format is none, the folder cannot be written to, or a database would be lost.
     """
     chosen = as_format or format_of(target)
+    if _is_database(target):
+        raise QueryError(f"{target} is a database; an answer goes to a file of its own")
     try:
         with whole_file(target) as unfinished:
             write(relation, unfinished, chosen, safe_cells=safe_cells)
     except OSError as error:
         raise QueryError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def _is_database(target: Path) -> bool:
+    try:
+        with target.open("rb") as file:
+            head = file.read(16)
+    except OSError:
+        return False
+    return head[8:12] == b"DUCK" or head.startswith(b"SQLite format")
 
 
 def write(

@@ -80,12 +80,14 @@ def to_dialect(sql: str, dialect: str) -> str:
     except ImportError as error:
         raise DialectError("other dialects need sqlglot: pip install sqlglot") from error
     try:
-        (text,) = sqlglot.transpile(
+        texts = sqlglot.transpile(
             sql, read="duckdb", write=dialect, pretty=True, unsupported_level=sqlglot.ErrorLevel.RAISE
         )
     except (sqlglot.errors.SqlglotError, ValueError) as error:
         raise DialectError(f"cannot be said in {dialect!r}: {error}") from error
-    return text
+    if len(texts) != 1:
+        raise DialectError(f"a query is one statement, and this is {len(texts)}")
+    return texts[0]
 
 
 def _parse(name: str, text: str) -> Query:

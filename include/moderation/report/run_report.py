@@ -28,6 +28,7 @@ from moderation.report.spent import Spent, spent_so_far
 from moderation.report.text import asking_services, to_text
 from moderation.settings import Settings
 from moderation.sources import failed_of_load
+from moderation.sources.local_folder import as_known
 from moderation.storage import s3_objects
 from moderation.storage.memory import give_back_freed_memory
 
@@ -145,7 +146,7 @@ def nothing_new(plan: Plan) -> str:
     found = f"{totals.listed:,} found: {listed}." if totals.listed else empty
     if totals.gone:
         found += f" {totals.gone:,} answered or refused before are gone from there."
-    return f"Nothing new in {plan.source}\n{found}\nNo job was started, nothing was paid.\n"
+    return f"Nothing new in {as_known(plan.source)}\n{found}\nNo job was started, nothing was paid.\n"
 
 
 def _report_load(

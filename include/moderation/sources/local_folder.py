@@ -27,6 +27,7 @@ from moderation.settings import Settings
 from moderation.sources import image_header
 from moderation.sources.base import SourceError
 from moderation.sources.image_header import Rejection
+from moderation.sources.inspection import Refusals, refused_by_s3, tried_again
 from moderation.sources.listing import (
     BATCH_ROWS,
     FOLDER_MARKER,
@@ -69,10 +70,11 @@ class _File:
 
 @dataclass
 class _Row:
-    """Arguments of :meth:`ListingBuilder.add` for one file, and whether it was uploaded."""
+    """Arguments of :meth:`ListingBuilder.add` for one file, and whether it was uploaded or S3 refused it."""
 
     values: dict[str, Any]
     uploaded: bool = False
+    refused: s3_objects.S3Error | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class LocalFolder:
     ) -> Iterator[pa.RecordBatch]:
         """Upload what is missing and give a row a file; with ``dry_run`` nothing is sent.
 
-        :raises SourceError: no such folder; s3.S3Error: the bucket refuses listing or writing.
+        :raises SourceError: no such folder; s3.S3Error: the bucket refuses listing or all that is uploaded.
         """
         root = self.path
         if self.only is not None and not root.is_dir():
@@ -148,7 +150,7 @@ class LocalFolder:
             raise SourceError(f"{root} is no folder; name an existing folder or an s3:// prefix")
         bucket, prefix = s3_objects.split_uri(self.target(settings))
         found = _Walk(s3, bucket, tally, self.only).files(str(root), prefix)
-        builder, gone = ListingBuilder(), tombstones.load(s3, settings)
+        builder, gone, refusals = ListingBuilder(), tombstones.load(s3, settings), Refusals(of_any_kind=True)
         transcode = MachineSettings.from_env().transcode
         bring = partial(_bring, s3, bucket, dry_run=dry_run, gone=gone, transcode=transcode)
         with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload") as pool:
@@ -158,11 +160,14 @@ class LocalFolder:
                         tally.leave_out(row.source_ref, size=row.size, rule=row.rule, content=row.content)
                         continue
                     builder.add(**row.values)
+                    if row.refused or row.values["bucket"]:
+                        refusals.note(row.refused)
                     if row.uploaded:
                         self.count.uploaded += 1
                         self.count.uploaded_bytes += row.values["size"]
                 if len(builder) >= BATCH_ROWS:
                     yield builder.take()
+        refusals.conclude()
         if len(builder):
             yield builder.take()
 
@@ -318,12 +323,16 @@ def _upload(s3: Any, bucket: str, file: _File, data: bytes, *, dry_run: bool) ->
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
     try:
         if not dry_run:
-            uri = f"s3://{bucket}/{file.key}"
-            etag = s3_objects.put(s3, uri, data, content_type=image_header.media_type(data)) or etag
+            uri, kind = f"s3://{bucket}/{file.key}", image_header.media_type(data)
+            put = partial(s3_objects.put, s3, uri, data, content_type=kind)
+            etag = tried_again(put, s3, bucket) or etag
     except s3_objects.S3Error as error:
         if error.code == "KeyTooLongError":
             return _rejected(file, Rejection(error_codes.KEY_TOO_LONG, error.cause), os.stat(file.path))
-        raise
+        if not error.key:  # of no object: S3 is away
+            raise
+        status = os.stat(file.path) if os.path.exists(file.path) else None
+        return replace(_rejected(file, refused_by_s3(error), status), refused=error)
     row = _accepted(bucket, file, _Stored(etag, len(data), datetime.now(UTC)))
     row.uploaded = not dry_run
     return row

@@ -22,6 +22,7 @@ from moderation.storage import roles
 from moderation.variables.machine import MachineSettings
 
 _CHUNK = 1024 * 1024
+_CUT_OFF = (boto_errors.HTTPClientError, boto_errors.ConnectionError, boto_errors.IncompleteReadError)
 
 _REMEDIES = {
     "NoSuchBucket": "create the bucket or correct its name",
@@ -36,6 +37,7 @@ _REMEDIES = {
     "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region",
     "IllegalLocationConstraintException": "set AWS_REGION to the bucket's region",
     "Unreachable": "check AWS_ENDPOINT_URL_S3 and that the server runs",
+    "NoObject": "see what answers in S3's place, a proxy or a page to log in",
     "Client": "check the variables AWS_… and AWS's own configuration files",
     "NoCredentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role",
     "InvalidName": "correct the name of bucket or key",
@@ -81,19 +83,10 @@ class UriError(NeedsAPersonError, ValueError):
     """A text is no S3 URI."""
 
 
-_UNAVAILABLE = frozenset(
-    {
-        "Unreachable",
-        "SlowDown",
-        "ServiceUnavailable",
-        "InternalError",
-        "RequestTimeout",
-        "OperationAborted",
-        "ConditionalRequestConflict",
-        "Throttling",
-        "ThrottlingException",
-    }
-)
+_UNAVAILABLE = frozenset({
+    "Unreachable", "Damaged", "SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout",
+    "OperationAborted", "ConditionalRequestConflict", "Throttling", "ThrottlingException",
+})  # fmt: skip
 
 
 def s3_error(
@@ -103,7 +96,8 @@ def s3_error(
 
     :param status: of the HTTP answer, if there was one; S3 says the numbers of the 500s of itself.
     """
-    is_trouble = code in _UNAVAILABLE or status >= 500 or (code.isdecimal() and int(code) >= 500)
+    number = int(code) if code.isdecimal() else status
+    is_trouble = code in _UNAVAILABLE or number == 429 or number >= 500
     found = S3Unavailable if is_trouble else S3Refused
     return found(code, bucket=bucket, key=key, action=action, cause=cause)
 
@@ -227,26 +221,31 @@ def named_errors(action: str, bucket: str = "", key: str = "") -> Iterator[None]
         yield
     except boto_errors.ClientError as error:
         answer = error.response.get("Error", {})
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         raise s3_error(
-            str(answer.get("Code", "Unknown")),
+            str(answer.get("Code") or status or "Unknown"),
             bucket=bucket,
             key=key,
             action=action,
-            cause=str(answer.get("Message") or error),
-            status=error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
+            cause=str(answer.get("Message") or (f"HTTP {status}" if status else error)),
+            status=status,
         ) from error
     except (boto_errors.NoCredentialsError, boto_errors.PartialCredentialsError) as error:
         raise S3Refused("NoCredentials", bucket=bucket, key=key, action=action, cause=str(error)) from error
-    except (
-        boto_errors.HTTPClientError,
-        boto_errors.ConnectionError,
-        boto_errors.IncompleteReadError,
-    ) as error:
+    except _CUT_OFF as error:
         raise S3Unavailable("Unreachable", bucket=bucket, key=key, action=action, cause=str(error)) from error
     except boto_errors.ParamValidationError as error:
         raise S3Refused("InvalidName", bucket=bucket, key=key, action=action, cause=str(error)) from error
+    except (boto_errors.ChecksumError, boto_errors.FlexibleChecksumError) as error:
+        raise S3Unavailable("Damaged", bucket=bucket, key=key, action=action, cause=str(error)) from error
     except boto_errors.BotoCoreError as error:
         raise S3Refused("Client", bucket=bucket, key=key, action=action, cause=str(error)) from error
+    except (KeyError, ValueError) as error:  # of a header: boto3 takes what has answered for S3
+        if isinstance(error, ModerationError):
+            raise
+        what = f"it has no {error.args[0]}" if isinstance(error, KeyError) else error
+        told = f"the answer is no object's: {what}"
+        raise S3Refused("NoObject", bucket=bucket, key=key, action=action, cause=told) from error
 
 
 def etag_of(answer: dict[str, Any]) -> str:
@@ -285,7 +284,7 @@ def read(s3: Any, uri: str) -> StoredObject:
         answer = s3.get_object(Bucket=bucket, Key=key)
         with closing(answer["Body"]) as body:
             content = body.read()
-    age = server_time(answer) - answer["LastModified"]
+        age = server_time(answer) - answer["LastModified"]
     return StoredObject(content, etag_of(answer), age.total_seconds())
 
 

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
-import io
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError
 
 from local_aws import ports
 from moderation.sources.inspection import Refusals, count_due, inspect
-from moderation.sources.listing import Tally
+from moderation.sources.listing import SCHEMA, Tally
 from moderation.sources.s3_prefix import S3Prefix
 from moderation.storage import s3_objects
 from moderation.storage.s3_objects import S3Error
 from support import pictures
+from support.odd_s3 import MODIFIED, refusal, serving, whole
 
 
 def inspected(s3_client, table):
@@ -156,24 +158,75 @@ def test_s3_gone_in_the_middle_is_an_error_not_a_verdict(put, scan, settings, bu
     assert refusals.looked_at == min(images, 16)
 
 
-@pytest.mark.parametrize(("answer", "code"), [("none", None), ("a page", "InvalidS3Object")])
-def test_what_something_between_gives_in_place_of_one_object_stops_no_other(  # noqa: PLR0917 - fixtures
-    put, scan, s3_client, bucket, monkeypatch, answer, code
-):
-    put("bad.jpg", "good.jpg")
-    table, _ = scan(S3Prefix(f"s3://{bucket}"))
-    real = s3_client.get_object
+PICTURE = pictures.picture()
+LONG = pictures.jpeg_with_long_header(300_000)
+ODD_ANSWERS = {
+    "good": (whole("206 OK", MODIFIED, PICTURE), None),
+    "in chunks": (
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+        % (MODIFIED, len(PICTURE), PICTURE),
+        None,
+    ),
+    "all for a range": (whole("200 OK", MODIFIED, LONG), None),
+    "all in chunks for a range": (
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+        % (MODIFIED, len(LONG), LONG),
+        None,
+    ),
+    "no length": (b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + MODIFIED + b"\r\n" + PICTURE, None),
+    "no body": (b"HTTP/1.1 204 No Content\r\nConnection: close\r\n" + MODIFIED + b"\r\n", "EmptyFile"),
+    "length too long": (
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + MODIFIED + b"Content-Length: 99999\r\n\r\n" + PICTURE,
+        None,
+    ),
+    "size beyond numbers": (
+        whole("206 OK", MODIFIED + b"Content-Range: bytes 0-9/" + b"9" * 30 + b"\r\n", PICTURE),
+        None,
+    ),
+    "other bytes": (whole("200 OK", MODIFIED + b"x-amz-checksum-crc32: AAAAAA==\r\n", PICTURE), None),
+    "nothing": (b"", None),
+    "half a head": (b"HTTP/1.1 200 OK\r\nLast-Mod", "InvalidS3Object"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9\r\n", None),
+    "page to log in": (whole("200 OK", body=b"<html>Log in"), "InvalidS3Object"),
+    "empty page": (whole("200 OK"), "InvalidS3Object"),
+    "page of 401": (whole("401 No", body=b"<html>Log in</html>"), "InvalidS3Object"),
+    "page of 403": (whole("403 No", body=b"<html>No</html>"), "AccessDenied"),
+    "page of 404": (whole("404 No", body=b"<html>No</html>"), "InvalidS3Object"),
+    "page of 407": (whole("407 No"), "InvalidS3Object"),
+    "page of 429": (whole("429 No"), None),
+    "page of 502": (whole("502 No", body=b"<html>No</html>"), None),
+    "elsewhere": (whole("301 No", b"Location: http://127.0.0.1:9/\r\n"), "InvalidS3Object"),
+    "elsewhere for now": (whole("307 No", b"Location: /login\r\n"), "InvalidS3Object"),
+    "another region": (refusal("301 No", "PermanentRedirect"), "InvalidS3Object"),
+    "another bucket": (refusal("404 No", "NoSuchBucket"), "InvalidS3Object"),
+    "token that has ended": (refusal("400 No", "ExpiredToken"), "InvalidS3Object"),
+    "wrong signature": (refusal("403 No", "SignatureDoesNotMatch"), "InvalidS3Object"),
+    "a key of the customer": (refusal("400 No", "InvalidArgument"), "InvalidS3Object"),
+    "busy": (refusal("503 No", "ServiceUnavailable"), None),
+}
 
-    def get_object(**request):
-        if request["Key"] == "bad.jpg":
-            if answer == "none":
-                raise ConnectionClosedError(endpoint_url="http://proxy")
-            return {"Body": io.BytesIO(b"<html>Log in"), "ContentLength": 12}
-        return real(**request)
 
-    monkeypatch.setattr(s3_client, "get_object", get_object)
-    rows = inspected(s3_client, table)
-    assert (rows["bad.jpg"]["error_code"], rows["good.jpg"]["error_code"]) == (code, None)
+def named(bucket: str, keys: Iterable[str]) -> pa.Table:
+    """Rows of a list that tells names alone."""
+    told = {"size": len(LONG), "etag": "e", "last_modified": datetime(2026, 1, 1, tzinfo=UTC)}
+    rows = [{"source_ref": f"s3://{bucket}/{key}", "bucket": bucket, "key": key, **told} for key in keys]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def test_whatever_is_answered_in_place_of_one_object_is_its_row_and_stops_no_other(settings, aws_env, bucket):
+    refusals = Refusals()
+    with serving({name: answer for name, (answer, _) in ODD_ANSWERS.items()}) as address:
+        aws_env.setenv("AWS_ENDPOINT_URL_S3", address)
+        aws_env.setenv("AWS_MAX_ATTEMPTS", "1")
+        with s3_objects.open_client(settings) as client:
+            rows = inspect(client, named(bucket, ODD_ANSWERS), threads=4, refusals=refusals).to_pylist()
+    refusals.conclude()
+    assert {row["key"]: row["error_code"] for row in rows} == {
+        name: code for name, (_, code) in ODD_ANSWERS.items()
+    }
+    sizes = {row["key"]: row["size"] for row in rows}
+    assert [sizes["in chunks"], sizes["no length"]] == [len(PICTURE)] * 2
+    assert [sizes["all for a range"], sizes["all in chunks for a range"]] == [len(LONG)] * 2
 
 
 def test_an_empty_table_stays_empty(s3_client, scan, bucket):
@@ -210,12 +263,13 @@ def test_a_refusal_that_nobody_has_heard_of_is_the_row_of_its_object(  # noqa: P
     assert code in rows["odd.jpg"]["error_message"]
 
 
-def test_a_refusal_of_all_alike_stops_the_run_and_says_so(put, scan, s3_client, bucket, monkeypatch):
+@pytest.mark.parametrize("code", ["XProxyTeapot", "ServiceUnavailable", "NoSuchBucket", "ExpiredToken"])
+def test_a_refusal_of_all_alike_stops_the_run_and_says_so(put, scan, s3_client, bucket, monkeypatch, code):  # noqa: PLR0917 - fixtures
     keys = ("a.jpg", "b.jpg", "c.jpg")
     put(*keys)
     table, _ = scan(S3Prefix(f"s3://{bucket}"))
-    refusing(s3_client, monkeypatch, dict.fromkeys(keys, "XProxyTeapot"))
+    refusing(s3_client, monkeypatch, dict.fromkeys(keys, code))
     refusals = Refusals()
     inspect(s3_client, table, threads=4, refusals=refusals)
-    with pytest.raises(S3Error, match="XProxyTeapot"):
+    with pytest.raises(S3Error, match=rf"nor can any of the 2 others here \({code}\)"):
         refusals.conclude()

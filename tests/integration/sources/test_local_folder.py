@@ -12,6 +12,7 @@ from moderation.sources.base import SourceError
 from moderation.sources.listing import Tally
 from moderation.sources.local_folder import LocalFolder, _Walk, as_known
 from moderation.sources.open import open_source
+from moderation.storage import s3_objects
 from support import pictures
 
 GOOD = pictures.picture()
@@ -184,6 +185,53 @@ def test_the_bytes_of_a_file_decide_whatever_its_name_says(folder, scan, s3_clie
     }
     assert tally.by_rule == {"*.txt": 1, "*.pdf": 1, "*.gitkeep": 1, "*.log": 2, "folder marker": 1}
     assert (tally.listed, len(keys_in(s3_client, bucket))) == (13, 5)
+
+
+@pytest.mark.parametrize("code", ["InvalidArgument", "AccessDenied", "ServiceUnavailable"])
+def test_a_file_that_s3_does_not_take_is_its_row_and_a_refusal_of_all_stops_the_run(
+    folder, scan, monkeypatch, code
+):
+    fill(folder, "a.jpg", "b.jpg", "odd.jpg")
+    real = s3_objects.put
+
+    def put(s3, uri, body, **more):
+        if uri.endswith(ending):
+            raise s3_objects.s3_error(code, bucket="b", key=uri, action="write", cause="no")
+        return real(s3, uri, body, **more)
+
+    monkeypatch.setattr(s3_objects, "put", put)
+    ending = "odd.jpg"
+    table, _ = scan(LocalFolder(str(folder)))
+    assert verdicts(table) == {"a.jpg": None, "b.jpg": None, "odd.jpg": "InvalidS3Object"}
+    assert len(scan(LocalFolder(str(folder)))[0]) == 3, "also where it alone is left to be uploaded"
+    ending = ".jpg"
+    fill(folder.parent / "new", "c.jpg", "d.jpg", "e.jpg")
+    with pytest.raises(s3_objects.S3Error, match=rf"nor can any of the 2 others here \({code}\)"):
+        scan(LocalFolder(str(folder.parent / "new")))
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_an_upload_while_s3_is_away_is_no_fault_of_the_file(folder, scan, monkeypatch, away):
+    fill(folder, "a.jpg", "b.jpg")
+    real, failed = s3_objects.put, []
+
+    def unavailable(*_, **__):
+        raise s3_objects.s3_error("Unreachable", bucket="b", action="write", cause="no")
+
+    def put(s3, uri, body, **more):
+        if uri.endswith("b.jpg") and not failed:
+            failed.append(uri)
+            if away:
+                monkeypatch.setattr(s3_objects, "list_pages", unavailable)
+            unavailable()
+        return real(s3, uri, body, **more)
+
+    monkeypatch.setattr(s3_objects, "put", put)
+    if away:
+        with pytest.raises(s3_objects.S3Unavailable):
+            scan(LocalFolder(str(folder)))
+    else:
+        assert verdicts(scan(LocalFolder(str(folder)))[0]) == {"a.jpg": None, "b.jpg": None}
 
 
 def test_names_and_paths_that_s3_cannot_take_have_a_row(folder, scan):

@@ -6,7 +6,7 @@ import pytest
 
 from local_aws import ports
 from moderation.storage import s3_objects
-from moderation.storage.s3_objects import Location, S3Error, s3_error
+from moderation.storage.s3_objects import Location, S3Error, UriError, s3_error
 
 
 @pytest.mark.parametrize("key", ["a b", "#?%25+", "new\nline", "\U0001f600 e\u0301", "quote\"'", "x" * 200])
@@ -99,6 +99,18 @@ def test_a_server_that_is_not_there_is_named_with_the_remedy(settings, bucket, a
         pytest.raises(S3Error, match=r"Unreachable.*AWS_ENDPOINT_URL_S3"),
     ):
         list(s3_objects.list_objects(client, f"s3://{bucket}"))
+
+
+@pytest.mark.parametrize("error", [ValueError("Invalid timestamp"), KeyError("LastModified")], ids=repr)
+def test_an_answer_whose_headers_are_not_s3s_is_an_error_that_names_the_object(error):
+    told = r"s3://b/k.*no object's.*(LastModified|timestamp).*NoObject"
+    with pytest.raises(S3Error, match=told), s3_objects.named_errors("read", "b", "k"):
+        raise error
+
+
+def test_a_wrong_name_is_not_blamed_on_the_answer():
+    with pytest.raises(UriError), s3_objects.named_errors("read", "b", "k"):
+        s3_objects.split_uri("b/k")
 
 
 def test_the_error_survives_the_way_between_processes():

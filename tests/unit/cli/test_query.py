@@ -5,12 +5,14 @@ from __future__ import annotations
 import concurrent.futures
 import io
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -391,6 +393,18 @@ FILES = (
         "COPY (PIVOT (SELECT 1 AS a, 2 AS b) ON a USING sum(b)) TO '{secret}'",
         "EXPLAIN ANALYZE COPY (SELECT 1) TO '{secret}'",
         "/* look */ EXPLAIN ANALYZE COPY (SELECT 1) TO '{secret}'",
+        *(
+            f"{explain} COPY (SELECT 1) TO '{{warehouse}}' (USE_TMP_FILE false)"
+            for explain in (
+                "EXPLAIN ANALYZE",
+                "EXPLAIN ANALYZE /* /* */ SELECT 1 -- */",
+                "EXPLAIN /* /* */ ANALYZE SELECT 1 -- */ ANALYZE",
+                "EXPLAIN /* /* */ SELECT 1 -- */ ANALYZE",
+                "EXPLAIN (ANALYZE)",
+                "EXPLAIN (ANALYZE /* ) SELECT 1 -- */ )",
+                "EXPLAIN (ANALYZE, FORMAT json)",
+            )
+        ),
         "EXPORT DATABASE '{secret}.d'",
         "ATTACH '{secret}.db'",
         "INSTALL httpfs",
@@ -430,6 +444,8 @@ def test_a_query_can_look_at_the_tables_and_do_nothing_else(
         "SUMMARIZE images",
         "EXPLAIN SELECT * FROM images",
         "EXPLAIN ANALYZE SELECT * FROM images",
+        "EXPLAIN (ANALYZE, FORMAT json) SELECT * FROM images",
+        "-- a remark\nEXPLAIN /* it */ SELECT '--' AS a, '/*' AS b",
         "PIVOT images ON status USING count(*)",
         "WITH a AS (SELECT 1 AS n) SELECT * FROM a",
         "VALUES (1)",
@@ -455,6 +471,21 @@ def test_parquet_keeps_types_and_every_bit_of_a_confidence(run: Command, tmp_pat
     table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
     assert table["max_confidence"].to_pylist() == [exact]
     assert str(table.schema.field("moderated_at").type) == "timestamp[us, tz=UTC]"
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
+def test_an_export_takes_the_place_of_no_database(
+    kind: str, run: Command, tmp_path: Path, warehouse: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = warehouse
+    if kind == "sqlite":
+        target = tmp_path / "catalog.db"
+        with closing(sqlite3.connect(target)) as catalog:
+            catalog.execute("CREATE TABLE t (a)")
+    before = target.read_bytes()
+    assert run("images", "-o", str(target), "--format", "csv") == 2
+    assert "is a database" in capsys.readouterr().err
+    assert target.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -513,6 +544,8 @@ def test_the_text_is_printed_in_the_dialect_asked_for(
 ) -> None:
     assert run("images_by_example_rules", "--sql", "--dialect", "redshift") == 0
     assert "UNION ALL" in capsys.readouterr().out  # Redshift has no VALUES in FROM
+    assert run("SELECT 1; SELECT 2", "--sql", "--dialect", "redshift") == 2
+    assert "one statement" in capsys.readouterr().err
     assert run("top_l3", "--sql", "--dialect", "klingon") == 2
     assert "klingon" in capsys.readouterr().err
 

@@ -177,9 +177,24 @@ def test_of_several_parents_the_first_after_the_child_counts_and_is_flagged(pars
     assert parsed.labels.column("ambiguous").to_pylist() == [False, True, False, False, False]
 
 
-def test_a_parent_must_be_one_level_up(parse):
-    labels = [label("Gambling", "Gambling", 2), label("Gambling", "", 1)]
-    assert parse(line("s3://b/a", answer(labels)), 1).labels.column("parent").to_pylist() == [1, None]
+@pytest.mark.parametrize(
+    ("listed", "parents"),
+    [
+        ([("Gambling", "Gambling", 2), ("Gambling", "", 1)], [1, None]),
+        ([("C", "A", 3), ("A", "", 1)], [1, None]),
+        ([("A", "", 1), ("E", "A", 5)], [None, 0]),
+        ([("E", "G", 5), ("G", "", 1), ("G", "B", 3), ("G", "A", 2)], [2, None, None, None]),
+        ([("E", "G", 5), ("G", "A", 3), ("G", "", 4), ("G", "", 3)], [2, None, None, None]),
+        ([("E", "G", 5), ("G", "", 2), ("G", "", None)], [2, None, None]),
+        ([("A", "B", 1), ("B", "A", 2)], [None, 0]),
+        ([("B", "A", 2), ("A", "B", 1)], [1, None]),
+        ([("A", "B", 2), ("B", "A", 2)], [None, None]),
+        ([("C", "A", 2), ("A", "", 3)], [None, None]),
+    ],
+)
+def test_a_parent_is_one_level_up_or_else_the_nearest_above(parse, listed, parents):
+    parsed = parse(line("s3://b/a", answer([label(*told) for told in listed])), 1)
+    assert parsed.labels.column("parent").to_pylist() == parents
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,8 @@ def _translated() -> Iterator[None]:
         raise StorageRefused("the bucket or key has a form that S3 does not allow") from error
     except BotoCoreError as error:
         raise StorageUnavailable(type(error).__name__) from error
+    except (KeyError, ValueError) as error:  # of a header: something else has answered in S3's place
+        raise StorageRefused(f"the answer is no object's: {error}") from error
 
 
 def _translate(error: ClientError) -> NoReturn:

@@ -38,6 +38,9 @@ from local_aws.rekognition.wire.errors import S3_OBJECT_MESSAGE, ApiError, JobFa
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
+_TRIES_OF_ONE = 5
+"""After so many S3 is asked for something else: what fails at one image alone is that one's fault."""
+
 
 @dataclass(frozen=True)
 class Workshop:
@@ -181,10 +184,9 @@ class JobRun:
         if rule and chosen(rule, line.number):
             text = rule.message or "The image could not be processed."
             return _done(_Outcome(error=ApiError(rule.code or "InternalServerError", text)))
-        analyzer, objects = self._shop.analyzer, self._shop.objects
         source = Source(line.bucket, line.key)
         try:
-            image = self._patiently(lambda: analyzer.fetch(objects, self._caller, source))
+            image = self._fetch(source)
         except ApiError as error:
             return _done(_Outcome(error=error))
         looked = self._shop.pool.submit(
@@ -194,6 +196,35 @@ class JobRun:
         )
         looked.add_done_callback(lambda _: image.close())
         return looked
+
+    def _fetch(self, source: Source) -> Parcel:
+        """An image, however long S3 is away within the patience.
+
+        :raises ApiError: S3 does not give it, or fails at this one alone.
+        """
+        tries = 0
+
+        def fetch() -> Parcel:
+            nonlocal tries
+            tries += 1
+            try:
+                return self._shop.analyzer.fetch(self._shop.objects, self._caller, source)
+            except StorageUnavailable as error:
+                if tries % _TRIES_OF_ONE == 0 and self._answers(source.bucket):
+                    raise ApiError("InternalServerError", reason=f"S3 does not give it: {error}") from error
+                raise
+
+        return self._patiently(fetch)
+
+    def _answers(self, bucket: str) -> bool:
+        """Whether S3 is there, whatever it says."""
+        try:
+            self._shop.objects.check_bucket(self._caller, bucket)
+        except StorageUnavailable:
+            return False
+        except (ObjectMissing, ObjectForbidden, StorageRefused):
+            return True
+        return True
 
     def _look(self, image: Parcel, number: int) -> _Outcome:
         config = self._job.request["OperationsConfig"]["DetectModerationLabels"]

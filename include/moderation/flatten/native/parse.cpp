@@ -191,13 +191,16 @@ struct Parent {
 
 Parent find_parent(const std::vector<Node>& nodes, int32_t position) {
   const Node child = nodes[static_cast<size_t>(position)];
-  int32_t first = kNone, after = kNone;
+  int32_t first = kNone, after = kNone, nearest = 0;
   bool differ = false;
   if (child.parent_name == kNone) return {};
   for (int32_t i = 0; i < static_cast<int32_t>(nodes.size()); ++i) {
     const Node& node = nodes[static_cast<size_t>(i)];
     if (node.name != child.parent_name || i == position) continue;
-    if (child.level && node.level && node.level != child.level - 1) continue;
+    const int32_t near = child.level && node.level ? node.level : child.level - 1;
+    if (near > child.level - 1 || (first != kNone && near < nearest)) continue;
+    if (first != kNone && near > nearest) first = after = kNone, differ = false;
+    nearest = near;
     if (first == kNone) first = i;
     if (after == kNone && i > position) after = i;
     differ |= node.parent_name != nodes[static_cast<size_t>(first)].parent_name;

@@ -237,13 +237,14 @@ def _find_parent(labels: list[_Label], position: int) -> tuple[int | None, bool]
     child = labels[position]
     if child.folded_parent is None:
         return None, False
-    candidates = [
-        index
+    above = (child.level or 0) - 1
+    near = {
+        index: label.level if child.level is not None and label.level is not None else above
         for index, label in enumerate(labels)
-        if label.folded == child.folded_parent
-        and index != position
-        and (child.level is None or label.level is None or label.level == child.level - 1)
-    ]
+        if label.folded == child.folded_parent and index != position
+    }
+    nearest = max((level for level in near.values() if level <= above), default=None)
+    candidates = [index for index, level in near.items() if level == nearest]
     if len(candidates) <= 1:
         return (candidates[0] if candidates else None), False
     chosen = next((index for index in candidates if index > position), candidates[0])

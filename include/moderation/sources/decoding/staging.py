@@ -24,6 +24,7 @@ from moderation.settings import Settings
 from moderation.sources import image_header
 from moderation.sources.decoding.decoders import CannotShowError, Decoders
 from moderation.sources.decoding.staged import folder_uri
+from moderation.sources.inspection import Refusals, refused_by_s3, tried_again
 from moderation.sources.listing import SCHEMA
 from moderation.storage import s3_objects
 
@@ -52,11 +53,13 @@ class Staging:
     def __exit__(self, *_: object) -> None:
         self._decoders.close()
 
-    def bring(self, portion: pa.Table) -> pa.Table:
+    def bring(self, portion: pa.Table, refusals: Refusals) -> pa.Table:
         """The rows of a portion, those that can be sent as JPEG with ``sent_as`` and ``transcoded_from``.
 
         :param portion: rows of :data:`moderation.sources.listing.SCHEMA` whose headers were looked at.
-        :raises s3_objects.S3Error: S3 refuses reading or writing.
+        :param refusals: counts what S3 does not give.
+        :raises s3_objects.S3Error: S3 refuses writing, or gives nothing any more; a fault of one object is
+            its row's.
         """
         wrong = pc.equal(portion["error_code"], error_codes.INVALID_IMAGE_FORMAT)
         if not pc.any(wrong, min_count=0).as_py():
@@ -64,31 +67,39 @@ class Staging:
         rows = portion.to_pylist()
         due = [row for row in rows if row["bucket"] is not None and _format(row)]
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="transcode") as pool:
-            list(pool.map(self._bring_one, due))
+            for refused in pool.map(self._bring_one, due):
+                refusals.note(refused)
         self.brought += sum(row["sent_as"] is not None for row in due)
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 
-    def _bring_one(self, row: dict[str, Any]) -> None:
+    def _bring_one(self, row: dict[str, Any]) -> s3_objects.S3Error | None:
         kind = _format(row)
         if self.dry_run:
             row.update(error_code=None, error_message=None, transcoded_from=kind)
-            return
+            return None
         try:
-            made, is_first = self._decoders.whole(self._read(row))
-        except CannotShowError as error:
-            row["error_message"] += f" It could not be transcoded: {error}."
-            return
+            body = tried_again(lambda: self._read(row), self.s3, row["bucket"])
         except s3_objects.S3Error as error:
             if error.code in _CHANGED:  # The next run sees what it is then.
-                return
-            raise
+                return None
+            if not error.key:  # of no object: S3 is away
+                raise
+            fault = refused_by_s3(error)
+            row.update(error_code=fault.code, error_message=fault.message)
+            return error
+        try:
+            made, is_first = self._decoders.whole(body)
+        except CannotShowError as error:
+            row["error_message"] += f" It could not be transcoded: {error}."
+            return None
         if refused := image_header.check_bytes(made):
             row.update(error_code=refused.code, error_message=refused.message)
-            return
+            return None
         uri = f"{folder_uri(self.settings, self.run_key)}/{_name(row)}.jpg"
         s3_objects.put(self.s3, uri, made, content_type="image/jpeg")
         told = f"{kind}, first {image_header.TRANSCODED[kind]}" if is_first else kind
         row.update(error_code=None, error_message=None, sent_as=uri, transcoded_from=told)
+        return None
 
     def _read(self, row: dict[str, Any]) -> bytes:
         bucket, key = row["bucket"], row["key"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections import Counter
@@ -16,11 +17,13 @@ from local_aws import process, seaweedfs
 from local_aws.rekognition import launch
 from local_aws.rekognition.launch import Rekognition
 from local_aws.seaweedfs import Credentials, SeaweedFS
+from support.odd_s3 import MODIFIED, serving, whole
 from support.pictures import jpeg
 from support.rekognition_server import (
     client,
     ledger,
     local,
+    output,
     put_manifest,
     quick,
     request_for,
@@ -199,6 +202,34 @@ def test_s3_gone_in_the_middle_is_waited_for_within_the_set_patience(
             with pytest.raises(rekognition.exceptions.InternalServerError):
                 rekognition.detect_moderation_labels(Image=image)
     s3.close()
+
+
+def test_an_image_that_s3_does_not_give_fails_alone(
+    start_rekognition: Any, s3_server: SeaweedFS, s3_client: Any, bucket: str, credentials: Credentials
+) -> None:
+    picture = jpeg(100, 100)
+    odd = {
+        "cut off": b"",
+        "no length": b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + MODIFIED + b"\r\n" + picture,
+        "page": whole("407 No", body=b"<html>Log in</html>"),
+    }
+    for name in ("good", *odd):
+        s3_client.put_object(Bucket=bucket, Key=name, Body=picture)
+    put_manifest(s3_client, bucket, [f"s3://{bucket}/{name}" for name in ("good", *odd)])
+    with serving(odd, before=s3_server.endpoint_url) as address:
+        server = start_rekognition(settings=quick(s3_patience_seconds=600), s3_endpoint_url=address)
+        with client(server, credentials) as rekognition:
+            job = wait_for_job(
+                rekognition, rekognition.start_media_analysis_job(**request_for(bucket))["JobId"]
+            )
+    assert job["Status"] == "SUCCEEDED"
+    assert [line["source-ref"] for line in result_lines(s3_client, job)] == [f"s3://{bucket}/good"]
+    errors = json.loads(output(s3_client, job, "ManifestSummary"))["errors"]
+    assert {error["source-ref"].rpartition("/")[2]: error["code"] for error in errors} == {
+        "cut off": "InternalServerError",
+        "no length": "InvalidS3ObjectException",
+        "page": "InvalidS3ObjectException",
+    }
 
 
 def test_two_servers_cannot_use_one_state_folder(start_rekognition: Any, tmp_path: Path) -> None:

@@ -136,6 +136,23 @@ def test_an_erasure_takes_what_is_staged_and_what_was_answered_to_it(
     assert named <= {left.rpartition("/")[2].removesuffix(".jpg").encode()}
 
 
+@pytest.mark.parametrize("code", ["KMS.DisabledException", "ServiceUnavailable"])
+def test_an_image_that_s3_does_not_give_to_be_transcoded_is_its_row(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    put(runs, bad=several("GIF", 1), good=several("GIF", 3))
+    real = Staging._read
+
+    def read(staging: Staging, row: dict[str, Any]) -> bytes:
+        if row["key"].endswith("bad"):
+            raise s3_objects.s3_error(code, bucket=row["bucket"], key=row["key"], action="read", cause="no")
+        return real(staging, row)
+
+    monkeypatch.setattr(Staging, "_read", read)
+    plan = runs.discover("first", backend="detect")
+    assert (plan.totals.to_analyse, plan.totals.rejected) == (1, 1)
+
+
 def test_without_the_setting_other_formats_are_refused(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODERATION_TRANSCODE", "0")
     put(runs, a=several("GIF", 1))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +37,18 @@ def test_a_second_command_is_refused_in_one_line_that_names_the_first(path, hold
 
     assert f"process {holder.pid}" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "999999999"], ids=["nothing yet", "what ended before"])
+def test_a_command_that_has_just_begun_is_named_too(path, monkeypatch, text):
+    path.parent.mkdir()
+    path.write_text(text)
+    with path.open("a+") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        monkeypatch.setattr("local_aws.stack.lock.time.sleep", lambda _: path.write_text(str(os.getpid())))
+
+        with pytest.raises(StackError, match=f"process {os.getpid()}"), only_one(path, busy=SERVICES_BUSY):
+            pass
 
 
 def test_the_lock_of_a_killed_command_is_free_though_its_file_is_there(path, holder):

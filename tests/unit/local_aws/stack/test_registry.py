@@ -184,6 +184,24 @@ def test_services_that_are_handed_over_outlive_the_command_that_started_them(tmp
     assert registry.stop(owner=KEPT) == ["s3"]
 
 
+def test_what_a_command_that_is_broken_off_took_over_is_again_whose_it_was(tmp_path, sleeper):
+    registry, mine = Registry(tmp_path / "r.json"), owner_of_this_process()
+    registry.add("s3", sleeper().pid, owner=mine)
+    registry.add("left by a dead run", sleeper().pid, owner="run:1:0.5")
+    registry.add("kept before", sleeper().pid, owner=KEPT)
+    before = registry.entries()
+    registry.hand_over()
+    registry.add("triggerer", sleeper().pid, owner=KEPT)
+
+    registry.give_back(before)
+    assert registry.stop(owner=KEPT, spare=before) == ["triggerer"]
+
+    assert {name: entry.owner for name, entry in registry.entries().items()} == {
+        "s3": mine,
+        "kept before": KEPT,
+    }
+
+
 def test_what_cannot_be_written_down_is_stopped_and_no_file_is_left(tmp_path, sleeper, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
