@@ -13,10 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from moderation.review import effective, mending
+from moderation.review import effective
 from moderation.review.disputes import settle
 from moderation.review.rows import VERDICTS, Damaged, damaged
-from moderation.review.state import checksums, tables
+from moderation.review.state import checksums, mending, tables
 from moderation.review.state.database import Database, few, insert_new
 from moderation.review.state.migrate import forget_copies
 from moderation.review.verdict import ERASED, Said, Verdict, VerdictError
