@@ -55,6 +55,14 @@ def test_each_kind_of_queue_is_made_from_the_form_and_begins(reviewed, load_id, 
     assert reviewed.get(made["address"]).status_code == 200
 
 
+def test_benign_images_are_mixed_into_a_selection_too(reviewed, load_id):
+    made = make_queue(reviewed, load_id, "filter", query="q=gun", benign_share=100)
+    chosen = make_queue(reviewed, load_id, "filter", query="q=gun")
+    items = reviewed.app.state.shared.review.queues.next(made["queue"], "you", 99)
+    assert len(items) == made["items"]
+    assert made["items"] - chosen["items"] == sum(item.purpose == "benign" for item in items) > 0
+
+
 def test_a_queue_that_finds_nothing_says_so_and_is_not_listed(reviewed, load_id):
     name = uuid.uuid4().hex
     wanted = {"kind": "filter", "load_id": load_id, "query": "q=nowhere", "name": name}

@@ -13,7 +13,7 @@ from moderation.console.verify.told import KINDS
 from moderation.query.published_views import open_published
 from moderation.reference.content import subject_id
 from moderation.report.page import wording
-from moderation.review.fill import Rules, fill
+from moderation.review.fill import Rules, fill, fill_with
 from moderation.review.queue import Item, Kind, Queue, QueueError, QueueSpec
 from moderation.review.verdict import Purpose
 
@@ -48,7 +48,8 @@ def make(shared: Shared, wanted: Mapping[str, Any], *, query: str) -> tuple[Queu
     try:
         if kind == Kind.FILTER and spec.load_id:
             selected = _selected(shared.found(spec.load_id, looked=True), chosen)
-            made = shared.review.queues.add_items(queue.queue_id, selected)
+            with open_published(shared.settings) as published:
+                made = fill_with(published, shared.review.queues, queue, selected)
         else:
             made = _filled(shared, queue)
     finally:
