@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from moderation.review import effective
+from moderation.review import effective, work
 from moderation.review.disputes import settle
 from moderation.review.rows import VERDICTS, Damaged, damaged
 from moderation.review.state import checksums, mending, tables
@@ -71,12 +71,17 @@ class VerdictLog:
         with self._database.read() as connection:
             return _named(connection, _T.c.verdict_id, verdict_ids)
 
-    def by_reviewer(self, name: str, limit: int = 50, *, before: datetime | None = None) -> list[Verdict]:
+    def by_reviewer(
+        self, name: str, limit: int = 50, *, before: datetime | None = None, queue_id: str | None = None
+    ) -> list[Verdict]:
         """The last rows of a person, the newest first.
 
         :param before: only what was said before it.
+        :param queue_id: only what was said in this queue.
         """
         query = sa.select(*VERDICTS.row).where(_T.c.reviewer == name)
+        if queue_id is not None:
+            query = query.where(_T.c.queue_id == queue_id)
         if before is not None:
             query = query.where(_T.c.decided_at < before)
         query = query.order_by(_T.c.decided_at.desc(), _T.c.position.desc()).limit(limit)
@@ -191,16 +196,15 @@ class VerdictLog:
             return effective.severe(_verdicts(connection, query))
 
     def exposures(self, day: date) -> dict[str, int]:
-        """How many different contents each person decided or passed over on a day in UTC.
+        """How many different contents each person was shown on a day in UTC: decided, skipped or taken back.
 
         What is severe is counted as nobody's.
         """
-        hidden = sa.select(_T.c.content).where(_T.c.verdict == Said.SEVERE, _T.c.content.is_not(None))
         seen = sa.func.count(sa.distinct(sa.func.coalesce(_T.c.content, _T.c.item_id, _T.c.verdict_id)))
         query = sa.select(_T.c.reviewer, seen).where(
             _T.c.dt == day,
             _T.c.origin == "console",
-            sa.or_(_T.c.content.is_(None), _T.c.content.not_in(hidden)),
+            sa.or_(_T.c.content.is_(None), ~work.is_severe(_T.c.content)),
         )
         with self._database.read() as connection:
             return {name: number for name, number in connection.execute(query.group_by(_T.c.reviewer)).all()}  # noqa: C416

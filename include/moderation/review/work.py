@@ -230,8 +230,11 @@ def _fit_for(queue: Queue, reviewer: str, *, sees_severe: bool) -> sa.Select[Any
     )
     skipped = sa.exists().where(_S.c.item_id == _I.c.item_id, _S.c.reviewer == reviewer)
     query = sa.select(*ITEMS.row).where(_I.c.queue_id == queue.queue_id, ~had, ~skipped)
-    if sees_severe:
-        return query
+    return query if sees_severe else query.where(~is_severe(_I.c.content))
+
+
+def is_severe(content: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether a content was called severe, and neither taken back nor contradicted by who decides."""
     lifted = sa.exists().where(
         _TAKEN_BACK.c.content == _MARKED.c.content,
         sa.or_(
@@ -241,5 +244,4 @@ def _fit_for(queue: Queue, reviewer: str, *, sees_severe: bool) -> sa.Select[Any
             ),
         ),
     )
-    hidden = sa.exists().where(_MARKED.c.content == _I.c.content, _MARKED.c.verdict == Said.SEVERE, ~lifted)
-    return query.where(~hidden)
+    return sa.exists().where(_MARKED.c.content == content, _MARKED.c.verdict == Said.SEVERE, ~lifted)

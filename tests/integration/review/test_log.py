@@ -57,6 +57,14 @@ def test_the_last_of_a_person_come_first(state):
     assert state.log.by_reviewer("ann", before=rows[2].decided_at) == rows[1::-1]
 
 
+def test_the_last_of_a_person_in_a_queue_are_found_behind_all_that_they_said_elsewhere(state):
+    here = [said("present", minute=number, queue_id="job-1") for number in range(2)]
+    elsewhere = [said("present", minute=9 + number, queue_id="job-2") for number in range(3)]
+    state.log.append([*here, *elsewhere])
+
+    assert state.log.by_reviewer("ann", 1, queue_id="job-1") == here[1:]
+
+
 def test_what_is_published_is_not_published_again_unless_it_was_erased(state):
     rows = [said("present", content=f"c{number}", minute=number) for number in range(3)]
     state.log.append(rows)
@@ -131,6 +139,10 @@ def test_severe_is_hidden_at_once_and_counted_as_nobodys_exposure(state):
 
     assert state.log.severe() == {"a"}
     assert state.log.exposures(START.date()) == {"ann": 1}
+
+    state.log.append([said("not_severe", None, content="a", reviewer="op", minute=2)])
+
+    assert state.log.exposures(START.date()) == {"ann": 2, "op": 1}
 
 
 def test_two_who_disagree_at_the_same_moment_are_seen_to_disagree(state):

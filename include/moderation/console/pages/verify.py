@@ -270,8 +270,8 @@ def _recent(shared: Shared, request: Request, queue: Queue, person: Person) -> l
 
 
 def _rows(shared: Shared, person: Person, queue_id: str, most: int) -> list[Verdict]:
-    """What the person said in a queue, the newest first, among the last rows of theirs."""
-    return [row for row in shared.review.log.by_reviewer(person.name, most) if row.queue_id == queue_id]
+    """What the person said last in a queue, the newest first."""
+    return shared.review.log.by_reviewer(person.name, most, queue_id=queue_id)
 
 
 def _usual(shared: Shared, queue: Queue, person: Person) -> list[str]:
