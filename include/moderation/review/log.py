@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -195,19 +195,23 @@ class VerdictLog:
             query = sa.select(*VERDICTS.row).where(_T.c.content.in_(marked)).order_by(_T.c.position)
             return effective.severe(_verdicts(connection, query))
 
-    def exposures(self, day: date) -> dict[str, int]:
-        """How many different contents each person was shown on a day in UTC: decided, skipped or taken back.
+    def exposures(self, reviewer: str, day: date) -> int:
+        """How many different contents a person was shown on a day in UTC: decided, skipped or taken back.
 
         What is severe is counted as nobody's.
         """
-        seen = sa.func.count(sa.distinct(sa.func.coalesce(_T.c.content, _T.c.item_id, _T.c.verdict_id)))
-        query = sa.select(_T.c.reviewer, seen).where(
-            _T.c.dt == day,
+        begin = datetime.combine(day, time(), tzinfo=UTC)
+        query = sa.select(
+            sa.func.count(sa.distinct(sa.func.coalesce(_T.c.content, _T.c.item_id, _T.c.verdict_id)))
+        ).where(
+            _T.c.reviewer == reviewer,
+            _T.c.decided_at >= begin,
+            _T.c.decided_at < begin + timedelta(days=1),
             _T.c.origin == "console",
             sa.or_(_T.c.content.is_(None), ~work.is_severe(_T.c.content)),
         )
         with self._database.read() as connection:
-            return {name: number for name, number in connection.execute(query.group_by(_T.c.reviewer)).all()}  # noqa: C416
+            return int(connection.execute(query).scalar_one())
 
     def verified_by_load(self, load_ids: Iterable[str]) -> dict[str, int]:
         """How many different contents of each load people have said something of; no entry where none."""
@@ -239,11 +243,6 @@ class VerdictLog:
         )
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
-
-    def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
-        """Whether a person has seen as many today as the cap says: a break is offered, nothing forbidden."""
-        day = (now or datetime.now(UTC)).astimezone(UTC).date()
-        return cap is not None and self.exposures(day).get(reviewer, 0) >= cap
 
 
 def add(connection: Connection, verdicts: Sequence[Verdict]) -> Appended:

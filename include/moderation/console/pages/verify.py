@@ -257,7 +257,7 @@ def _progress(shared: Shared, queue_id: str, person: Person) -> dict[str, int]:
 
 
 def _today(shared: Shared, person: Person) -> int:
-    return shared.review.log.exposures(datetime.now(UTC).date()).get(person.name, 0)
+    return shared.review.log.exposures(person.name, datetime.now(UTC).date())
 
 
 def _recent(shared: Shared, request: Request, queue: Queue, person: Person) -> list[dict[str, Any]]:
