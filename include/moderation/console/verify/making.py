@@ -16,6 +16,7 @@ from moderation.report.page import wording
 from moderation.review.fill import Rules, fill, fill_with
 from moderation.review.queue import Item, Kind, Queue, QueueError, QueueSpec
 from moderation.review.verdict import Purpose
+from moderation.sources.local_folder import as_known
 
 _SHOWN = {
     "flagged": "Flagged images",
@@ -81,7 +82,7 @@ def _name(shared: Shared, kind: Kind, wanted: Mapping[str, Any], chosen: Selecti
     if kind == Kind.BAND:
         told = f"{wanted['label']}, {wanted['low'] or 0:g} to {wanted['high'] or 100:g} %"
     load = next((one for one in shared.history.known_loads()[0] if one["load_id"] == wanted["load_id"]), None)
-    return f"{told} · {load['source'] or load['load_id']}"[:_LONGEST] if load else told[:_LONGEST]
+    return f"{told} · {as_known(load['source'] or load['load_id'])}"[:_LONGEST] if load else told[:_LONGEST]
 
 
 def _selected(found: Found, chosen: Selection) -> Iterator[Item]:
