@@ -16,8 +16,9 @@ from support.console_load import TOKEN
 
 pytestmark = [pytest.mark.slow, browser.needed]
 COVERED = """[...document.querySelectorAll('.top nav > *, .own > *')].filter((one) => one.checkVisibility())
-    .filter((one, place, all) => place && all[place - 1].getBoundingClientRect().right > one.getBoundingClientRect().left + 1)
-    .map((one) => one.textContent)"""
+    .map((one) => [one.textContent, one.getBoundingClientRect()])
+    .filter(([, { left }], place, all) => place && all[place - 1][1].right > left + 1)
+    .map(([text]) => text)"""
 """What of a page's head lies on what stands before it."""
 SAVED = "document.getElementById('sent').textContent === 'all saved'"
 

@@ -13,9 +13,11 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from moderation.policy.thresholds import Thresholds
 from moderation.query import queries
 from moderation.query.queries import UnknownQueryError
 from moderation.review.statistics.agreement import people
+from moderation.warehouses.views import in_use
 from support import small_warehouse
 from support.small_warehouse import ADAPTER, FIRST_LOAD, SECOND_LOAD
 from support.verdict_rows import START, verdict_row, verdict_table
@@ -157,7 +159,6 @@ def test_uses_only_tables_and_columns_of_the_schema(name: str, tmp_path: Path) -
     from sqlglot.optimizer.qualify import qualify  # noqa: PLC0415 - used by this test alone
 
     from moderation.tables.standing import ALL_TABLES  # noqa: PLC0415
-    from moderation.warehouses.views import in_use  # noqa: PLC0415
     from moderation.warehouses.views.verdict_views import COLUMNS  # noqa: PLC0415
 
     schema: dict[str, object] = {
@@ -172,6 +173,19 @@ def test_uses_only_tables_and_columns_of_the_schema(name: str, tmp_path: Path) -
 @pytest.mark.parametrize("spelling", ["top_l3", "top-l3", " TOP_L3 "])
 def test_a_query_is_found_however_its_name_is_typed(spelling: str) -> None:
     assert queries.query(spelling).name == "top_l3"
+
+
+def test_what_people_found_is_counted_at_the_thresholds_in_use(tmp_path: Path) -> None:
+    thresholds = Thresholds(labels={"Weapons": 99.9, "Violence": 1.0})
+    with duckdb.connect(str(small_warehouse.small(tmp_path / "small.duckdb"))) as connection:
+        for statement in in_use.views(thresholds, in_use.Dialect()).values():
+            connection.execute(statement)
+        found = connection.execute(queries.query("verified_labels").sql).fetchall()
+    assert found == [
+        ("Violence", "Violence", 0, 0, 1, 0, 3),
+        ("Violence", "Weapon Violence", 0, 1, 0, 0, 2),
+        ("Violence", "Weapons", 0, 0, 1, 0, 0),
+    ]
 
 
 def test_decisions_of_a_person_are_counted_as_on_the_page_of_numbers(tmp_path: Path) -> None:
