@@ -13,7 +13,7 @@ from moderation.console.application import WRITE_HEADER
 from moderation.review.queue import Progress, QueueSpec
 from support.console_review import asked_by, make_queue
 from support.planned_runs import weapon_violence
-from support.said import said
+from support.said import items, said
 
 KINDS = {
     "job": ({}, 5),
@@ -69,6 +69,19 @@ def test_a_queue_that_finds_nothing_says_so_and_is_not_listed(reviewed, load_id)
     told = reviewed.post("/verify/new", json=wanted)
     assert (told.status_code, "No image is like that" in told.json()["error"]) == (400, True)
     assert name not in reviewed.get("/verify").text
+
+
+def test_a_queue_whose_job_is_gone_opens_and_ends(reviewed):
+    assert reviewed.get("/verify").status_code == 200
+    queues = reviewed.app.state.shared.review.queues
+    gone = "20250101T000000Z-000000000000"
+    queue = queues.create(QueueSpec(kind="job", name="x", load_id=gone)).queue_id
+    queues.add_items(queue, items(2, load_id=gone, manifest_id="m", line_number=1))
+    assert reviewed.get(f"/verify/queues/{queue}").status_code == 200
+    told = reviewed.post(f"/verify/queues/{queue}/next", json={"n": 9, "holding": []}).json()
+    assert (told["items"], told["paused"][:22]) == ([], "2 images are left out:")
+    assert queues.progress(queue) == Progress(unseen=2)
+    assert reviewed.get(f"/verify/queues/{queue}/summary").status_code == 200
 
 
 def test_what_is_sent_twice_counts_once(reviewed, load_id):

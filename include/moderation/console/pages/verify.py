@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from moderation.console.gate import Person, Right
+from moderation.console.index.load_index import NoSuchLoadError
 from moderation.console.index.selection import Selection
 from moderation.console.pages.view import links, page
 from moderation.console.shared import Shared
@@ -280,7 +282,8 @@ def _usual(shared: Shared, queue: Queue, person: Person) -> list[str]:
     said_so = Counter(row.label for row in rows if row.verdict == Said.PRESENT and row.label)
     names = [name for name, _ in said_so.most_common(_TEN) if name]
     if len(names) < _TEN and queue.spec.load_id:
-        tree = shared.found(queue.spec.load_id).side(Selection()).tree
-        most = sorted(tree, key=lambda node: (-node["level"], -node["images"]))
-        names += [node["name"] for node in most if node["name"] not in names]
+        with suppress(NoSuchLoadError):  # No published load has its images any more, which the page says.
+            tree = shared.found(queue.spec.load_id).side(Selection()).tree
+            most = sorted(tree, key=lambda node: (-node["level"], -node["images"]))
+            names += [node["name"] for node in most if node["name"] not in names]
     return names[:_TEN]
