@@ -138,6 +138,24 @@ def test_a_blind_queue_tells_nothing_of_the_answer(reviewed, load_id):
     assert (kept.blind, kept.load_id, kept.confidence) == (True, None, None)
 
 
+def test_what_is_severe_is_hidden_at_once_though_it_was_looked_up_meanwhile(reviewed, monkeypatch):
+    reviewed.get("/verify")
+    shared = reviewed.app.state.shared
+    looked_up = type(shared.review.log).severe
+
+    def slowly(log):
+        found = looked_up(log)
+        if not found:
+            log.append([said("severe", None)])
+            shared.severe_changed()
+        return found
+
+    monkeypatch.setattr(type(shared.review.log), "severe", slowly)
+    shared.severe_changed()
+    assert shared.severe() == frozenset()
+    assert shared.severe() == {"c1"}
+
+
 def test_what_is_severe_is_hidden_at_once_from_all_but_operators(reviewed, load_id):
     item = items_of(reviewed, make_queue(reviewed, load_id, "job")["queue"])[0]
     with asked_by(reviewed, "ben", "user") as ben:

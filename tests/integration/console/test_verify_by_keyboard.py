@@ -218,7 +218,7 @@ def test_what_is_set_aside_in_the_grid_is_named_at_its_end_with_the_way_there(pa
     assert done(page) == 6
 
 
-def test_who_takes_back_after_a_reload_that_an_image_is_severe_sees_it_again(page, queue):
+def test_who_takes_back_after_a_reload_that_an_image_is_severe_sees_it_again(page, queue, review_log):
     queue("job")
     first = name(page)
     page.keyboard.press("Shift+S")
@@ -236,6 +236,7 @@ def test_who_takes_back_after_a_reload_that_an_image_is_severe_sees_it_again(pag
     page.keyboard.press("a")
     wait_for(page, "document.getElementById('done').textContent === '1'")
     wait_for(page, SAVED)
+    assert review_log().severe() == set()
 
 
 def test_nobody_says_that_an_image_is_right_that_cannot_be_seen(page, queue, review_log):

@@ -16,6 +16,10 @@ const MOST_STEPS = 400;
 /** @template T @param {string} id @returns {T} */
 export const data = (id) => JSON.parse(document.getElementById(id)?.textContent ?? "null");
 
+/** The marks again, but that it is severe: nothing on the page shows that, so who decides again says it again.
+ * @param {Draft} draft @returns {Draft} */
+const unveiled = (draft) => ({ ...structuredClone(draft), severe: false });
+
 /** The same address, of which the browser keeps nothing.
  * @param {string} address */
 const again = (address) => `${address}${address.includes("?") ? "&" : "?"}again=${Date.now()}`;
@@ -180,7 +184,7 @@ export class Work {
     const answers = step.map((one, place) => {
       const { answer } = change(one.item, one.rows, [], "open", this.now() + place / 1000);
       this.said.delete(one.item.item);
-      this.drafts.set(one.item.item, one.draft);
+      this.drafts.set(one.item.item, unveiled(one.draft));
       if (one.rows.some((row) => row.verdict === "severe")) { one.item.hidden = false; this.veiled.add(one.item); }
       return answer;
     });
@@ -200,7 +204,7 @@ export class Work {
   /** Look at a decision again, to change it.
    * @param {Decision} decision */
   reopen(decision) {
-    this.drafts.set(decision.item.item, structuredClone(decision.draft));
+    this.drafts.set(decision.item.item, unveiled(decision.draft));
     this.items = [decision.item, ...this.items.filter((item) => item.item !== decision.item.item)];
     this.told.pictures([decision.item]);
     this.told.changed();
