@@ -67,6 +67,7 @@ class Shared:
         self._review: State | None = None
         self._review_is_proved = False
         self._severe: tuple[float, frozenset[str]] = (-_SEVERE_SECONDS, frozenset())
+        self._severe_turn = 0
 
     @property
     def review(self) -> State:
@@ -104,13 +105,18 @@ class Shared:
         """
         read_at, known = self._severe
         if time.monotonic() - read_at >= _SEVERE_SECONDS:
+            turn = self._severe_turn
             known = frozenset(self.review.log.severe())
-            self._severe = (time.monotonic(), known)
+            with self._lock:  # What was read before somebody changed it is not kept.
+                if turn == self._severe_turn:
+                    self._severe = (time.monotonic(), known)
         return known
 
     def severe_changed(self) -> None:
         """Somebody marked an image as severe, or took that back."""
-        self._severe = (-_SEVERE_SECONDS, frozenset())
+        with self._lock:
+            self._severe_turn += 1
+            self._severe = (-_SEVERE_SECONDS, frozenset())
 
     def is_severe(self, row: Mapping[str, Any]) -> bool:
         """Whether the content of a row of `images` is hidden from all but operators."""

@@ -65,8 +65,20 @@ def fill(
         spec = replace(spec, seed=sampling.seed_of(spec.seed, load_id))
     _answered(connection, spec, rules.thresholds or Thresholds())
     items = _KINDS[Kind(spec.kind)](connection, spec, rules)
-    benign = _benign(connection, spec) if spec.benign_share else ()
-    return queues.add_items(queue.queue_id, items, benign=benign)
+    return queues.add_items(queue.queue_id, items, benign=_benign(connection, spec))
+
+
+def fill_with(
+    connection: duckdb.DuckDBPyConnection, queues: Queues, queue: Queue, items: Iterable[Item]
+) -> int:
+    """Add items that somebody chose, with what the queue's options mix in among them.
+
+    :returns: how many items were added.
+    :raises StateError: as :func:`fill`.
+    """
+    if queue.spec.benign_share:
+        _answered(connection, queue.spec, Thresholds())
+    return queues.add_items(queue.queue_id, items, benign=_benign(connection, queue.spec))
 
 
 def fill_standing(
@@ -290,7 +302,9 @@ def _drawn(
 
 
 def _benign(connection: duckdb.DuckDBPyConnection, spec: QueueSpec) -> Iterator[Item]:
-    """Contents whose answer lists nothing, in random order, as many as can be needed."""
+    """Contents whose answer lists nothing, in random order, as many as can be needed, if any are."""
+    if not spec.benign_share:
+        return
     names = [name for (name,) in _rows(connection, "SELECT content FROM answered WHERE label_count = 0", {})]
     seed = sampling.seed_of(spec.seed, "benign")
     for some in few(sampling.draw(names, len(names), seed), _BATCH):

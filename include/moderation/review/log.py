@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from moderation.review import effective, mending
+from moderation.review import effective, work
 from moderation.review.disputes import settle
 from moderation.review.rows import VERDICTS, Damaged, damaged
-from moderation.review.state import checksums, tables
+from moderation.review.state import checksums, mending, tables
 from moderation.review.state.database import Database, few, insert_new
 from moderation.review.state.migrate import forget_copies
 from moderation.review.verdict import ERASED, Said, Verdict, VerdictError
@@ -24,6 +24,10 @@ from moderation.review.verdict import ERASED, Said, Verdict, VerdictError
 _T = tables.verdicts
 _FACTS = ("reviewer", "content", "subject", "label", "verdict")
 """In what two rows of one id must agree, or they are two verdicts."""
+
+
+_WAITS = sa.text("NOT published")
+"""As the index of these rows has it: SQLite takes one for no other words that mean the same."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,17 @@ class VerdictLog:
         with self._database.read() as connection:
             return _named(connection, _T.c.verdict_id, verdict_ids)
 
-    def by_reviewer(self, name: str, limit: int = 50, *, before: datetime | None = None) -> list[Verdict]:
+    def by_reviewer(
+        self, name: str, limit: int = 50, *, before: datetime | None = None, queue_id: str | None = None
+    ) -> list[Verdict]:
         """The last rows of a person, the newest first.
 
         :param before: only what was said before it.
+        :param queue_id: only what was said in this queue.
         """
         query = sa.select(*VERDICTS.row).where(_T.c.reviewer == name)
+        if queue_id is not None:
+            query = query.where(_T.c.queue_id == queue_id)
         if before is not None:
             query = query.where(_T.c.decided_at < before)
         query = query.order_by(_T.c.decided_at.desc(), _T.c.position.desc()).limit(limit)
@@ -96,13 +105,13 @@ class VerdictLog:
 
     def unpublished(self, limit: int = 100_000) -> list[Verdict]:
         """Rows that the table `verdicts` lacks, or has as they were before an erasure; the oldest first."""
-        query = sa.select(*VERDICTS.row).where(sa.not_(_T.c.published)).order_by(_T.c.position).limit(limit)
+        query = sa.select(*VERDICTS.row).where(_WAITS).order_by(_T.c.position).limit(limit)
         with self._database.read() as connection:
             return _verdicts(connection, query)
 
     def waiting(self) -> tuple[int, datetime | None]:
         """How many rows are not published, and when the oldest of them was said."""
-        query = sa.select(sa.func.count(), sa.func.min(_T.c.decided_at)).where(sa.not_(_T.c.published))
+        query = sa.select(sa.func.count(), sa.func.min(_T.c.decided_at)).where(_WAITS)
         with self._database.read() as connection:
             number, oldest = connection.execute(query).one()
         return number, oldest
@@ -190,20 +199,23 @@ class VerdictLog:
             query = sa.select(*VERDICTS.row).where(_T.c.content.in_(marked)).order_by(_T.c.position)
             return effective.severe(_verdicts(connection, query))
 
-    def exposures(self, day: date) -> dict[str, int]:
-        """How many different contents each person decided or passed over on a day in UTC.
+    def exposures(self, reviewer: str, day: date) -> int:
+        """How many different contents a person was shown on a day in UTC: decided, skipped or taken back.
 
         What is severe is counted as nobody's.
         """
-        hidden = sa.select(_T.c.content).where(_T.c.verdict == Said.SEVERE, _T.c.content.is_not(None))
-        seen = sa.func.count(sa.distinct(sa.func.coalesce(_T.c.content, _T.c.item_id, _T.c.verdict_id)))
-        query = sa.select(_T.c.reviewer, seen).where(
-            _T.c.dt == day,
+        begin = datetime.combine(day, time(), tzinfo=UTC)
+        query = sa.select(
+            sa.func.count(sa.distinct(sa.func.coalesce(_T.c.content, _T.c.item_id, _T.c.verdict_id)))
+        ).where(
+            _T.c.reviewer == reviewer,
+            _T.c.decided_at >= begin,
+            _T.c.decided_at < begin + timedelta(days=1),
             _T.c.origin == "console",
-            sa.or_(_T.c.content.is_(None), _T.c.content.not_in(hidden)),
+            sa.or_(_T.c.content.is_(None), ~work.is_severe(_T.c.content)),
         )
         with self._database.read() as connection:
-            return {name: number for name, number in connection.execute(query.group_by(_T.c.reviewer)).all()}  # noqa: C416
+            return int(connection.execute(query).scalar_one())
 
     def verified_by_load(self, load_ids: Iterable[str]) -> dict[str, int]:
         """How many different contents of each load people have said something of; no entry where none."""
@@ -235,11 +247,6 @@ class VerdictLog:
         )
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
-
-    def wants_break(self, reviewer: str, cap: int | None, *, now: datetime | None = None) -> bool:
-        """Whether a person has seen as many today as the cap says: a break is offered, nothing forbidden."""
-        day = (now or datetime.now(UTC)).astimezone(UTC).date()
-        return cap is not None and self.exposures(day).get(reviewer, 0) >= cap
 
 
 def add(connection: Connection, verdicts: Sequence[Verdict]) -> Appended:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import random
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from moderation.review import disputes, log, work
+from moderation.review import disputes, log, mixing, work
 from moderation.review.log import Appended
 from moderation.review.queue import (
     DISPUTES,
@@ -31,7 +29,7 @@ from moderation.review.rows import ITEMS, QUEUES
 from moderation.review.state import tables
 from moderation.review.state.database import Database, few, insert_new
 from moderation.review.state.item_checksums import of_queue, summed
-from moderation.review.verdict import Purpose, Verdict
+from moderation.review.verdict import Verdict
 
 _AT_ONCE = 10_000
 """Items added in one transaction: others are kept waiting for a fraction of a second."""
@@ -82,14 +80,15 @@ class Queues:
         Second opinions and golden items are mixed in as the queue's options say.
 
         :param benign: from which as many are mixed in as the options say.
-        :returns: how many items were new, with those that were mixed in.
+        :returns: how many more items the queue has, with those that were mixed in.
         """
         queue = self.get(queue_id)
-        mixed = _mixed(queue, items, iter(benign), iter(self._golden() if queue.spec.golden else ()))
+        golden = self._golden(queue_id) if queue.spec.golden else ()
         added = 0
-        for some in few(mixed, _AT_ONCE):
+        for some in few(mixing.mixed(queue, items, iter(benign), golden), _AT_ONCE):
             with self._database.write() as connection:
-                added += _add(connection, queue_id, some)
+                added += _add(connection, queue_id, mixing.not_there(connection, queue, some))
+                added -= mixing.give_way(connection, queue, some)
         return added
 
     def next(
@@ -291,12 +290,12 @@ class Queues:
             connection.execute(sa.update(_Q).where(_Q.c.queue_id == queue_id).values(**values))
             return _get(connection, queue_id)
 
-    def _golden(self) -> list[Item]:
-        """One item for each content and label of which the truth was laid down in a queue of golden items."""
+    def _golden(self, queue_id: str) -> list[Item]:
+        """Items of which the truth was laid down in queues of golden items, none in its own queue."""
         query = (
             sa.select(*ITEMS.row)
             .join(_Q, _Q.c.queue_id == _I.c.queue_id)
-            .where(_Q.c.kind == Kind.GOLDEN, work.is_decided())
+            .where(_Q.c.kind == Kind.GOLDEN, _Q.c.queue_id != queue_id, work.is_decided())
             .order_by(_I.c.queue_id, _I.c.position)
         )
         with self._database.read() as connection:
@@ -308,35 +307,6 @@ def _get(connection: Connection, queue_id: str) -> Queue:
     if not found:
         raise QueueError(f"there is no queue {queue_id!r}")
     return found[0]
-
-
-def _mixed(
-    queue: Queue, items: Iterable[Item], benign: Iterator[Item], golden: Iterator[Item]
-) -> Iterator[Item]:
-    """The items with what the options mix in, each with its id."""
-    spec = queue.spec
-    chance = random.Random(f"{spec.seed} {queue.queue_id}")  # noqa: S311 - a draw that can be repeated
-    for item in items:
-        yield _named(queue, item, item.purpose or Purpose.TRAINING)
-        if chance.random() < spec.second_share:
-            yield _named(queue, _undrawn(item), Purpose.SECOND)
-        for share, others, purpose in (
-            (spec.golden, golden, Purpose.GOLDEN),
-            (spec.benign_share, benign, Purpose.BENIGN),
-        ):
-            if chance.random() < share and (other := next(others, None)) is not None:
-                yield _named(queue, _undrawn(other), purpose)
-
-
-def _undrawn(item: Item) -> Item:
-    return replace(item, design=None, stratum=None, inclusion_probability=None, seed=None)
-
-
-def _named(queue: Queue, item: Item, purpose: str) -> Item:
-    """With an id that says what it is an item for: drawn again it is the same one."""
-    told = "\0".join([queue.queue_id, item.content, item.label, purpose])
-    item_id = hashlib.sha256(told.encode()).hexdigest()[:32]
-    return replace(item, item_id=item_id, queue_id=queue.queue_id, purpose=purpose)
 
 
 def _add(connection: Connection, queue_id: str, items: list[Item]) -> int:

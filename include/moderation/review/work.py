@@ -14,7 +14,7 @@ from moderation.review.queue import UNSEEN, Item, ItemState, Left, Queue, QueueS
 from moderation.review.rows import ITEMS
 from moderation.review.state import tables
 from moderation.review.state.database import few, insert_new
-from moderation.review.verdict import Said
+from moderation.review.verdict import Purpose, Said
 
 _I, _Q, _V, _S = tables.items, tables.queues, tables.verdicts, tables.skips
 # Made once: SQLAlchemy copies every column of a table for each alias.
@@ -219,18 +219,22 @@ def _held(
 
 
 def _fit_for(queue: Queue, reviewer: str, *, sees_severe: bool) -> sa.Select[Any]:
-    """A query for items of the queue that the person has not had and may see."""
+    """A query for items of the queue that the person may see, and are no second opinion of their own."""
     had = sa.exists().where(
         _TWIN.c.queue_id == _I.c.queue_id,
         _TWIN.c.content == _I.c.content,
         _TWIN.c.label == _I.c.label,
         _TWIN.c.item_id != _I.c.item_id,
         _TWIN.c.holder == reviewer,
+        sa.or_(_I.c.purpose == Purpose.SECOND, _TWIN.c.purpose == Purpose.SECOND),
     )
     skipped = sa.exists().where(_S.c.item_id == _I.c.item_id, _S.c.reviewer == reviewer)
     query = sa.select(*ITEMS.row).where(_I.c.queue_id == queue.queue_id, ~had, ~skipped)
-    if sees_severe:
-        return query
+    return query if sees_severe else query.where(~is_severe(_I.c.content))
+
+
+def is_severe(content: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether a content was called severe, and neither taken back nor contradicted by who decides."""
     lifted = sa.exists().where(
         _TAKEN_BACK.c.content == _MARKED.c.content,
         sa.or_(
@@ -240,5 +244,4 @@ def _fit_for(queue: Queue, reviewer: str, *, sees_severe: bool) -> sa.Select[Any
             ),
         ),
     )
-    hidden = sa.exists().where(_MARKED.c.content == _I.c.content, _MARKED.c.verdict == Said.SEVERE, ~lifted)
-    return query.where(~hidden)
+    return sa.exists().where(_MARKED.c.content == content, _MARKED.c.verdict == Said.SEVERE, ~lifted)

@@ -61,11 +61,15 @@ def in_environment(server: SeaweedFS, credentials: Credentials) -> dict[str, str
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment(s3_server: SeaweedFS, credentials: Credentials) -> Iterator[None]:
+def environment(
+    s3_server: SeaweedFS, credentials: Credentials, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """The console reads its environment at each request, also of a browser that asks between two tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in in_environment(s3_server, credentials).items():
             patch.setenv(name, value)
+        # Else the queues of a stack that somebody runs in this folder.
+        patch.setenv("MODERATION_REVIEW_DB", str(tmp_path_factory.mktemp("review") / "review.db"))
         yield
 
 

@@ -13,7 +13,7 @@ from moderation.console.application import WRITE_HEADER
 from moderation.review.queue import Progress, QueueSpec
 from support.console_review import asked_by, make_queue
 from support.planned_runs import weapon_violence
-from support.said import said
+from support.said import items, said
 
 KINDS = {
     "job": ({}, 5),
@@ -55,12 +55,33 @@ def test_each_kind_of_queue_is_made_from_the_form_and_begins(reviewed, load_id, 
     assert reviewed.get(made["address"]).status_code == 200
 
 
+def test_benign_images_are_mixed_into_a_selection_too(reviewed, load_id):
+    made = make_queue(reviewed, load_id, "filter", query="q=gun", benign_share=100)
+    chosen = make_queue(reviewed, load_id, "filter", query="q=gun")
+    items = reviewed.app.state.shared.review.queues.next(made["queue"], "you", 99)
+    assert len(items) == made["items"]
+    assert made["items"] - chosen["items"] == sum(item.purpose == "benign" for item in items) > 0
+
+
 def test_a_queue_that_finds_nothing_says_so_and_is_not_listed(reviewed, load_id):
     name = uuid.uuid4().hex
     wanted = {"kind": "filter", "load_id": load_id, "query": "q=nowhere", "name": name}
     told = reviewed.post("/verify/new", json=wanted)
     assert (told.status_code, "No image is like that" in told.json()["error"]) == (400, True)
     assert name not in reviewed.get("/verify").text
+
+
+def test_a_queue_whose_job_is_gone_opens_and_ends(reviewed):
+    assert reviewed.get("/verify").status_code == 200
+    queues = reviewed.app.state.shared.review.queues
+    gone = "20250101T000000Z-000000000000"
+    queue = queues.create(QueueSpec(kind="job", name="x", load_id=gone)).queue_id
+    queues.add_items(queue, items(2, load_id=gone, manifest_id="m", line_number=1))
+    assert reviewed.get(f"/verify/queues/{queue}").status_code == 200
+    told = reviewed.post(f"/verify/queues/{queue}/next", json={"n": 9, "holding": []}).json()
+    assert (told["items"], told["paused"][:22]) == ([], "2 images are left out:")
+    assert queues.progress(queue) == Progress(unseen=2)
+    assert reviewed.get(f"/verify/queues/{queue}/summary").status_code == 200
 
 
 def test_what_is_sent_twice_counts_once(reviewed, load_id):
@@ -115,6 +136,24 @@ def test_a_blind_queue_tells_nothing_of_the_answer(reviewed, load_id):
     assert send(reviewed, sent)["refused"] == []
     (kept,) = reviewed.app.state.shared.review.log.of_ids([sent["rows"][0]["id"]])
     assert (kept.blind, kept.load_id, kept.confidence) == (True, None, None)
+
+
+def test_what_is_severe_is_hidden_at_once_though_it_was_looked_up_meanwhile(reviewed, monkeypatch):
+    reviewed.get("/verify")
+    shared = reviewed.app.state.shared
+    looked_up = type(shared.review.log).severe
+
+    def slowly(log):
+        found = looked_up(log)
+        if not found:
+            log.append([said("severe", None)])
+            shared.severe_changed()
+        return found
+
+    monkeypatch.setattr(type(shared.review.log), "severe", slowly)
+    shared.severe_changed()
+    assert shared.severe() == frozenset()
+    assert shared.severe() == {"c1"}
 
 
 def test_what_is_severe_is_hidden_at_once_from_all_but_operators(reviewed, load_id):

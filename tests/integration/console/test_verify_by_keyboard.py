@@ -15,6 +15,11 @@ from support.console_browser import in_frame, one_look
 from support.console_load import TOKEN
 
 pytestmark = [pytest.mark.slow, browser.needed]
+COVERED = """[...document.querySelectorAll('.top nav > *, .own > *')].filter((one) => one.checkVisibility())
+    .map((one) => [one.textContent, one.getBoundingClientRect()])
+    .filter(([, { left }], place, all) => place && all[place - 1][1].right > left + 1)
+    .map(([text]) => text)"""
+"""What of a page's head lies on what stands before it."""
 SAVED = "document.getElementById('sent').textContent === 'all saved'"
 
 
@@ -149,6 +154,7 @@ def test_what_a_reviewer_skipped_is_offered_when_nothing_else_waits(page, queue)
     queue("band", label="Weapon Violence", low=90, high=100)
     first = name(page)
     page.keyboard.press("s")
+    assert done(page) == 0
     again = page.get_by_role("button", name="Look again")
     again.wait_for()
     assert "You skipped 1 that nobody has decided." in page.inner_text("#end")
@@ -200,6 +206,39 @@ def test_a_page_of_the_grid_takes_a_key_and_two_for_each_that_is_wrong(page, que
     assert done(page) == 0
 
 
+def test_what_is_set_aside_in_the_grid_is_named_at_its_end_with_the_way_there(page, queue):
+    queue("filter", mode="grid", query="show=all")
+    seen(page, 7)
+    page.keyboard.press("x")
+    page.keyboard.press("Enter")
+    wait_for(page, "!document.getElementById('end').hidden")
+    assert "What is left is set aside" in page.inner_text("#end")
+    page.get_by_role("link", name="1 set aside for a closer look").press("Enter")
+    page.wait_for_selector("#large")
+    assert done(page) == 6
+
+
+def test_who_takes_back_after_a_reload_that_an_image_is_severe_sees_it_again(page, queue, review_log):
+    queue("job")
+    first = name(page)
+    page.keyboard.press("Shift+S")
+    wait_for(page, SAVED)
+    # As the server answers whom it hides the image from, until it knows that this was taken back.
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg" width="9000" height="9"/>'
+    page.route("**/view", lambda route: route.fulfill(content_type="image/svg+xml", body=drawing))
+    page.reload()
+    page.wait_for_selector("#large")
+    page.keyboard.press("z")
+    shows(page, first)
+    wait_for(page, SAVED)
+    width = "document.getElementById('large').naturalWidth"
+    wait_for(page, f"document.getElementById('large').complete && {width} > 0 && {width} < 9000")
+    page.keyboard.press("a")
+    wait_for(page, "document.getElementById('done').textContent === '1'")
+    wait_for(page, SAVED)
+    assert review_log().severe() == set()
+
+
 def test_nobody_says_that_an_image_is_right_that_cannot_be_seen(page, queue, review_log):
     made = queue("filter", query="show=failed")
     wait_for(page, "document.getElementById('large').complete")
@@ -226,8 +265,9 @@ def test_nobody_says_that_an_image_is_right_that_cannot_be_seen(page, queue, rev
     ("mode", "key", "decided"), [("focus", "a", 1), pytest.param("grid", "Enter", 5, marks=pytest.mark.long)]
 )
 def test_a_reviewer_decides_in_the_frame_that_airflow_gives_the_page(page, queue, mode, key, decided):
-    made = queue("job", mode)
+    made = queue("job", mode, name="What the house by the sea was full of, last summer and the one before it")
     frame = in_frame(page, f"/verify/queues/{made}?mode={mode}")
+    assert frame.evaluate(COVERED) == []
     if mode == "grid":
         seen(frame, 5)
     frame.wait_for_selector("#large" if mode == "focus" else ".pick")

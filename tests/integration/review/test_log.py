@@ -57,6 +57,14 @@ def test_the_last_of_a_person_come_first(state):
     assert state.log.by_reviewer("ann", before=rows[2].decided_at) == rows[1::-1]
 
 
+def test_the_last_of_a_person_in_a_queue_are_found_behind_all_that_they_said_elsewhere(state):
+    here = [said("present", minute=number, queue_id="job-1") for number in range(2)]
+    elsewhere = [said("present", minute=9 + number, queue_id="job-2") for number in range(3)]
+    state.log.append([*here, *elsewhere])
+
+    assert state.log.by_reviewer("ann", 1, queue_id="job-1") == here[1:]
+
+
 def test_what_is_published_is_not_published_again_unless_it_was_erased(state):
     rows = [said("present", content=f"c{number}", minute=number) for number in range(3)]
     state.log.append(rows)
@@ -122,15 +130,19 @@ def test_an_erased_key_is_in_no_page_of_the_file(tmp_path):
 
 def test_severe_is_hidden_at_once_and_counted_as_nobodys_exposure(state):
     state.log.append([said("present", content=name) for name in ("a", "b", "b")])
-    assert state.log.exposures(START.date()) == {"ann": 2}
-    assert not state.log.wants_break("ann", 3, now=START)
-    assert state.log.wants_break("ann", 2, now=START)
-    assert not state.log.wants_break("ann", None, now=START)
+    state.log.append(
+        [said("present", content="c", minute=24 * 60), said("absent", content="d", reviewer="bob")]
+    )
+    assert state.log.exposures("ann", START.date()) == 2
 
     state.log.append([said("severe", None, content="a", minute=1)])
 
     assert state.log.severe() == {"a"}
-    assert state.log.exposures(START.date()) == {"ann": 1}
+    assert state.log.exposures("ann", START.date()) == 1
+
+    state.log.append([said("not_severe", None, content="a", reviewer="op", minute=2)])
+
+    assert state.log.exposures("ann", START.date()) == 2
 
 
 def test_two_who_disagree_at_the_same_moment_are_seen_to_disagree(state):

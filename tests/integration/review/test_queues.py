@@ -248,17 +248,74 @@ def test_a_second_opinion_is_of_another_person(state):
     assert {item.purpose for item in second} == {"second"}
 
 
-def test_golden_items_are_those_of_which_the_truth_was_laid_down(state):
+def _golden(state, count, **given):
+    """Lay down what is in c0, c1, …"""
     gold = state.queues.create(QueueSpec(kind="golden", name="Gold"))
-    state.queues.add_items(gold.queue_id, items(3, label="Weapons"))
-    taken = state.queues.next(gold.queue_id, "op", 2)
+    state.queues.add_items(gold.queue_id, items(3, label="Weapons", **given))
+    taken = state.queues.next(gold.queue_id, "op", count)
     state.queues.submit([], [item.item_id for item in taken], reviewer="op")
 
+
+def _decide_all(state, queue, reviewer="ann"):
+    """What a person is given, decided in batches until they are given nothing more."""
+    given = []
+    while some := state.queues.next(queue, reviewer, 2):
+        state.queues.submit([], [item.item_id for item in some], reviewer=reviewer)
+        given += some
+    return given
+
+
+def test_golden_items_are_those_of_which_the_truth_was_laid_down(state):
+    _golden(state, 2)
     queue = state.queues.create(QueueSpec(kind="job", name="x", golden=1.0))
     state.queues.add_items(queue.queue_id, [item for item in items(9) if item.content > "c4"])
 
     mixed = [item for item in state.queues.next(queue.queue_id, "ann", 99) if item.purpose == "golden"]
     assert {(item.content, item.label) for item in mixed} == {("c0", "Weapons"), ("c1", "Weapons")}
+
+
+@pytest.mark.parametrize("label", ["", "Weapons"])
+def test_a_golden_image_that_the_queue_has_anyway_is_the_test_where_it_stands_and_asked_once(state, label):
+    _golden(state, 3)
+    queue = state.queues.create(QueueSpec(kind="job", name="x", golden=1.0, people=("ann",)))
+    own = items(9, label=label, design="simple", inclusion_probability=0.5, purpose="rate")
+    assert state.queues.add_items(queue.queue_id, reversed(own)) == 9
+
+    given = _decide_all(state, queue.queue_id)
+
+    assert sorted(_contents(given)) == _contents(own)
+    assert {item.content for item in given if item.purpose == "golden"} == {"c0", "c1", "c2"}
+    assert {item.inclusion_probability for item in given} == {0.5}
+    assert state.queues.progress(queue.queue_id) == Progress(done=9)
+    assert state.queues.add_items(queue.queue_id, own) == 0
+
+
+def test_what_was_mixed_in_goes_when_the_queue_gets_the_image_itself(state):
+    _golden(state, 2)
+    spec = QueueSpec(kind="job", name="x", golden=1.0, benign_share=1.0, standing=True)
+    queue = state.queues.create(spec).queue_id
+    benign = items(6)[4:]
+    mixed_in = {"c0", "c1", "c4", "c5"}
+    assert state.queues.add_items(queue, items(10)[6:], benign=benign) == 8
+    skipped = state.queues.next(queue, "bob", 9)
+    state.queues.submit([], skipped=[item.item_id for item in skipped], reviewer="bob")
+
+    assert state.queues.add_items(queue, items(6), benign=benign) == 6 - len(mixed_in)
+
+    given = _decide_all(state, queue)
+    assert sorted(_contents(given)) == _contents(items(10))
+    assert {item.content for item in given if item.purpose == "golden"} == {"c0", "c1"}
+    assert state.queues.skipped() == {}
+    assert state.queues.left(queue, "bob") == Left(some=False)
+
+
+def test_a_queue_in_which_an_image_stands_twice_already_ends_for_one_person(state):
+    queue = _queue(state, 2, people=("ann",))
+    for purpose in ("golden", "benign"):
+        state.queues.add_items(queue, items(2, purpose=purpose))
+
+    assert sorted(_contents(_decide_all(state, queue))) == ["c0"] * 3 + ["c1"] * 3
+    assert state.queues.left(queue, "ann") == Left(some=False)
 
 
 def test_benign_images_are_mixed_in_and_enter_no_rate(state):

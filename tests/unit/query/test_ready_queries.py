@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from moderation.policy.thresholds import Thresholds
 from moderation.query import queries
 from moderation.query.queries import UnknownQueryError
+from moderation.review.statistics.agreement import people
+from moderation.warehouses.views import in_use
 from support import small_warehouse
 from support.small_warehouse import ADAPTER, FIRST_LOAD, SECOND_LOAD
+from support.verdict_rows import START, verdict_row, verdict_table
 
 NUDITY = "Non-Explicit Nudity of Intimate parts and Kissing"
 NINE = datetime(2026, 11, 16, 9, tzinfo=UTC)
@@ -109,7 +113,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         ("Violence", "Weapons", 1, 0, 0, 0, 1),
     ],
     "images_decided_by": [("person", "allow", 1, 0, 0), ("policy", "policy", 7, 1, 1)],  # 8 answers
-    "decisions_by_reviewer": [(SUNDAY, "ana", 2, 2, 0, 0, 0), (SUNDAY, "ben", 1, 2, 0, 0, 1)],
+    "decisions_by_reviewer": [(SUNDAY, "ana", 2, 2, 0, 0, 0), (SUNDAY, "ben", 1, 1, 0, 0, 1)],
     "adapters_by_load": [
         (SECOND_LOAD, ADAPTER, 1, 1, "in use", "Gambling|Violence", "7.0", "passes", 21, 1, NINE, "ana"),
         (SECOND_LOAD, "the base model", 3, 2, *[None] * 8),
@@ -155,7 +159,6 @@ def test_uses_only_tables_and_columns_of_the_schema(name: str, tmp_path: Path) -
     from sqlglot.optimizer.qualify import qualify  # noqa: PLC0415 - used by this test alone
 
     from moderation.tables.standing import ALL_TABLES  # noqa: PLC0415
-    from moderation.warehouses.views import in_use  # noqa: PLC0415
     from moderation.warehouses.views.verdict_views import COLUMNS  # noqa: PLC0415
 
     schema: dict[str, object] = {
@@ -170,6 +173,43 @@ def test_uses_only_tables_and_columns_of_the_schema(name: str, tmp_path: Path) -
 @pytest.mark.parametrize("spelling", ["top_l3", "top-l3", " TOP_L3 "])
 def test_a_query_is_found_however_its_name_is_typed(spelling: str) -> None:
     assert queries.query(spelling).name == "top_l3"
+
+
+def test_what_people_found_is_counted_at_the_thresholds_in_use(tmp_path: Path) -> None:
+    thresholds = Thresholds(labels={"Weapons": 99.9, "Violence": 1.0})
+    with duckdb.connect(str(small_warehouse.small(tmp_path / "small.duckdb"))) as connection:
+        for statement in in_use.views(thresholds, in_use.Dialect()).values():
+            connection.execute(statement)
+        found = connection.execute(queries.query("verified_labels").sql).fetchall()
+    assert found == [
+        ("Violence", "Violence", 0, 0, 1, 0, 3),
+        ("Violence", "Weapon Violence", 0, 1, 0, 0, 2),
+        ("Violence", "Weapons", 0, 0, 1, 0, 0),
+    ]
+
+
+def test_decisions_of_a_person_are_counted_as_on_the_page_of_numbers(tmp_path: Path) -> None:
+    whole = {"subject": "image", "label": None, "level": None, "l1": None, "l2": None}
+    at_once = {"content": "c0", "decided_at": START}
+    later = {"content": "c0", "decided_at": START + timedelta(minutes=5)}
+    rows = [
+        verdict_row(0, **at_once),
+        verdict_row(1, **at_once, label="Smoking", verdict="unsure"),
+        verdict_row(2, **at_once, **whole, verdict="note"),
+        *(verdict_row(3 + number, **later, verdict="withdrawn", replaces=f"v{number}") for number in (0, 1)),
+        verdict_row(5, **later, **whole, verdict="nothing"),
+        verdict_row(6, **whole, verdict="skipped"),
+        *(
+            verdict_row(number, content=None, source_ref=None, decided_at=START, erased=True)
+            for number in (7, 8)
+        ),
+    ]
+    path = small_warehouse.write(tmp_path / "small.duckdb", {"verdicts": rows})
+    with duckdb.connect(str(path), read_only=True) as connection:
+        found = connection.execute(queries.query("decisions_by_reviewer").sql).fetchall()
+    (ana,) = people(verdict_table(rows))
+    assert found == [(SUNDAY, "ana", ana["decisions"], ana["contents"], 1, 1, 1)]
+    assert (ana["decisions"], ana["contents"]) == (4, 3)
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:

@@ -116,7 +116,12 @@ def new_queue(  # noqa: PLR0917 - the query of an address
         "verify/new.html.j2",
         loads=loads[:_MOST_LOADS],
         labels=labels_of_taxonomy(),
-        kinds_told=[(str(key), name, note) for key, (name, note) in KINDS.items()],
+        kinds_told=[
+            (str(key), name, note)
+            for key, (name, note) in KINDS.items()
+            if (key != Kind.GOLDEN or person.may(Right.DECIDE))
+            and (key != Kind.POLICY or shared.policy() is not None)
+        ],
         chosen_kind=kind or (Kind.FILTER if load_id else Kind.POLICY if shared.policy() else Kind.JOB),
         chosen_load=load_id,
         chosen_label=label,

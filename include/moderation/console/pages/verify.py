@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from moderation.console.gate import Person, Right
+from moderation.console.index.load_index import NoSuchLoadError
 from moderation.console.index.selection import Selection
 from moderation.console.pages.view import links, page
 from moderation.console.shared import Shared
@@ -257,7 +259,7 @@ def _progress(shared: Shared, queue_id: str, person: Person) -> dict[str, int]:
 
 
 def _today(shared: Shared, person: Person) -> int:
-    return shared.review.log.exposures(datetime.now(UTC).date()).get(person.name, 0)
+    return shared.review.log.exposures(person.name, datetime.now(UTC).date())
 
 
 def _recent(shared: Shared, request: Request, queue: Queue, person: Person) -> list[dict[str, Any]]:
@@ -270,8 +272,8 @@ def _recent(shared: Shared, request: Request, queue: Queue, person: Person) -> l
 
 
 def _rows(shared: Shared, person: Person, queue_id: str, most: int) -> list[Verdict]:
-    """What the person said in a queue, the newest first, among the last rows of theirs."""
-    return [row for row in shared.review.log.by_reviewer(person.name, most) if row.queue_id == queue_id]
+    """What the person said last in a queue, the newest first."""
+    return shared.review.log.by_reviewer(person.name, most, queue_id=queue_id)
 
 
 def _usual(shared: Shared, queue: Queue, person: Person) -> list[str]:
@@ -280,7 +282,8 @@ def _usual(shared: Shared, queue: Queue, person: Person) -> list[str]:
     said_so = Counter(row.label for row in rows if row.verdict == Said.PRESENT and row.label)
     names = [name for name, _ in said_so.most_common(_TEN) if name]
     if len(names) < _TEN and queue.spec.load_id:
-        tree = shared.found(queue.spec.load_id).side(Selection()).tree
-        most = sorted(tree, key=lambda node: (-node["level"], -node["images"]))
-        names += [node["name"] for node in most if node["name"] not in names]
+        with suppress(NoSuchLoadError):  # No published load has its images any more, which the page says.
+            tree = shared.found(queue.spec.load_id).side(Selection()).tree
+            most = sorted(tree, key=lambda node: (-node["level"], -node["images"]))
+            names += [node["name"] for node in most if node["name"] not in names]
     return names[:_TEN]

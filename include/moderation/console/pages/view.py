@@ -72,6 +72,7 @@ def _environment() -> jinja2.Environment:
         size=wording.size,
         foreign=wording.foreign,
         place=as_known,
+        at_slashes=_at_slashes,
         moment=_moment,
         plain_moment=wording.moment,
         share=lambda part: wording.percent(part, 1),
@@ -79,6 +80,11 @@ def _environment() -> jinja2.Environment:
         content_type=wording.content_type,
     )
     return made
+
+
+def _at_slashes(text: str) -> Markup:
+    """A long path, which a browser breaks nowhere but in the middle of a name, breaks behind a slash."""
+    return Markup("/<wbr>").join(text.split("/"))
 
 
 def _remedy(code: str | None) -> str:

@@ -13,9 +13,10 @@ from moderation.console.verify.told import KINDS
 from moderation.query.published_views import open_published
 from moderation.reference.content import subject_id
 from moderation.report.page import wording
-from moderation.review.fill import Rules, fill
+from moderation.review.fill import Rules, fill, fill_with
 from moderation.review.queue import Item, Kind, Queue, QueueError, QueueSpec
 from moderation.review.verdict import Purpose
+from moderation.sources.local_folder import as_known
 
 _SHOWN = {
     "flagged": "Flagged images",
@@ -48,7 +49,8 @@ def make(shared: Shared, wanted: Mapping[str, Any], *, query: str) -> tuple[Queu
     try:
         if kind == Kind.FILTER and spec.load_id:
             selected = _selected(shared.found(spec.load_id, looked=True), chosen)
-            made = shared.review.queues.add_items(queue.queue_id, selected)
+            with open_published(shared.settings) as published:
+                made = fill_with(published, shared.review.queues, queue, selected)
         else:
             made = _filled(shared, queue)
     finally:
@@ -80,7 +82,7 @@ def _name(shared: Shared, kind: Kind, wanted: Mapping[str, Any], chosen: Selecti
     if kind == Kind.BAND:
         told = f"{wanted['label']}, {wanted['low'] or 0:g} to {wanted['high'] or 100:g} %"
     load = next((one for one in shared.history.known_loads()[0] if one["load_id"] == wanted["load_id"]), None)
-    return f"{told} · {load['source'] or load['load_id']}"[:_LONGEST] if load else told[:_LONGEST]
+    return f"{told} · {as_known(load['source'] or load['load_id'])}"[:_LONGEST] if load else told[:_LONGEST]
 
 
 def _selected(found: Found, chosen: Selection) -> Iterator[Item]:

@@ -8,7 +8,10 @@ from moderation.console.gate import Person, Right
 from moderation.review.queue import Kind, Queue
 
 KINDS = {
-    Kind.JOB: ("A job's predictions", "All that a job flagged, one content once."),
+    Kind.JOB: (
+        "A job's predictions",
+        "All that a job found a label in, however unsure; one content once.",
+    ),
     Kind.BAND: (
         "A label between two confidences",
         "Where the model is in doubt; for precision and for training.",

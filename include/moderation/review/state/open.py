@@ -12,12 +12,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from moderation.review.log import VerdictLog
-from moderation.review.mending import index_anew
 from moderation.review.queues import Queues
 from moderation.review.rows import damaged
 from moderation.review.state import tables
 from moderation.review.state.database import Database, insert_new, parse_url
 from moderation.review.state.faults import StateUnusableError, name_of, restore
+from moderation.review.state.mending import index_anew
 from moderation.review.state.migrate import migrate
 from moderation.settings import ReviewSettings
 from moderation.variables import hosts

@@ -30,6 +30,7 @@ _COLUMNS = (
         "replaces",
         "purpose",
         "queue_id",
+        "origin",
         "l1",
         "l2",
         "l3",
@@ -83,20 +84,25 @@ def people(verdicts: pa.Table, *, pseudonyms: bool = False) -> list[dict[str, An
     ``days``; ``an_hour``: decisions an hour of work, pauses above five minutes left out, null before the
     second decision; ``seconds``: of work a decision, the mean, for those of a page of the grid come at once;
     ``golden`` and ``golden_right``: golden items and those on which it was as known; ``exposures_a_day`` and
-    ``most_exposures``: distinct contents a day, mean and most; one that is severe is nobody's.
+    ``most_exposures``: distinct contents that the console showed them a day, skipped or taken back ones too,
+    mean and most; one that is severe is nobody's.
 
     :param pseudonyms: "reviewer 1", in the order of their first decision, instead of names.
     """
     rows = _rows(verdicts)
     each: dict[str, list[Row]] = defaultdict(list)
+    shown: dict[str, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["decided_at"]):
+        if row["origin"] == "console":
+            shown[row["reviewer"]].append(row)
         if row["verdict"] not in _NO_DECISION:
             each[row["reviewer"]].append(row)
     asked, right = _against_golden(rows)
     hidden = _severe(rows)
     return [
         {"reviewer": f"reviewer {number}" if pseudonyms else name}
-        | _pace(mine, hidden)
+        | _pace(mine)
+        | _exposed(shown[name], hidden)
         | {"golden": asked[name], "golden_right": right[name]}
         for number, (name, mine) in enumerate(each.items(), start=1)
     ]
@@ -120,13 +126,23 @@ def _severe(rows: Sequence[Row]) -> set[str]:
     return {content for content, verdict in newest.items() if verdict == "severe"}
 
 
-def _pace(rows: Sequence[Row], hidden: Collection[str]) -> dict[str, Any]:
+def _pace(rows: Sequence[Row]) -> dict[str, Any]:
     answers: set[tuple[datetime, str]] = {
         (row["decided_at"], row["content"] or row["verdict_id"]) for row in rows
     }
     times = sorted(at for at, _ in answers)
     gaps = [(after - before).total_seconds() for before, after in pairwise(times)]
     work = [gap for gap in gaps if gap <= BREAK_SECONDS]
+    return {
+        "decisions": len(answers),
+        "contents": len({row["content"] or row["verdict_id"] for row in rows}),
+        "days": len({row["decided_at"].date() for row in rows}),
+        "an_hour": 3600 * len(work) / sum(work) if sum(work) else None,
+        "seconds": sum(work) / len(work) if sum(work) else None,
+    }
+
+
+def _exposed(rows: Sequence[Row], hidden: Collection[str]) -> dict[str, Any]:
     seen: dict[date, set[str]] = defaultdict(set)
     for row in rows:
         if row["content"] in hidden:
@@ -135,11 +151,6 @@ def _pace(rows: Sequence[Row], hidden: Collection[str]) -> dict[str, Any]:
         seen[row["decided_at"].date()].add(row["content"] or row["verdict_id"])
     a_day = [len(contents) for contents in seen.values()]
     return {
-        "decisions": len(answers),
-        "contents": len({row["content"] or row["verdict_id"] for row in rows}),
-        "days": len({row["decided_at"].date() for row in rows}),
-        "an_hour": 3600 * len(work) / sum(work) if sum(work) else None,
-        "seconds": sum(work) / len(work) if sum(work) else None,
         "exposures_a_day": float(np.mean(a_day)) if a_day else 0.0,
         "most_exposures": max(a_day, default=0),
     }

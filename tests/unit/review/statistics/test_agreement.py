@@ -67,6 +67,17 @@ def test_an_image_counts_once_a_day_as_an_exposure_and_an_erased_one_still_does(
     assert (ana["days"], ana["exposures_a_day"], ana["most_exposures"]) == (2, 1.5, 2)
 
 
+def test_what_was_skipped_was_shown_too_and_what_was_imported_was_not():
+    image = {"subject": "image", "label": None, "level": None}
+    rows = [
+        said(1, 0, content="a"),
+        said(2, 1, content="b", verdict="skipped", **image),
+        said(3, 2, content="c", origin="import"),
+    ]
+    (ana,) = people(verdict_table(rows))
+    assert (ana["decisions"], ana["most_exposures"]) == (2, 2)
+
+
 def test_what_is_severe_is_in_nobodys_exposure_until_an_operator_shows_it_again():
     image = {"subject": "image", "label": None, "level": None}
     hidden = said(3, 2, content="b", verdict="severe", **image)

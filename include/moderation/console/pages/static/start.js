@@ -85,7 +85,7 @@ async function send() {
   complete = false;
   field("go").disabled = true;
   trouble("");
-  part("bar").hidden = false;
+  part("bar").hidden = part("pause").hidden = false;
   try {
     upload = await nameOf();
     const there = (await told(await fetch(/** @type {string} */ (form.dataset.uploads).replace("NAME", upload)))).files;
@@ -106,6 +106,7 @@ async function send() {
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
     if (failed.length) trouble(`${failed.length} files were not sent; choose the folder again to send the rest. ${failed[0]}`);
     complete = !failed.length;
+    part("pause").hidden = complete;
     field("go").disabled = !complete;
     say(complete ? "All files are sent." : "Some files were not sent.");
   } catch (error) {

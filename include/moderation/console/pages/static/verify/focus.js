@@ -87,7 +87,18 @@ function panel() {
   fill({ item, draft: item ? work.draft(item) : blank(), rows: item ? rows(item) : [], at, work });
 }
 
-const work = new Work(place, { few: () => FEW, many: () => MANY, changed: show, pictures: () => requestAnimationFrame(ahead) });
+/** @param {Item[]} items */
+function anew(items) {
+  for (const item of items) {
+    const image = pictures.get(item.item);
+    if (!image || sight(image) !== "none") continue;
+    pictures.delete(item.item);
+    if (item === showing) showing = null;
+  }
+  show();
+}
+
+const work = new Work(place, { few: () => FEW, many: () => MANY, changed: show, pictures: () => requestAnimationFrame(ahead), anew });
 
 /** @param {(item: Item, draft: Draft) => void} act */
 const onItem = (act) => () => { const item = work.current; if (item) act(item, work.draft(item)); };

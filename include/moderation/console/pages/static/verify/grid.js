@@ -65,9 +65,9 @@ function draw() {
   progress(work);
   const wrong = page.filter((item) => marks.has(item.item) || seen(item) === "none").length;
   put("rest-told", wrong ? `The other ${page.length - wrong} are right` : `All ${page.length} are right`);
-  put("aside", aside.size ? `${aside.size} set aside for a closer look` : "");
-  const link = document.getElementById("closer");
-  if (link) link.hidden = !aside.size;
+  for (const name of ["aside", "end-aside"]) put(name, aside.size ? `${aside.size} set aside for a closer look` : "");
+  put("end-title", aside.size ? "What is left is set aside" : "Nothing waits for you here");
+  for (const name of ["closer", "end-closer"]) document.getElementById(name)?.toggleAttribute("hidden", !aside.size);
   drawRecent(work.latest(10), (decision) => work.reopen(decision));
   if (focused || document.activeElement === document.body) focus();
 }
@@ -124,7 +124,13 @@ function tile(entry, item, number, columns) {
 
 function focus() { /** @type {HTMLElement|null} */ (sheet.querySelector(`[data-at="${at}"]`))?.focus({ preventScroll: false }); }
 
-const work = new Work(place, { few: () => 2 * shape().many + aside.size, many: () => 2 * shape().many + aside.size, changed: draw, pictures });
+/** @param {Item[]} items */
+function anew(items) {
+  for (const item of items) if (seen(item) === "none") sheet.querySelector(`[data-item="${CSS.escape(item.item)}"]`)?.remove();
+  draw();
+}
+
+const work = new Work(place, { few: () => 2 * shape().many + aside.size, many: () => 2 * shape().many + aside.size, changed: draw, pictures, anew });
 
 /** @param {number} to @param {boolean} range */
 function move(to, range) {

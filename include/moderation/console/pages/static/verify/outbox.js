@@ -137,10 +137,10 @@ export class Outbox {
   /** Items that the server may not know yet to be decided or skipped. */
   decided() { return [...this.waiting.values()].filter((one) => one.state !== "open").map((one) => one.item); }
 
-  /** Images that the server does not know of yet, less those that go back. */
+  /** Images that the server does not know yet to be decided, less those that go back. */
   unfinished() {
     let sum = 0;
-    for (const { state } of this.waiting.values()) sum += state === "open" ? -1 : 1;
+    for (const { state } of this.waiting.values()) sum += state === "open" ? -1 : state === "done" ? 1 : 0;
     return sum;
   }
 

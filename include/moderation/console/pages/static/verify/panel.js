@@ -120,7 +120,7 @@ export function progress(work) {
   part("left-again").hidden = !left.skipped;
   put("left-others", left.others ? `${left.others.toLocaleString("en-US")} ${left.others === 1 ? "waits" : "wait"} for somebody else.` : "");
   const hours = (Date.now() - work.began) / 3_600_000;
-  put("pace", work.decided >= 10 ? `${Math.round(work.decided / hours).toLocaleString("en-US")} an hour` : "");
+  put("pace", work.decided >= 10 && hours > 1 / 60 ? `${Math.round(work.decided / hours).toLocaleString("en-US")} an hour` : "");
   const cap = Number(document.getElementById("verify")?.dataset.cap ?? 0);
   const rest = document.getElementById("rest");
   const seen = Math.max(0, today + work.since);

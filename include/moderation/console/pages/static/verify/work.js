@@ -16,10 +16,21 @@ const MOST_STEPS = 400;
 /** @template T @param {string} id @returns {T} */
 export const data = (id) => JSON.parse(document.getElementById(id)?.textContent ?? "null");
 
+/** The marks again, but that it is severe: nothing on the page shows that, so who decides again says it again.
+ * @param {Draft} draft @returns {Draft} */
+const unveiled = (draft) => ({ ...structuredClone(draft), severe: false });
+
+/** The same address, of which the browser keeps nothing.
+ * @param {string} address */
+const again = (address) => `${address}${address.includes("?") ? "&" : "?"}again=${Date.now()}`;
+
+/** @param {Decision|{state?: Decision["state"]}|undefined} said */
+const isDone = (said) => said !== undefined && (said.state ?? "done") === "done";
+
 export class Work {
   /** @param {HTMLElement} place with the addresses
-   * @param {{few: () => number, many: () => number, changed: () => void, pictures: (items: Item[]) => void}} told
-   *   fewer items than `few` and as many as `many` are asked for */
+   * @param {{few: () => number, many: () => number, changed: () => void, pictures: (items: Item[]) => void, anew: (items: Item[]) => void}} told
+   *   fewer items than `few` and as many as `many` are asked for; `anew` are such as could not be seen before */
   constructor(place, told) {
     this.address = place.dataset;
     this.told = told;
@@ -45,6 +56,8 @@ export class Work {
     this.again = false;
     /** Items of which an answer that is awaited may say that they are open. @type {Set<string|null>} */
     this.sending = new Set();
+    /** Called severe until the server knows that this was taken back: it does not show them before. @type {Set<Item>} */
+    this.veiled = new Set();
     /** @type {Map<string, Label>} */
     this.taxonomy = new Map(/** @type {Label[]} */ (data("taxonomy")).map((label) => [label.name, label]));
     this.outbox = new Outbox(/** @type {string} */ (place.dataset.answers), place.dataset.person ?? "", (state) => this.sent(state));
@@ -142,12 +155,18 @@ export class Work {
     const gone = new Set(those.map(({ item }) => item.item));
     this.items = this.items.filter((item) => !gone.has(item.item));
     for (const item of gone) { this.drafts.delete(item); this.sending.add(item); }
-    this.decided += step.length;
-    this.since += step.length;
+    this.count(step.filter(isDone).length - step.filter(({ item }) => isDone(this.said.get(item.item))).length);
     this.remember(step);
     void this.outbox.put(answers);
     this.told.changed();
     void this.fill();
+  }
+
+  /** Images that are decided, or are no more; what is skipped or decided anew makes none.
+   * @param {number} more */
+  count(more) {
+    this.decided = Math.max(0, this.decided + more);
+    this.since += more;
   }
 
   /** @param {Decision[]} step */
@@ -161,10 +180,12 @@ export class Work {
   undo() {
     const step = this.steps.pop();
     if (!step) { say("There is nothing to take back."); return false; }
+    this.count(-step.filter(isDone).length);
     const answers = step.map((one, place) => {
       const { answer } = change(one.item, one.rows, [], "open", this.now() + place / 1000);
       this.said.delete(one.item.item);
-      this.drafts.set(one.item.item, one.draft);
+      this.drafts.set(one.item.item, unveiled(one.draft));
+      if (one.rows.some((row) => row.verdict === "severe")) { one.item.hidden = false; this.veiled.add(one.item); }
       return answer;
     });
     const back = new Set(step.map((one) => one.item.item));
@@ -172,8 +193,6 @@ export class Work {
     this.steps = this.steps.map((earlier) => earlier.filter((one) => !back.has(one.item.item))).filter((earlier) => earlier.length);
     this.items = [...step.map((one) => one.item), ...this.items.filter((item) => !back.has(item.item))];
     this.end = false;
-    this.decided = Math.max(0, this.decided - step.length);
-    this.since -= step.length;
     void this.outbox.put(answers);
     this.told.pictures(step.map((one) => one.item));
     this.say("");
@@ -185,7 +204,7 @@ export class Work {
   /** Look at a decision again, to change it.
    * @param {Decision} decision */
   reopen(decision) {
-    this.drafts.set(decision.item.item, structuredClone(decision.draft));
+    this.drafts.set(decision.item.item, unveiled(decision.draft));
     this.items = [decision.item, ...this.items.filter((item) => item.item !== decision.item.item)];
     this.told.pictures([decision.item]);
     this.told.changed();
@@ -197,6 +216,12 @@ export class Work {
 
   /** @param {import("./outbox.js").Told} state */
   sent(state) {
+    if (!state.waiting && this.veiled.size) {
+      const items = [...this.veiled];
+      this.veiled.clear();
+      for (const item of items) { item.view = again(item.view); item.tile = again(item.tile); }
+      this.told.anew(items);
+    }
     const place = document.getElementById("sent");
     if (place) place.textContent = state.waiting ? `${state.waiting} to send` : "all saved";
     place?.classList.toggle("late", state.waiting > 0 && state.trouble !== "");
