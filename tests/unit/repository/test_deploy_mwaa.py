@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.metadata
+import pkgutil
 import re
 import runpy
 import shlex
@@ -20,7 +22,7 @@ from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from rekognition import triggers
+import rekognition
 
 ROOT = Path(__file__).parents[3]
 MWAA = ROOT / "deploy" / "mwaa"
@@ -100,15 +102,16 @@ def test_no_name_is_imported_from_airflow_sdk_that_only_a_later_release_has() ->
 
 def test_a_trigger_of_ours_makes_its_hook_itself() -> None:
     # The provider that MWAA has makes none of `aws_hook_class`, and leaves `hook` abstract.
-    ours = [
+    ours = {
         found
-        for found in vars(triggers).values()
-        if isinstance(found, type)
-        and issubclass(found, AwsBaseWaiterTrigger)
-        and found is not AwsBaseWaiterTrigger
-    ]
-    assert ours
-    assert all("hook" in vars(found) for found in ours)
+        for module in pkgutil.walk_packages(rekognition.__path__, "rekognition.")
+        for found in vars(importlib.import_module(module.name)).values()
+        if isinstance(found, type) and issubclass(found, AwsBaseWaiterTrigger)
+    } - {AwsBaseWaiterTrigger}
+    assert {"RekognitionMediaAnalysisJobCompletedTrigger", "RekognitionProjectVersionTrainedTrigger"} <= {
+        found.__name__ for found in ours
+    }
+    assert not [found for found in ours if found.hook is AwsBaseWaiterTrigger.hook]
 
 
 @pytest.fixture

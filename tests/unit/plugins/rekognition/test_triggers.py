@@ -5,13 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
 from airflow.sdk.module_loading import import_string
 from airflow.serialization.serialized_objects import BaseSerialization
 
 from rekognition import exceptions
 from rekognition.hooks import RekognitionHook
-from rekognition.projects.triggers import RekognitionProjectVersionTrainedTrigger
 from rekognition.triggers import (
     RekognitionJobSlotTrigger,
     RekognitionJobStartTrigger,
@@ -48,14 +46,6 @@ async def event_of(made: RekognitionMediaAnalysisJobCompletedTrigger) -> dict[st
     events = [event async for event in made.run()]
     assert len(events) == 1
     return dict(events[0].payload)
-
-
-@pytest.mark.parametrize(
-    "made", [RekognitionMediaAnalysisJobCompletedTrigger, RekognitionProjectVersionTrainedTrigger]
-)
-def test_no_trigger_leaves_its_hook_to_the_provider_whose_release_on_mwaa_makes_none(made: type) -> None:
-    assert issubclass(made, AwsBaseWaiterTrigger)
-    assert made.hook is not AwsBaseWaiterTrigger.hook
 
 
 @pytest.fixture
