@@ -188,6 +188,7 @@ def joining(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB of the same threads, whose memory a machine has."""
     with duckdb.connect() as duck:
         duck.execute("SET threads = 2")
+        duck.execute("SET enable_progress_bar = false")
         duck.execute("SET memory_limit = '8GB'")
         duck.execute(f"SET temp_directory = '{file.parent / 'spilled'}'")
         yield duck

@@ -88,7 +88,7 @@ SUBMIT = (
         after=True,
     ),
     Point("submit: before the first look", f"{_HOOK}.wait_for_job"),
-    Point("submit: in mid-poll", "rekognition.hooks:_looking_at", call=2),
+    Point("submit: in mid-poll", "rekognition.waiters.looks:at_job", call=2),
     Point("submit: job ended, task not", f"{_OPERATOR}.poll_until_complete", after=True),
 )
 DETECT = (
@@ -124,13 +124,23 @@ REPORT = (Point("report: before it is written", "moderation.report.run_report:bu
 ALL = {point.name: point for point in (*PLAN, *SUBMIT, *DETECT, *PUBLISH, *LOAD, *REPORT)}
 
 
-def arm(point: Point, strike: Strike) -> None:
-    """Wrap the point's function in this process, so that ``strike`` is called there, once."""
+def held(point: Point) -> tuple[Any, str]:
+    """The module or class that has the point's function, and its name there.
+
+    :raises AttributeError: there is none of that name any more.
+    """
     module_name, _, path = point.target.partition(":")
     *holders, name = path.split(".")
     owner: Any = importlib.import_module(module_name)
     for holder in holders:
         owner = getattr(owner, holder)
+    getattr(owner, name)
+    return owner, name
+
+
+def arm(point: Point, strike: Strike) -> None:
+    """Wrap the point's function in this process, so that ``strike`` is called there, once."""
+    owner, name = held(point)
     real = getattr(owner, name)
     count = itertools.count(1)
 

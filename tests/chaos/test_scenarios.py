@@ -6,12 +6,19 @@ from collections import Counter
 
 import pytest
 
+from chaos import points
 from chaos.scenarios import IN_SUITE, IN_SUITE_LONG, everything, scenario
 
 
 def test_two_hundred_seeds_are_meant_to_meet_every_fault_several_times() -> None:
     met = Counter(name for seed in range(200) for name in scenario(seed).faults())
     assert {name: met[name] for name in everything() if met[name] < 3} == {}
+
+
+@pytest.mark.parametrize("point", points.ALL.values(), ids=list(points.ALL))
+def test_each_point_at_which_a_task_is_killed_is_still_there(point: points.Point) -> None:
+    owner, name = points.held(point)
+    assert callable(getattr(owner, name))
 
 
 def test_a_seed_always_means_the_same() -> None:
