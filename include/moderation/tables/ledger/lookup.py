@@ -1,13 +1,13 @@
 """The entries of some names, asked for one part of a listing after another.
 
 Both the listing and the runs are in order of ``source_ref``, so consecutive parts of the listing go through a
-run as a merge does: files stay open, and a row group that the next part needs too is not decoded again.
+run as a merge does: a file stays open until the listing has passed it, and a row group that the next part
+needs too is not decoded again.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -58,9 +58,9 @@ class Lookup:
         self._files = files
         self._parts = [part for run in runs for part in run]
         self._ranges: dict[str, list[tuple[str, str] | None]] = {}
-        self._idle: dict[str, list[pq.ParquetFile]] = defaultdict(list)
+        self._idle: dict[str, list[pq.ParquetFile]] = {}
         self._held: dict[tuple[str, int], pa.Table] = {}
-        self._stack = ExitStack()
+        self._open: dict[str, ExitStack] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ledger")
 
     def __enter__(self) -> Lookup:
@@ -70,7 +70,7 @@ class Lookup:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(cancel_futures=True)  # first: its threads read the files
-        self._stack.close()
+        self._close(list(self._open))
         self._held.clear()
 
     def about(self, columns: Sequence[str], names: pa.Array | pa.ChunkedArray) -> list[pa.RecordBatch]:
@@ -83,7 +83,12 @@ class Lookup:
         if not len(wanted):
             return []
         first, last = wanted[0].as_py(), wanted[-1].as_py()
+        # Each reader of a file holds its whole footer: megabytes, times threads, times files.
+        self._close(part.name for part in self._parts if part.last < first)
         parts = [part for part in self._parts if part.first <= last and part.last >= first]
+        for part in parts:
+            self._idle.setdefault(part.name, [])
+            self._open.setdefault(part.name, ExitStack())
         chosen = self._pool.map(lambda part: self._groups(part, wanted), parts)
         tasks = [
             groups[at : at + _GROUPS_A_TASK]
@@ -138,6 +143,12 @@ class Lookup:
         if sum(held.nbytes for held in list(self._held.values())) + table.nbytes <= _HELD_BYTES:
             self._held[group.key] = table
 
+    def _close(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self._open:
+                del self._idle[name]
+                self._open.pop(name).close()
+
     @contextmanager
     def _opened(self, part: Part) -> Iterator[pq.ParquetFile]:
         """The part, for one thread at a time; it stays open for the next."""
@@ -145,7 +156,7 @@ class Lookup:
         try:
             file = idle.pop()
         except IndexError:
-            file = self._stack.enter_context(self._files.open(part, BY_NAME))
+            file = self._open[part.name].enter_context(self._files.open(part, BY_NAME))
         with self._files.told(part):
             yield file
         idle.append(file)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +76,7 @@ def test_a_listing_in_order_decodes_no_column_of_a_row_group_twice(
     read: Counter[tuple[str, int, str]] = Counter()
     opened_files: Counter[str] = Counter()
     real = lookup._with_columns
-    of_file: dict[int, str] = {}
+    of_file: dict[int, tuple[str, Any]] = {}  # with the file, lest another gets its number
     really_open = files.open
 
     def note_open(part: Any, order: Any) -> Any:
@@ -83,7 +85,7 @@ def test_a_listing_in_order_decodes_no_column_of_a_row_group_twice(
 
     def note(table: pa.Table | None, file: Any, number: int, columns: Any) -> pa.Table:
         there = table.column_names if table is not None else []
-        name = of_file.setdefault(id(file), f"{file.metadata.metadata}")
+        name, _ = of_file.setdefault(id(file), (f"{file.metadata.metadata}", file))
         read.update((name, number, column) for column in columns if column not in there)
         return real(table, file, number, columns)
 
@@ -95,3 +97,26 @@ def test_a_listing_in_order_decodes_no_column_of_a_row_group_twice(
     assert set(read.values()) == {1}
     assert len({key[:2] for key in read}) == sum(-(-part.rows // 7) for run in stored for part in run)
     assert max(opened_files.values()) <= lookup._AT_ONCE
+
+
+def test_a_file_that_a_listing_in_order_has_passed_stays_open_no_longer(
+    files: Files, stored: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: Counter[str] = Counter()
+    really_open = files.open
+
+    @contextmanager
+    def noted(part: Any, order: Any) -> Iterator[Any]:
+        with really_open(part, order) as file:
+            readers[part.name] += 1
+            yield file
+        readers[part.name] -= 1
+
+    monkeypatch.setattr(files, "open", noted)
+    last = {part.name: part.last for run in stored for part in run}
+    with Lookup(files, stored) as opened:
+        for at in range(0, len(NAMES), 3):
+            opened.about(COLUMNS, pa.chunked_array([NAMES[at : at + 3]]))
+            assert not [name for name in +readers if last[name] < NAMES[at]]
+    assert readers.keys() == last.keys()
+    assert not +readers
