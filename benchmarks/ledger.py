@@ -88,6 +88,7 @@ def served(folder: Path) -> Iterator[Settings]:
         "AWS_SECRET_ACCESS_KEY": key.secret_key,
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL_S3": server.endpoint_url,
+        "ARROW_DEFAULT_MEMORY_POOL": "system",  # as the product's own processes have it; see storage.memory
     }
     pa.set_cpu_count(2)
     try:
