@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from packaging.version import Version
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.expressions.visitors import _ManifestEvalVisitor
 from pyiceberg.partitioning import PartitionField, PartitionSpec
@@ -33,7 +34,9 @@ def table(tmp_path: Path) -> Any:
     catalog.close()
 
 
-@pytest.mark.skipif(version("pyiceberg") < "0.12", reason="that of MWAA asks no visitor that threads share")
+@pytest.mark.skipif(
+    Version(version("pyiceberg")) < Version("0.12"), reason="that of MWAA asks no visitor that threads share"
+)
 def test_a_file_that_pyiceberg_has_missed_is_looked_for_again(
     table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,7 +39,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _TRIES_OF_ONE = 5
-"""After so many S3 is asked for something else: what fails at one image alone is that one's fault."""
+"""So many in a row that fail though S3 answers otherwise are the image's fault; an outage is none of its."""
 
 
 @dataclass(frozen=True)
@@ -202,15 +202,15 @@ class JobRun:
 
         :raises ApiError: S3 does not give it, or fails at this one alone.
         """
-        tries = 0
+        alone = 0
 
         def fetch() -> Parcel:
-            nonlocal tries
-            tries += 1
+            nonlocal alone
             try:
                 return self._shop.analyzer.fetch(self._shop.objects, self._caller, source)
             except StorageUnavailable as error:
-                if tries % _TRIES_OF_ONE == 0 and self._answers(source.bucket):
+                alone = alone + 1 if self._answers(source.bucket) else 0
+                if alone == _TRIES_OF_ONE:
                     raise ApiError("InternalServerError", reason=f"S3 does not give it: {error}") from error
                 raise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -32,7 +32,6 @@ _SILENT = {Said.SKIPPED, Said.NOTE, Said.COMPLETE}
 _NOBODY = 499
 """The status of an answer that nobody waits for any more, as nginx has it in its log."""
 
-_NONE = "There is no such image in this load."
 _FOR_GOOD = "private, max-age=86400"
 
 router = APIRouter(prefix="/jobs/{load_id}/images/{n}")
@@ -114,7 +113,7 @@ def original(request: Request, load_id: str, n: int) -> Response:
 async def _shown(request: Request, load_id: str, n: int, longest: int) -> Response:
     """What is kept at once; what is to be made in its turn, if somebody still waits for it then."""
     shared: Shared = request.app.state.shared
-    row = await run_in_threadpool(_source, shared, load_id, n)
+    row = await run_in_threadpool(lambda: _row(shared.found(load_id), n, Found.source))
     kept = await run_in_threadpool(_answer, request, load_id, row, longest, make=False)
     if kept is not None:
         return kept
@@ -167,18 +166,12 @@ def _said(why: str) -> bytes:
     ).encode()
 
 
-def _source(shared: Shared, load_id: str, n: int) -> dict[str, Any]:
-    found = shared.found(load_id)
-    row = found.source(n) if 0 <= n < 2**31 else None
+def _row(
+    found: Found, n: int, look: Callable[[Found, int], dict[str, Any] | None] = Found.image
+) -> dict[str, Any]:
+    row = look(found, n) if 0 <= n < 2**31 else None
     if row is None:
-        raise HTTPException(404, _NONE)
-    return row
-
-
-def _row(found: Found, n: int) -> dict[str, Any]:
-    row = found.image(n) if 0 <= n < 2**31 else None
-    if row is None:
-        raise HTTPException(404, _NONE)
+        raise HTTPException(404, "There is no such image in this load.")
     return row
 
 
