@@ -602,6 +602,14 @@ PLACES = (
         then="look",
     ),
     Place(
+        name="which contents a load has, for the console",
+        pattern=rf"disk:cache/loads/{_LOAD}-[0-9a-f]+\.contents",
+        kind="parquet",
+        fates="HHHHN",
+        why="checksums of pages; made again when damaged, and when images of the load were erased",
+        then="look",
+    ),
+    Place(
         name="console's small image",
         pattern=r"disk:cache/images/[0-9a-f]{2}/[0-9a-f]+-\d+\.jpg",
         kind="",

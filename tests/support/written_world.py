@@ -307,8 +307,9 @@ class World(Install):
             assert tiles.status_code == 200, tiles.text
             tile = client.get(f"/jobs/{load_id}/images/0/tile")
             assert tile.status_code == 200, tile.text
+            verified = client.get("/verified", params={"load": load_id}).json()
             shown = [{key: entry[key] for key in ("n", "name")} for entry in tiles.json()["tiles"]]
-            return {"tiles": shown, "tile": tile.content}
+            return {"tiles": shown, "tile": tile.content, "verified": verified}
 
 
 def _ask(connection: duckdb.DuckDBPyConnection) -> Answers:

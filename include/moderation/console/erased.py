@@ -12,7 +12,7 @@ from moderation.sources.decoding.decoders import Decoders
 
 
 def forget_images(rows: Iterable[Mapping[str, Any]], load_ids: Collection[str]) -> int:
-    """Delete small images, and the indexes of loads; returns how many files. May be repeated.
+    """Delete small images, and what is kept of loads; returns how many files. May be repeated.
 
     A console that runs makes the index of a load anew when its file is gone.
 
@@ -24,7 +24,7 @@ def forget_images(rows: Iterable[Mapping[str, Any]], load_ids: Collection[str]) 
     tiles = Tiles(None, folder / "images", Decoders(0), max_bytes=0)
     gone = sum(map(tiles.forget, rows))
     for load_id in load_ids:
-        for path in sorted((folder / "loads").glob(f"{load_id}-*.duckdb*")):
+        for path in sorted((folder / "loads").glob(f"{load_id}-*")):
             path.unlink(missing_ok=True)
             gone += 1
     return gone

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from moderation.console.archives.known import Archives
+from moderation.console.index.contents import LoadContents
 from moderation.console.index.described import Described
 from moderation.console.index.found import Found
 from moderation.console.index.gone import Gone
@@ -20,6 +21,7 @@ from moderation.console.index.under_way import UnderWay
 from moderation.console.tiles.kept import Tiles
 from moderation.console.verify.elsewhere import Elsewhere
 from moderation.console.verify.figures import Figures
+from moderation.console.verify.share import Shares
 from moderation.policy.rules import Policy, read_policy
 from moderation.policy.thresholds import Thresholds, in_use
 from moderation.reference.content import subject_id
@@ -54,6 +56,7 @@ class Shared:
         self.described = Described(settings, self.s3)
         self.archives = Archives(settings, self.s3)
         self.indexes = LoadIndexes(settings, folder / "loads", max_bytes=share)
+        self.shares = Shares(LoadContents(settings, folder / "loads"))
         self.gone = Gone(settings)
         self.elsewhere = Elsewhere(settings, self.history)
         self.figures = Figures(settings)

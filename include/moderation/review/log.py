@@ -42,6 +42,19 @@ class Appended:
     known: int
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How far the log goes.
+
+    :ivar position: the highest; 0 without rows.
+    :ivar behind: rows behind the position that was asked for.
+    """
+
+    rows: int
+    position: int
+    behind: int
+
+
 class VerdictLog:
     """All verdicts of a state. Safe for threads; nothing is returned before it is stored for good.
 
@@ -217,18 +230,43 @@ class VerdictLog:
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def verified_by_load(self, load_ids: Iterable[str]) -> dict[str, int]:
-        """How many different contents of each load people have said something of; no entry where none."""
-        wanted = list(load_ids)
-        of = sa.func.coalesce(_T.c.load_id, tables.items.c.load_id)
-        query = (
-            sa.select(of, sa.func.count(sa.distinct(_T.c.content)))
-            .select_from(_T.outerjoin(tables.items, tables.items.c.item_id == _T.c.item_id))
-            .where(of.in_(wanted), _T.c.verdict.not_in([Said.WITHDRAWN, Said.SKIPPED, Said.NOTE]))
-            .group_by(of)
-        )
+    def last_position(self) -> int:
+        """The highest position; 0 while nothing was said."""
         with self._database.read() as connection:
-            return {load_id: number for load_id, number in connection.execute(query).all()}  # noqa: C416
+            return int(connection.execute(sa.select(sa.func.max(_T.c.position))).scalar_one() or 0)
+
+    def extent(self, position: int) -> Extent:
+        """How many rows there are, and how many of them behind a position."""
+        count = sa.select(sa.func.count()).select_from(_T)
+        with self._database.read() as connection:
+            # One by one: SQLite then counts without looking at the rows, and both ends by their key.
+            last = connection.execute(sa.select(sa.func.max(_T.c.position))).scalar_one()
+            behind = connection.execute(count.where(_T.c.position > position)).scalar_one()
+            return Extent(connection.execute(count).scalar_one(), last or 0, behind)
+
+    def contents_behind(self, position: int) -> set[str]:
+        """Contents of the rows behind a position."""
+        query = sa.select(_T.c.content).where(_T.c.position > position, _T.c.content.is_not(None))
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
+
+    def verified(self, contents: Iterable[str] | None = None) -> set[str]:
+        """Contents of which a person said something that they did not take back; skipped is nothing said.
+
+        :param contents: only these of them; all when None.
+        """
+        undone = sa.select(_T.c.replaces).where(_T.c.verdict == Said.WITHDRAWN, _T.c.replaces.is_not(None))
+        query = sa.select(_T.c.content).where(_T.c.verdict.not_in([Said.WITHDRAWN, Said.SKIPPED, Said.NOTE]))
+        with self._database.read() as connection:
+            if contents is None:
+                every = query.where(_T.c.verdict_id.not_in(undone))
+                return set(connection.execute(every).scalars()) - {None}
+            found: set[str] = set()
+            for some in few(sorted(contents)):
+                theirs = undone.where(_T.c.content.in_(some))
+                named = query.where(_T.c.content.in_(some), _T.c.verdict_id.not_in(theirs)).distinct()
+                found |= set(connection.execute(named).scalars())
+        return found
 
     def decided_since(self, moment: datetime, labels: Iterable[str]) -> int:
         """How many different contents were decided since then about these labels, or as a whole.

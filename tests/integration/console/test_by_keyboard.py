@@ -17,6 +17,8 @@ def focused(page) -> str:
 
 
 def test_a_person_finds_and_looks_at_flagged_images_by_keyboard_alone(page, load_id):
+    for what in ("flagged", "verified"):
+        wait_for(page, f"/^[0-9]/.test(document.querySelector('td[data-{what}=\"{load_id}\"]').textContent)")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/jobs/{load_id}")

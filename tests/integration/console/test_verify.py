@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from moderation.console import application
 from moderation.console.application import WRITE_HEADER
 from moderation.review.queue import Progress, QueueSpec
+from support.console_load import PICTURES, publish_pictures, served
 from support.console_review import asked_by, make_queue
-from support.planned_runs import weapon_violence
+from support.planned_runs import make_settings, weapon_violence
 from support.said import items, said
 
 KINDS = {
@@ -44,6 +47,24 @@ def items_of(client: Any, queue: str, n: int = 20) -> list[dict[str, Any]]:
 
 def send(client: Any, *answers: dict[str, Any]) -> dict[str, Any]:
     return client.post("/verify/answers", json={"answers": list(answers)}).json()
+
+
+def shares_of(client: Any, loads: Sequence[str]) -> dict[str, str]:
+    return client.get("/verified", params={"load": list(loads)}).json()
+
+
+@pytest.fixture
+def twice_published(s3_client, bucket, tmp_path, monkeypatch):
+    """Two loads, the second of copies, and a console over them in which nothing was said."""
+    monkeypatch.setenv("MODERATION_REVIEW_DB", str(tmp_path / "said.db"))
+    settings = replace(make_settings(tmp_path, bucket, tables="local"), input_uri=f"s3://{bucket}/input")
+    copies = {f"copies/{key}": picture for key, picture in PICTURES.items()}
+    loads = [
+        publish_pictures(settings, s3_client, bucket, pictures, name)
+        for name, pictures in (("run-a", PICTURES), ("run-b", copies))
+    ]
+    with served(settings, tmp_path / "cache") as console:
+        yield settings, loads, console
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -345,6 +366,45 @@ def test_the_share_that_is_verified_stands_on_the_job(reviewed, load_id):
     item = items_of(reviewed, make_queue(reviewed, load_id, "job")["queue"])[0]
     send(reviewed, answer(item))
     assert "1 of 7 different images" in reviewed.get(f"/jobs/{load_id}").text
+
+
+def test_what_is_said_of_an_image_counts_in_each_job_with_its_content(twice_published):
+    _, loads, console = twice_published
+    first, second = loads
+    item, other = items_of(console, make_queue(console, first, "job")["queue"])[:2]
+    sent = answer(item)
+    send(console, sent, answer(other, "skipped", state="skipped"))
+
+    assert shares_of(console, loads) == dict.fromkeys(loads, "1 (14.3%)")
+    assert "1 of 7 different images" in console.get(f"/jobs/{second}").text
+    taken_back = answer(item, "withdrawn", state="open")
+    taken_back["rows"][0]["replaces"] = sent["rows"][0]["id"]
+    assert send(console, taken_back)["refused"] == []
+    assert shares_of(console, loads) == dict.fromkeys(loads, "0")
+    send(console, answer(other, "absent"))
+    assert shares_of(console, loads) == dict.fromkeys(loads, "1 (14.3%)")
+
+
+def test_the_share_is_right_whatever_became_of_what_is_kept_of_it(twice_published, tmp_path):
+    settings, loads, console = twice_published
+    send(console, answer(items_of(console, make_queue(console, loads[0], "job")["queue"])[0]))
+    told = dict.fromkeys(loads, "1 (14.3%)")
+    with served(settings, tmp_path / "other") as other:
+        assert shares_of(other, loads) == told
+    kept = sorted((tmp_path / "other" / "loads").glob("*.contents"))
+    whole = [file.read_bytes() for file in kept]
+    assert len(kept) == len(loads)
+    for damaged in (b"", whole[0][:60], whole[0][:40] + bytes([whole[0][40] ^ 1]) + whole[0][41:]):
+        for file in kept:
+            file.write_bytes(damaged)
+        with served(settings, tmp_path / "other") as other:
+            assert shares_of(other, loads) == told
+        assert [file.read_bytes() for file in kept] == whole
+    for file in kept:
+        table = pq.read_table(file).replace_schema_metadata({b"images": b"99"})
+        pq.write_table(table.slice(1), file)
+    with served(settings, tmp_path / "other") as other:
+        assert shares_of(other, loads) == told
 
 
 def test_who_stops_publishes_what_was_said(reviewed, load_id):

@@ -32,6 +32,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from moderation.console.index.contents import SUFFIX
 from moderation.errors import NeedsAPersonError, TransientError
 from moderation.query.published_views import open_published
 from moderation.reference import content
@@ -230,7 +231,8 @@ class LoadIndexes:
         return LoadIndex(path, load)
 
     def _make_room(self) -> None:
-        files = sorted(self._folder.glob("*.duckdb"), key=lambda file: file.stat().st_mtime, reverse=True)
+        files = [*self._folder.glob("*.duckdb"), *self._folder.glob(f"*{SUFFIX}")]
+        files.sort(key=lambda file: file.stat().st_mtime, reverse=True)
         total = 0
         for file in files:
             total += file.stat().st_size

@@ -16,7 +16,7 @@ from moderation.console.index.selection import Selection
 from moderation.console.index.under_way import OpenRun
 from moderation.console.pages.view import confidence, page
 from moderation.console.shared import Shared
-from moderation.console.verify import share
+from moderation.console.verify.share import Share
 from moderation.plan.plan import run_key
 from moderation.report.page import wording
 from moderation.sources.local_folder import as_known
@@ -44,7 +44,6 @@ def jobs(request: Request, since: int = Query(default=0, ge=0)) -> Response:
         request,
         "jobs.html.j2",
         loads=loads,
-        verified=shared.review.log.verified_by_load([load["load_id"] for load in loads]),
         since=since,
         older=since + MOST_JOBS if since + MOST_JOBS < len(every) else None,
         newer=max(0, since - MOST_JOBS) if since else None,
@@ -120,6 +119,23 @@ def flagged(request: Request, load: list[str] = Query(max_length=MOST_JOBS)) -> 
     return JSONResponse(shared.history.flagged(load, shared.thresholds()))
 
 
+@router.get("/verified", name="verified")
+def verified(request: Request, load: list[str] = Query(max_length=MOST_JOBS)) -> Response:  # noqa: B008 - FastAPI's way
+    """How much of each load people have looked at, as text; unknown loads are left out."""
+    shared: Shared = request.app.state.shared
+    asked = set(load)
+    loads = [row for row in shared.history.loads() if row["load_id"] in asked]
+    shares = shared.shares.of(shared.review.log, loads)
+    told = {load_id: _share(share) for load_id, share in shares.items()}
+    return JSONResponse(told)
+
+
+def _share(share: Share) -> str:
+    return (
+        f"{share.verified:,} ({wording.percent(share.verified, share.contents)})" if share.verified else "0"
+    )
+
+
 @router.get("/runs/{dag_id}/{run_id:path}", name="run")
 def run(request: Request, dag_id: str, run_id: str) -> Response:
     """To the job that a run of Airflow published."""
@@ -139,13 +155,12 @@ def job(request: Request, load_id: str) -> Response:
     found = shared.found(load_id, looked=True)
     chosen = Selection.parse(request.query_params)
     part = request.query_params.get("part")
-    verified, different = share.verified(shared, found)
+    share = shared.shares.of(shared.review.log, [found.load])[load_id]
     values = _side(found, chosen) | {
         "load_id": load_id,
         "load": found.load,
         "chosen": chosen,
-        "verified": verified,
-        "different": different,
+        "share": share,
         "may_verify": request.state.person.may(Right.VERIFY),
         "has_run": _address_of_run(request, found.load) is not None,
     }

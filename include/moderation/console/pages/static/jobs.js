@@ -12,16 +12,21 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-/** Flagged images are counted after the page is there: a long history takes a moment. */
-async function flagged() {
-  const table = /** @type {HTMLElement|null} */ (document.querySelector("table[data-flagged]"));
-  const cells = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("td[data-flagged]")]);
-  if (!table || !cells.length) return;
-  const query = new URLSearchParams(cells.map((cell) => ["load", cell.dataset.flagged ?? ""]));
-  const answer = await fetch(`${table.dataset.flagged}?${query}`, { headers: { Accept: "application/json" } }).catch(() => null);
-  const found = answer?.ok ? await answer.json() : {};
-  for (const cell of cells) cell.textContent = found[cell.dataset.flagged ?? ""]?.toLocaleString("en-US") ?? "–";
+/** What takes a moment over a long history is counted after the page is there.
+ * @param {"flagged"|"verified"} what @param {number} [atOnce] jobs asked for together */
+async function counted(what, atOnce = 100) {
+  const table = /** @type {HTMLElement|null} */ (document.querySelector(`table[data-${what}]`));
+  const cells = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(`td[data-${what}]`)]);
+  for (let from = 0; table && from < cells.length; from += atOnce) {
+    const some = cells.slice(from, from + atOnce);
+    const query = new URLSearchParams(some.map((cell) => ["load", cell.dataset[what] ?? ""]));
+    const answer = await fetch(`${table.dataset[what]}?${query}`, { headers: { Accept: "application/json" } }).catch(() => null);
+    const found = answer?.ok ? await answer.json() : {};
+    for (const cell of some) cell.textContent = found[cell.dataset[what] ?? ""]?.toLocaleString("en-US") ?? "–";
+  }
 }
+const FEW = 10;
+const counts = () => { void counted("flagged"); void counted("verified", FEW); };
 /** Name and backend of each job stand with its plan, and come after the page. */
 async function described() {
   const table = /** @type {HTMLElement|null} */ (document.querySelector("table[data-described]"));
@@ -35,7 +40,7 @@ async function described() {
     cell.textContent = (cell.dataset.name ? told?.name : told?.backend) || "–";
   }
 }
-void flagged();
+counts();
 void described();
 
 /** @typedef {{load_id: string, name: string, about: string, source: string, state: string, images: number, answered: number,
@@ -97,7 +102,7 @@ async function published() {
   place.replaceWith(document.adoptNode(fresh));
   localTimes(fresh);
   links().find((link) => link.href === focus)?.focus();
-  void flagged();
+  counts();
   void described();
   return true;
 }
