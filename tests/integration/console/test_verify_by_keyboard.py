@@ -52,6 +52,11 @@ def seen(page, number: int) -> None:
     """Wait until so many images are in the grid and have come: of one still to come nobody says anything."""
     wait_for(page, f"document.querySelectorAll('.pick').length === {number}")
     wait_for(page, "[...document.querySelectorAll('.pick img')].every((image) => image.complete)")
+    # Who says that an image is right has seen all of it: none is cut to fill its tile.
+    fits = page.evaluate(
+        "[...document.querySelectorAll('.pick img')].map((image) => getComputedStyle(image).objectFit)"
+    )
+    assert set(fits) == {"contain"}
 
 
 def done(page) -> int:
