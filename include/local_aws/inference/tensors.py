@@ -38,7 +38,8 @@ class Resized(NamedTuple):
 def resize(picture: Image.Image) -> Resized:
     """Resize once from the picture; the smaller squares are made from the largest, at half the cost."""
     detector = picture.resize((416, 416), Image.Resampling.BILINEAR)
-    cropped = detector.resize((256, 256), Image.Resampling.BILINEAR).crop((16, 16, 240, 240))
+    # The middle 224 of 256 pixels a side, as the network was trained on it; the rest is not made.
+    cropped = detector.resize((224, 224), Image.Resampling.BILINEAR, box=(26, 26, 390, 390))
     return Resized(
         detector=detector,
         bilinear=detector.resize((224, 224), Image.Resampling.BILINEAR),
@@ -49,7 +50,7 @@ def resize(picture: Image.Image) -> Resized:
 
 def normalise(resized: Resized) -> Tensors:
     """The pixel values as each network was trained on them."""
-    nanodet = np.ascontiguousarray(_planes(resized.detector)[::-1])
+    nanodet = _planes(np.asarray(resized.detector)[:, :, ::-1])
     nanodet -= _NANODET_MEAN
     nanodet *= _NANODET_SCALE
     nsfwjs = np.asarray(resized.bilinear).astype(np.float32)
@@ -60,21 +61,20 @@ def normalise(resized: Resized) -> Tensors:
 
 
 def efficientnet_input(picture: Image.Image) -> Floats:
-    """The input of EfficientNet alone, made of a picture in the same steps."""
-    detector = picture.resize((416, 416), Image.Resampling.BILINEAR)
-    return _efficientnet(detector.resize((224, 224), Image.Resampling.BICUBIC))
+    """The input of EfficientNet alone, made in one step, a third of the time of the two of `resize`."""
+    return _efficientnet(picture.resize((224, 224), Image.Resampling.BILINEAR))
 
 
 def _efficientnet(square: Image.Image) -> Floats:
-    planes = _planes(square)
+    planes = _planes(np.asarray(square))
     planes -= 127
     planes /= 128
     return planes[None]
 
 
-def _planes(image: Image.Image) -> Floats:
+def _planes(pixels: NDArray[np.uint8]) -> Floats:
     """Height×width×3 bytes as 3×height×width floats."""
-    return np.asarray(image).transpose(2, 0, 1).astype(np.float32, order="C")
+    return pixels.transpose(2, 0, 1).astype(np.float32, order="C")
 
 
 def _jpeg_round_trip(image: Image.Image) -> Image.Image:

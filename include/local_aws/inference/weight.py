@@ -22,9 +22,9 @@ HEAVY_BYTES: Final = 150_000_000
 """A picture that takes more memory to decode (a PNG of 38 megapixels, say) is worked on alone: one of
 10,000×10,000 takes 400 MB, and the process is to stay under 700 MB."""
 
-_NETWORKS_WORK: Final = 5_000_000
+_NETWORKS_WORK: Final = 3_000_000
 """What the networks cost for any picture, in pixels of a PNG that are decoded in the same time."""
-_COPY_WORK: Final = 800_000
+_COPY_WORK: Final = 650_000
 """What one changed copy of a picture costs, in the same unit."""
 _UNKNOWN_PIXELS: Final = 100_000_000
 

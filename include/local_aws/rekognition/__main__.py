@@ -8,6 +8,10 @@ import os
 import sys
 from pathlib import Path
 
+# Read when NumPy is loaded. The threads it starts for a small product wait for each other longer than they
+# compute (of a training's fit, two thirds of its time), and take the cores from those that look at images.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import uvicorn
 
 from local_aws.rekognition.app import App

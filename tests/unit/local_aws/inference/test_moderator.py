@@ -90,7 +90,7 @@ def test_a_min_confidence_outside_0_and_100_is_refused(moderator: Moderator, lea
 
 
 def test_the_model_version_cannot_be_taken_for_rekognitions() -> None:
-    assert MODEL_VERSION == "offline-1.0"
+    assert MODEL_VERSION == "offline-1.1"
 
 
 def test_answers_are_the_same_whatever_other_threads_do(

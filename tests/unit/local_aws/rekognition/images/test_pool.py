@@ -220,7 +220,7 @@ def test_the_work_a_picture_makes_is_known_before_it_is_decoded(
     make: Any, megapixels: float, alone: bool
 ) -> None:
     effort = weigh(make()[:HEAD_BYTES])
-    assert effort == Effort(5_000_000 + round(megapixels * 1e6), alone=alone)
+    assert effort == Effort(3_000_000 + round(megapixels * 1e6), alone=alone)
 
 
 @pytest.mark.parametrize(
