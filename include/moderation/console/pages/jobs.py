@@ -23,7 +23,10 @@ from moderation.sources.local_folder import as_known
 from moderation.storage.s3_objects import S3Error
 
 MOST_TILES = 240
-FIRST_TILES = 24
+TILES = 120
+"""Tiles that come with a selection, so that its script need not ask for them; it asks for as many at once."""
+DRAWN_TILES = 24
+"""Of these the ones that a page shows before its script has run."""
 MOST_JOBS = 100
 
 router = APIRouter()
@@ -140,7 +143,9 @@ def job(request: Request, load_id: str) -> Response:
     chosen = Selection.parse(request.query_params)
     part = request.query_params.get("part")
     verified, different = share.verified(shared, found)
+    tiles = _tiles(shared, found.tiles(chosen, 0, TILES))
     values = _side(found, chosen) | {
+        "tiles": tiles,
         "load_id": load_id,
         "load": found.load,
         "chosen": chosen,
@@ -155,7 +160,8 @@ def job(request: Request, load_id: str) -> Response:
         request,
         "job.html.j2",
         **values,
-        tiles=_tiles(shared, found.tiles(chosen, 0, FIRST_TILES)),
+        drawn=tiles[:DRAWN_TILES],
+        page_size=TILES,
         total=values["contents"],
     )
 
