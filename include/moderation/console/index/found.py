@@ -19,7 +19,9 @@ from moderation.schema import FAILED, MODERATED, NOT_ATTEMPTED
 
 _KEPT_LISTS = 8
 _KEPT_SIDES = 48
-_TILE = "n, key, source_ref, etag, size_bytes, status, error_code, content_type, label_count, max_confidence, foremost"  # noqa: E501
+_SOURCE = "n, source_ref, bucket, key, etag, size_bytes"
+_TILE = f"{_SOURCE}, status, error_code, content_type, label_count, max_confidence, foremost"
+_KEPT_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Found:
         self._failed = lru_cache(maxsize=_KEPT_SIDES)(self._count_failed)
         self.failures = lru_cache(maxsize=1)(self._look_up_failures)
         self._least = lru_cache(maxsize=1)(self._look_up_least)
+        self._lately: dict[int, dict[str, Any]] = {}
 
     def threshold(self, name: str) -> float:
         """The threshold in use of a label, percent."""
@@ -96,6 +99,9 @@ class Found:
         numbers = listed.images[offset : offset + limit].tolist()
         copies = dict(zip(numbers, listed.copies[offset : offset + limit].tolist(), strict=True))
         rows = {row["n"]: row for row in self._rows_of(numbers)}
+        if len(self._lately) > _KEPT_ROWS:
+            self._lately = {}
+        self._lately.update(rows)  # Their images are asked for next.
         return [
             rows[n] | {"copies": copies[n], "gone": self.gone.since(n) is not None}
             for n in numbers
@@ -198,10 +204,11 @@ class Found:
     def source(self, n: int) -> dict[str, Any] | None:
         """Of an image what its tile is made from, read many times sooner than all; None when there is none.
 
-        :returns: ``n``, ``source_ref``, ``bucket``, ``key``, ``etag``, ``size_bytes``.
+        :returns: ``n``, ``source_ref``, ``bucket``, ``key``, ``etag``, ``size_bytes``, and maybe more.
         """
-        few = "SELECT n, source_ref, bucket, key, etag, size_bytes FROM image WHERE n = ?"
-        rows = self.index.rows(few, [n])
+        if known := self._lately.get(n):
+            return known
+        rows = self.index.rows(f"SELECT {_SOURCE} FROM image WHERE n = ?", [n])  # noqa: S608 - names of ours
         return rows[0] if rows else None
 
     def about(self, image: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,11 +41,11 @@ router = APIRouter(prefix="/jobs/{load_id}/images/{n}")
 def image(request: Request, load_id: str, n: int) -> Response:
     """An image with its labels, large; ``part=panel`` gives what stands beside it."""
     shared: Shared = request.app.state.shared
-    found = shared.found(load_id, looked=True)
+    part = request.query_params.get("part") == "panel"
+    found = shared.found(load_id, looked=True, waits=not part)
     row = _row(found, n)
     row |= found.about(row) | {"gone_at": found.gone.since(n)}
     chosen = Selection.parse(request.query_params)
-    part = request.query_params.get("part") == "panel"
     return page(
         request,
         "image_panel.html.j2" if part else "image.html.j2",
