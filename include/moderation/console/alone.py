@@ -126,8 +126,8 @@ def serve(settings: Settings, *, port: int, told: Callable[[str], None], ask: As
         told(f"http://{HOST}:{listening.getsockname()[1]}/?token={token}")
         share_heaps()
         app = alone(settings, token=token, ask=ask)
-        # What was imported is there to stay: to look through it for garbage stops all threads for a tenth of a
-        # second, in the midst of somebody's page.
+        # What was imported is there to stay: to look through it for garbage stops all threads for a tenth of
+        # a second, in the midst of somebody's page.
         gc.freeze()
         # Access lines would show the token, and names of images.
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)

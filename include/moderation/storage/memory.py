@@ -34,7 +34,7 @@ def give_back_freed_memory() -> None:
 
 
 def share_heaps() -> None:
-    """Let the threads of a server share two heaps: glibc gives many their own, each with what was freed in it."""
+    """Let a server's threads share two heaps: glibc gives many their own, each with what was freed in it."""
     _tell_glibc(_FEW_HEAPS)
 
 

@@ -39,9 +39,9 @@ class Decoders:
 
     def start(self) -> None:
         """Start those processes that are idle and not running, before there is an image for them."""
-        taken = []
+        taken: list[_Decoder] = []
         with contextlib.suppress(queue.Empty):
-            for _ in range(self.number):
+            while True:
                 taken.append(self._idle.get_nowait())
         for decoder in taken:
             with contextlib.suppress(OSError):  # Tried again when there is an image for it, which then tells.
