@@ -140,7 +140,7 @@ def _publish(settings: Settings, state: State) -> None:
 
 
 def _gate(token: str) -> Gate:
-    def gate(request: Request) -> Person:
+    async def gate(request: Request) -> Person:  # plain, each request would go to another thread for it
         if not _same(request.cookies.get(_cookie_of(request), ""), token):
             raise HTTPException(401, "Open the link that `moderation console` printed: it logs you in.")
         return Person(name=_NAME, rights=OP)

@@ -77,6 +77,7 @@ class Found:
         self._tree = lru_cache(maxsize=_KEPT_SIDES)(self._look_up_tree)
         self._failed = lru_cache(maxsize=_KEPT_SIDES)(self._count_failed)
         self.failures = lru_cache(maxsize=1)(self._look_up_failures)
+        self.different = lru_cache(maxsize=1)(self._count_different)
         self._least = lru_cache(maxsize=1)(self._look_up_least)
         self._lately: dict[int, dict[str, Any]] = {}
 
@@ -184,6 +185,13 @@ class Found:
             "WHERE status <> ? GROUP BY ALL ORDER BY images DESC, error_code",
             [MODERATED],
         )
+
+    def _count_different(self) -> int:
+        """Different contents that were answered."""
+        (row,) = self.index.rows(
+            "SELECT count(DISTINCT content) AS contents FROM image WHERE status = ?", [MODERATED]
+        )
+        return int(row["contents"])
 
     def gone_by_kind(self) -> dict[str, int]:
         """Images that are gone at their source: those with an answer under ``all``, others ``failed``."""
