@@ -146,10 +146,7 @@ class Shared:
         """
         index = self.indexes.of(load_id)
         thresholds = self.thresholds()
-        if looked:
-            gone = self.gone.of(index) if waits else self.gone.of(index, patience=0.0)
-        else:
-            gone = self.gone.known(index)
+        gone = self.gone.of(index, waits=waits) if looked else self.gone.known(index)
         with self._lock:
             known = self._found.pop(load_id, None)
             if known is None or (known.index, known.gone, known.thresholds) != (index, gone, thresholds):
