@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hmac
 import secrets
 import socket
@@ -23,6 +24,7 @@ from moderation.console.pages.adapters import Learning
 from moderation.errors import NeedsAPersonError
 from moderation.review.state.open import State
 from moderation.settings import ConsoleSettings, Settings
+from moderation.storage.memory import share_heaps
 
 HOST = "127.0.0.1"
 _COOKIE = "moderation_console"
@@ -122,7 +124,11 @@ def serve(settings: Settings, *, port: int, told: Callable[[str], None], ask: As
             ) from error
         listening.listen(128)
         told(f"http://{HOST}:{listening.getsockname()[1]}/?token={token}")
+        share_heaps()
         app = alone(settings, token=token, ask=ask)
+        # What was imported is there to stay: to look through it for garbage stops all threads for a tenth of
+        # a second, in the midst of somebody's page.
+        gc.freeze()
         # Access lines would show the token, and names of images.
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
         uvicorn.Server(config).run(sockets=[listening])
@@ -134,7 +140,7 @@ def _publish(settings: Settings, state: State) -> None:
 
 
 def _gate(token: str) -> Gate:
-    def gate(request: Request) -> Person:
+    async def gate(request: Request) -> Person:  # plain, each request would go to another thread for it
         if not _same(request.cookies.get(_cookie_of(request), ""), token):
             raise HTTPException(401, "Open the link that `moderation console` printed: it logs you in.")
         return Person(name=_NAME, rights=OP)

@@ -140,15 +140,16 @@ class Shared:
         """
         return None if self._policy_file is None else read_policy(self._policy_file)
 
-    def found(self, load_id: str, *, looked: bool = False) -> Found:
+    def found(self, load_id: str, *, looked: bool = False, waits: bool = True) -> Found:
         """What is in a load.
 
         :param looked: whether to look up now which of its images are gone; else as known last.
+        :param waits: whether this waits a moment for that look.
         :raises moderation.console.index.load_index.NoSuchLoadError: there is no such load.
         """
         index = self.indexes.of(load_id)
         thresholds = self.thresholds()
-        gone = self.gone.of(index) if looked else self.gone.known(index)
+        gone = self.gone.of(index, waits=waits) if looked else self.gone.known(index)
         with self._lock:
             known = self._found.pop(load_id, None)
             if known is None or (known.index, known.gone, known.thresholds) != (index, gone, thresholds):

@@ -1,13 +1,15 @@
-"""How memory is managed in a process that works through all rows of a run."""
+"""How memory is managed: in a process that works through all rows of a run, and in one of many threads."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 _KEPT_BYTES = 1 << 20
 _OWN_MAPPING_BYTES = 256 << 10
 _ARENAS = 2
-_MALLOPT = {-1: _KEPT_BYTES, -3: _OWN_MAPPING_BYTES, -8: _ARENAS}
+_FEW_HEAPS = {-8: _ARENAS}
+_MALLOPT = {-1: _KEPT_BYTES, -3: _OWN_MAPPING_BYTES} | _FEW_HEAPS
 """glibc's M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX of malloc.h."""
 
 
@@ -25,12 +27,21 @@ def give_back_freed_memory() -> None:
     Left alone, glibc takes it that buffers of many megabytes are wanted again, keeps them on its heap, and a
     small block behind one keeps the whole. The price is a percent or two of processor time.
     """
-    import ctypes  # noqa: PLC0415 - every process that imports the package would pay for it
-
     import pyarrow as pa  # noqa: PLC0415 - after choose_allocator
 
     pa.set_memory_pool(pa.system_memory_pool())
+    _tell_glibc(_MALLOPT)
+
+
+def share_heaps() -> None:
+    """Let a server's threads share two heaps: glibc gives many their own, each with what was freed in it."""
+    _tell_glibc(_FEW_HEAPS)
+
+
+def _tell_glibc(options: Mapping[int, int]) -> None:
+    import ctypes  # noqa: PLC0415 - every process that imports the package would pay for it
+
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
-        for option, value in _MALLOPT.items():
+        for option, value in options.items():
             library.mallopt(option, value)

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
-from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Table
@@ -24,7 +23,7 @@ from moderation.errors import WarehouseMissingError
 from moderation.schema import IMAGES, LOADS, TableSpec, physical_schema
 from moderation.settings import Settings
 from moderation.tables.catalog import load_table, open_catalog
-from moderation.tables.faults import open_parquet, planned_files
+from moderation.tables.faults import open_parquet, planned_files, row_filter
 from moderation.tables.outcomes import rows_of
 from moderation.tables.source_ref_ranges import NAME, batches_between, range_in
 
@@ -186,7 +185,7 @@ def _batches(
 
     def read(task: FileScanTask) -> Iterator[pa.RecordBatch]:
         if task.delete_files:  # of another writer: rows that are deleted in place are pyiceberg's to know
-            scan = table.scan(row_filter=where or AlwaysTrue(), selected_fields=tuple(asked))
+            scan = table.scan(row_filter=row_filter(where), selected_fields=tuple(asked))
             reader = ArrowScan(table.metadata, table.io, scan.projection(), scan.row_filter)
             yield from reader.to_record_batches([task])
             return

@@ -56,6 +56,21 @@ def test_the_slider_counts_at_once_and_the_grid_follows(page, address, load_id):
     wait_for(page, "document.querySelectorAll('.tile').length === 1")
 
 
+def test_a_page_is_loaded_and_filtered_while_its_images_are_still_to_come(page, address, load_id):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.route("**/tile", lambda _route: None)  # none ever comes
+    page.goto(f"{address}/jobs/{load_id}", wait_until="load")
+    wait_for(page, "document.querySelectorAll('.grid.placed .tile[data-place]').length > 2")
+    flagged = page.inner_text("#count-flagged")
+    page.keyboard.press("a")
+    wait_for(page, "location.search.includes('show=all') && document.querySelectorAll('.tile').length > 5")
+    places = page.evaluate("[...document.querySelectorAll('#grid li')].map((one) => one.ariaPosInSet)")
+    assert places == [str(number + 1) for number in range(len(places))]
+    assert page.inner_text("#count-flagged") == flagged
+    assert not [url for url in asked if "/tiles?" in url]  # they came with the counts
+
+
 def test_below_what_was_asked_the_page_says_why_it_knows_no_more(page, address, load_id):
     page.goto(f"{address}/jobs/{load_id}")
     page.wait_for_selector("#at")

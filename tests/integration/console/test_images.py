@@ -262,3 +262,22 @@ def test_an_image_that_is_gone_at_its_source_says_so_until_a_listing_shows_it_ag
         mark(settings, replace(looked, missing=none, back=refs))
         wait_until(lambda: "Gone at" not in console.get(image).text)
         assert console.get(f"{page}/tiles?offset=0&limit=9&show=all&gone=1").json()["total"] == 0
+
+
+@pytest.mark.parametrize("part", ["?part=side", "/images/0?part=panel"])
+def test_a_part_of_a_page_waits_for_no_look_at_what_is_gone(own, tmp_path, monkeypatch, part):
+    settings, load_id = own
+    release, ended = threading.Event(), []
+
+    def look(*_asked):
+        ended.append(release.wait(60))
+        raise OSError("the tables are away")
+
+    with served(settings, tmp_path / "cache") as console:
+        assert console.get(f"/jobs/{load_id}").status_code == 200
+        monkeypatch.setattr(gone, "_FRESH_SECONDS", 0.0)
+        monkeypatch.setattr(gone, "_PATIENCE_SECONDS", 60.0)
+        monkeypatch.setattr(gone.Gone, "_read", look)
+        assert console.get(f"/jobs/{load_id}{part}").status_code == 200
+        assert not ended
+        release.set()

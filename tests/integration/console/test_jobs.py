@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from dataclasses import replace
 
@@ -90,6 +91,18 @@ def test_pages_of_tiles_are_the_whole_in_its_order(console, load_id):
         for place in range(0, whole["total"], 3)
     ]
     assert [tile for part in parts for tile in part["tiles"]] == whole["tiles"]
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"show": "all", "order": "name"}, {"show": "failed"}, {"label": "Violence"}]
+)
+def test_a_selection_comes_with_its_first_tiles(console, load_id, query):
+    for part in ({}, {"part": "side"}):
+        page = console.get(f"/jobs/{load_id}", params=query | part).text
+        (given,) = re.findall(r'<script type="application/json" id="tiles">(.*?)</script>', page, re.DOTALL)
+        asked = tiles(console, load_id, **query)["tiles"]
+        assert asked
+        assert json.loads(given) == asked
 
 
 def test_names_and_labels_are_text_whatever_they_hold(console, load_id):

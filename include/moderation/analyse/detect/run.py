@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError
 
 from moderation.analyse.detect import checkpoint, output
@@ -335,6 +333,10 @@ def _own(s3: Any, place: Place, options: DetectOptions) -> Any:
 
 @asynccontextmanager
 async def _connect(region: str, in_flight: int) -> AsyncIterator[Any]:
+    # Who makes no call, as most commands and the console, need not hold its 18 MB.
+    from aiobotocore.config import AioConfig  # noqa: PLC0415
+    from aiobotocore.session import get_session  # noqa: PLC0415
+
     config = AioConfig(**client_config(in_flight))
     async with AsyncExitStack() as stack:
         try:

@@ -12,15 +12,16 @@ import numpy as np
 from moderation.console.index.gone import NONE, Marked
 from moderation.console.index.load_index import LoadIndex
 from moderation.console.index.selection import Selection
+from moderation.console.index.steps import Step, by_kind, histogram, ladder
 from moderation.policy.thresholds import Thresholds
 from moderation.reference.content import SUBJECT_SQL
 from moderation.schema import FAILED, MODERATED, NOT_ATTEMPTED
 
 _KEPT_LISTS = 8
 _KEPT_SIDES = 48
-_STEPS = 101
-_BINS = 20
-_TILE = "n, key, source_ref, etag, size_bytes, status, error_code, content_type, label_count, max_confidence, foremost"  # noqa: E501
+_SOURCE = "n, source_ref, bucket, key, etag, size_bytes"
+_TILE = f"{_SOURCE}, status, error_code, content_type, label_count, max_confidence, foremost"
+_KEPT_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,6 @@ class Side:
     gone: dict[str, int]
 
 
-def histogram(ladder: Sequence[int]) -> list[int]:
-    """Images by their highest confidence (in the chosen label, if one is), in steps of five percent.
-
-    :param ladder: see :meth:`Found.ladder`; the last step has 100 % in it.
-    """
-    edges = [ladder[place] for place in range(0, _STEPS - 1, _STEPS // _BINS)]
-    return [high - low for high, low in zip(edges, [*edges[1:], 0], strict=True)]
-
-
 class Found:
     """What is in a load, by the thresholds in use.
 
@@ -81,6 +73,12 @@ class Found:
         # A published load never changes, so neither does an answer about it.
         self.listed = lru_cache(maxsize=_KEPT_LISTS)(self._list)
         self.side = lru_cache(maxsize=_KEPT_SIDES)(self._beside)
+        # What does not depend on all of a selection is looked up once for those that differ in the rest.
+        self._tree = lru_cache(maxsize=_KEPT_SIDES)(self._look_up_tree)
+        self._failed = lru_cache(maxsize=_KEPT_SIDES)(self._count_failed)
+        self.failures = lru_cache(maxsize=1)(self._look_up_failures)
+        self._least = lru_cache(maxsize=1)(self._look_up_least)
+        self._lately: dict[int, dict[str, Any]] = {}
 
     def threshold(self, name: str) -> float:
         """The threshold in use of a label, percent."""
@@ -101,6 +99,9 @@ class Found:
         numbers = listed.images[offset : offset + limit].tolist()
         copies = dict(zip(numbers, listed.copies[offset : offset + limit].tolist(), strict=True))
         rows = {row["n"]: row for row in self._rows_of(numbers)}
+        if len(self._lately) > _KEPT_ROWS:
+            self._lately = {}
+        self._lately.update(rows)  # Their images are asked for next.
         return [
             rows[n] | {"copies": copies[n], "gone": self.gone.since(n) is not None}
             for n in numbers
@@ -120,51 +121,48 @@ class Found:
                 return int(places[0])
         return None
 
-    def ladder(self, chosen: Selection) -> list[int]:
-        """Images flagged at each threshold 0, 1 … 100, under the selection's other conditions."""
-        every = replace(chosen, shown="all", at=0.0, code=None)
-        rows = self.index.rows(
-            "SELECT least(floor(confidence), 100)::INTEGER AS step, count(*) AS images "  # noqa: S608 - SQL of ours
-            f"FROM ({self._images(every)}) WHERE confidence IS NOT NULL GROUP BY 1",
-            self._parameters(every),
-        )
-        steps = np.zeros(_STEPS, dtype=np.int64)
-        for row in rows:
-            steps[row["step"]] = row["images"]
-        return [int(number) for number in steps[::-1].cumsum()[::-1]]
-
     def counts(self, chosen: Selection, kinds: dict[str, tuple[int, int]]) -> dict[str, int]:
         """Images of each kind in `selection.SHOWN`, under the selection's other conditions.
 
-        :param kinds: see :meth:`flagged_by_kind`.
+        :param kinds: see :func:`moderation.console.index.steps.by_kind`.
         """
         wanted = [kinds[kind] for kind in kinds if chosen.kind in {None, kind}]
         images, flagged = (sum(pair[place] for pair in wanted) for place in (0, 1))
-        without = replace(chosen, shown="failed", code=None)
-        (failed,) = self.index.rows(
-            f"SELECT count(*) AS images FROM ({_conditions(without)})",  # noqa: S608 - SQL of ours
-            self._plain_parameters(without),
-        )
+        without = Selection(shown="failed", text=chosen.text, gone=chosen.gone)
         return {
             "flagged": flagged,
             "unflagged": images - flagged,
             "all": images,
-            "failed": failed["images"],
+            "failed": self._failed(without),
         }
 
-    def flagged_by_kind(self, chosen: Selection) -> dict[str, tuple[int, int]]:
-        """Images, and those of them that are flagged, by content type, whatever type is chosen."""
+    def _count_failed(self, without: Selection) -> int:
+        (failed,) = self.index.rows(
+            f"SELECT count(*) AS images FROM ({_conditions(without)})",  # noqa: S608 - SQL of ours
+            self._plain_parameters(without),
+        )
+        return int(failed["images"])
+
+    def steps(self, chosen: Selection) -> list[Step]:
+        """Images by content type and highest confidence, whatever type is chosen."""
         every = replace(chosen, shown="all", kind=None, code=None)
         rows = self.index.rows(
-            "SELECT content_type, count(*) AS images, count(confidence) AS flagged "  # noqa: S608 - SQL of ours
-            f"FROM ({self._images(every)}) GROUP BY 1",
+            f"{self._limits(every)}, shown AS ({_conditions(every)}), hit AS ("  # noqa: S608 - SQL of ours
+            "SELECT n, max(confidence) AS highest, bool_or(confidence >= limits.least) AS is_flagged "
+            f"FROM found JOIN limits ON limits.node = found.listed WHERE true {_only(every)} GROUP BY n) "
+            "SELECT content_type AS kind, if(highest IS NULL, NULL, least(floor(highest), 100))::INTEGER "
+            "AS step, count(*) AS images, count(*) FILTER (is_flagged) AS flagged "
+            "FROM shown LEFT JOIN hit USING (n) GROUP BY 1, 2",
             self._parameters(every),
         )
-        return {row["content_type"]: (row["images"], row["flagged"]) for row in rows}
+        return [Step(**row) for row in rows]
 
     def tree(self, chosen: Selection) -> list[dict[str, Any]]:
         """Each label with its images at the threshold, whatever label is chosen; in the tree's order."""
-        free = replace(chosen, shown="all", node=None, code=None)
+        free = Selection(shown="all", at=chosen.at, kind=chosen.kind, gone=chosen.gone, text=chosen.text)
+        return self._tree(free)
+
+    def _look_up_tree(self, free: Selection) -> list[dict[str, Any]]:
         return self.index.rows(self._tree_sql(free), self._parameters(free))
 
     def _tree_sql(self, free: Selection) -> str:
@@ -179,7 +177,7 @@ class Found:
             "FROM node LEFT JOIN number USING (node) ORDER BY path"
         )
 
-    def failures(self) -> list[dict[str, Any]]:
+    def _look_up_failures(self) -> list[dict[str, Any]]:
         """Images without an answer by status and code, most first."""
         return self.index.rows(
             "SELECT status, error_code, count(*) AS images, min(error_message) AS message FROM image "
@@ -206,10 +204,11 @@ class Found:
     def source(self, n: int) -> dict[str, Any] | None:
         """Of an image what its tile is made from, read many times sooner than all; None when there is none.
 
-        :returns: ``n``, ``source_ref``, ``bucket``, ``key``, ``etag``, ``size_bytes``.
+        :returns: ``n``, ``source_ref``, ``bucket``, ``key``, ``etag``, ``size_bytes``, and maybe more.
         """
-        few = "SELECT n, source_ref, bucket, key, etag, size_bytes FROM image WHERE n = ?"
-        rows = self.index.rows(few, [n])
+        if known := self._lately.get(n):
+            return known
+        rows = self.index.rows(f"SELECT {_SOURCE} FROM image WHERE n = ?", [n])  # noqa: S608 - names of ours
         return rows[0] if rows else None
 
     def about(self, image: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,16 +246,17 @@ class Found:
     def _beside(self, chosen: Selection) -> Side:
         """All that stands beside the images of a selection."""
         listed = self.listed(chosen)
-        ladder = self.ladder(chosen)
-        kinds = self.flagged_by_kind(chosen)
+        steps = self.steps(chosen)
+        rungs = ladder(steps, chosen.kind)
+        kinds = by_kind(steps)
         return Side(
             counts=self.counts(chosen, kinds),
             contents=len(listed.images),
             images=listed.total,
-            ladder=ladder,
+            ladder=rungs,
             tree=self.tree(chosen),
             kinds=_shown_by_kind(chosen, kinds),
-            histogram=histogram(ladder),
+            histogram=histogram(rungs),
             failures=self.failures(),
             gone=self.gone_by_kind(),
         )
@@ -278,12 +278,11 @@ class Found:
             "flagged": "WHERE confidence IS NOT NULL",
             "unflagged": "WHERE confidence IS NULL",
         }.get(chosen.shown, "")
-        only = "AND found.node IN (SELECT node FROM node WHERE path = $node)" if chosen.node else ""
         columns = "shown.*" if every_column else "shown.n, content, content_type, source_ref"
         return (
             f"{self._limits(chosen)}, shown AS ({_conditions(chosen)}), hit AS ("  # noqa: S608 - SQL of ours
             "SELECT n, max(confidence) AS confidence FROM found JOIN limits ON limits.node = found.listed "
-            f"WHERE confidence >= limits.least {only} GROUP BY n) "
+            f"WHERE confidence >= limits.least {_only(chosen)} GROUP BY n) "
             f"SELECT {columns}, confidence FROM shown LEFT JOIN hit USING (n) {shown}"
         )
 
@@ -301,11 +300,15 @@ class Found:
         if chosen.at is not None:
             given["at"] = chosen.at
         else:
-            names = [row["name"] for row in self.index.rows("SELECT DISTINCT name FROM node ORDER BY name")]
-            given |= {"names": names, "least": [self.threshold(name) for name in names]}
+            given |= self._least()
         if chosen.node:
             given["node"] = chosen.node
         return given | self._plain_parameters(chosen)
+
+    def _look_up_least(self) -> dict[str, Any]:
+        """The thresholds in use as parameters of `_limits`."""
+        names = [row["name"] for row in self.index.rows("SELECT DISTINCT name FROM node ORDER BY name")]
+        return {"names": names, "least": [self.threshold(name) for name in names]}
 
     def _plain_parameters(self, chosen: Selection) -> dict[str, Any]:
         """The parameters of `_conditions`."""
@@ -344,6 +347,11 @@ def _conditions(chosen: Selection) -> str:
     if chosen.gone:
         where.append("n IN (SELECT unnest($gone::INTEGER[]))")
     return f"SELECT * FROM image WHERE {' AND '.join(where)}"  # noqa: S608 - conditions of ours
+
+
+def _only(chosen: Selection) -> str:
+    """SQL of a further condition on `found`: the chosen label."""
+    return "AND found.node IN (SELECT node FROM node WHERE path = $node)" if chosen.node else ""
 
 
 def _shown_by_kind(chosen: Selection, kinds: dict[str, tuple[int, int]]) -> dict[str, int]:

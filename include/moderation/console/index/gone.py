@@ -81,8 +81,11 @@ class Gone:
         found = self._known.get(index)
         return NONE if found is None else found.marked
 
-    def of(self, index: LoadIndex) -> Marked:
-        """What the table says now, or said some seconds ago."""
+    def of(self, index: LoadIndex, *, waits: bool = True) -> Marked:
+        """What the table says now, or said some seconds ago.
+
+        :param waits: whether a moment is waited for it where what was known last can be shown instead.
+        """
         with self._lock:
             found = self._known.get(index)
             if found is not None and time.monotonic() - found.looked_at < _FRESH_SECONDS:
@@ -93,7 +96,8 @@ class Gone:
                 self._looking[index] = looking
                 looking.start()
         # The first time there is nothing to show instead, and the load's index was just read from there.
-        looking.join(None if found is None else _PATIENCE_SECONDS)
+        if found is None or waits:
+            looking.join(None if found is None else _PATIENCE_SECONDS)
         return self.known(index)
 
     def _look(self, index: LoadIndex) -> None:

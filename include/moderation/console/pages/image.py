@@ -41,11 +41,11 @@ router = APIRouter(prefix="/jobs/{load_id}/images/{n}")
 def image(request: Request, load_id: str, n: int) -> Response:
     """An image with its labels, large; ``part=panel`` gives what stands beside it."""
     shared: Shared = request.app.state.shared
-    found = shared.found(load_id, looked=True)
+    part = request.query_params.get("part") == "panel"
+    found = shared.found(load_id, looked=True, waits=not part)
     row = _row(found, n)
     row |= found.about(row) | {"gone_at": found.gone.since(n)}
     chosen = Selection.parse(request.query_params)
-    part = request.query_params.get("part") == "panel"
     return page(
         request,
         "image_panel.html.j2" if part else "image.html.j2",
@@ -113,8 +113,12 @@ def original(request: Request, load_id: str, n: int) -> Response:
 async def _shown(request: Request, load_id: str, n: int, longest: int) -> Response:
     """What is kept at once; what is to be made in its turn, if somebody still waits for it then."""
     shared: Shared = request.app.state.shared
-    row = await run_in_threadpool(lambda: _row(shared.found(load_id), n, Found.source))
-    kept = await run_in_threadpool(_answer, request, load_id, row, longest, make=False)
+
+    def look() -> tuple[dict[str, Any], Response | None]:
+        row = _row(shared.found(load_id), n, Found.source)
+        return row, _answer(request, load_id, row, longest, make=False)
+
+    row, kept = await run_in_threadpool(look)
     if kept is not None:
         return kept
     # Who waits here holds neither a thread that other pages need nor the bytes of an original.

@@ -23,7 +23,10 @@ from moderation.sources.local_folder import as_known
 from moderation.storage.s3_objects import S3Error
 
 MOST_TILES = 240
-FIRST_TILES = 24
+TILES = 120
+"""Tiles that come with a selection, so that its script need not ask for them; it asks for as many at once."""
+DRAWN_TILES = 24
+"""Of these the ones that a page shows before its script has run."""
 MOST_JOBS = 100
 
 router = APIRouter()
@@ -152,11 +155,14 @@ def run(request: Request, dag_id: str, run_id: str) -> Response:
 def job(request: Request, load_id: str) -> Response:
     """A load: what was found in it, as counts and as images."""
     shared: Shared = request.app.state.shared
-    found = shared.found(load_id, looked=True)
-    chosen = Selection.parse(request.query_params)
+    shared.decoders.start()  # Its first tiles come a tenth of a second sooner.
     part = request.query_params.get("part")
+    found = shared.found(load_id, looked=True, waits=part is None)
+    chosen = Selection.parse(request.query_params)
     share = shared.shares.of(shared.review.log, [found.load])[load_id]
+    tiles = _tiles(shared, found.tiles(chosen, 0, TILES))
     values = _side(found, chosen) | {
+        "tiles": tiles,
         "load_id": load_id,
         "load": found.load,
         "chosen": chosen,
@@ -170,7 +176,8 @@ def job(request: Request, load_id: str) -> Response:
         request,
         "job.html.j2",
         **values,
-        tiles=_tiles(shared, found.tiles(chosen, 0, FIRST_TILES)),
+        drawn=tiles[:DRAWN_TILES],
+        page_size=TILES,
         total=values["contents"],
     )
 

@@ -79,7 +79,10 @@ def foreign(text: object) -> str:
 
     HTML escaping is the template's work, not done here.
     """
+    told = str(text)
+    if told.isascii() and told.isprintable():  # as most are, and a page of the console has hundreds
+        return told
     return "".join(
         f"\\u{ord(char):04x}" if char in _BIDI or unicodedata.category(char) in {"Cc", "Cs"} else char
-        for char in str(text)
+        for char in told
     )

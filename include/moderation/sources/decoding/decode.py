@@ -135,9 +135,9 @@ def _made(data: bytes, longest: int) -> Answer:
             # All at once: at the end of each smaller portion libjpeg goes over to its slow way, a tenth more.
             image.decodermaxblock = len(data)
         image.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=1.5)
-        upright = ImageOps.exif_transpose(image) or image
+        ImageOps.exif_transpose(image, in_place=True)
         made = io.BytesIO()
-        _flat(upright).save(made, "JPEG", quality=_QUALITY, optimize=False)
+        _flat(image).save(made, "JPEG", quality=_QUALITY, optimize=False)
     return OK, made.getvalue()
 
 
@@ -161,7 +161,7 @@ def _flat(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         # Sixteen bits a sample, which a plain conversion would cut off at 255.
         return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def read_frame(stream: IO[bytes]) -> bytes | None:

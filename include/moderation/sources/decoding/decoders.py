@@ -25,7 +25,7 @@ class CannotShowError(NeedsAPersonError):
 
 
 class Decoders:
-    """Processes running :mod:`moderation.sources.decoding.decode`, started when first needed.
+    """Processes running :mod:`moderation.sources.decoding.decode`, started when first needed if not before.
 
     :param number: how many; as many images are worked on at once. None: one a processor, six at most, for a
         browser asks for no more at once.
@@ -36,6 +36,17 @@ class Decoders:
         self._idle: queue.LifoQueue[_Decoder] = queue.LifoQueue()
         for _ in range(self.number):
             self._idle.put(_Decoder())
+
+    def start(self) -> None:
+        """Start those processes that are idle and not running, before there is an image for them."""
+        taken: list[_Decoder] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                taken.append(self._idle.get_nowait())
+        for decoder in taken:
+            with contextlib.suppress(OSError):  # Tried again when there is an image for it, which then tells.
+                decoder.start()
+            self._idle.put(decoder)
 
     def shrink(self, data: bytes, longest: int) -> bytes:
         """See :func:`moderation.sources.decoding.decode.shrink`; waits for its turn.
@@ -73,7 +84,7 @@ class _Decoder:
         self._process: subprocess.Popen[bytes] | None = None
 
     def answer(self, data: bytes, wanted: str) -> tuple[str, bytes]:
-        process = self._started()
+        process = self.start()
         late = threading.Timer(SECONDS, process.kill)
         late.start()
         try:
@@ -101,7 +112,7 @@ class _Decoder:
         said = read_frame(answered)
         return said, None if said is None else read_frame(answered)
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:
             self.end()
         if self._process is None:

@@ -30,6 +30,24 @@ def test_images_are_made_small_by_another_process(decoders):
     assert process_of(decoders).is_running()
 
 
+def test_a_process_can_be_started_before_there_is_an_image_and_makes_the_first_one(decoders):
+    decoders.start()
+    process = process_of(decoders)
+    decoders.start()
+    assert decoders.shrink(pictures.jpeg(), 100)
+    assert process_of(decoders) == process
+
+
+def test_what_cannot_be_started_before_is_tried_again_for_an_image(decoders, monkeypatch):
+    def refuses(*_args, **_options):
+        raise BlockingIOError("too many processes")
+
+    monkeypatch.setattr(module.subprocess, "Popen", refuses)
+    decoders.start()
+    monkeypatch.undo()
+    assert decoders.shrink(pictures.jpeg(), 100)
+
+
 def test_a_reason_comes_back_and_the_process_goes_on(decoders):
     with pytest.raises(CannotShowError, match="no image"):
         decoders.shrink(b"text", 100)

@@ -21,15 +21,18 @@ export function typing(event) {
     || (target instanceof HTMLInputElement && target.type !== "checkbox" && target.type !== "range");
 }
 
+/** @type {Intl.DateTimeFormat|undefined} */
+let clock; // It takes longer to make than all times of a page to write.
+
 /** Times of the server are UTC; people read their own.
  * @param {ParentNode} within */
 export function localTimes(within) {
-  const style = /** @type {const} */ ({ dateStyle: "medium", timeStyle: "short" });
   for (const entry of within.querySelectorAll("time[datetime]")) {
     const moment = new Date(entry.getAttribute("datetime") ?? "");
     if (Number.isNaN(moment.valueOf())) continue;
     entry.setAttribute("title", entry.textContent ?? "");
-    entry.textContent = new Intl.DateTimeFormat(undefined, style).format(moment);
+    clock ??= new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+    entry.textContent = clock.format(moment);
   }
 }
 

@@ -4,7 +4,6 @@ import { localTimes, say, typing } from "./console.js";
 
 /** @typedef {{n: number, name: string, short: string, copies: number, label: string|null, confidence: string|null, code: string|null, status: string, hidden: string, gone: boolean}} Tile */
 
-const PAGE = 120;
 const GAP = 10;
 const CAPTION = 54;
 const MOST_HEIGHT = 12_000_000; // Browsers give up on taller elements.
@@ -18,10 +17,13 @@ const base = /** @type {string} */ (job.dataset.job);
 
 const state = () => /** @type {HTMLElement} */ (document.getElementById("state"));
 
+const PAGE = Number(grid.dataset.page);
+
 let query = state().dataset.query ?? "";
 let total = Number(grid.dataset.total);
-/** @type {Map<number, Promise<Tile[]>>} */
-let pages = new Map();
+/** @returns {Map<number, Promise<Tile[]>>} the first page, which comes with the selection */
+const given = () => new Map([[0, Promise.resolve(JSON.parse(document.getElementById("tiles")?.textContent ?? "[]"))]]);
+let pages = given();
 /** @type {Map<number, HTMLLIElement>} */
 const placed = new Map();
 let focused = 0;
@@ -75,6 +77,7 @@ function fill(entry, tile, place) {
   const image = document.createElement("img");
   image.alt = "";
   image.decoding = "async";
+  image.loading = "lazy"; // Else the page counts as loading, and a browser draws its sign of that all the time.
   image.src = address(`/images/${tile.n}/tile`, "") + tile.hidden;
   link.append(image);
   if (tile.copies > 1) link.append(span("copies", `×${tile.copies}`));
@@ -117,14 +120,19 @@ function draw() {
   for (let place = first; place < last; place += 1) put(place, m, shift);
 }
 
+/** @param {HTMLLIElement} entry @param {number} place */
+function keep(entry, place) {
+  entry.setAttribute("aria-setsize", String(total));
+  entry.setAttribute("aria-posinset", String(place + 1));
+  placed.set(place, entry);
+  return entry;
+}
+
 /** @param {number} place @param {ReturnType<typeof measures>} m @param {number} shift */
 function put(place, m, shift) {
   let entry = placed.get(place);
   if (!entry) {
-    entry = document.createElement("li");
-    entry.setAttribute("aria-setsize", String(total));
-    entry.setAttribute("aria-posinset", String(place + 1));
-    placed.set(place, entry);
+    entry = keep(document.createElement("li"), place);
     grid.append(entry);
     const made = entry;
     const wanted = query;
@@ -178,7 +186,7 @@ async function go(wanted, keep) {
   query = state().dataset.query ?? "";
   if (keep) history.pushState(null, "", address("", query)); else history.replaceState(null, "", address("", query));
   total = Number(state().dataset.contents);
-  pages = new Map();
+  pages = given();
   for (const [place, entry] of placed) remove(entry, place);
   grid.replaceChildren();
   none.hidden = total > 0;
@@ -274,5 +282,5 @@ window.addEventListener("scroll", redraw, { passive: true });
 window.addEventListener("resize", redraw);
 window.addEventListener("popstate", () => void go(location.search.slice(1), false));
 if (window.innerWidth <= 860) side.querySelectorAll("details.filters").forEach((part) => part.removeAttribute("open"));
-grid.replaceChildren();
+[...grid.querySelectorAll("li")].forEach(keep);
 draw();
