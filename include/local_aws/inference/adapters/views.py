@@ -14,7 +14,8 @@ from typing import Final
 from PIL import Image, ImageEnhance, ImageOps
 
 _WORKING_SIDE: Final = 448
-"""Copies are made of a picture no larger than this: the network looks at 224 pixels a side."""
+"""Copies are made of a picture no larger than this: the network looks at 224 pixels a side. To let it look at
+160 takes three fifths of the time, and finds 0.56 of `white` and `ornamental` instead of 0.72."""
 _WHITE: Final = (255, 255, 255)
 
 
