@@ -35,6 +35,7 @@ def settings(aws_env: pytest.MonkeyPatch, tmp_path: Any, bucket: str, applicatio
     aws_env.setenv("MODERATION_TABLES_URI", made.tables_uri)
     aws_env.setenv("MODERATION_CATALOG_URI", made.catalog_uri)
     aws_env.setenv("MODERATION_CONSOLE_CACHE", str(tmp_path / "cache"))
+    aws_env.setenv("MODERATION_REVIEW_DB", str(tmp_path / "review.db"))
     app.state.shared = None
     yield made
     if app.state.shared is not None:

@@ -70,7 +70,11 @@ def pages(
 
 @pytest.fixture
 def settings(
-    aws_env: pytest.MonkeyPatch, pages: tuple[Path, dict[str, bytes]], s3_client: Any, bucket: str
+    aws_env: pytest.MonkeyPatch,
+    pages: tuple[Path, dict[str, bytes]],
+    s3_client: Any,
+    bucket: str,
+    tmp_path: Path,
 ) -> Settings:
     """Where those pages lie."""
     warehouse, bodies = pages
@@ -78,6 +82,7 @@ def settings(
         s3_client.put_object(Bucket=bucket, Key=key, Body=body)
     aws_env.setenv("MODERATION_WORK_URI", f"s3://{bucket}/work")
     aws_env.setenv("MODERATION_WAREHOUSE", str(warehouse))
+    aws_env.setenv("MODERATION_CATALOG_URI", f"sqlite:///{tmp_path}/catalog.db")
     return Settings.from_env()
 
 
@@ -258,6 +263,7 @@ def console(aws_env: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     from moderation_airflow.web.console_app import app  # noqa: PLC0415
 
     aws_env.setenv("MODERATION_CONSOLE_CACHE", str(tmp_path / "console"))
+    aws_env.setenv("MODERATION_REVIEW_DB", str(tmp_path / "review.db"))
     app.state.shared = None
     yield
     if app.state.shared is not None:
