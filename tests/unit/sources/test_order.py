@@ -19,7 +19,9 @@ KEYS = ["a/z.jpg", "a-b.jpg", "a.jpg", "a/b/c.jpg", "B.jpg", "\u00e9.jpg", "\U00
 def test_the_order_of_a_plan_is_that_of_the_keys_bytes_whatever_order_they_are_listed_in(
     aws, order, monkeypatch, tmp_path
 ):
-    settings = replace(Settings.from_env({}), inspect_threads=1)
+    settings = replace(
+        Settings.from_env({}), inspect_threads=1, catalog_uri=f"sqlite:///{tmp_path}/catalog.db"
+    )
     aws.create_bucket(Bucket=settings.work_uri.removeprefix("s3://"))  # where is noted what was erased
     for key in KEYS:
         aws.put_object(Bucket="photos", Key=key, Body=b"x" * 100)
