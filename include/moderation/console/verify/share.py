@@ -60,11 +60,17 @@ class Shares:
         """
         with self._lock:
             self._follow(log)
-            behind = [load for load in loads if not self._is_counted(load)]
-            numbers = self._contents.of(behind)
+            counted = {
+                load["load_id"]: self._counted[load["load_id"]] for load in loads if self._is_counted(load)
+            }
+        behind = [load for load in loads if load["load_id"] not in counted]
+        # Not in the lock: to read loads that nobody has looked at takes long, and holds up no other page.
+        numbers = self._contents.of(behind)
+        with self._lock:
             for load in behind:
-                self._counted[load["load_id"]] = self._count(load, numbers[load["load_id"]])
-            return {load["load_id"]: self._counted[load["load_id"]].share for load in loads}
+                made = self._count(load, numbers[load["load_id"]])
+                self._counted[load["load_id"]] = counted[load["load_id"]] = made
+        return {load_id: one.share for load_id, one in counted.items()}
 
     def _follow(self, log: VerdictLog) -> None:
         last = log.last_position()
