@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from moderation.console.index.load_index import FORMAT
+from moderation.publish.commit import publish
 from moderation.query.published_views import open_published
 from moderation.query.queries import query
 from moderation.report.counts import build_report
 from moderation.report.text import to_text
 from support.console_load import FLAGGED, ODD, PICTURES
+from support.planned_runs import Run, answer, line, make_settings
 
 MODERATED = sum(picture.labels is not None for picture in PICTURES.values())
 
@@ -127,9 +129,9 @@ def test_the_jobs_page_counts_what_is_flagged(console, load_id):
     assert answer.json() == {load_id: FLAGGED}
 
 
-def test_the_jobs_page_tells_the_name_and_the_backend_of_each_load(console, load_id):
+def test_the_jobs_page_tells_the_name_the_backend_and_the_model_of_each_load(console, load_id):
     answer = console.get("/described", params={"load": [load_id, "20260101T000000Z-000000000000"]})
-    assert answer.json() == {load_id: {"name": "job", "backend": "bulk"}}
+    assert answer.json() == {load_id: {"name": "job", "backend": "bulk", "model": "7.0"}}
 
 
 def test_a_load_whose_plan_is_gone_has_a_backend_and_no_name(console_world, load_id, tmp_path, aws_env):
@@ -138,7 +140,30 @@ def test_a_load_whose_plan_is_gone_has_a_backend_and_no_name(console_world, load
     moved = replace(console_world[0], work_uri=f"{console_world[0].work_uri}/elsewhere")
     with served(moved, tmp_path / "cache") as other:
         answer = other.get("/described", params={"load": load_id})
-    assert answer.json() == {load_id: {"name": "", "backend": "bulk"}}
+    assert answer.json() == {load_id: {"name": "", "backend": "bulk", "model": "7.0"}}
+
+
+def test_the_model_that_is_told_is_the_one_that_answered_and_not_the_least_that_counts(
+    tmp_path, bucket, s3_client, aws_env
+):
+    from support.console_load import served  # noqa: PLC0415 - another console than the fixture's
+
+    settings = make_settings(tmp_path, bucket, tables="local")
+    run = Run(settings, s3_client)
+    for model in ("7.2", "7.1", None):
+        ref = f"s3://{bucket}/{model}.jpg"
+        errors = [{"source-ref": ref, "code": "InvalidImageFormatException", "message": "no"}]
+        results = line(ref, answer(model=model)) if model else b""
+        summary = None if model else {"errors": errors}
+        run.manifest([ref], results, summary=summary, model_version=model)
+    plan = run.store()
+    assert plan.model_version == "7.0"
+    load_id = publish(settings, plan, run.records).load_id
+    with served(settings, tmp_path / "cache") as console:
+        assert console.get("/described", params={"load": load_id}).json()[load_id]["model"] == "7.1 and 7.2"
+        page = console.get(f"/jobs/{load_id}").text
+    assert re.search(r"<dt>Model</dt><dd[^>]*>7\.1 and 7\.2</dd>", page)
+    assert "model 7.1 and 7.2\n" in to_text(build_report(settings, load_id))
 
 
 def test_thresholds_in_use_decide_what_is_flagged_everywhere(

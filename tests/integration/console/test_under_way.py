@@ -83,7 +83,7 @@ def console(world: World, tmp_path: Any) -> Iterator[Any]:
 def test_a_card_says_what_the_run_was_asked(console: Any, world: World) -> None:
     (run,) = console.get("/under-way").json()["runs"]
     assert run["name"] == f"job · {world.plan.run_key}"
-    assert run["about"].startswith("bulk, model 7.0, base model, at most $")
+    assert run["about"].startswith("bulk, model 7.0 or newer, base model, at most $")
     page = console.get("/").text
     assert run["name"] in page
     assert run["about"] in page

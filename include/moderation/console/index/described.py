@@ -1,4 +1,4 @@
-"""What published loads are called, and which backend answered them: a load's row says neither."""
+"""What published loads are called, and which backend and model answered: a load's row says none of it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from moderation.settings import Settings
 from moderation.storage import s3_objects
 
 _AT_ONCE = 8
-_BACKENDS = """
-SELECT load_id, string_agg(DISTINCT backend, ' and ' ORDER BY backend) FROM jobs
-WHERE load_id IN (SELECT unnest($1::VARCHAR[])) GROUP BY load_id
+_ANSWERED = """
+SELECT load_id, string_agg(DISTINCT backend, ' and ' ORDER BY backend),
+    string_agg(DISTINCT model_version, ' and ' ORDER BY model_version)
+FROM jobs WHERE load_id IN (SELECT unnest($1::VARCHAR[])) GROUP BY load_id
 """
 
 
 class Described:
-    """Names and backends of published loads, looked up once each: neither changes."""
+    """Names, backends and models of published loads, looked up once each: none of them changes."""
 
     def __init__(self, settings: Settings, s3: Any) -> None:
         self._settings = settings
@@ -30,7 +31,7 @@ class Described:
         self._lock = threading.Lock()
 
     def of(self, loads: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
-        """By load id ``name``, the job name that was asked for, and ``backend``; "" where nobody knows.
+        """By load id ``name`` (as was asked for), ``backend`` and ``model``; "" where nobody knows.
 
         :param loads: rows of `loads`.
         :raises moderation.tables.faults.TablesError: the tables cannot be read.
@@ -39,21 +40,22 @@ class Described:
         with self._lock:
             missing = [load for load in loads if load["load_id"] not in self._known]
         if missing:
-            backends = self._backends(missing)
+            answered = self._answered(missing)
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 names = list(pool.map(self._name, missing))
             made = {
-                load["load_id"]: {"name": name, "backend": backends.get(load["load_id"]) or ""}
+                load["load_id"]: {"name": name} | answered.get(load["load_id"], {"backend": "", "model": ""})
                 for load, name in zip(missing, names, strict=True)
             }
             with self._lock:
                 self._known |= made
         return {load["load_id"]: self._known[load["load_id"]] for load in loads}
 
-    def _backends(self, loads: Sequence[dict[str, Any]]) -> dict[str, str]:
+    def _answered(self, loads: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
         days = [load["dt"] for load in loads]
         with open_published(self._settings, since=min(days), until=max(days)) as connection:
-            return dict(connection.execute(_BACKENDS, [[load["load_id"] for load in loads]]).fetchall())
+            rows = connection.execute(_ANSWERED, [[load["load_id"] for load in loads]]).fetchall()
+        return {load_id: {"backend": backend or "", "model": model or ""} for load_id, backend, model in rows}
 
     def _name(self, load: dict[str, Any]) -> str:
         """The plan alone knows it, and may be gone: plans are kept for some time only."""

@@ -77,6 +77,7 @@ class Found:
         self._tree = lru_cache(maxsize=_KEPT_SIDES)(self._look_up_tree)
         self._failed = lru_cache(maxsize=_KEPT_SIDES)(self._count_failed)
         self.failures = lru_cache(maxsize=1)(self._look_up_failures)
+        self.models = lru_cache(maxsize=1)(self._look_up_models)
         self._least = lru_cache(maxsize=1)(self._look_up_least)
         self._lately: dict[int, dict[str, Any]] = {}
 
@@ -184,6 +185,15 @@ class Found:
             "WHERE status <> ? GROUP BY ALL ORDER BY images DESC, error_code",
             [MODERATED],
         )
+
+    def _look_up_models(self) -> list[str]:
+        """Models that answered, in the order of their names."""
+        rows = self.index.rows(
+            "SELECT DISTINCT model_version FROM image "
+            "WHERE status = ? AND model_version IS NOT NULL ORDER BY 1",
+            [MODERATED],
+        )
+        return [row["model_version"] for row in rows]
 
     def gone_by_kind(self) -> dict[str, int]:
         """Images that are gone at their source: those with an answer under ``all``, others ``failed``."""

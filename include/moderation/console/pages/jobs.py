@@ -81,13 +81,13 @@ def _name(run: OpenRun) -> str:
 def _about(run: OpenRun) -> str:
     """How it is answered, and for what price at most."""
     plan = run.plan
-    parts = (plan.backend, f"model {plan.model_version}", plan.adapter or "base model")
+    parts = (plan.backend, f"model {plan.model_version} or newer", plan.adapter or "base model")
     return f"{wording.foreign(', '.join(parts))}, at most {wording.dollars(plan.expected_cost_usd)}"
 
 
 @router.get("/described", name="described")
 def described(request: Request, load: list[str] = Query(max_length=MOST_JOBS)) -> Response:  # noqa: B008 - FastAPI's way
-    """Name and backend of each load, as text that is safe to look at; "" where nobody knows."""
+    """Name, backend and model of each load, as text that is safe to look at; "" where nobody knows."""
     shared: Shared = request.app.state.shared
     asked = set(load)
     loads = [row for row in shared.history.loads() if row["load_id"] in asked]
@@ -167,6 +167,7 @@ def job(request: Request, load_id: str) -> Response:
         "load": found.load,
         "chosen": chosen,
         "share": share,
+        "models": " and ".join(found.models()) or "–",
         "may_verify": request.state.person.may(Right.VERIFY),
         "has_run": _address_of_run(request, found.load) is not None,
     }

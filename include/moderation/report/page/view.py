@@ -64,10 +64,11 @@ def render(
         "written": written,
         "command": command,
         # The console has the names as they were answered; those of model 6.1 are others than these.
-        "labels_known": not (load and str(load["model_version"]).startswith("6")),
+        "labels_known": not (load and any(name.startswith("6") for name in _answered_by(report))),
     }
     if load:
-        values |= {"inputs": _inputs(load), "facts": _facts(load), "digits": _digits(load["listed"])}
+        facts = _facts(load, _answered_by(report))
+        values |= {"inputs": _inputs(load), "facts": facts, "digits": _digits(load["listed"])}
     elif report.periods:
         values |= {"volume": _volume(report), "rate": _rate(report), "cost": _cost(report)}
     return environment().get_template("page.html.j2").render(values)
@@ -285,13 +286,17 @@ def _before(load: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _facts(load: Mapping[str, Any]) -> list[dict[str, str]]:
+def _answered_by(report: Report) -> list[str]:
+    return sorted(model.name for model in report.models if model.moderated)
+
+
+def _facts(load: Mapping[str, Any], models: list[str]) -> list[dict[str, str]]:
     threshold = load["min_confidence"]
     facts = {
         "Load": load["load_id"],
         "Run": load["run_key"],
         "Source": load["source"],
-        "Model": load["model_version"],
+        "Model": " and ".join(models),
         "Adapter": load["adapter"] or "none, the base model",
         "Least confidence": None if threshold is None else f"{threshold:g}%",
         "Manifests": wording.count(load["manifests"]),

@@ -228,8 +228,8 @@ def test_a_load_where_everything_failed_has_a_page(tmp_path: Path) -> None:
         assert "Failed 1 100.0% of those tried" in Page(path.read_text(encoding="utf-8")).words
 
 
-def of_models(folder: Path, *models: str) -> str:
-    """The page over one load of a billed image a model."""
+def of_models(folder: Path, *models: str, load_id: str | None = None) -> str:
+    """The page over one load of a billed image a model, or the load's own."""
     answered = [
         (image(FIRST_LOAD, n, f"{n}.jpg", labels=[], model_version=name), []) for n, name in enumerate(models)
     ]
@@ -241,7 +241,8 @@ def of_models(folder: Path, *models: str) -> str:
     load: Row = small_warehouse.LOADS[0] | {"billed": len(models), "cost_usd": 0.001 * len(models)}
     tables = {**small_warehouse.tables(answered), "loads": [load], "jobs": jobs}
     warehouse = small_warehouse.write(folder / "w.duckdb", tables)
-    return Page(write_report(warehouse, folder, now=NOW).index.read_text(encoding="utf-8")).words
+    files = write_report(warehouse, folder, load_id=load_id, now=NOW)
+    return Page((files.load or files.index).read_text(encoding="utf-8")).words
 
 
 def test_answers_of_the_offline_model_are_told_as_billed_by_nobody(tmp_path: Path) -> None:
@@ -257,6 +258,12 @@ def test_models_are_told_apart_and_not_added_up(tmp_path: Path) -> None:
     assert "Offline model. 1 of 3 answers are the offline model's" in words
     assert "Images moderated 3 2 billed" in words
     assert "7.0 2 0 0.0% $0.0020 2 offline-1.0 1 0 0.0% $0.0010 nothing" in words
+
+
+def test_the_page_of_a_load_names_the_models_that_answered_and_not_the_least_that_counts(
+    tmp_path: Path,
+) -> None:
+    assert "Model 7.1 and 7.2" in of_models(tmp_path, "7.2", "7.1", "7.2", load_id=FIRST_LOAD)
 
 
 def test_amazons_own_answers_need_no_notice(tmp_path: Path) -> None:

@@ -27,17 +27,19 @@ async function counted(what, atOnce = 100) {
 }
 const FEW = 10;
 const counts = () => { void counted("flagged"); void counted("verified", FEW); };
-/** Name and backend of each job stand with its plan, and come after the page. */
+/** Name, backend and model of each job stand with its plan and its parts, and come after the page. */
 async function described() {
   const table = /** @type {HTMLElement|null} */ (document.querySelector("table[data-described]"));
-  const cells = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("td[data-name], td[data-backend]")]);
+  const cells = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("td[data-name], td[data-backend], td[data-model]")]);
   if (!table || !cells.length) return;
   const query = new URLSearchParams(cells.flatMap((cell) => cell.dataset.name ? [["load", cell.dataset.name]] : []));
   const answer = await fetch(`${table.dataset.described}?${query}`, { headers: { Accept: "application/json" } }).catch(() => null);
   const found = answer?.ok ? await answer.json() : {};
   for (const cell of cells) {
-    const told = found[cell.dataset.name ?? cell.dataset.backend ?? ""];
-    cell.textContent = (cell.dataset.name ? told?.name : told?.backend) || "–";
+    for (const what of ["name", "backend", "model"]) {
+      const of = cell.dataset[what];
+      if (of) cell.textContent = found[of]?.[what] || "–";
+    }
   }
 }
 counts();
