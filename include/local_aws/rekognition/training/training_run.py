@@ -94,7 +94,7 @@ class TrainingRun:
     def _work(self) -> None:
         self._check_output()
         sets, bad = self._read_sets()
-        seen = self._look([*sets.training, *sets.testing])
+        seen = self._look(sets)
         sets, unreadable = self._leave_out(sets, seen)
         labels = self._labels_to_learn(sets, seen)
         self._stop_if_asked()
@@ -138,11 +138,15 @@ class TrainingRun:
         limits = self._school.analyzer.limits
         return ground_truth.read(paths, most_images=limits.training_images, most_bytes=limits.manifest_bytes)
 
-    def _look(self, examples: Sequence[Example]) -> dict[str, Seen]:
-        """Look at every image once; what was looked at before a kill is in the file."""
+    def _look(self, sets: Sets) -> dict[str, Seen]:
+        """Look at every image once; what was looked at before a kill is in the file.
+
+        Copies are looked at of what is learnt from alone.
+        """
         analyzer, views = self._school.analyzer, self._school.settings.training_views
-        wanted = {example.source_ref: example.source for example in examples}
+        wanted = {one.source_ref: one.source for one in (*sets.training, *sets.testing)}
         views = min([views, *(most for images, most in _FEWER_VIEWS if len(wanted) > images)])
+        views_of = dict.fromkeys(wanted, 0) | {one.source_ref: views for one in sets.training}
         made_with = {"model": analyzer.model_version, "views": [one.__name__ for one in CHANGES[:views]]}
         file = ExampleFile(self._folder / "examples.bin", made_with)
         try:
@@ -151,7 +155,7 @@ class TrainingRun:
                 for ref, source in wanted.items():
                     if ref in file.refs:
                         continue
-                    waiting.append(self._school.fetchers.submit(self._begin, ref, source, views))
+                    waiting.append(self._school.fetchers.submit(self._begin, ref, source, views_of[ref]))
                     if len(waiting) > self._school.settings.prefetch:
                         self._gather(file, waiting.popleft())
                 while waiting:

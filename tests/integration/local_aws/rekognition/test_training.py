@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local_aws.inference.adapters.views import CHANGES
 from local_aws.rekognition.launch import Rekognition
+from local_aws.rekognition.training.examples import ExampleFile
 from local_aws.seaweedfs import Credentials
 from support.adapter_training import (
     BLUE,
@@ -287,6 +292,27 @@ def test_a_training_goes_on_where_it_stood(  # noqa: PLR0917 - fixtures
         assert rekognition.list_tags_for_resource(ResourceArn=found["ProjectVersionArn"])["Tags"] == {}
     assert [entry["event"] for entry in ledger(server)] == ["training_started", "training_billed"]
     assert not any((tmp_path / "rekognition" / "trainings").iterdir())
+
+
+def test_copies_are_looked_at_of_what_is_learnt_from_and_not_of_what_tests(
+    start_rekognition: Any, credentials: Credentials, s3_client: Any, bucket: str, tmp_path: Path
+) -> None:
+    put_lines(s3_client, bucket, put_squares(s3_client, bucket, 10))
+    server = start_rekognition(settings=quick(**EASY, training_seconds=3600.0, training_views=2))
+    with client(server, credentials) as rekognition:
+        arn = rekognition.create_project(ProjectName="looks", **ADAPTERS)["ProjectArn"]
+        rekognition.create_project_version(**version_request(arn, bucket))
+
+    def written() -> bool:
+        kept = s3_client.list_objects_v2(Bucket=bucket, Prefix="trained").get("Contents", [])
+        return any(entry["Key"].endswith("/manifest-summary.json") for entry in kept)
+
+    wait_until(written)
+    (left,) = (tmp_path / "rekognition" / "trainings").glob("*/examples.bin")
+    made_with = {"model": MODEL_VERSION, "views": [change.__name__ for change in CHANGES[:2]]}
+    with closing(ExampleFile(Path(shutil.copy(left, tmp_path)), made_with)) as file:
+        looks = Counter(len(one.features) for one in file.read() if one.features is not None)
+    assert looks == {3: 16, 1: 4}
 
 
 def test_trainings_at_once_are_bounded_and_one_under_way_cannot_be_deleted(
