@@ -19,7 +19,7 @@ unexport $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filte
 export CALLED_FROM := $(value PWD)
 export SQL IMAGES MIN_CONFIDENCE BACKEND ADAPTER REDO PERMANENT S3_PORT REKOGNITION_PORT AIRFLOW_PORT
 
-.PHONY: help install doctor query console run up down services status test test-long mwaa-test cluster-test image-test chaos bench lint lint-scripts format docs lock lock-image lock-mwaa
+.PHONY: help install doctor query console run up down services status test test-slow test-long mwaa-test cluster-test image-test chaos bench lint lint-scripts format docs lock lock-image lock-mwaa
 
 help: ## show this list
 	@echo "Bulk image moderation on Amazon Rekognition, run by Apache Airflow. Targets:"; \
@@ -98,10 +98,16 @@ console: $(VENV)/.installed ## look at the images and labels of what was moderat
 # suit two cores; on four, WORKERS=5.
 IN_PARALLEL := -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run the test suite
-	@$(BIN)/python -m pytest -q $(IN_PARALLEL) --durations=10
+TESTED_WITH := $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed
 
-test-long: $(VENV)/.installed-dev $(AWSCLI)/.installed $(READERS)/.installed ## run also the long versions of the tests
+test: $(TESTED_WITH) ## run the test suite
+	@echo "Leaving the slow tests to make test-slow, which CI runs too ..."
+	@$(BIN)/python -m pytest -q $(IN_PARALLEL) --durations=10 -m "not long and not slow"
+
+test-slow: $(TESTED_WITH) ## run the slow tests: whole ways through the product, killed and disturbed
+	@$(BIN)/python -m pytest -q $(IN_PARALLEL) --durations=10 -m "slow and not long"
+
+test-long: $(TESTED_WITH) ## run also the long versions of the tests
 	@$(BIN)/python -m pytest -q $(IN_PARALLEL) --durations=10 -m ""
 
 # The image's own packages, and a Redis server besides.

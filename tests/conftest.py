@@ -64,9 +64,8 @@ TEST_CREDENTIALS = Credentials("AKIAMODERATIONTEST00", "test-secret-key-of-no-va
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long begin first, so that no worker is left with one at the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
     turn = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: (turn.get(item.path.name, len(turn)), item.path not in slow))
+    items.sort(key=lambda item: turn.get(item.path.name, len(turn)))
 
 
 def pytest_collection_finish() -> None:

@@ -19,8 +19,6 @@ from chaos.publishes import Publishes  # noqa: E402
 from chaos.scenarios import IN_SUITE, IN_SUITE_LONG, scenario  # noqa: E402
 from chaos.servers import Servers  # noqa: E402
 
-pytestmark = [pytest.mark.slow]
-
 
 @pytest.fixture(scope="module")
 def nemesis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nemesis]:
@@ -30,7 +28,12 @@ def nemesis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nemesis]:
 
 
 @pytest.mark.parametrize(
-    "seed", [*IN_SUITE, *(pytest.param(seed, marks=pytest.mark.long) for seed in IN_SUITE_LONG)]
+    "seed",
+    [
+        IN_SUITE[0],
+        *(pytest.param(seed, marks=pytest.mark.slow) for seed in IN_SUITE[1:]),
+        *(pytest.param(seed, marks=pytest.mark.long) for seed in IN_SUITE_LONG),
+    ],
 )
 def test_killed_and_disturbed_a_run_ends_with_the_same_tables_paid_once(nemesis: Nemesis, seed: int) -> None:
     outcome = nemesis.run(scenario(seed))
@@ -39,6 +42,7 @@ def test_killed_and_disturbed_a_run_ends_with_the_same_tables_paid_once(nemesis:
     assert (outcome.lost, outcome.paid_twice, outcome.unnamed) == (0, 0, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, pytest.param(12, marks=pytest.mark.long)])
 def test_no_reader_sees_a_partial_or_mixed_load_while_publishes_are_killed(
     nemesis: Nemesis, times: int

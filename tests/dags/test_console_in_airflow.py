@@ -118,6 +118,7 @@ def test_links_stay_below_the_prefix(application, settings):
     assert 'href="/static' not in page
 
 
+@pytest.mark.slow
 def test_behind_a_proxy_all_stays_below_its_prefix(application, settings, s3_client, bucket, monkeypatch):
     prefix = f"/below/airflow{URL_PREFIX}"
     load_id = publish_pictures(settings, s3_client, bucket, dict(list(PICTURES.items())[:2]))
@@ -135,6 +136,7 @@ def test_behind_a_proxy_all_stays_below_its_prefix(application, settings, s3_cli
     }
 
 
+@pytest.mark.slow
 def test_a_job_leads_to_its_run_in_airflow_as_long_as_there_is_one(application, settings, s3_client, bucket):
     run_id = "manual__2026-11-22T02:00:00+00:00"
     airflow_runs.store(moderation_runs.read_dag())

@@ -49,6 +49,7 @@ def settings(tmp_path: Path, bucket: str, aws_env: pytest.MonkeyPatch) -> Settin
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "deferrable", [pytest.param(False, id="in the worker"), pytest.param(True, id="in the triggerer")]
 )

@@ -17,7 +17,7 @@ from support import airflow_runs, moderation_runs, pictures, smtp_server
 from support import rekognition_server as offline
 from support.moderation_runs import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("airflow_db")]
+pytestmark = pytest.mark.usefixtures("airflow_db")
 
 INELIGIBLE = {"kind": "ineligible", "operation": "StartMediaAnalysisJob"}
 
@@ -63,6 +63,7 @@ def test_images_in_another_open_run_are_left_to_it(world: World) -> None:
     assert stages.job_arguments(plan_uri)
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_the_price_and_touches_nothing(world: World) -> None:
     world.upload(f"{n}.jpg" for n in range(3))
     dag_run = world.run(dry_run=True, max_cost_usd=0.002)
@@ -78,6 +79,7 @@ def test_a_dry_run_says_the_price_and_touches_nothing(world: World) -> None:
     assert (totals.to_analyse, totals.claimed_elsewhere) == (3, 0)
 
 
+@pytest.mark.slow
 def test_a_run_over_its_price_limit_fails_before_the_first_paid_call(world: World) -> None:
     world.upload(f"{n}.jpg" for n in range(3))
     dag_run = world.run(max_cost_usd=0.002)
@@ -90,6 +92,7 @@ def test_a_run_over_its_price_limit_fails_before_the_first_paid_call(world: Worl
     assert not world.paid()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "state", "paid"),
     [
@@ -113,6 +116,7 @@ def test_a_person_is_told_and_approves_or_rejects_what_is_over_the_limit(
         assert "rejected" in world.text(dag_run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "state"), [("Approve", "success"), pytest.param("Reject", "failed", marks=pytest.mark.long)]
 )
@@ -153,6 +157,7 @@ def small_manifests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "PlanRequest", functools.partial(PlanRequest, max_lines=2))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_manifests")
 def test_a_failed_manifest_does_not_stop_the_others_and_is_redone_alone(world: World) -> None:
     refs = world.upload(f"{n}.jpg" for n in range(6))
@@ -220,6 +225,7 @@ def test_auto_goes_on_with_single_calls_when_the_first_job_is_denied(world: Worl
     assert world.paid() == dict.fromkeys(refs, 1)
 
 
+@pytest.mark.slow
 def test_an_empty_source_is_no_failure_and_a_missing_bucket_is_one(world: World) -> None:
     empty = world.run()
     assert empty.state == "success", world.states(empty)

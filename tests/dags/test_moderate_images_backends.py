@@ -23,7 +23,7 @@ from support import airflow_runs, pictures
 from support import rekognition_server as offline
 from support.moderation_runs import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("airflow_db")]
+pytestmark = pytest.mark.usefixtures("airflow_db")
 
 BACKENDS = ("bulk", "detect")
 TABLES = ("images", "labels_l1", "labels_l2", "labels_l3", "anomalies")
@@ -98,6 +98,7 @@ def test_both_backends_leave_the_same_tables_and_force_pays_again(world: World, 
     assert world.paid() == dict.fromkeys(refs, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "state"),
     [
@@ -165,6 +166,7 @@ def taken_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[l
 LONG = pytest.mark.long
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["bulk", pytest.param("detect", marks=LONG)])
 def test_a_run_whose_images_were_taken_while_it_waited_ends_before_it_pays(
     world: World, backend: str, monkeypatch: pytest.MonkeyPatch
@@ -211,6 +213,7 @@ def test_an_adapter_that_expires_in_mid_run_is_paid_for_nothing_and_the_rest_wai
     assert world.paid() == dict.fromkeys(refs, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [pytest.param("bulk", marks=LONG), "detect"])
 def test_what_the_base_model_answers_in_an_adapters_place_is_published_as_its_own(
     world: World, backend: str, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("airflow_db")]
 CLOSED = {"kind": "ineligible", "operation": "StartMediaAnalysisJob"}
 
 
+@pytest.mark.slow
 def test_bulk_asked_for_by_name_pays_nothing_and_auto_finishes_it_and_remembers(world: World) -> None:
     refs = world.upload(f"{n}.jpg" for n in range(3))
     with offline.faults(world.server, CLOSED):

@@ -20,7 +20,7 @@ from sqlalchemy import select
 from support import moderation_runs
 from support.airflow_home import REPOSITORY
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("airflow_db")]
+pytestmark = pytest.mark.usefixtures("airflow_db")
 
 
 def nightly_run() -> str:

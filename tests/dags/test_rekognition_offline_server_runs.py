@@ -165,6 +165,7 @@ def test_a_sensor_waits_for_a_job_started_without_waiting(
     assert job_of(airflow_runs.returned(run, "start")[0])["Status"] == "SUCCEEDED"
 
 
+@pytest.mark.slow
 def test_the_example_of_the_reference_starts_waits_and_names_the_answers(server, manifests, bucket):
     dag = runpy.run_path(str(REPOSITORY / "examples/media_analysis.py"))["media_analysis"]()
     conf = {"manifest": manifests[0]["input_uri"], "output": f"s3://{bucket}/example/"}

@@ -114,6 +114,7 @@ def test_a_state_store_cleaned_too_early_is_made_up_for_by_name(
     assert watched.returned == list(fake_rekognition.jobs)
 
 
+@pytest.mark.slow
 @in_turn("deferrable")
 def test_clearing_a_task_that_succeeded_pays_for_nothing(
     mode: str, fake_rekognition: FakeRekognition

@@ -46,6 +46,7 @@ def test_it_runs_each_week_and_loads_what_it_published() -> None:
     assert dag.get_task("load").upstream_task_ids == {"tell"}
 
 
+@pytest.mark.slow
 def test_the_numbers_are_published_loaded_and_a_page_and_a_clear_doubles_nothing(
     verified: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

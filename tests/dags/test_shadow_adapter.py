@@ -34,6 +34,7 @@ def test_the_calls_under_way_are_those_by_which_the_budget_is_kept() -> None:
     assert read_dag().get_task("ask").partial_kwargs["max_in_flight"] == budget.IN_FLIGHT
 
 
+@pytest.mark.slow
 def test_a_sample_is_asked_once_and_a_clear_pays_for_nothing(
     aws_env: pytest.MonkeyPatch, bucket: str, tmp_path: Path, s3_client: Any, dag_server: Any
 ) -> None:

@@ -69,6 +69,7 @@ def count(uri: str, table: str) -> int:
         return int(number)
 
 
+@pytest.mark.slow
 def test_a_load_reaches_redshift_and_clearing_any_task_changes_nothing(
     settings, redshift, s3_client, postgres_uri
 ):
@@ -103,6 +104,7 @@ def test_a_run_without_a_load_skips_redshift(redshift, settings):
     assert state(dag_run, "redshift.merge") == "skipped"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "with_a_load",
     [pytest.param(True, id="a load", marks=pytest.mark.long), pytest.param(False, id="nothing new")],
@@ -116,6 +118,7 @@ def test_a_run_brings_in_whatever_else_redshift_lacks(
     assert (count(postgres_uri, "images"), count(postgres_uri, "loads")) == (4, 2)
 
 
+@pytest.mark.slow
 def test_what_people_decided_reaches_redshift_whole_also_when_no_load_is_new(
     settings, redshift, postgres_uri, tmp_path
 ):
@@ -141,6 +144,7 @@ def examples() -> dict[str, DAG]:
     return bag.dags
 
 
+@pytest.mark.slow
 def test_the_example_dag_brings_a_load_into_redshift(settings, redshift, s3_client, postgres_uri):
     load_id = published_loads.publish_plain(settings, s3_client, "run-a")
     dag_run = airflow_runs.run(examples()["load_into_redshift"], run_conf={"load_id": load_id})
@@ -194,6 +198,7 @@ def test_an_airflow_connection_becomes_a_uri_that_postgresql_takes(
     assert PostgresWarehouse(settings, uri, schema=schema).load(load_id)["images"] == 2
 
 
+@pytest.mark.slow
 def test_the_dag_loads_into_the_connection_that_the_settings_name(
     settings, s3_client, postgres_server, monkeypatch
 ):

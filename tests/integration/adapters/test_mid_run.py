@@ -119,6 +119,7 @@ def world(  # noqa: PLR0917 - fixtures
     offline.local(rekognition_server, "/adapters", method="PUT", body={})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["wait", pytest.param("base", marks=pytest.mark.long)])
 def test_what_was_paid_is_published_as_what_it_is_and_nothing_is_asked_twice(
     setting: str, world: World, aws_env: pytest.MonkeyPatch
@@ -142,6 +143,7 @@ def test_what_was_paid_is_published_as_what_it_is_and_nothing_is_asked_twice(
     assert set(world.paid().values()) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["wait", pytest.param("base", marks=pytest.mark.long)])
 def test_of_a_manifest_in_which_it_expires_each_row_has_what_answered_it(
     setting: str, world: World, aws_env: pytest.MonkeyPatch

@@ -202,6 +202,7 @@ def plan_of_champion(settings: Settings, source: str, known: pa.Table, *, at: da
     return [] if plan.is_empty else read_inputs(plan, settings=settings)["source_ref"].to_pylist()
 
 
+@pytest.mark.slow
 def test_a_promotion_over_a_thousand_known_images_pays_for_none_of_them(
     settings: Settings, s3_client: Any, bucket: str
 ) -> None:

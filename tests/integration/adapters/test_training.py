@@ -78,6 +78,7 @@ def dies(*_: Any, **__: Any) -> None:
     raise Killed
 
 
+@pytest.mark.slow
 def test_verdicts_become_an_adapter_that_is_compared_and_promoted_by_somebody(  # noqa: PLR0917 - fixtures
     settings: Settings,
     start_rekognition: Any,

@@ -28,7 +28,6 @@ IMAGES = 24  # three manifests
 ALL = ("old", "new")
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.long,
     *(pytest.mark.filterwarnings(warning) for warning in airflow_home.WARNINGS_OF_AIRFLOW),
 ]

@@ -239,7 +239,6 @@ def test_an_analysis_is_offered_the_champion_and_the_known_adapters(client, adap
     assert client.get("/start/price?images=1000&adapter=champion").json()["cost_usd"] > base["cost_usd"]
 
 
-@pytest.mark.slow
 @browser.needed
 @pytest.mark.parametrize("look", one_look())
 def test_an_adapter_is_promoted_and_rolled_back_by_keyboard_alone(chromium, world, adapter, look):

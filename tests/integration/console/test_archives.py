@@ -197,7 +197,6 @@ def test_below_a_prefix_all_stays_there(world):
     assert all(address.startswith("/below/") for address in found)
 
 
-@pytest.mark.slow
 @browser.needed
 @pytest.mark.parametrize("look", one_look())
 def test_an_archive_is_paused_retried_and_resumed_by_keyboard_alone(chromium, world, look):

@@ -9,7 +9,7 @@ from support.browser import wait_for, wait_for_page
 from support.console_browser import LOOKS, in_frame
 from support.console_load import FLAGGED, TOKEN
 
-pytestmark = [pytest.mark.slow, browser.needed]
+pytestmark = browser.needed
 
 
 def focused(page) -> str:

@@ -213,6 +213,7 @@ def test_a_spreadsheet_takes_no_cell_of_an_export_for_a_formula(console, load_id
     assert "'=2+2.jpg" in {row["key"] for row in rows}
 
 
+@pytest.mark.slow
 def test_an_index_that_is_damaged_is_made_anew(console, console_world, load_id, tmp_path):
     from support.console_load import served  # noqa: PLC0415
 
@@ -226,6 +227,7 @@ def test_an_index_that_is_damaged_is_made_anew(console, console_world, load_id, 
             assert counts_of(other.get(f"/jobs/{load_id}").text) == before
 
 
+@pytest.mark.slow
 def test_damage_that_is_met_while_reading_is_said_and_the_index_made_anew(
     console, console_world, load_id, tmp_path
 ):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import weakref
 
+import pytest
+
 from moderation.console.index.load_index import MOST_OPEN
 from support.console_load import Picture, publish_pictures, served
 from support.pictures import jpeg
 from support.planned_runs import make_settings
 
 
+@pytest.mark.slow
 def test_a_job_that_was_looked_at_long_ago_takes_no_memory(tmp_path, bucket, s3_client, aws_env):
     settings = make_settings(tmp_path, bucket, tables="local")
     one = {"a.jpg": Picture(jpeg(200, 150))}

@@ -162,7 +162,6 @@ def test_while_s3_is_gone_the_page_and_its_poll_say_so_and_recover(console, worl
     assert told(console)[0] == "planned, nothing answered yet"
 
 
-@pytest.mark.slow
 @browser.needed
 def test_progress_and_the_end_of_a_run_come_without_a_reload(world, tmp_path):
     app = alone(world.settings, token=TOKEN, cache=tmp_path / "cache")

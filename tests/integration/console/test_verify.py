@@ -385,6 +385,7 @@ def test_what_is_said_of_an_image_counts_in_each_job_with_its_content(twice_publ
     assert shares_of(console, loads) == dict.fromkeys(loads, "1 (14.3%)")
 
 
+@pytest.mark.slow
 def test_the_share_is_right_whatever_became_of_what_is_kept_of_it(twice_published, tmp_path):
     settings, loads, console = twice_published
     send(console, answer(items_of(console, make_queue(console, loads[0], "job")["queue"])[0]))

@@ -14,7 +14,7 @@ from support.browser import wait_for
 from support.console_browser import in_frame, one_look
 from support.console_load import TOKEN
 
-pytestmark = [pytest.mark.slow, browser.needed]
+pytestmark = browser.needed
 COVERED = """[...document.querySelectorAll('.top nav > *, .own > *')].filter((one) => one.checkVisibility())
     .map((one) => [one.textContent, one.getBoundingClientRect()])
     .filter(([, { left }], place, all) => place && all[place - 1][1].right > left + 1)

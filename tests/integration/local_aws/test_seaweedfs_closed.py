@@ -216,6 +216,7 @@ def answering(url: str) -> bool:
         return getattr(error, "code", None) == 403
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_stored_is_there_after_the_upgrade(tmp_path, credentials):
     folder = tmp_path / "s3"
     folder.mkdir(mode=0o755)
@@ -253,6 +254,7 @@ def test_what_an_earlier_version_stored_is_there_after_the_upgrade(tmp_path, cre
         server.stop()
 
 
+@pytest.mark.slow
 def test_neither_shell_nor_home_nor_an_odd_folder_changes_the_server(tmp_path, credentials, monkeypatch):
     home = tmp_path / "home" / ".seaweedfs"
     home.mkdir(parents=True)

@@ -39,7 +39,6 @@ from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected, publish_odd, publish_plain, rows
 from support.put_back import MadeOnce
 
-pytestmark = pytest.mark.slow
 DATA_TABLES = ("images", "labels_l1", "labels_l2", "labels_l3", "jobs")
 AT_ONCE = timedelta(0)
 
@@ -111,6 +110,7 @@ def two_loads(request: pytest.FixtureRequest, settings: Settings, s3_client: Any
     return found
 
 
+@pytest.mark.slow
 def test_a_second_compaction_finds_nothing_to_do(of_two_loads):
     settings = of_two_loads
     compact(settings)
@@ -170,6 +170,7 @@ def test_killed_at_any_step_readers_see_the_same_and_a_rerun_finishes(of_two_loa
     assert on_disk == set(files(settings))
 
 
+@pytest.mark.slow
 def test_rows_of_a_publish_under_way_stay_apart_and_it_can_finish(of_two_loads, s3_client, monkeypatch):
     settings = of_two_loads
     run = unfinished_run(settings, s3_client, monkeypatch, "added labels_l3")
@@ -190,6 +191,7 @@ def test_files_that_an_unfinished_publish_uploaded_are_kept_however_old(two_load
     assert any(f"/{run.load_id}-" in uri for uri in uploaded)
 
 
+@pytest.mark.slow
 def test_loads_published_during_a_compaction_land_and_the_compaction_too(
     of_two_loads, s3_client, monkeypatch
 ):
@@ -318,6 +320,7 @@ def test_replaced_and_stray_files_go_when_they_are_old_and_unneeded(of_two_loads
     assert len(contents(settings)["images"]) == 12
 
 
+@pytest.mark.slow
 def test_warehouses_load_from_compacted_files_each_load_alone(settings, s3_client, tmp_path):
     load_ids = [
         publish_odd(settings, s3_client),

@@ -25,8 +25,6 @@ from support.planned_runs import Run, answer, line, weapon_violence
 from support.published_loads import expected, rows
 from support.put_back import MadeOnce
 
-pytestmark = pytest.mark.slow
-
 
 def publish_run(settings: Settings, s3_client: Any, name: str, *, etag: str = "e1") -> Run:
     """A load whose job records are kept, as the publish stage leaves them; one image is in every load."""
@@ -158,6 +156,7 @@ def test_killed_at_any_step_readers_see_the_same_rows_and_a_rerun_finishes(of_tw
     assert contents(settings) == truth
 
 
+@pytest.mark.slow
 def test_a_load_published_during_the_rebuild_stays(of_two_loads, s3_client, monkeypatch):
     settings = of_two_loads
     compact(settings)
@@ -179,6 +178,7 @@ def at_twice_the_price(settings: Settings) -> Settings:
     return replace(settings, price_tiers=tuple(tiers))
 
 
+@pytest.mark.slow
 def test_a_price_list_that_changes_over_the_years_leaves_what_loads_have_cost(
     local_settings, s3_client, tmp_path
 ):
@@ -228,6 +228,7 @@ def test_answers_that_changed_since_are_named_and_nothing_is_switched(
         assert contents(settings) == truth
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_proved(of_two_loads, tmp_path, capsys):
     settings = of_two_loads
 

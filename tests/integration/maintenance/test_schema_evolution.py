@@ -53,6 +53,7 @@ def load_everywhere(settings: Settings, load_id: str) -> None:
         warehouse.load(load_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compacted",
     [pytest.param(False, id="as published", marks=pytest.mark.long), pytest.param(True, id="compacted")],

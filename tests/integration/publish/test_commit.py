@@ -30,8 +30,6 @@ from support.killed import killed_at
 from support.planned_runs import Run, answer, content_types, line, weapon_violence
 from support.published_loads import expected
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.long)])
 def settings(request: pytest.FixtureRequest, tmp_path: Path, bucket: str, aws_env: Any) -> Settings:
@@ -289,6 +287,7 @@ def test_one_load_published_twice_at_once_is_there_once(settings, s3_client):
     assert sorted(load.repeated for load in loads) == [False, True, True]
 
 
+@pytest.mark.slow
 def test_a_reader_that_polls_while_loads_are_published_sees_whole_loads_only(settings, s3_client):
     runs = [small_run(settings, s3_client, name=f"run-{n}") for n in range(3)]
     plans = [run.store() for run in runs]
@@ -359,6 +358,7 @@ def test_what_was_published_meanwhile_is_looked_for_in_files_of_its_days_alone(
     assert load.row["superseded"] == 1
 
 
+@pytest.mark.slow
 def test_loads_are_read_several_at_a_time(local_settings, s3_client, monkeypatch):
     """A publish each: in S3 one after the other takes minutes once there are a thousand."""
     for number in range(4):

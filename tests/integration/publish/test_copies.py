@@ -160,6 +160,7 @@ def test_a_copy_of_a_copy_names_the_image_that_was_sent(gallery: Gallery, night:
     assert gallery.images()["y"]["answer_of_load_id"] == night.load_id
 
 
+@pytest.mark.slow
 def test_a_copy_tells_the_base_model_behind_the_answer_that_it_gets(fresh: Gallery) -> None:
     first, second = ({"adapter": ADAPTER, "base_model_version": version} for version in ("7.1", "7.2"))
     fresh.run("night", **first)
@@ -205,6 +206,7 @@ def test_an_answer_to_another_question_is_no_answer(
     assert gallery.plan("next", **change).totals.to_analyse == asked
 
 
+@pytest.mark.slow
 def test_what_lies_in_the_content_is_the_copies_too_and_anything_else_leaves_them_owed(
     fresh: Gallery,
 ) -> None:
@@ -266,6 +268,7 @@ def test_what_no_digest_proves_is_never_shared(fresh: Gallery) -> None:
     assert plan.totals.contents == 5
 
 
+@pytest.mark.slow
 def test_what_is_beyond_the_plan_is_left_to_the_next_run_with_its_copies(fresh: Gallery) -> None:
     plan = fresh.plan("night", max_images=1)
     totals = plan.totals
@@ -304,6 +307,7 @@ def test_killed_anywhere_copies_are_published_once(gallery: Gallery, step: str) 
     assert expected(gallery.settings)["labels_l3"].num_rows == 9
 
 
+@pytest.mark.slow
 def test_rebuilt_and_compacted_the_tables_tell_the_same_whatever_became_of_the_earlier_load(
     gallery: Gallery,
 ) -> None:
@@ -349,6 +353,7 @@ def test_a_replay_tells_of_a_copy_what_it_tells_of_the_image_that_was_sent(
     assert by_content[1] != by_content[2]  # of one the labels are below what is asked for
 
 
+@pytest.mark.slow
 def test_runs_that_are_open_at_once_pay_a_content_each_and_the_next_one_pays_none(fresh: Gallery) -> None:
     first = fresh.plan("first")
     fresh.put(x=1)

@@ -45,6 +45,7 @@ def refused(*_: object) -> Any:
     raise RuntimeError("AccessDeniedException")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pay", [pytest.param(by_calls, marks=pytest.mark.long), by_jobs])
 def test_what_a_dead_run_paid_for_is_published_by_the_next_which_asks_for_the_rest_alone(
     runs: Runs, pay: Callable[[Runs], Plan]

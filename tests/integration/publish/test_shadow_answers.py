@@ -75,6 +75,7 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(body[:-9])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "elsewhere"),
     [
@@ -97,6 +98,7 @@ def test_a_rebuild_makes_what_shadows_and_adapters_keep_anew_where_its_files_are
     assert [rows(into or settings, spec) for spec in (SHADOW_ANSWERS, ADAPTERS)] == before
 
 
+@pytest.mark.slow
 def test_what_an_erasure_left_of_a_shadow_is_not_given_up_for_a_lost_file(settings: Settings) -> None:
     content = rows(settings)[0]["content"]
     forget_in_shadows(settings, {content})
@@ -113,6 +115,7 @@ def test_what_an_erasure_left_of_a_shadow_is_not_given_up_for_a_lost_file(settin
     assert rows(settings) == kept
 
 
+@pytest.mark.slow
 def test_where_list_and_catalog_are_lost_the_shadows_tell_their_answers_again(
     settings: Settings, s3_client: Any
 ) -> None:

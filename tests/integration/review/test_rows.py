@@ -259,6 +259,7 @@ def test_what_nothing_puts_right_is_taken_out_and_the_rest_is_worked_on(state: S
     assert [item.content for item in state.queues.next(queue, "ann", 9)] == ["c0", "c2"]
 
 
+@pytest.mark.slow
 def test_what_the_message_says_brings_back_what_was_published_and_opens_the_rest_again(
     settings: Settings, state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -140,6 +140,7 @@ def test_pandas_alone_shows_days_as_objects_and_counts_with_nulls_as_doubles(pla
     assert types["max_confidence"] == "float64"
 
 
+@pytest.mark.slow
 def test_a_publish_that_died_at_its_last_step_is_seen_early_by_readers_of_plain_files_alone(
     tmp_path, s3, s3_server, credentials
 ):

@@ -118,6 +118,7 @@ _ANY = {
 }
 
 
+@pytest.mark.slow
 def test_a_catalog_that_is_open_goes_on_when_its_credentials_end(role, row, tmp_path):
     settings = replace(
         Settings.from_env({}), tables_uri=f"s3://{BUCKET}", catalog_uri=f"sqlite:///{tmp_path / 'catalog.db'}"

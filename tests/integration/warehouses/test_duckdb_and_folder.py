@@ -189,6 +189,7 @@ def test_a_file_that_is_no_duckdb_file_is_named(settings, s3_client):
         DuckDBWarehouse(settings, wait_seconds=0).load(load_id)
 
 
+@pytest.mark.slow
 @in_s3_too
 def test_the_mirror_has_the_published_files_and_nothing_else(settings, s3_client):
     load_ids = [published(settings, s3_client, name) for name in ("run-a", "run-b")]

@@ -159,6 +159,7 @@ def _answer(url: str, status: int, code: str) -> AWSResponse:
     return AWSResponse(url, status, {}, SimpleNamespace(stream=lambda: iter([body])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "status"), [pytest.param("images", 500, marks=pytest.mark.long), ("loads", None)]
 )

@@ -42,6 +42,7 @@ def behind(made_once: MadeOnce, bucket: str, aws_env: Any, s3_client: Any) -> Se
     return made_once.get(s3_client, bucket, make).settings
 
 
+@pytest.mark.slow
 def test_queries_replays_and_pages_say_it_until_all_is_brought_in(behind, capsys, tmp_path):
     asked = (
         ["query", "top_l3"],

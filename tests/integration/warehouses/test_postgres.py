@@ -172,6 +172,7 @@ class _DiesInTable:
             raise OSError("the connection to S3 is gone")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dies_in",
     [
@@ -324,6 +325,7 @@ def test_the_stage_loads_every_warehouse_that_the_environment_names(published, l
         configured.configured(listed)
 
 
+@pytest.mark.slow
 def test_a_schema_is_given_every_load_that_it_lacks(settings, s3_client, postgres_uri):
     first, second = (publish_plain(settings, s3_client, name, images=2) for name in ("run-a", "run-b"))
     listed = replace(settings, warehouses=(postgres_uri,))
@@ -339,6 +341,7 @@ def test_a_schema_is_given_every_load_that_it_lacks(settings, s3_client, postgre
     assert stages.load(settings=listed) == []
 
 
+@pytest.mark.slow
 def test_an_erased_image_is_in_no_row_any_more_and_the_load_is_whole(  # noqa: PLR0917 - fixtures
     settings, s3_client, bucket, postgres_uri, tmp_path, monkeypatch
 ):
@@ -390,6 +393,7 @@ def test_the_largest_table_has_the_indexes_that_loads_and_lookups_need(published
             }
 
 
+@pytest.mark.slow
 def test_part_of_a_load_is_refused_by_every_warehouse(settings, s3_client, postgres_uri, tmp_path):
     """A table that was rolled back, or that lost a file, has fewer rows than were published."""
     settings = replace(settings, parquet_mirror=tmp_path / "mirror")

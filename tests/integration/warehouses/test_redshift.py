@@ -95,6 +95,7 @@ def test_every_row_and_bit_arrives_and_loading_or_setting_up_twice_changes_nothi
         assert [level for level, _ in levels] == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dies_before",
     [
@@ -114,6 +115,7 @@ def test_a_crash_anywhere_leaves_the_tables_as_they_were(dies_before, cluster, s
     cluster.assert_same()
 
 
+@pytest.mark.slow
 def test_the_manifest_names_every_file_with_its_size_and_is_the_same_each_time(cluster, settings, s3_client):
     load_id = publish_odd(settings, s3_client)
     _, copies = redshift.write_manifests(settings, load_id)
@@ -132,6 +134,7 @@ def test_the_manifest_names_every_file_with_its_size_and_is_the_same_each_time(c
             }
 
 
+@pytest.mark.slow
 def test_a_text_that_is_too_wide_costs_no_row_and_is_cut_between_characters(
     cluster, settings, s3_client, caplog
 ):

@@ -75,6 +75,7 @@ def in_duckdb(settings: Settings, name: str) -> list[tuple[Any, ...]]:
         return sorted(connection.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr)
 
 
+@pytest.mark.slow
 def test_every_view_says_the_same_in_postgresql_as_in_duckdb_and_loading_again_changes_nothing(
     published: Settings, postgres_uri: str
 ) -> None:

@@ -100,6 +100,7 @@ def counts(settings: Settings, *tables: str) -> list[int]:
         return [connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0] for name in tables]
 
 
+@pytest.mark.slow
 def test_a_shadow_is_paid_once_and_its_answers_stand_in_a_table_of_their_own(
     settings: Settings, server: Any, options: DetectOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +215,7 @@ def everything(settings: Settings, s3: Any, shadow: sample.Shadow) -> bytes:
     return b"\n".join(found)
 
 
+@pytest.mark.slow
 def test_an_erasure_ends_the_shadow_and_leaves_what_others_were_answered(
     settings: Settings, server: Any, options: DetectOptions, s3_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

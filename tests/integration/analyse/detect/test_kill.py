@@ -88,6 +88,7 @@ def test_kill_and_resume_on_the_same_machine_pays_twice_for_calls_in_flight_at_m
     assert int(str(outcome["resumed"])) >= 60 - 3 * IN_FLIGHT
 
 
+@pytest.mark.slow
 def test_kill_and_resume_on_another_machine_goes_on_from_the_parts(bench: Workbench) -> None:
     refs = bench.upload(IMAGES)
     bench.request(refs)
@@ -100,6 +101,7 @@ def test_kill_and_resume_on_another_machine_goes_on_from_the_parts(bench: Workbe
     assert resumed + calls == IMAGES, "what a part holds is not asked again"
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_named_and_nothing_is_called(bench: Workbench) -> None:
     request = bench.request(bench.upload(IMAGES))
     start_and_kill(bench, 50)

@@ -66,6 +66,7 @@ def test_three_tasks_fill_the_quota_together_and_are_never_throttled(strict: Wor
     assert set(strict.paid().values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_quota_lower_than_believed_is_found_by_backing_off(strict: Workbench) -> None:
     """The account has a third of what the settings say: everything is answered all the same."""
     outcome = run_shared(strict, strict.request(strict.upload(6 * TPS)), quota=3 * TPS)
@@ -74,6 +75,7 @@ def test_a_quota_lower_than_believed_is_found_by_backing_off(strict: Workbench) 
     assert set(strict.paid().values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_throttle_storm_costs_no_image_and_no_second_payment(strict: Workbench) -> None:
     request = strict.request(strict.upload(4 * TPS))
     storm = {"kind": "throttle", "operation": "DetectModerationLabels", "probability": 0.3, "seed": 9}

@@ -228,6 +228,7 @@ def test_a_service_that_never_answers_fails_the_task_and_leaves_no_rows(bench: W
     assert bench.run(request).billed == 10
 
 
+@pytest.mark.slow
 def test_when_the_time_is_up_the_rest_is_noted_as_not_attempted(bench: Workbench) -> None:
     request = bench.request(bench.upload(40))
     outcome = bench.run(request, tps=8.0, total_seconds=2.0)

@@ -37,6 +37,7 @@ def paid(server: Rekognition, bucket: str) -> list[int]:
     return [count for ref, count in found.items() if ref.startswith(f"s3://{bucket}/")]
 
 
+@pytest.mark.slow
 def test_it_is_worked_off_after_a_kill_too_and_what_fails_is_parked_with_its_reason(
     settings: Settings,
     s3_client: Any,

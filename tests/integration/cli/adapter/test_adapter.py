@@ -51,6 +51,7 @@ def said(capsys: pytest.CaptureFixture[str], settings: Settings, *words: str) ->
     return code, json.loads(capsys.readouterr().out or "null")
 
 
+@pytest.mark.slow
 def test_from_verdicts_to_the_adapter_in_use_and_back(
     verified: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

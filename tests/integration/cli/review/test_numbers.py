@@ -38,6 +38,7 @@ def reviewed(
     return local_settings
 
 
+@pytest.mark.slow
 def test_numbers_are_printed_exported_published_and_written_as_a_page(
     reviewed: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

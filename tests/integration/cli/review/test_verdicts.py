@@ -113,6 +113,7 @@ def test_the_complete_truth_of_an_image_says_what_is_there_and_that_nothing_else
     assert ended == [(1,)]
 
 
+@pytest.mark.slow
 def test_what_is_exported_published_lost_and_erased(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

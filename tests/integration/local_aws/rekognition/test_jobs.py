@@ -365,6 +365,7 @@ def test_progress_can_be_watched_while_a_job_runs(
     assert (progress()["status"], progress()["done"], progress()["billed"]) == ("SUCCEEDED", 12, 12)
 
 
+@pytest.mark.slow
 def test_calls_are_answered_while_jobs_keep_the_workers_busy(
     rekognition: Any, rekognition_server: Rekognition, s3_client: Any, bucket: str
 ) -> None:

@@ -235,6 +235,7 @@ def test_a_bad_rule_in_the_settings_ends_the_start(start_rekognition: Any) -> No
         start_rekognition(settings=quick(faults=({"kind": "earthquake"},)))
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_the_same_after_a_restart(
     start_rekognition: Any, s3_client: Any, bucket: str, credentials: Credentials
 ) -> None:

@@ -48,6 +48,7 @@ def has_ended(call: Any, **arguments: Any) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_session_uses_both_servers_until_it_ends(
     sts: Any, rekognition_server: Rekognition, s3_server: SeaweedFS, s3_client: Any, bucket: str
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_session_uses_both_servers_until_it_ends(
         client.close()
 
 
+@pytest.mark.slow
 def test_a_job_that_a_session_has_started_goes_on_after_its_end_and_a_restart(
     start_rekognition: Any, s3_client: Any, bucket: str, credentials: Credentials
 ) -> None:
@@ -170,6 +172,7 @@ def test_who_has_no_key_assumes_nothing(rekognition_server: Rekognition, credent
         stranger.close()
 
 
+@pytest.mark.slow
 def test_an_airflow_connection_with_a_role_goes_on_when_its_credentials_end(
     monkeypatch: pytest.MonkeyPatch,
     rekognition_server: Rekognition,

@@ -165,6 +165,7 @@ def own_s3(tmp_path: Path, credentials: Credentials) -> Any:
         server.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("comes_back", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_s3_gone_in_the_middle_is_waited_for_within_the_set_patience(
     own_s3: Any, start_rekognition: Any, credentials: Credentials, comes_back: bool
@@ -204,6 +205,7 @@ def test_s3_gone_in_the_middle_is_waited_for_within_the_set_patience(
     s3.close()
 
 
+@pytest.mark.slow
 def test_an_image_that_s3_does_not_give_fails_alone(
     start_rekognition: Any, s3_server: SeaweedFS, s3_client: Any, bucket: str, credentials: Credentials
 ) -> None:

@@ -127,6 +127,7 @@ def test_nothing_names_an_image_any_more_and_what_others_got_of_it_stays_also_af
     assert traces(gallery, name) == []
 
 
+@pytest.mark.slow
 def test_an_erased_content_goes_under_every_key_and_its_answer_with_it(
     gallery: Gallery, night: PublishedLoad
 ) -> None:
@@ -148,6 +149,7 @@ def test_an_erased_content_goes_under_every_key_and_its_answer_with_it(
     assert (plan.totals.inputs, plan.left_out["erased on request"]) == (0, 4)
 
 
+@pytest.mark.slow
 def test_a_load_of_which_no_image_is_left_stays_with_what_it_cost(
     gallery: Gallery, night: PublishedLoad
 ) -> None:
@@ -161,6 +163,7 @@ def test_a_load_of_which_no_image_is_left_stays_with_what_it_cost(
     assert told(gallery) == found
 
 
+@pytest.mark.slow
 def test_a_later_listing_leaves_an_erased_key_out_whatever_it_holds_and_names_it_nowhere(
     gallery: Gallery, night: PublishedLoad
 ) -> None:
@@ -172,6 +175,7 @@ def test_a_later_listing_leaves_an_erased_key_out_whatever_it_holds_and_names_it
     assert traces(gallery, "ferret") == []
 
 
+@pytest.mark.slow
 def test_the_same_asked_again_finds_nothing_to_do(gallery: Gallery, night: PublishedLoad) -> None:
     first = erase(gallery, "ferret")
     found = told(gallery)
@@ -246,6 +250,7 @@ def change_answers(gallery: Gallery) -> None:
         gallery.s3.put_object(Bucket=gallery.bucket, Key=key, Body=body)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("night")
 def test_raw_answers_that_were_changed_are_noticed_before_and_after_lines_of_them_are_erased(
     gallery: Gallery,

@@ -60,6 +60,7 @@ def test_exactly_the_rows_that_begin_alike_are_found_wherever_they_lie(
         assert sorted(told) == sorted(wanted)
 
 
+@pytest.mark.slow
 def test_a_known_content_is_found_without_reading_the_published_images(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
