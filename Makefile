@@ -120,7 +120,7 @@ $(MWAA)/.installed: $(VENV)/.installed deploy/mwaa/requirements-mwaa.txt require
 	@touch $@
 
 mwaa-test: $(MWAA)/.installed ## the unit tests on the Airflow, packages and Python 3.12 of MWAA (PYTHON=python3.12)
-	@PYTHONPATH=plugins:tests $(MWAA)/bin/python -m pytest -q -n 2 tests/unit \
+	@PYTHONPATH=$(CURDIR)/plugins:$(CURDIR)/tests $(MWAA)/bin/python -m pytest -q -n 2 tests/unit \
 		--ignore tests/unit/repository --ignore tests/unit/local_aws
 
 CLUSTER := .tools/cluster

@@ -69,7 +69,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """The garbage of a test is looked for among what tests make, not among all that was collected."""
+    """Tests run in a folder of their own: what goes by defaults leaves nothing in `var/` of who runs them.
+
+    The garbage of a test is looked for among what tests make, not among all that was collected.
+    """
+    os.chdir(surroundings.working_folder())
     gc.freeze()
     # With Python's own values a twelfth of the time of the tests goes into looking for garbage.
     gc.set_threshold(5_000, 10, 20)

@@ -37,6 +37,13 @@ def leave_outside() -> None:
     isolation.replace({**allowed(os.environ), **isolation.aws_files(folder)})
 
 
+def working_folder() -> Path:
+    """An empty folder to work in, which goes with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="moderation-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def left_by(before: Mapping[str, str]) -> dict[str, str | None]:
     """What has changed in the environment since, None where something is gone; each is put back.
 

@@ -173,3 +173,8 @@ def test_a_command_that_is_printed_is_how_a_person_calls_it_here() -> None:
             if named.search(node.value) and id(node) not in told | helps
         ]
     assert not found, f"take `command` of the settings: {found}"
+
+
+def test_tests_run_in_a_folder_of_their_own() -> None:
+    """What goes by a default, `var/` of the working directory, lands nowhere near what a person made."""
+    assert not Path.cwd().is_relative_to(ROOT)

@@ -80,3 +80,12 @@ def test_a_run_that_was_started_from_another_folder_names_the_one_its_commands_a
     assert "cd " not in inside.stderr
     told = next(line for line in elsewhere.stderr.splitlines() if "cd " in line)
     assert shlex.split(told.partition(": ")[2]) == ["cd", str(checkout)]
+
+
+def test_ci_runs_every_test_that_is_not_long() -> None:
+    commands = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert {"make test", "make test-slow"} <= set(commands)
+    recipes = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target, marks in (("test", "not long and not slow"), ("test-slow", "slow and not long")):
+        (recipe,) = re.findall(rf"^{target}:.*\n((?:\t.*\n)+)", recipes, re.MULTILINE)
+        assert f'-m "{marks}"' in recipe

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -19,7 +18,9 @@ from moderation.doctor.aws.account import Account
 from moderation.doctor.finding import Finding, Level
 from moderation.settings import DagSettings, Settings
 from moderation.storage import probe
+from support.airflow_home import REPOSITORY
 
+POLICY = REPOSITORY / "docs" / "iam-policy.json"
 RIGHTS = {
     "everything": ("Read:archive", "Write:archive", "List:archive"),
     "cannot list": ("Read:archive", "Write:archive"),
@@ -103,7 +104,7 @@ def test_each_right_that_is_wanting_is_a_line_with_the_statement_that_grants_it(
     if actions:
         assert [level for level, _ in found] == ["stop"] * len(found)
         assert all(any(action in remedy for _, remedy in found) for action in actions)
-        sids = {one["Sid"] for one in json.loads(Path("docs/iam-policy.json").read_text())["Statement"]}
+        sids = {one["Sid"] for one in json.loads(POLICY.read_text())["Statement"]}
         assert all(remedy.split("statement ")[1].split(" ")[0] in sids for _, remedy in found)
     else:
         assert found == [("ok", "")]
