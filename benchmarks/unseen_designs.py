@@ -4,11 +4,16 @@
 ``include/local_aws/adapter_images``, and each number of changed copies (default: what the endpoint makes).
 The harmless drawings that are judged were not trained on either: whole folders of them are left out in turn,
 since neighbours in a folder resemble each other. ``white`` and ``ornamental`` are one design on two grounds.
+
+``--judge FOLDER``: instead, train on the whole folder and judge on other images, ``FOLDER/<design>/*`` that
+show cards and ``FOLDER/harmless/*`` that do not, brought to 320 pixels on white as those of the folder are.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +21,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "include"))
 
 from local_aws.inference.adapters.learned import base_score, logit  # noqa: E402
+from local_aws.inference.errors import ImageRejected  # noqa: E402
 from local_aws.inference.moderator import Moderator  # noqa: E402
 from local_aws.rekognition.settings import ServerSettings  # noqa: E402
 from local_aws.rekognition.training.learning import Sample, fit, learn  # noqa: E402
@@ -29,6 +36,7 @@ IMAGES = REPOSITORY / "include" / "local_aws" / "adapter_images"
 LABEL = "Gambling"
 LEFT_OUT = (("her",), ("white", "ornamental"), ("white",), ("ornamental",))
 FOLDS = 3
+Image.MAX_IMAGE_PIXELS = None  # what is judged is the caller's own
 
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -65,11 +73,20 @@ class Drawings:
 
 def main() -> int:
     """Print the table."""
-    counts = [int(argument) for argument in sys.argv[1:]] or [ServerSettings().training_views]
-    seen = look(max(counts))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("counts", type=int, nargs="*", metavar="VIEWS")
+    parser.add_argument("--judge", type=Path, metavar="FOLDER")
+    given = parser.parse_args()
+    counts = given.counts or [ServerSettings().training_views]
+    own = look(max(counts))
+    seen = with_others(own, given.judge, max(counts)) if given.judge else own
     ways = {"plain logistic regression": plain_regression(seen)} | {
         f"the trainer, {count} changed copies": adapter(seen, count) for count in counts
     }
+    if given.judge:
+        for name, train in ways.items():
+            print(f"{name}: {judge_others(seen, len(own.families), train)}", flush=True)
+        return 0
     print("| left out | learnt by | of it found | harmless flagged |")
     print("|---|---|---|---|")
     for designs in LEFT_OUT:
@@ -92,6 +109,48 @@ def look(views: int) -> Drawings:
         base_logits=np.array([logit(base_score(one.scores, LABEL)) for one in seen]),
         features=np.stack([one.features for one in seen]).astype(np.float16),
     )
+
+
+def with_others(own: Drawings, folder: Path, views: int) -> Drawings:
+    """The images of the folder, and behind them others that were not trained on."""
+    moderator, families, seen = Moderator(), [], []
+    for path in sorted(folder.glob("*/*.*")):
+        try:
+            seen.append(moderator.examine(brought_alike(path)))
+        except ImageRejected:  # too narrow for Rekognition
+            continue
+        families.append(path.parent.name)
+    features = np.stack([one.features for one in seen]).astype(np.float16).repeat(views + 1, axis=1)
+    is_harmless = np.array(families) == "harmless"
+    return Drawings(
+        families=np.concatenate([own.families, families]),
+        is_card=np.concatenate([own.is_card, ~is_harmless]),
+        is_harmless=np.concatenate([own.is_harmless, is_harmless]),
+        base_logits=np.concatenate([own.base_logits, [logit(base_score(one.scores, LABEL)) for one in seen]]),
+        features=np.concatenate([own.features, features]),
+    )
+
+
+def brought_alike(path: Path) -> bytes:
+    """An image as those of the folder are: 320 pixels at most, on white, with a palette."""
+    with Image.open(path) as opened, io.BytesIO() as out:
+        image = opened.convert("RGBA")
+        image.thumbnail((320, 320))
+        ground = Image.new("RGB", image.size, "white")
+        ground.paste(image, mask=image.getchannel("A"))
+        ground.quantize(256).save(out, "PNG")
+        return out.getvalue()
+
+
+def judge_others(seen: Drawings, own: int, train: Callable[[Numbers], Model]) -> str:
+    """Train on the first ``own`` images; what is found of each design behind them, and flagged else."""
+    flags = train(np.arange(own))
+    told = []
+    for name in sorted(set(seen.families[own:])):
+        flagged = flags(own + np.flatnonzero(seen.families[own:] == name))
+        told.append(f"{name} {flagged.mean():.{3 if name == 'harmless' else 2}f} of {len(flagged)}")
+    cards = flags(own + np.flatnonzero(seen.is_card[own:]))
+    return f"{', '.join(told)}; all cards {cards.mean():.3f} of {len(cards)}"
 
 
 def judge(seen: Drawings, designs: Sequence[str], train: Callable[[Numbers], Model]) -> tuple[str, str]:

@@ -9,7 +9,14 @@ from local_aws.inference.adapters.learned import Head, LearnedAdapter, base_scor
 from local_aws.rekognition.images.objects import Source
 from local_aws.rekognition.training.examples import Seen
 from local_aws.rekognition.training.ground_truth import Example
-from local_aws.rekognition.training.learning import Sample, count_mistakes, fit, learn, sample_of
+from local_aws.rekognition.training.learning import (
+    Sample,
+    count_mistakes,
+    exceeded_by,
+    fit,
+    learn,
+    sample_of,
+)
 
 LABEL = "Gambling"
 
@@ -58,6 +65,21 @@ def test_from_false_alarms_alone_it_learns_to_be_silent_on_their_like_only() -> 
     assert said(adapter, Sample(features[alarmed], {}, {}), base=0.95).mean() < 0.2
     like_no_alarm = np.zeros((1, 20), np.float32)
     assert adapter.scores({LABEL: 0.99}, like_no_alarm[0])[LABEL] > 0.5
+
+
+@pytest.mark.parametrize("count", [60, 270, 1_000])
+def test_of_few_images_a_threshold_is_exceeded_by_hardly_more_than_it_is_meant_to(count: int) -> None:
+    """Logits whose tail falls off as a logistic one does, many times over."""
+    random = np.random.default_rng(11)
+    exceeded = [1 / (1 + np.exp(exceeded_by(random.logistic(size=count), 0.005))) for _ in range(400)]
+    plain = [1 / (1 + np.exp(np.quantile(random.logistic(size=count), 0.995))) for _ in range(400)]
+    assert 0.6 * 0.005 < np.mean(exceeded) < 1.6 * 0.005
+    assert np.mean(exceeded) < np.mean(plain)
+
+
+def test_a_threshold_by_one_or_two_images_is_a_number() -> None:
+    assert exceeded_by(np.array([1.5]), 0.005) == 1.5
+    assert 1.5 < exceeded_by(np.array([1.0, 1.5]), 0.005) < 10
 
 
 def test_a_fit_is_the_minimum_of_its_loss() -> None:
