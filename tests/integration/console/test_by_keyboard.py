@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from moderation.console.tiles.kept import VIEW, Tiles
 from support import browser
 from support.browser import wait_for, wait_for_page
 from support.console_browser import LOOKS, in_frame
@@ -40,6 +43,38 @@ def test_a_person_finds_and_looks_at_flagged_images_by_keyboard_alone(page, load
     page.keyboard.press("Escape")
     page.wait_for_selector("#grid")
     assert page.evaluate("history.length") > 2
+
+
+def test_the_tile_stands_for_an_image_until_that_is_there(page, address, load_id, monkeypatch):
+    """From the grid, and by key where nothing was loaded ahead; it is not asked for again."""
+    shown, may_go, asked = Tiles.shown, threading.Event(), []
+
+    def held(tiles, row, longest):
+        asked.append(longest)
+        if longest == VIEW:
+            may_go.wait(60)
+        return shown(tiles, row, longest)
+
+    page.goto(f"{address}/jobs/{load_id}")
+    wait_for(
+        page,
+        f"[...document.querySelectorAll('.tile img')].filter((i) => i.naturalWidth).length === {FLAGGED}",
+    )
+    monkeypatch.setattr(Tiles, "kept", lambda *_: None)
+    monkeypatch.setattr(Tiles, "shown", held)
+    page.keyboard.press("g")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/images/*", wait_until="commit")
+    page.wait_for_selector("#panel h1")
+    backing = "document.getElementById('large')?.style.background ?? ''"
+    for key in ("", "ArrowRight"):
+        if key:
+            page.keyboard.press(key)
+        wait_for(page, f"({backing}).includes('/tile')")
+        assert not page.evaluate("document.getElementById('large').naturalWidth")
+    may_go.set()
+    wait_for(page, f"document.getElementById('large').naturalWidth && !({backing})")
+    assert set(asked) == {VIEW}
 
 
 def test_the_slider_counts_at_once_and_the_grid_follows(page, address, load_id):

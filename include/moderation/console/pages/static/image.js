@@ -56,6 +56,17 @@ async function thenAhead(image, mine) {
   if (mine === turn) loadAhead();
 }
 
+/** The tile that a browser still has from the grid stands for the image until that is there; none is asked for.
+ * @param {HTMLImageElement} image @param {number} n */
+async function standIn(image, n) {
+  if (image.complete) return;
+  const tile = `${base}/images/${n}/tile`;
+  const kept = await fetch(tile, { cache: "only-if-cached", mode: "same-origin" }).catch(() => null);
+  if (!kept?.ok || image.complete) return;
+  image.style.background = `url("${tile}") center / contain no-repeat`;
+  for (const end of ["load", "error"]) image.addEventListener(end, () => { image.style.background = ""; });
+}
+
 /** @param {number|undefined} n @param {boolean} step whether it is a new step of the history */
 async function show(n, step) {
   if (n === undefined) { say("There is no further image in this selection."); return; }
@@ -64,6 +75,7 @@ async function show(n, step) {
   const image = /** @type {HTMLImageElement} */ (found.image.cloneNode());
   image.id = "large";
   stage.replaceChildren(image);
+  void standIn(image, n);
   whole();
   try {
     const text = await found.panel;
@@ -133,8 +145,12 @@ panel.addEventListener("toggle", async (event) => {
   if (answer?.ok) { place.innerHTML = await answer.text(); localTimes(place); }
   else { delete part.dataset.read; place.textContent = "This cannot be looked up now."; }
 }, true);
-window.addEventListener("popstate", () => {
+/** The image of the page's address. */
+function told() {
   const found = /\/images\/(\d+)$/.exec(location.pathname);
-  if (found) void show(Number(found[1]), false);
-});
-void thenAhead(/** @type {HTMLImageElement|null} */ (document.getElementById("large")), turn);
+  return found ? Number(found[1]) : undefined;
+}
+window.addEventListener("popstate", () => { if (told() !== undefined) void show(told(), false); });
+const first = /** @type {HTMLImageElement|null} */ (document.getElementById("large"));
+if (first && told() !== undefined) void standIn(first, /** @type {number} */ (told()));
+void thenAhead(first, turn);
