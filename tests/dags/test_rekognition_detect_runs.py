@@ -116,6 +116,7 @@ def test_mapped_over_the_manifests_it_returns_where_the_files_are(
         assert outcome["adapter"] is None
 
 
+@pytest.mark.slow
 def test_a_cleared_task_pays_nothing_again(
     server: Rekognition, manifests: list[dict[str, Any]], bucket: str
 ) -> None:

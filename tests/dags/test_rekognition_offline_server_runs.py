@@ -89,6 +89,7 @@ def job_of(job_id: str) -> dict[str, Any]:
         hook.conn.close()
 
 
+@pytest.mark.slow
 @each_mode
 def test_each_manifest_ends_as_a_job_with_results(
     mode: str, server: Rekognition, manifests: list[dict[str, str]], s3_client: Any

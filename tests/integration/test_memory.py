@@ -25,6 +25,7 @@ def peak_megabytes(stage, lines, folder):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 @pytest.mark.parametrize(
     ("stage", "lines"), [("listing", 100_000), pytest.param("tables", 400_000, marks=pytest.mark.long)]

@@ -190,6 +190,7 @@ def test_release_lets_other_runs_have_the_pictures(run, put, bucket, settings):
     assert make("goes on").totals.to_analyse == 1
 
 
+@pytest.mark.slow
 def test_the_command_starts_without_airflow():
     code = (
         "import sys; from moderation.cli import main; main._parser(); "

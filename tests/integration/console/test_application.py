@@ -109,6 +109,7 @@ def test_nothing_else_is_served(console, path):
     assert console.get(path).status_code == 404
 
 
+@pytest.mark.slow
 def test_below_a_path_prefix_all_stays_there_the_login_too(console_world, load_id, aws_env):
     settings, _, folder = console_world
     with served(settings, folder / "cache", login=False, root_path="/below") as client:

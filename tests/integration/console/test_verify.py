@@ -279,6 +279,7 @@ def test_people_who_disagree_meet_in_the_queue_of_disputes(reviewed, load_id, bl
     assert items_of(reviewed, "dispute") == []
 
 
+@pytest.mark.slow
 def test_an_item_whose_answer_is_gone_is_shown_by_the_latest_about_the_content(reviewed, load_id):
     queue = make_queue(reviewed, load_id, "job")["queue"]
     queues = reviewed.app.state.shared.review.queues
@@ -368,6 +369,7 @@ def test_the_share_that_is_verified_stands_on_the_job(reviewed, load_id):
     assert "1 of 7 different images" in reviewed.get(f"/jobs/{load_id}").text
 
 
+@pytest.mark.slow
 def test_what_is_said_of_an_image_counts_in_each_job_with_its_content(twice_published):
     _, loads, console = twice_published
     first, second = loads

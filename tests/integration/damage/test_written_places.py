@@ -103,6 +103,7 @@ def _target(world: World, place: Place) -> str | None:
     return max((name for name in world.moments[place.moment].files if place.matches(name)), default=None)
 
 
+@pytest.mark.slow
 def test_every_file_and_key_that_a_run_leaves_has_a_row(install: Callable[[str], World]) -> None:
     world = install("a")
     inputs = "s3:photos/"
@@ -114,11 +115,13 @@ def test_every_file_and_key_that_a_run_leaves_has_a_row(install: Callable[[str],
     assert not unknown, "add a row to tests/support/written_places.py"
 
 
+@pytest.mark.slow
 def test_every_row_is_of_a_file_that_came_to_be(install: Callable[[str], World]) -> None:
     world = install("a")
     assert not [place.name for place in PLACES if _target(world, place) is None]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("place", "damage"), tried(CELLS, QUICK))
 def test_damage_comes_to_what_the_table_says(

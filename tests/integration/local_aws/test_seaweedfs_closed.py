@@ -172,6 +172,7 @@ def test_files_and_sockets_are_for_this_user_alone(s3_server, s3_client, bucket)
     assert stat.S_IMODE((folder / "tls/key.pem").stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [False, True])
 def test_no_socket_is_left_in_the_temporary_folder(tmp_path, credentials, killed):
     server = seaweedfs.start(tmp_path, credentials)
@@ -278,6 +279,7 @@ def test_neither_shell_nor_home_nor_an_odd_folder_changes_the_server(tmp_path, c
         server.stop()
 
 
+@pytest.mark.slow
 def test_a_server_that_would_serve_anybody_is_stopped(tmp_path, credentials, monkeypatch):
     monkeypatch.setattr(seaweedfs, "_security", lambda: "")
 

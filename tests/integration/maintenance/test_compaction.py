@@ -211,6 +211,7 @@ def test_loads_published_during_a_compaction_land_and_the_compaction_too(
     assert len(found["loads"]) == 5
 
 
+@pytest.mark.slow
 def test_a_publish_that_another_attempt_finished_and_a_compaction_moved_adds_no_row(
     of_two_loads, s3_client, monkeypatch
 ):
@@ -367,6 +368,7 @@ def test_a_load_is_found_in_compacted_files_and_others_are_not(of_two_loads, s3_
     assert [f"/{third}-" in uri for uri in found[third] if "compacted" not in uri] == [True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cleaned",
     [
@@ -395,6 +397,7 @@ def test_readers_of_the_published_files_see_each_row_once_after_a_compaction(two
         assert connection.execute("SELECT count(*) FROM images").fetchone() == (18,)
 
 
+@pytest.mark.slow
 def test_the_command_lists_the_files_that_hold_each_row_once(two_loads, s3_client, capsys):
     settings = two_loads
     compact(settings)
@@ -434,6 +437,7 @@ def test_a_publish_that_died_is_not_among_the_published_files(two_loads, s3_clie
         assert connection.execute("SELECT count(*) FROM images").fetchone() == (12,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "folder",
     ["dt=2020-01-01/status=new"]

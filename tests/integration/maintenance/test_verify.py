@@ -59,6 +59,7 @@ def flip(path: Path) -> None:
     path.write_bytes(body)
 
 
+@pytest.mark.slow
 def test_what_is_whole_is_counted_also_after_a_compaction_and_by_load(published, verify, s3_client):
     found = files(published)
     size = sum(path.stat().st_size for path in found)
@@ -75,6 +76,7 @@ def test_what_is_whole_is_counted_also_after_a_compaction_and_by_load(published,
     assert len(records(published, s3_client)) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "recorded"),
     [
@@ -108,6 +110,7 @@ def test_a_damaged_file_is_named_and_made_anew_by_the_remedy(published, verify, 
     assert "on record" not in told, "a rebuild records what an earlier release did not"
 
 
+@pytest.mark.slow
 def test_a_page_of_the_mirror_that_is_damaged_is_named_and_made_anew_by_the_remedy(published, verify):
     assert main.main(["load", "--all"], settings=published) == 0
     assert verify()[0] == 0

@@ -263,6 +263,7 @@ def test_a_rerun_that_writes_other_bytes_under_the_same_names_tells_the_table(
     assert len(all_rows(settings)["images"]) == 6
 
 
+@pytest.mark.slow
 def test_loads_published_at_once_all_land_exactly_once(settings, s3_client):
     runs = [small_run(settings, s3_client, name=f"run-{n}") for n in range(4)]
     plans = [run.store() for run in runs]

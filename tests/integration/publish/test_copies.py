@@ -145,6 +145,7 @@ def test_a_run_of_copies_alone_is_published_without_a_job(gallery: Gallery) -> N
     assert load.row["cost_usd"] == 0
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_copy_names_the_image_that_was_sent(gallery: Gallery, night: PublishedLoad) -> None:
     gallery.put(x=1)
     second = gallery.run("second")
@@ -322,6 +323,7 @@ def test_rebuilt_and_compacted_the_tables_tell_the_same_whatever_became_of_the_e
     assert gallery.plan("last").totals.copies == 1
 
 
+@pytest.mark.slow
 def test_a_redo_sends_one_image_of_what_is_owed_and_answers_its_copies(fresh: Gallery) -> None:
     plan = fresh.plan("night")
     fresh.fails = {

@@ -199,6 +199,7 @@ def test_without_a_policy_its_queue_is_left_out(state, connection):
     assert found == {STANDING_UNFLAGGED: 20}
 
 
+@pytest.mark.slow
 def test_queues_are_filled_from_the_published_files(state, tmp_path, s3_client, bucket, aws_env):
     settings = planned_runs.make_settings(tmp_path, bucket, tables="s3")
     load_id = published_loads.publish_plain(settings, s3_client, "holiday")

@@ -247,6 +247,7 @@ def test_a_row_with_one_bit_turned_is_put_right_though_it_was_never_published(
         assert connection.execute(find).all() == before
 
 
+@pytest.mark.slow
 def test_what_nothing_puts_right_is_taken_out_and_the_rest_is_worked_on(state: State) -> None:
     queue, other = filled(state), filled(state)
     turn(state, "items", f"content = 'c1' AND queue_id = '{queue}'", label="something else")

@@ -116,6 +116,7 @@ def in_folder(settings: Settings, folder: Path) -> str:
     return publish(settings, plan, []).load_id
 
 
+@pytest.mark.slow
 def test_files_of_a_local_folder_that_were_mended_are_uploaded_and_asked_about_by_a_redo(
     settings: Settings,
     s3_client: Any,

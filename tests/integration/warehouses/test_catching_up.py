@@ -130,6 +130,7 @@ def test_a_damaged_file_is_named_with_a_remedy_that_works(settings: Settings, lo
     assert in_duckdb(settings) == set(loads)
 
 
+@pytest.mark.slow
 def test_all_loads_can_be_brought_in_again(settings: Settings, loads: list[str]) -> None:
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         connection.execute("UPDATE images SET source_ref = 'edited'")

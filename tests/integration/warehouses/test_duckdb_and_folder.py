@@ -96,6 +96,7 @@ def test_labels_are_found_by_the_path_that_a_person_knows(settings, s3_client):
         assert sorted(found.fetchall()) == sorted(named)
 
 
+@pytest.mark.slow
 def test_loading_twice_leaves_the_rows_once(settings, s3_client):
     load_ids = [published(settings, s3_client, name) for name in ("run-a", "run-b")]
     warehouse = DuckDBWarehouse(settings)

@@ -72,6 +72,7 @@ def test_loads_of_another_install_are_told_of(local_settings, s3_client, capsys)
     assert "not published here, of another install" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_load_of_which_rows_were_deleted_counts_as_lacking(local_settings, s3_client, capsys):
     for name in ("first", "second"):
         publish_plain(local_settings, s3_client, name, images=2)
@@ -98,6 +99,7 @@ def test_a_load_that_failed_because_somebody_held_the_file_is_told_of(local_sett
     assert capsys.readouterr().err == LINE
 
 
+@pytest.mark.slow
 def test_a_load_that_nobody_began_to_bring_in_is_told_of_by_its_publish(local_settings, s3_client, capsys):
     publish_plain(local_settings, s3_client, "first", images=2)
     stages.load(settings=local_settings)

@@ -196,6 +196,7 @@ def test_a_crash_in_the_middle_leaves_the_database_as_it_was(
     assert_same(settings, postgres_uri)
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_the_session_leaves_nothing_behind(published, load_id, postgres_uri, monkeypatch):
     real = postgres.read_load
 

@@ -82,6 +82,7 @@ def test_deciding_the_queue_makes_the_set_complete(settings: Settings, state: St
     assert set(stored.contents.left_out.values()) == {"gone"}
 
 
+@pytest.mark.slow
 def test_what_somebody_was_unsure_of_goes_to_other_eyes(settings: Settings, state: State) -> None:
     first = queue_of(settings, state, Lack.DECISIONS)
     decide(state, first.queue.queue_id, "unsure")
@@ -93,6 +94,7 @@ def test_what_somebody_was_unsure_of_goes_to_other_eyes(settings: Settings, stat
     assert queue_of(settings, state, Lack.DECISIONS).queue is None
 
 
+@pytest.mark.slow
 def test_likely_errors_are_images_of_which_nobody_said_anything_about_the_label(
     settings: Settings, state: State, s3_client: Any, bucket: str
 ) -> None:

@@ -75,6 +75,7 @@ def marked(settings: Settings) -> list[str]:
         return sorted(ref for batch in batches for ref in batch.column(0).to_pylist())
 
 
+@pytest.mark.slow
 def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
     runs: StageRuns,
     s3_client: Any,
@@ -157,6 +158,7 @@ def test_an_archive_is_worked_off_paused_resumed_and_every_key_accounted_for(
     ]
 
 
+@pytest.mark.slow
 def test_a_chunk_whose_list_is_lost_is_parked_and_stops_no_other_archive(
     runs: StageRuns, s3_client: Any, bucket: str
 ) -> None:

@@ -138,6 +138,7 @@ def test_what_is_exported_published_lost_and_erased(
     assert "0 new verdicts, 1 known before" in told(capsys, settings, "import", str(file))[1]
 
 
+@pytest.mark.slow
 def test_a_log_that_was_lost_stops_whoever_works_with_it_until_it_is_restored_as_the_message_says(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

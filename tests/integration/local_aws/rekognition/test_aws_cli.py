@@ -102,6 +102,7 @@ def test_the_cli_shows_a_violated_constraint(aws: Any) -> None:
     assert "failed to satisfy constraint: Member must satisfy regular expression pattern" in text
 
 
+@pytest.mark.slow
 def test_the_cli_makes_trains_tags_and_deletes_an_adapter(aws: Any, s3_client: Any, bucket: str) -> None:
     """A training fails at once, in AWS's words, for its manifest is not there."""
     code, made, text = aws(

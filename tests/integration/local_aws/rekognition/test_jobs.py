@@ -258,6 +258,7 @@ def test_a_kms_key_that_does_not_exist_fails_the_job(rekognition: Any, s3_client
     assert job["KmsKeyId"] == "alias/nobody-has-it"
 
 
+@pytest.mark.slow
 def test_a_manifest_that_vanishes_after_the_start_fails_the_job(
     start_rekognition: Any, s3_client: Any, bucket: str, credentials: Credentials
 ) -> None:
@@ -295,6 +296,7 @@ def test_a_job_passes_through_all_its_states(
     assert list(dict.fromkeys(seen)) == ["CREATED", "QUEUED", "IN_PROGRESS", "SUCCEEDED"]
 
 
+@pytest.mark.slow
 def test_jobs_beyond_the_limit_are_refused_until_one_is_over(
     start_rekognition: Any, s3_client: Any, bucket: str, credentials: Credentials
 ) -> None:
@@ -346,6 +348,7 @@ def test_an_unknown_job_is_not_found(rekognition: Any) -> None:
         rekognition.get_media_analysis_job(JobId="0" * 64)
 
 
+@pytest.mark.slow
 def test_progress_can_be_watched_while_a_job_runs(
     start_rekognition: Any, s3_client: Any, bucket: str, credentials: Credentials
 ) -> None:

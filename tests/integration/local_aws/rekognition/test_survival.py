@@ -88,6 +88,7 @@ def test_a_job_in_progress_goes_on_where_it_stood(
     assert billed(server) == Counter(images)
 
 
+@pytest.mark.slow
 def test_an_interrupted_job_gives_the_same_bytes_as_an_undisturbed_one(
     start_rekognition: Any, s3_client: Any, bucket: str, credentials: Credentials, images: list[str]
 ) -> None:

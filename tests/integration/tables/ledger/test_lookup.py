@@ -50,6 +50,7 @@ def rows_of(batches: list[pa.RecordBatch]) -> list[tuple[str, str]]:
     return sorted((row["source_ref"], row["etag"]) for batch in batches for row in batch.to_pylist())
 
 
+@pytest.mark.slow
 @each_once("order,held", ["sorted", "shuffled"], {"kept decoded": 1 << 20, "no room": 0})
 def test_parts_of_a_listing_get_exactly_the_entries_of_their_names(
     files: Files, stored: list[Run], order: str, held: int, monkeypatch: pytest.MonkeyPatch

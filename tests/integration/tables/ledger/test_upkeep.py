@@ -189,6 +189,7 @@ def test_loads_that_are_not_published_make_a_ledger_count_for_nothing(
     assert read_index(s3_client, settings).entries == 2
 
 
+@pytest.mark.slow
 def test_a_compaction_merges_it_and_changes_no_answer(
     settings: Settings, load: Any, s3_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
