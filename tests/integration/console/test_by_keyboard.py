@@ -6,6 +6,9 @@ import threading
 
 import pytest
 
+from moderation.console.gate import Person, Right
+from moderation.console.pages import image
+from moderation.console.shared import Shared
 from moderation.console.tiles.kept import VIEW, Tiles
 from support import browser
 from support.browser import wait_for, wait_for_page
@@ -75,6 +78,44 @@ def test_the_tile_stands_for_an_image_until_that_is_there(page, address, load_id
     may_go.set()
     wait_for(page, f"document.getElementById('large').naturalWidth && !({backing})")
     assert set(asked) == {VIEW}
+
+
+def test_no_tile_stands_for_an_image_that_was_hidden_meanwhile(page, address, load_id, monkeypatch):
+    """The browser has it from when it was not; nor is it there for a moment."""
+    page.add_init_script(
+        "window.stood = 0; new MutationObserver((all) => { for (const one of all) "
+        "if (one.target.style?.background) window.stood += 1; })"
+        ".observe(document, { subtree: true, attributes: true, attributeFilter: ['style'] })"
+    )
+    page.goto(f"{address}/jobs/{load_id}")
+    wait_for(
+        page,
+        f"[...document.querySelectorAll('.tile img')].filter((i) => i.naturalWidth).length === {FLAGGED}",
+    )
+    answer, may_go = image._answer, threading.Event()
+
+    def held(*given, **how):
+        may_go.wait(60)
+        return answer(*given, **how)
+
+    monkeypatch.setattr(image, "_answer", held)
+    monkeypatch.setattr(Shared, "is_severe", lambda *_: True)
+    monkeypatch.setattr(Person, "may", lambda person, right: right is not Right.DECIDE)
+    page.keyboard.press("g")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/images/*", wait_until="domcontentloaded")
+    for key in ("", "ArrowRight"):
+        before = page.evaluate("document.querySelector('#here[data-hidden]').dataset.n")
+        if key:
+            page.keyboard.press(key)
+            wait_for(
+                page, f"(document.querySelector('#here[data-hidden]')?.dataset.n ?? {before}) != {before}"
+            )
+        tile = "location.pathname + '/tile', { cache: 'only-if-cached', mode: 'same-origin' }"
+        assert page.evaluate(f"fetch({tile}).then((kept) => kept.ok)")
+    may_go.set()
+    wait_for(page, "document.getElementById('large')?.naturalWidth > 1600")
+    assert page.evaluate("window.stood") == 0
 
 
 def test_the_slider_counts_at_once_and_the_grid_follows(page, address, load_id):

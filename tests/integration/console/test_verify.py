@@ -185,6 +185,8 @@ def test_what_is_severe_is_hidden_at_once_from_all_but_operators(reviewed, load_
         sent["rows"][0] |= {"subject": "image", "label": None, "verdict": "severe"}
         assert send(ben, sent)["refused"] == []
         assert "severe" in ben.get(item["view"]).text
+        assert "data-hidden" in ben.get(item["page"]).text
+        assert "data-hidden" not in reviewed.get(item["page"]).text
         assert ben.get(f"/jobs/{load_id}/images/{item['n']}/original").status_code == 403
         assert reviewed.get(item["view"]).headers["content-type"] == "image/jpeg"
         assert "severe" in reviewed.get(item["tile"]).text

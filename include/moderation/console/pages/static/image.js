@@ -57,9 +57,10 @@ async function thenAhead(image, mine) {
 }
 
 /** The tile that a browser still has from the grid stands for the image until that is there; none is asked for.
+ * Not where the panel says that the image was hidden since.
  * @param {HTMLImageElement} image @param {number} n */
 async function standIn(image, n) {
-  if (image.complete) return;
+  if (image.complete || "hidden" in here().dataset) return;
   const tile = `${base}/images/${n}/tile`;
   const kept = await fetch(tile, { cache: "only-if-cached", mode: "same-origin" }).catch(() => null);
   if (!kept?.ok || image.complete) return;
@@ -75,12 +76,12 @@ async function show(n, step) {
   const image = /** @type {HTMLImageElement} */ (found.image.cloneNode());
   image.id = "large";
   stage.replaceChildren(image);
-  void standIn(image, n);
   whole();
   try {
     const text = await found.panel;
     if (mine !== turn) return;
     panel.innerHTML = text;
+    void standIn(image, n);
   } catch {
     say("The server cannot be asked now; try again in a moment.");
     return;
