@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from moderation.plan.ledger import Model
+from moderation.report.page import wording
 
 
 def notice(answers: Mapping[str | None, int]) -> str | None:
@@ -15,7 +16,7 @@ def notice(answers: Mapping[str | None, int]) -> str | None:
     offline = {name: count for name, count in answers.items() if name and Model.parse(name).is_offline}
     if not any(offline.values()):
         return None
-    names = ", ".join(sorted(offline))
+    names = ", ".join(wording.foreign(name) for name in sorted(offline))
     number, total = sum(offline.values()), sum(answers.values())
     share = f"All {total:,}" if number == total else f"{number:,} of {total:,}"
     return (

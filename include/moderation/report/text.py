@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from moderation.report.counts import Report
 from moderation.report.offline import notice
+from moderation.report.page import wording
 from moderation.schema import LABELS
 from moderation.sources.local_folder import as_known
 
@@ -210,4 +211,6 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _clip(text: str, width: int) -> str:
+    """Names of labels, models and places come from outside, and steer no terminal."""
+    text = wording.foreign(text)
     return text if len(text) <= width else text[: width - 1] + "…"

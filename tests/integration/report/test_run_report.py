@@ -129,6 +129,22 @@ def test_what_failed_is_asked_again_by_the_command_that_is_printed_after_the_ser
     assert _redo_command(replace(settings, command="RUN"), "L") == "RUN redo L"
 
 
+def test_names_from_outside_cannot_steer_a_terminal_or_forge_a_line(report):
+    hostile = "offline-7.1\x1b[2J\nImages forged"
+    told = to_text(
+        replace(
+            report,
+            models={hostile: 4, "7.0": 1},
+            labels=(LabelCount(path=(hostile,), images=1),),
+            content_types={hostile: 1},
+            load=report.load | {"source": hostile, "adapter": hostile},
+        )
+    )
+    assert "\x1b" not in told
+    assert "\nImages forged" not in told
+    assert told.count(r"offline-7.1\u001b[2J\u000aImages forged") >= 4
+
+
 def test_an_empty_load_says_that_nothing_is_new(settings, s3_client):
     run = Run(settings, s3_client)
     publish(settings, run.store(), [])
