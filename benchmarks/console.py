@@ -184,8 +184,10 @@ def _cold_next(page: Any, base: str, photos: str, whole: str) -> tuple[list[floa
         page.evaluate("() => { window.old = document.getElementById('large') }")
         key = "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'j'}))"
         stands = f"{other} && (document.getElementById('large').style.background || {whole})"
-        small.append(timed(page, key, stands))
-        large.append(small[-1] + until(page, whole))
+        small.append(timed(page, f"window.pressed = began; {key}", stands))
+        until(page, whole)
+        # By the page's own clock: between two calls from here time passes, too.
+        large.append(page.evaluate("() => performance.now() - window.pressed") / 1000)
     return small, large
 
 

@@ -153,5 +153,6 @@ function told() {
 }
 window.addEventListener("popstate", () => { if (told() !== undefined) void show(told(), false); });
 const first = /** @type {HTMLImageElement|null} */ (document.getElementById("large"));
-if (first && told() !== undefined) void standIn(first, /** @type {number} */ (told()));
+const shown = told();
+if (first && shown !== undefined) void standIn(first, shown);
 void thenAhead(first, turn);
