@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -83,7 +83,7 @@ class Storage:
             bucket, key = s3_objects.split_uri(uri)
             with s3_objects.named_errors("read", bucket, key):
                 answer = self.s3_client.get_object(Bucket=bucket, Key=key)
-                with answer["Body"] as body:
+                with closing(answer["Body"]) as body:
                     yield _Reader(body, s3_objects.etag_of(answer))
         else:
             with local_path(uri).open("rb") as file:
