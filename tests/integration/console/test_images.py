@@ -6,7 +6,9 @@ import csv
 import io
 import re
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,10 +19,15 @@ from PIL import Image
 
 from moderation.console.alone import alone
 from moderation.console.index import gone
+from moderation.console.tiles.kept import TILE, Tiles
 from moderation.publish.gone import mark
+from moderation.settings import Settings
 from moderation.sources.decoding.decoders import Decoders
 from moderation.sources.gone import Looked
+from moderation.storage import s3_objects
+from moderation.storage.s3_objects import S3Unavailable
 from support.console_load import ODD, PICTURES, TOKEN, Picture, listening_at, publish_pictures, served
+from support.odd_s3 import MODIFIED, serving, whole
 from support.pictures import jpeg
 from support.planned_runs import make_settings
 from support.rekognition_server import wait_until
@@ -111,10 +118,10 @@ class Held(Decoders):
         self.may = threading.Event()
         self.given: list[int] = []
 
-    def shrink(self, data: bytes, longest: int) -> bytes:
-        self.given.append(len(data))
+    def shrink(self, parts: Iterable[bytes], longest: int) -> bytes:
+        self.given.append(longest)
         assert self.may.wait(60)
-        return super().shrink(data, longest)
+        return super().shrink(parts, longest)
 
 
 @pytest.fixture
@@ -281,3 +288,22 @@ def test_a_part_of_a_page_waits_for_no_look_at_what_is_gone(own, tmp_path, monke
         assert console.get(f"/jobs/{load_id}{part}").status_code == 200
         assert not ended
         release.set()
+
+
+def test_an_image_that_s3_sends_half_of_is_tried_again_and_not_taken_for_a_damaged_one(tmp_path, aws_env):
+    body = jpeg(200, 150)
+    half = whole("200 OK", MODIFIED + b'ETag: "abc"\r\n', body[:-900], length=str(len(body)))
+    row = {
+        "bucket": "b",
+        "key": "half.jpg",
+        "source_ref": "s3://b/half.jpg",
+        "etag": "abc",
+        "size_bytes": len(body),
+    }
+    decoders = Decoders(1)
+    with serving({"half.jpg": half}) as address, closing(decoders):
+        aws_env.setenv("AWS_ENDPOINT_URL_S3", address)
+        tiles = Tiles(s3_objects.client(Settings()), tmp_path, decoders, max_bytes=1_000_000)
+        with pytest.raises(S3Unavailable):
+            tiles.shown(row, TILE)
+        assert tiles.kept(row, TILE) is None

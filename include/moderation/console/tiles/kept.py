@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ TILE, VIEW = 320, 1600
 
 NO_LONGER = "it is no longer in its bucket"
 MAX_SOURCE_BYTES = 64_000_000
+_PART = 1 << 18
+"""Bytes read from S3 at once, while the decoder works on those before."""
+
 _SWEEP_EVERY = 500
 _DIGEST = 16
 """Bytes of the digest that stands behind each kept image, where viewers of JPEGs look no further."""
@@ -82,7 +86,7 @@ class Tiles:
             return kept
         path = self._path(row, longest)
         try:
-            body = self._decoders.shrink(self.original(row), longest)
+            body = self._decoders.shrink(self._parts(row), longest)
         except CannotShowError as error:
             return Shown(why=str(error), lasting=path is not None)
         if path is not None:
@@ -102,6 +106,10 @@ class Tiles:
         :raises CannotShowError: they are nowhere to be had: gone, changed since, forbidden, too many.
         :raises moderation.storage.s3_objects.S3Unavailable: S3 cannot be reached now.
         """
+        return b"".join(self._parts(row))
+
+    def _parts(self, row: Mapping[str, Any]) -> Iterator[bytes]:
+        """The same, as they arrive."""
         bucket, key = row["bucket"], row["key"]
         if not bucket or not key or not str(row["source_ref"]).startswith("s3://"):
             raise CannotShowError("the file was refused where it lay and never reached S3")
@@ -110,18 +118,15 @@ class Tiles:
         try:
             with s3_objects.named_errors("read", bucket, key):
                 answer = self._s3.get_object(Bucket=bucket, Key=key)
-                with answer["Body"] as body:
-                    data: bytes = body.read(MAX_SOURCE_BYTES + 1)
+                with closing(answer["Body"]) as body:
+                    if row["etag"] and s3_objects.etag_of(answer) != row["etag"]:
+                        raise CannotShowError("it was replaced by another since it was moderated")
+                    yield from _bounded(body.iter_chunks(_PART))
         except s3_objects.S3Unavailable:
             raise
         except s3_objects.S3Error as error:
             gone = NO_LONGER if error.is_missing else f"S3 refuses it ({error.code})"
             raise CannotShowError(gone) from error
-        if row["etag"] and s3_objects.etag_of(answer) != row["etag"]:
-            raise CannotShowError("it was replaced by another since it was moderated")
-        if len(data) > MAX_SOURCE_BYTES:
-            raise CannotShowError("the file has too many bytes to show")
-        return data
 
     def _path(self, row: Mapping[str, Any], longest: int) -> Path | None:
         known = content_id(row["etag"], row["size_bytes"])
@@ -158,6 +163,15 @@ class Tiles:
             total += size
             if total > self._max_bytes:
                 file.unlink(missing_ok=True)
+
+
+def _bounded(parts: Iterable[bytes]) -> Iterator[bytes]:
+    left = MAX_SOURCE_BYTES
+    for part in parts:
+        left -= len(part)
+        if left < 0:
+            raise CannotShowError("the file has too many bytes to show")
+        yield part
 
 
 def _digest(path: Path, body: bytes) -> bytes:

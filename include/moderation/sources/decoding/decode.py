@@ -2,9 +2,9 @@
 
 What is decoded came from anybody, so this happens in a process of its own with bounded memory: it gets bytes
 on stdin and answers bytes on stdout. A frame is a length of four bytes, most significant first, and so many
-bytes; a request is the frame ``<longest side>`` in decimal, or ``whole``, and the frame of the file; the
-answer is the frame ``ok``, ``first`` (of several in the file) or a reason, and the frame of a JPEG, empty
-without one.
+bytes; a request is the frame ``<longest side>`` in decimal, or ``whole``, the frames of the file, and an
+empty one; the answer is the frame ``ok``, ``first`` (of several in the file) or a reason, and the frame of a
+JPEG, empty without one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import resource
 import struct
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from importlib import import_module
-from typing import IO
+from typing import IO, cast
 
 from PIL import Image, ImageFile, ImageOps
 
@@ -48,6 +48,10 @@ OK = "ok"
 FIRST = "first"
 WHOLE = "whole"
 
+_PORTION = 1 << 19
+"""Bytes given to libjpeg at once: it begins before the last arrived, and at the end of each portion goes over
+to its slow way, which of smaller ones takes a tenth more."""
+
 _MOST_BYTES = 15_000_000
 """Rekognition takes 15 MB; see `reference.limits`, which this program does not import."""
 
@@ -55,20 +59,62 @@ Answer = tuple[str, bytes]
 """`OK`, or `FIRST`, and a JPEG, or why there is none, as a person reads it, and nothing."""
 
 
-def shrink(data: bytes, longest: int) -> Answer:
+class Arriving:
+    """A file whose parts are still arriving: who reads it waits for what is read, and for no more.
+
+    :param parts: its bytes, in order.
+    """
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts = iter(parts)
+        self._here = bytearray()
+        self._place = 0
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place, as in any file; from the end, all of it is waited for."""
+        start = 0
+        if whence != io.SEEK_SET:
+            start = self._place if whence == io.SEEK_CUR else len(self.whole())
+        self._place = max(0, start + offset)
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        """So many bytes; fewer at the end alone."""
+        end = len(self.whole()) if size < 0 else self._place + size
+        self._wait(end)
+        made = bytes(memoryview(self._here)[self._place : end])
+        self._place += len(made)
+        return made
+
+    def whole(self) -> bytes:
+        """All of it, wherever it is read now."""
+        self._wait(math.inf)
+        return bytes(self._here)
+
+    def _wait(self, end: float) -> None:
+        while len(self._here) < end and (part := next(self._parts, b"")):
+            self._here += part
+
+
+def shrink(file: Arriving, longest: int) -> Answer:
     """The first frame as a JPEG, upright, transparency on white, at most ``longest`` pixels a side."""
-    return _bounded(data, lambda: _shrink(data, longest))
+    return _bounded(file, lambda: _shrink(file, longest))
 
 
-def whole(data: bytes) -> Answer:
+def whole(file: Arriving) -> Answer:
     """The first frame, or page, as a JPEG of 15 MB at most, upright, transparency on white."""
-    return _bounded(data, lambda: _whole(data))
+    return _bounded(file, lambda: _whole(file.whole()))
 
 
-def _bounded(data: bytes, make: Callable[[], Answer]) -> Answer:
-    if not data:
+def _bounded(file: Arriving, make: Callable[[], Answer]) -> Answer:
+    begins = _begins(file)
+    if not begins:
         return "the file is empty", b""
-    if data[4:8] == _BOXED:
+    if begins[4:8] == _BOXED:
         _know_heif()
     # A bound of the whole process, below which Rekognition's largest images lie; ours stand below.
     Image.MAX_IMAGE_PIXELS = None
@@ -83,6 +129,11 @@ def _bounded(data: bytes, make: Callable[[], Answer]) -> Answer:
         return "the file is damaged, or no image", b""
 
 
+def _begins(file: Arriving) -> bytes:
+    file.seek(0)
+    return file.read(len(_PNG))
+
+
 @lru_cache
 def _know_heif() -> None:
     """Only for who needs it: the decoder of HEIC takes longer to import than most images to decode."""
@@ -90,16 +141,17 @@ def _know_heif() -> None:
     pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
 
-def _shrink(data: bytes, longest: int) -> Answer:
-    if data.startswith(_PNG):
-        data = _pixels_of_png(data)
+def _shrink(file: Arriving, longest: int) -> Answer:
+    begins = _begins(file)
+    if not begins.startswith(_JPEG):
+        data = file.whole()
+        return _made(io.BytesIO(_pixels_of_png(data) if begins == _PNG else data), longest)
     try:
-        return _made(data, longest)
+        return _made(file, longest)
     except OSError:
-        if not data.startswith(_JPEG):
-            raise
+        data = file.whole()
     # An end mark may be all that is missing: then no pixel depends on what stands in its place.
-    first, second = (_made(data + filling + _END, longest) for filling in (b"", b"\x55" * 64))
+    first, second = (_made(io.BytesIO(data + filling + _END), longest) for filling in (b"", b"\x55" * 64))
     return first if first == second else ("the file is cut off", b"")
 
 
@@ -124,16 +176,15 @@ def _too_many(image: Image.Image) -> str:
     return f"it has {width:,} × {height:,} pixels, too many to show" if too_many else ""
 
 
-def _made(data: bytes, longest: int) -> Answer:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+def _made(file: Arriving | io.BytesIO, longest: int) -> Answer:
+    with Image.open(cast("IO[bytes]", file), formats=FORMATS) as image:
         if refused := _too_many(image):
             return refused, b""
         # The size that it will have: of a square, libjpeg would keep the shorter side above the longest.
         least = longest / max(image.size)
         image.draft("RGB", (math.ceil(image.width * least), math.ceil(image.height * least)))
         if image.format == "JPEG":
-            # All at once: at the end of each smaller portion libjpeg goes over to its slow way, a tenth more.
-            image.decodermaxblock = len(data)
+            image.decodermaxblock = _PORTION
         image.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=1.5)
         ImageOps.exif_transpose(image, in_place=True)
         made = io.BytesIO()
@@ -174,6 +225,12 @@ def read_frame(stream: IO[bytes]) -> bytes | None:
     return body if len(body) == length else None
 
 
+def _frames(stream: IO[bytes]) -> Iterator[bytes]:
+    """The frames before an empty one, or the end of the stream."""
+    while part := read_frame(stream):
+        yield part
+
+
 def write_frame(stream: IO[bytes], body: bytes) -> None:
     """Write a frame."""
     stream.write(struct.pack(">I", len(body)))
@@ -189,9 +246,11 @@ def _allow(seconds: int) -> None:
 
 def serve(given: IO[bytes], answered: IO[bytes]) -> None:
     """Answer requests until the stream ends."""
-    while (side := read_frame(given)) is not None and (data := read_frame(given)) is not None:
+    while (side := read_frame(given)) is not None:
         _allow(CPU_SECONDS)
-        said, made = whole(data) if side == WHOLE.encode() else shrink(data, int(side))
+        file = Arriving(_frames(given))
+        said, made = whole(file) if side == WHOLE.encode() else shrink(file, int(side))
+        file.whole()  # What was not needed lies before the next request.
         write_frame(answered, said.encode())
         write_frame(answered, made)
         answered.flush()

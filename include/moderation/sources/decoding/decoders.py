@@ -8,6 +8,8 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
+from itertools import chain, islice
 from pathlib import Path
 
 from moderation.errors import NeedsAPersonError
@@ -16,6 +18,14 @@ from moderation.sources.decoding.decode import FIRST, OK, WHOLE, read_frame, wri
 SECONDS = 240.0
 """By the clock, for a process that stands still. What one image may take of a core it allows itself
 (`decode.CPU_SECONDS`)."""
+
+_MALLOC = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
+"""For glibc: what one image took is kept for the next one, which a seventh of its time would go into getting
+from the kernel page by page."""
 
 _PROGRAM = Path(__file__).with_name("decode.py")
 
@@ -48,25 +58,33 @@ class Decoders:
                 decoder.start()
             self._idle.put(decoder)
 
-    def shrink(self, data: bytes, longest: int) -> bytes:
+    def shrink(self, parts: Iterable[bytes], longest: int) -> bytes:
         """See :func:`moderation.sources.decoding.decode.shrink`; waits for its turn.
 
+        :param parts: the bytes of the file, in order; decoded while they arrive if a process is idle, and
+            otherwise read while its turn is waited for. What they raise is raised here.
         :raises CannotShowError: there is nothing to show, the process died of it, or it took too long.
         """
-        return self._answered(data, str(longest))[1]
+        return self._answered(parts, str(longest))[1]
 
     def whole(self, data: bytes) -> tuple[bytes, bool]:
         """A JPEG, and whether it is the first of several; see `decode.whole`.
 
         :raises CannotShowError: as :meth:`shrink` does.
         """
-        said, made = self._answered(data, WHOLE)
+        said, made = self._answered([data], WHOLE)
         return made, said == FIRST
 
-    def _answered(self, data: bytes, wanted: str) -> tuple[str, bytes]:
-        decoder = self._idle.get()
+    def _answered(self, parts: Iterable[bytes], wanted: str) -> tuple[str, bytes]:
+        coming = iter(parts)
+        begun = list(islice(coming, 1))  # No process waits for a file that is not there.
         try:
-            return decoder.answer(data, wanted)
+            decoder = self._idle.get_nowait()
+        except queue.Empty:
+            begun = [b"".join(chain(begun, coming))]
+            decoder = self._idle.get()
+        try:
+            return decoder.answer(chain(begun, coming), wanted)
         finally:
             self._idle.put(decoder)
 
@@ -83,12 +101,15 @@ class _Decoder:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def answer(self, data: bytes, wanted: str) -> tuple[str, bytes]:
+    def answer(self, parts: Iterable[bytes], wanted: str) -> tuple[str, bytes]:
         process = self.start()
         late = threading.Timer(SECONDS, process.kill)
         late.start()
         try:
-            said, made = self._ask(process, data, wanted)
+            said, made = self._ask(process, parts, wanted)
+        except BaseException:  # What reads the file: the process has half of it.
+            self.end()
+            raise
         finally:
             late.cancel()
         if said is None or made is None:
@@ -99,16 +120,19 @@ class _Decoder:
         return said.decode(), made
 
     @staticmethod
-    def _ask(process: subprocess.Popen[bytes], data: bytes, wanted: str) -> tuple[bytes | None, bytes | None]:
+    def _ask(
+        process: subprocess.Popen[bytes], parts: Iterable[bytes], wanted: str
+    ) -> tuple[bytes | None, bytes | None]:
         given, answered = process.stdin, process.stdout
         if given is None or answered is None:
             return None, None
-        try:
-            write_frame(given, wanted.encode())
-            write_frame(given, data)
-            given.flush()
-        except OSError:  # It died before it had read all.
-            return None, None
+        frames = chain([wanted.encode()], filter(None, parts), [b""])
+        for frame in frames:
+            try:
+                write_frame(given, frame)
+                given.flush()
+            except OSError:  # It died before it had read all.
+                return None, None
         said = read_frame(answered)
         return said, None if said is None else read_frame(answered)
 
@@ -122,7 +146,7 @@ class _Decoder:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "2"},
+                env={"LC_ALL": "C.UTF-8"} | _MALLOC,
                 cwd=os.sep,
                 start_new_session=True,
             )

@@ -14,10 +14,38 @@ DATA = Path(__file__).parents[3] / "data" / "phones"
 SHOWN = {name: maker for name, maker in pictures.GOOD.items() if name != "longest"}
 
 
+def arriving(data: bytes, size: int = 1 << 30) -> decode.Arriving:
+    """A file that arrives in parts of so many bytes."""
+    return decode.Arriving(data[place : place + size] for place in range(0, len(data), size))
+
+
 def shrink(data: bytes, longest: int) -> bytes:
-    said, made = decode.shrink(data, longest)
+    said, made = decode.shrink(arriving(data), longest)
     assert said == decode.OK
     return made
+
+
+@pytest.mark.parametrize("size", [1, 1_000])
+@pytest.mark.parametrize("name", sorted(SHOWN))
+def test_an_image_that_arrives_in_parts_is_shown_as_one_that_is_here(name, size):
+    data = SHOWN[name]()
+    if size == 1:
+        data = data[:20_000]  # cut off: the same reason, too
+    assert decode.shrink(arriving(data, size), 320) == decode.shrink(arriving(data), 320)
+
+
+def test_a_jpeg_is_read_no_further_than_it_is_decoded():
+    asked = []
+
+    def parts():
+        for place in range(0, len(data), 1_000):
+            asked.append(place)
+            yield data[place : place + 1_000]
+
+    data = pictures.jpeg(20_000, 100)
+    said, _ = decode.shrink(decode.Arriving(parts()), 320)
+    assert said.startswith("it has 20,000")
+    assert len(asked) < 5
 
 
 @pytest.mark.parametrize("name", sorted(SHOWN))
@@ -36,18 +64,18 @@ def test_images_that_rekognition_refuses_for_their_format_can_be_looked_at_too(m
 
 
 def test_an_image_of_a_phone_is_shown_upright_and_of_several_its_first():
-    said, made = decode.whole((DATA / "turned.heic").read_bytes())
+    said, made = decode.whole(arriving((DATA / "turned.heic").read_bytes()))
     with Image.open(io.BytesIO(made)) as upright:
         assert (said, upright.size) == (decode.OK, (100, 160))
         assert upright.getpixel((50, 20))[0] > 150 > upright.getpixel((50, 140))[0]
-    said, made = decode.whole((DATA / "several.heic").read_bytes())
+    said, made = decode.whole(arriving((DATA / "several.heic").read_bytes()))
     assert said == decode.FIRST
 
 
 def test_an_image_of_a_phone_that_is_cut_off_is_told_as_damaged():
     whole = (DATA / "turned.heic").read_bytes()
     assert shrink(whole, 80).startswith(b"\xff\xd8")
-    assert decode.shrink(whole[:600], 80) == ("the file is damaged, or no image", b"")
+    assert decode.shrink(arriving(whole[:600]), 80) == ("the file is damaged, or no image", b"")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +90,7 @@ def test_an_image_of_a_phone_that_is_cut_off_is_told_as_damaged():
     ids=lambda maker: maker.__name__,
 )
 def test_what_is_no_image_or_too_large_is_told_in_words(maker):
-    said, made = decode.shrink(maker(), 320)
+    said, made = decode.shrink(arriving(maker()), 320)
     assert re.search(r"image|empty|pixels", said)
     assert made == b""
 
@@ -102,7 +130,7 @@ def test_transparency_is_shown_on_white():
 
 @pytest.mark.parametrize("kind", ["BMP", "TIFF", "WEBP", "GIF"])
 def test_a_whole_image_keeps_its_size_and_becomes_a_jpeg(kind):
-    said, made = decode.whole(pictures.encode(pictures.noise(400, 300), kind))
+    said, made = decode.whole(arriving(pictures.encode(pictures.noise(400, 300), kind)))
     assert said == decode.OK
     with Image.open(io.BytesIO(made)) as image:
         assert (image.format, image.size) == ("JPEG", (400, 300))
@@ -112,7 +140,7 @@ def test_of_several_frames_the_first_is_taken_and_that_is_said():
     file = io.BytesIO()
     red, blue = (Image.new("RGB", (90, 90), colour) for colour in ("red", "blue"))
     red.save(file, "GIF", save_all=True, append_images=[blue])
-    said, made = decode.whole(file.getvalue())
+    said, made = decode.whole(arriving(file.getvalue()))
     assert said == decode.FIRST
     with Image.open(io.BytesIO(made)) as image:
         assert image.getpixel((45, 45))[0] > 200
@@ -120,17 +148,17 @@ def test_of_several_frames_the_first_is_taken_and_that_is_said():
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", pictures.gif()[:40]])
 def test_what_cannot_be_decoded_whole_says_so(data):
-    said, made = decode.whole(data)
+    said, made = decode.whole(arriving(data))
     assert said not in {decode.OK, decode.FIRST}
     assert made == b""
 
 
 def test_a_jpeg_beyond_what_rekognition_takes_is_made_smaller_or_refused(monkeypatch):
     noise = pictures.encode(pictures.noise(200, 200), "BMP")
-    best = len(decode.whole(noise)[1])
+    best = len(decode.whole(arriving(noise))[1])
     monkeypatch.setattr(decode, "_MOST_BYTES", best - 1)
-    said, made = decode.whole(noise)
+    said, made = decode.whole(arriving(noise))
     assert said == decode.OK
     assert len(made) < best
     monkeypatch.setattr(decode, "_MOST_BYTES", 10)
-    assert decode.whole(noise) == ("as a JPEG it has more than 15 MB", b"")
+    assert decode.whole(arriving(noise)) == ("as a JPEG it has more than 15 MB", b"")

@@ -48,11 +48,14 @@ function loadAhead() {
   if (nearest !== undefined) load(nearest);
 }
 
+const painted = () => new Promise((done) => { requestAnimationFrame(() => setTimeout(done)); });
+
 let turn = 0;
-/** What is looked at comes first: the next ones would take the server's turns from it.
+/** What is looked at comes first: the next ones would take the processors' time from its frame.
  * @param {HTMLImageElement|null} image @param {number} mine */
 async function thenAhead(image, mine) {
   await image?.decode?.().catch(() => undefined);
+  await painted();
   if (mine === turn) loadAhead();
 }
 
