@@ -92,6 +92,7 @@ def test_a_cookie_alone_starts_nothing(application, settings):
         assert made.request(method, URL_PREFIX + path, content=b"{}").status_code == 403, path
 
 
+@pytest.mark.slow
 def test_a_run_is_started_in_the_name_of_who_asked(application, settings, bucket):
     airflow_runs.store(moderation_runs.read_dag())
     made = client(application, "USER")

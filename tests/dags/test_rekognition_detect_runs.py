@@ -103,6 +103,7 @@ def paid(server: Rekognition, bucket: str) -> int:
     )
 
 
+@pytest.mark.slow
 def test_mapped_over_the_manifests_it_returns_where_the_files_are(
     server: Rekognition, manifests: list[dict[str, Any]], bucket: str
 ) -> None:

@@ -107,6 +107,7 @@ def test_each_manifest_ends_as_a_job_with_results(
         assert offline.output(s3_client, job, "ManifestSummary")
 
 
+@pytest.mark.slow
 @each_mode
 def test_a_lost_answer_leaves_one_job(
     mode: str, server: Rekognition, manifests: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
@@ -122,6 +123,7 @@ def test_a_lost_answer_leaves_one_job(
     assert list(after - before) == airflow_runs.returned(run, "analyse")
 
 
+@pytest.mark.slow
 @each_once("mode, code", [*MODES], ["INVALID_MANIFEST", "INTERNAL_ERROR"])
 def test_the_failure_of_a_job_reaches_the_task(
     mode: str, code: str, server: Rekognition, manifests: list[dict[str, str]]

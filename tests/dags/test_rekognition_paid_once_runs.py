@@ -145,6 +145,7 @@ def test_the_next_generation_too_survives_a_killed_worker(
     assert watched.returned == [list(fake_rekognition.jobs)[-1]]
 
 
+@pytest.mark.slow
 @in_turn("deferrable")
 def test_force_starts_a_new_job_once_per_clearing(
     mode: str, monkeypatch: pytest.MonkeyPatch, fake_rekognition: FakeRekognition

@@ -115,6 +115,7 @@ def test_a_dry_run_refuses_what_archive_start_would(archive, settings, capsys, g
     assert word in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_contents_that_earlier_loads_answered_under_other_keys_cost_nothing(
     settings,  # noqa: F811 - fixture
     s3_client,

@@ -100,6 +100,7 @@ def test_the_page_of_an_adapter_tells_counts_interval_and_flipped_images(client,
     assert page.count("<polyline") == 4
 
 
+@pytest.mark.slow
 def test_an_adapter_whose_verdicts_were_taken_back_says_so_and_waits_for_another_comparison(
     judged, client, world
 ):
@@ -147,6 +148,7 @@ def test_who_may_what(client, adapter, role, paths, may):
     assert ("promoted" in page) is may
 
 
+@pytest.mark.slow
 def test_what_was_done_stands_there_with_the_person(client, adapter, world):
     with asked_by(client, "carla", "op") as carla:
         assert carla.post("/adapters/promote", json={"arn": adapter, "older_share": 10}).status_code == 200
@@ -277,6 +279,7 @@ def test_alone_the_command_is_told(judged, world):
     ]
 
 
+@pytest.mark.slow
 def test_a_shadow_tells_where_it_differs_and_leads_to_those_images(client, judged, world):
     arn = compared.trained(world.fake, "good")
     compared.note(judged, arn, compared.comparison(CARDS))

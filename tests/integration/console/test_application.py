@@ -118,6 +118,7 @@ def test_below_a_path_prefix_all_stays_there_the_login_too(console_world, load_i
         assert f"/below/jobs/{load_id}" in walk_below(client, "/below", "/below/")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strips", [pytest.param(True, marks=pytest.mark.long), False])
 def test_behind_a_proxy_all_stays_below_its_prefix_whether_it_strips_it_or_not(
     console_world, load_id, aws_env, strips

@@ -154,6 +154,7 @@ def test_images_that_are_being_made_hold_up_no_other_page_and_few_originals_are_
         assert {made.result().status_code for made in asked} == {200}
 
 
+@pytest.mark.slow
 def test_an_image_is_not_made_for_somebody_who_went_on_meanwhile(held, browsing):
     with ThreadPoolExecutor(2 * held.number) as people:
         first = [people.submit(browsing.get, f"0/{size}") for size in ("tile", "view") * held.number]

@@ -415,6 +415,7 @@ def test_the_command_lists_the_files_that_hold_each_row_once(two_loads, s3_clien
         assert sum(pq.read_metadata(path.open()).num_rows for path in paths) == 3 * 6
 
 
+@pytest.mark.slow
 def test_published_loads_are_told_by_the_names_of_files_as_long_as_none_is_compacted(
     two_loads, s3_client, monkeypatch
 ):
@@ -490,6 +491,7 @@ def test_before_the_first_publish_there_is_nothing_to_compact(local_settings):
     assert read_loads(settings).num_rows == 0
 
 
+@pytest.mark.slow
 def test_the_probe_of_a_doctor_that_was_killed_goes_when_it_is_old(local_settings, s3_client):
     settings = local_settings
     probes = [probe.new_uri(settings.work_uri) for _ in range(2)]

@@ -100,6 +100,7 @@ def test_in_place_nothing_is_written_when_the_tables_are_as_they_should_be(of_tw
     assert bodies(settings) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "harm",
     [

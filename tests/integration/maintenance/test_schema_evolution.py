@@ -97,6 +97,7 @@ def test_a_new_column_leaves_old_files_readable_and_new_ones_loadable(
         assert (found.num_rows, found.column(NEW).null_count) == (12, 12), engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compacted",
     [pytest.param(False, id="as published", marks=pytest.mark.long), pytest.param(True, id="compacted")],
@@ -129,6 +130,7 @@ def test_readers_of_the_published_tables_find_a_new_column_in_old_and_new_files(
             assert set(rows.column("load_id").to_pylist()) == {old, new}, engine
 
 
+@pytest.mark.slow
 def test_the_earlier_release_still_reads_what_a_later_one_wrote(local_settings, s3_client, monkeypatch):
     settings = local_settings
     with later_release(monkeypatch):

@@ -124,6 +124,7 @@ def test_a_page_of_the_mirror_that_is_damaged_is_named_and_made_anew_by_the_reme
     assert file.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_a_record_that_is_damaged_is_named_and_written_anew_by_a_rebuild(published, verify, s3_client):
     uri = records(published, s3_client)[0]
     s3_objects.put(s3_client, uri, b"{}")

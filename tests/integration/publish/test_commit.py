@@ -452,6 +452,7 @@ def test_unwritable_tables_and_missing_answers_are_named_and_nothing_is_visible(
     assert published_images(settings, ["source_ref"]).num_rows == 6
 
 
+@pytest.mark.slow
 def test_s3_gone_in_the_middle_is_a_named_error_and_nothing_is_visible(
     tmp_path, bucket, aws_env, s3_client, monkeypatch
 ):

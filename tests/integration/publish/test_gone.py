@@ -172,6 +172,7 @@ def test_a_night_is_held_against_many_times_its_listing_and_not_against_all_of_h
     assert archive.look().totals.gone == 3
 
 
+@pytest.mark.slow
 def test_what_shows_less_than_all_of_a_place_marks_nothing(
     archive: Archive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -282,6 +283,7 @@ def test_what_another_run_publishes_during_a_listing_is_not_held_against_it(
     assert archive.marked() == ["a.jpg", "new.jpg"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", ["listed", *(pytest.param(step, marks=pytest.mark.long) for step in ("uploaded", "shown"))]
 )

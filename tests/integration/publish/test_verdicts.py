@@ -85,6 +85,7 @@ def test_of_an_erased_verdict_no_file_tells_the_image_any_more(
         assert b"archive/1.jpg" not in path.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_verdicts_outlive_a_rebuild_and_the_catalog(
     local_settings: Settings, state: State, tmp_path: Path
 ) -> None:

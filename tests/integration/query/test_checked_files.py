@@ -41,6 +41,7 @@ def spoilt(body: bytes) -> Iterator[bytes]:
         yield bytes(copy)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_named_or_changes_nothing(published: Settings) -> None:
     before = answer(published)
     path = file_of(published, "labels_l2")

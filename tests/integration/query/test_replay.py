@@ -71,6 +71,7 @@ def rows(relation: duckdb.DuckDBPyRelation, load_id: str) -> list[dict[str, Any]
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "threshold", [80.0, *(pytest.param(one, marks=pytest.mark.long) for one in (50.0, 99.5))]
 )
@@ -94,6 +95,7 @@ def test_the_warehouse_itself_answers_by_threshold(local_settings, s3_client):
         assert connection.execute(sql).fetchone() == (7, 3)
 
 
+@pytest.mark.slow
 def test_what_was_asked_with_a_higher_threshold_is_told_apart_and_not_guessed(
     local_settings, s3_client, capsys
 ):
@@ -108,6 +110,7 @@ def test_what_was_asked_with_a_higher_threshold_is_told_apart_and_not_guessed(
     assert "5 images were asked with a higher MinConfidence (up to 80)" in said  # the sixth has no answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [pytest.param(None, marks=pytest.mark.long), POLICY])
 def test_an_image_that_was_moderated_again_counts_once_by_its_latest_answer_that_can_tell(
     local_settings, s3_client, tmp_path, capsys, policy

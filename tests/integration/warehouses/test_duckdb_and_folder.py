@@ -60,6 +60,7 @@ def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
+@pytest.mark.slow
 @in_s3_too
 def test_a_load_is_queryable_with_every_column_of_the_contract(settings, s3_client):
     load_id = published(settings, s3_client)
@@ -82,6 +83,7 @@ def test_a_load_is_queryable_with_every_column_of_the_contract(settings, s3_clie
     ]
 
 
+@pytest.mark.slow
 def test_labels_are_found_by_the_path_that_a_person_knows(settings, s3_client):
     DuckDBWarehouse(settings).load(published_loads.publish_odd(settings, s3_client))
     DuckDBWarehouse(settings).load(published(settings, s3_client))
@@ -106,6 +108,7 @@ def test_loading_twice_leaves_the_rows_once(settings, s3_client):
     assert query(settings, "SELECT count(*) FROM loads") == [(2,)]
 
 
+@pytest.mark.slow
 def test_a_crash_in_the_middle_leaves_the_file_as_it_was(settings, s3_client, monkeypatch):
     first, second = (published(settings, s3_client, name) for name in ("run-a", "run-b"))
     warehouse = DuckDBWarehouse(settings)

@@ -84,6 +84,7 @@ def test_a_load_of_which_rows_were_deleted_counts_as_lacking(local_settings, s3_
     assert capsys.readouterr().err == LINE
 
 
+@pytest.mark.slow
 def test_a_load_that_failed_because_somebody_held_the_file_is_told_of(local_settings, s3_client, capsys):
     for name in ("first", "second"):
         publish_plain(local_settings, s3_client, name, images=2)

@@ -79,6 +79,7 @@ def test_every_row_and_bit_arrives_and_loading_twice_changes_nothing(settings, s
     assert_same(settings, postgres_uri)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pytest.param("duckdb", marks=pytest.mark.long), "postgres"])
 def test_another_threshold_holds_after_a_load_that_has_nothing_to_bring_and_no_row_is_written(  # noqa: PLR0917 - fixtures
     kind, settings, s3_client, postgres_uri, tmp_path, aws_env

@@ -108,6 +108,7 @@ def test_every_view_says_the_same_in_postgresql_as_in_duckdb_and_loading_again_c
     assert parquet.read_table(published.parquet_mirror / "verdicts").num_rows == 60
 
 
+@pytest.mark.slow
 def test_what_was_erased_is_a_count_in_every_warehouse_that_had_it(
     local_settings: Settings, postgres_uri: str, tmp_path: Path
 ) -> None:

@@ -188,6 +188,7 @@ def test_an_adapter_that_is_not_there_fails_the_task(bench: Workbench) -> None:
     assert not bench.paid()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",
     [
@@ -220,6 +221,7 @@ def test_an_image_that_only_meets_disturbances_gets_their_code_within_its_time(b
     assert outcome.failed_transient == 1
 
 
+@pytest.mark.slow
 def test_a_service_that_never_answers_fails_the_task_and_leaves_no_rows(bench: Workbench) -> None:
     request = bench.request(bench.upload(10))
     rule = {"kind": "internal_error", "operation": "DetectModerationLabels"}

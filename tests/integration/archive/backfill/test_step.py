@@ -178,6 +178,7 @@ def test_a_chunk_whose_list_is_lost_is_parked_and_stops_no_other_archive(
     assert state.read(settings, s3_client, "other").chunks[0].status == DONE
 
 
+@pytest.mark.slow
 def test_without_reading_headers_a_chunk_asks_for_no_object(
     runs: StageRuns, settings: Settings, s3_client: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

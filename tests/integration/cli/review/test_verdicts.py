@@ -75,6 +75,7 @@ def test_good_lines_are_taken_once_and_bad_ones_named_with_what_is_wrong(
     assert "0 new verdicts, 7 known before" in told(capsys, settings, "import", str(file))[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["csv", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("jsonl", "parquet"))]
 )

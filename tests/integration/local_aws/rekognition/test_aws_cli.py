@@ -49,6 +49,7 @@ def aws(tmp_path: Path, rekognition_server: Rekognition, credentials: Credential
     return call
 
 
+@pytest.mark.slow
 def test_the_cli_starts_shows_and_lists_a_job(aws: Any, s3_client: Any, bucket: str) -> None:
     s3_client.put_object(Bucket=bucket, Key="a b.jpg", Body=jpeg())
     put_manifest(s3_client, bucket, [f"s3://{bucket}/a b.jpg"])

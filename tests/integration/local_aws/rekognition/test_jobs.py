@@ -148,6 +148,7 @@ def test_bad_lines_and_bad_images_become_errors_and_the_job_succeeds(
     assert billed == refs(bucket, "manifest.jsonl", "good")
 
 
+@pytest.mark.slow
 def test_a_failed_image_can_leave_a_bare_line_and_the_summary_a_corrected_key(
     start_rekognition: Any, s3_client: Any, bucket: str, credentials: Credentials
 ) -> None:
@@ -279,6 +280,7 @@ def test_a_key_that_s3_refuses_cannot_start_a_job(
         refused(rekognition, "InvalidS3ObjectException", **request_for(bucket))
 
 
+@pytest.mark.slow
 def test_a_job_passes_through_all_its_states(
     start_rekognition: Any, s3_client: Any, bucket: str, credentials: Credentials
 ) -> None:
@@ -316,6 +318,7 @@ def test_jobs_beyond_the_limit_are_refused_until_one_is_over(
         refused(nowhere, "AccessDeniedException", **request_for(bucket))
 
 
+@pytest.mark.slow
 def test_jobs_are_listed_newest_first_in_pages_and_by_region(
     start_rekognition: Any, s3_client: Any, bucket: str, credentials: Credentials
 ) -> None:

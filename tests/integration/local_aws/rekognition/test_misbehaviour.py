@@ -218,6 +218,7 @@ def test_faults_can_be_set_from_the_first_request_on(
     assert (told["kind"], told["seen"], told["struck"]) == ("throttle", 3, 1)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_given_no_settings_takes_those_of_the_environment(
     s3_server: SeaweedFS, credentials: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

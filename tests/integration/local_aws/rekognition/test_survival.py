@@ -123,6 +123,7 @@ def test_what_is_over_is_remembered(
     assert ledger(server) == entries
 
 
+@pytest.mark.slow
 def test_results_are_written_once_and_appear_whole(
     start_rekognition: Any, s3_client: Any, bucket: str, credentials: Credentials, images: list[str]
 ) -> None:

@@ -68,6 +68,7 @@ def gambling(answer: dict[str, Any]) -> float:
     )
 
 
+@pytest.mark.slow
 def test_a_trained_version_answers_otherwise_than_the_base_model_and_says_by_whom(
     server: Rekognition, project: Any, s3_client: Any, bucket: str
 ) -> None:
@@ -235,6 +236,7 @@ def test_unreadable_images_are_left_out_and_named_until_they_are_too_many(
         assert len(output_lines(s3_client, found["TrainingDataResult"])) == 40 - unreadable
 
 
+@pytest.mark.slow
 def test_too_few_mistakes_are_refused_with_the_counts(
     start_rekognition: Any, credentials: Credentials, s3_client: Any, bucket: str
 ) -> None:

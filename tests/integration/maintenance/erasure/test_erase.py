@@ -184,6 +184,7 @@ def test_the_same_asked_again_finds_nothing_to_do(gallery: Gallery, night: Publi
     assert told(gallery) == found
 
 
+@pytest.mark.slow
 def test_a_run_under_way_keeps_its_images_and_may_be_given_up_once_it_holds_them_no_more(
     gallery: Gallery,
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_known_content_is_found_without_reading_the_published_images(
     assert asked == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["whole answers", "first bits"])
 @pytest.mark.parametrize(
     ("body", "noticed_by"),

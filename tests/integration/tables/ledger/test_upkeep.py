@@ -67,6 +67,7 @@ def in_s3(settings: Settings, s3: Any) -> list[str]:
     return [f"s3://{bucket}/{entry['Key']}" for entry in entries]
 
 
+@pytest.mark.slow
 def test_what_it_lacks_is_read_from_the_tables_and_nothing_else_is(
     settings: Settings, load: Any, s3_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
