@@ -79,7 +79,7 @@ def _head(report: Report) -> Iterator[str]:
     load = report.load
     models = " and ".join(sorted(name for name in report.models if name))
     adapter = f" · adapter {load['adapter']}" if load["adapter"] else ""
-    model = f"model {models or load['model_version']}{adapter}"
+    model = f"model {models or '–'}{adapter}"
     yield f"Load {load['load_id']} · published {load['published_at']:%Y-%m-%d %H:%M} UTC"
     yield _clip(f"{as_known(load['source'])} · MinConfidence {load['min_confidence']:g} · {model}", WIDTH)
     yield _clip(f"Thresholds in use: {report.thresholds.says}", WIDTH)

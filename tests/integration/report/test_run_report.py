@@ -145,6 +145,12 @@ def test_names_from_outside_cannot_steer_a_terminal_or_forge_a_line(report):
     assert told.count(r"offline-7.1\u001b[2J\u000aImages forged") >= 4
 
 
+def test_a_load_without_an_answer_names_no_model(report):
+    assert report.load["model_version"]
+    assert "· model –\n" in to_text(replace(report, models={}))
+    assert f"· model {' and '.join(filter(None, report.models))}\n" in to_text(report)
+
+
 def test_an_empty_load_says_that_nothing_is_new(settings, s3_client):
     run = Run(settings, s3_client)
     publish(settings, run.store(), [])

@@ -178,3 +178,16 @@ def test_a_command_that_is_printed_is_how_a_person_calls_it_here() -> None:
 def test_tests_run_in_a_folder_of_their_own() -> None:
     """What goes by a default, `var/` of the working directory, lands nowhere near what a person made."""
     assert not Path.cwd().is_relative_to(ROOT)
+
+
+def test_what_s3_sends_is_read_with_its_length_checked() -> None:
+    """As a context manager, botocore's body hands out the raw stream, to which half of a file is all of it."""
+    raw = [
+        f"{place(path)}:{node.lineno}"
+        for top in TOPS
+        for path in top.rglob("*.py")
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.With)
+        and any(ast.unparse(item.context_expr).endswith("['Body']") for item in node.items)
+    ]
+    assert not raw, raw
