@@ -27,6 +27,7 @@ from moderation.tables.published import published_images, read_loads
 from moderation.tables.swap import data_files
 from support import planned_runs
 from support.killed import killed_at
+from support.odd_s3 import MODIFIED, serving, whole
 from support.planned_runs import Run, answer, content_types, line, weapon_violence
 from support.published_loads import expected
 
@@ -479,6 +480,25 @@ def test_s3_gone_in_the_middle_is_a_named_error_and_nothing_is_visible(
 
 def _refuse(request: Any, **_: Any) -> None:
     raise EndpointConnectionError(endpoint_url=request.url)
+
+
+def test_results_that_s3_sends_half_of_are_not_taken_for_all_of_them(local_settings, s3_client, aws_env):
+    run = small_run(local_settings, s3_client)
+    plan = run.store()
+    bucket, key = s3_objects.split_uri(run.records[0].results_uri)
+    stored = s3_client.get_object(Bucket=bucket, Key=key)
+    body = stored["Body"].read()
+    lines = body[: body.index(b"\n") + 1]  # whole ones
+    half = whole("200 OK", MODIFIED + f"ETag: {stored['ETag']}\r\n".encode(), lines, length=str(len(body)))
+    server = s3_client.meta.endpoint_url
+    with serving({key.rpartition("/")[2]: half}, before=server) as address:
+        aws_env.setenv("AWS_ENDPOINT_URL_S3", address)
+        with pytest.raises(PublishError, match="run again"):
+            publish(local_settings, plan, run.records)
+        assert read_loads(local_settings).num_rows == 0
+    aws_env.setenv("AWS_ENDPOINT_URL_S3", server)
+    publish(local_settings, plan, run.records)
+    assert published_images(local_settings, ["source_ref"]).num_rows == 6
 
 
 def test_a_full_disk_is_a_named_error_and_nothing_is_visible(local_settings, s3_client, monkeypatch):

@@ -181,7 +181,7 @@ def test_tests_run_in_a_folder_of_their_own() -> None:
 
 
 def test_what_s3_sends_is_read_with_its_length_checked() -> None:
-    """As a context manager, botocore's body hands out the raw stream, to which half of a file is all of it."""
+    """As a context manager, botocore's body hands out the raw stream, to which half of a file is it all."""
     raw = [
         f"{place(path)}:{node.lineno}"
         for top in TOPS
