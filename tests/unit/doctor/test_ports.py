@@ -17,9 +17,8 @@ from moderation.variables import local_stack
 @pytest.fixture
 def listener() -> Iterator[int]:
     """A port on which this process listens, 10,000 above another that could be chosen."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", free_ports.find_free(companion_offset=10_000) + 10_000))
-        server.listen()
+    port = free_ports.find_free(companion_offset=10_000) + 10_000
+    with socket.create_server(("127.0.0.1", port)) as server:
         yield server.getsockname()[1]
 
 

@@ -213,10 +213,7 @@ def test_a_full_disk_is_one_line_and_with_room_again_the_next_command_works(chec
 
 @pytest.mark.parametrize("command", ["services", "up"])
 def test_a_taken_port_is_one_line_that_names_the_variable(checkout, command):
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", int(checkout.environ["S3_PORT"])))
-        server.listen()
-
+    with socket.create_server(("127.0.0.1", int(checkout.environ["S3_PORT"]))):
         result = checkout.run(command)
 
     assert result.returncode == 1

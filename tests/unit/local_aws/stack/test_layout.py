@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import socket
 import stat
 
@@ -13,12 +12,7 @@ from moderation.variables.local_stack import DEFAULT_PORTS
 
 @pytest.fixture
 def taken_port():
-    with socket.socket() as server:
-        while True:  # another test may take the free port first
-            with contextlib.suppress(OSError):
-                server.bind(("127.0.0.1", ports.find_free()))
-                break
-        server.listen()
+    with socket.create_server(("127.0.0.1", ports.find_free())) as server:
         yield server.getsockname()[1]
 
 
