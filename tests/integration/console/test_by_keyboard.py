@@ -119,8 +119,8 @@ def test_no_tile_stands_for_an_image_that_was_hidden_meanwhile(page, address, lo
 
 
 def test_the_slider_counts_at_once_and_the_grid_follows(page, address, load_id):
-    page.goto(f"{address}/jobs/{load_id}")
-    wait_for(page, f"document.querySelectorAll('.tile').length === {FLAGGED}")
+    page.goto(f"{address}/jobs/{load_id}", wait_until="load")
+    wait_for(page, f"document.querySelectorAll('.grid.placed .tile').length === {FLAGGED}")
     for _ in range(5):
         page.keyboard.press("}")
     assert page.inner_text("#count-flagged") == "1"
@@ -130,6 +130,99 @@ def test_the_slider_counts_at_once_and_the_grid_follows(page, address, load_id):
     wait_for(page, "document.querySelectorAll('.tile').length === 6")
     page.go_back()
     wait_for(page, "document.querySelectorAll('.tile').length === 1")
+
+
+class Late:
+    """Selections that a page asks for are answered when they may be."""
+
+    def __init__(self, page) -> None:
+        self.page, self.waiting, self.may = page, [], False
+        page.route("**/jobs/*part=side*", self._asked)
+
+    def _asked(self, route) -> None:
+        if self.may:
+            route.continue_()
+        else:
+            self.waiting.append(route)
+
+    def wait_for(self, number: int) -> None:
+        while len(self.waiting) < number:
+            self.page.wait_for_timeout(20)
+
+    def answer(self) -> None:
+        """Answer what waits and all that comes, and go on when the page has had the answers that waited."""
+        self.may = True
+        for route in self.waiting:
+            with self.page.expect_response(lambda answer, of=route.request: answer.request == of):
+                route.continue_()
+        self.page.evaluate("() => new Promise((done) => setTimeout(done, 50))")
+
+
+@pytest.fixture
+def late(page, address, load_id):
+    page.goto(f"{address}/jobs/{load_id}", wait_until="load")
+    wait_for(page, f"document.querySelectorAll('.grid.placed .tile').length === {FLAGGED}")
+    return Late(page)
+
+
+def test_an_answer_puts_nothing_back_that_was_changed_meanwhile(page, late):
+    for _ in range(4):
+        page.keyboard.press("}")
+    late.wait_for(1)
+    page.keyboard.press("}")
+    late.answer()
+    assert page.input_value("#at") == "75"
+    assert page.inner_text("#count-flagged") == "1"
+    wait_for(page, "location.search.includes('at=75')")
+    assert page.input_value("#at") == "75"
+
+
+def test_letters_that_are_typed_while_an_answer_is_on_its_way_stay(page, late):
+    page.keyboard.press("/")
+    page.keyboard.type("gu")
+    late.wait_for(1)
+    page.keyboard.type("n")
+    late.answer()
+    assert page.input_value("#q") == "gun"
+    wait_for(page, "location.search.includes('q=gun')")
+    assert page.evaluate("document.activeElement.id") == "q"
+
+
+@pytest.mark.parametrize("keys", ["}u", "u}"])
+def test_a_filter_and_the_slider_go_together_however_soon_one_follows_the_other(page, late, keys):
+    steps = page.evaluate("history.length")
+    for key in keys:
+        page.keyboard.press(key)
+    late.wait_for(1)
+    page.keyboard.press("}")
+    late.answer()
+    wait_for(page, "location.search.includes('show=unflagged') && location.search.includes('at=60')")
+    assert page.evaluate("history.length") == steps + 1
+
+
+def test_the_filter_that_was_pressed_last_is_the_one_that_holds(page, late):
+    page.keyboard.press("u")
+    late.wait_for(1)
+    page.keyboard.press("f")
+    late.answer()
+    wait_for(page, f"document.querySelectorAll('.grid.placed .tile').length === {FLAGGED}")
+    assert "unflagged" not in page.url
+
+
+def test_the_slider_is_not_taken_from_the_hand_that_holds_it(page, late):
+    box = page.locator("#at").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.5, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.7, middle)
+    page.wait_for_timeout(600)  # some times as long as after which it asks
+    assert not late.waiting
+    page.mouse.move(box["x"] + box["width"] * 0.9, middle)
+    at = page.input_value("#at")
+    page.mouse.up()
+    late.wait_for(1)
+    late.answer()
+    wait_for(page, f"location.search.includes('at={at}')")
 
 
 def test_a_page_is_loaded_and_filtered_while_its_images_are_still_to_come(page, address, load_id):

@@ -20,6 +20,9 @@ const state = () => /** @type {HTMLElement} */ (document.getElementById("state")
 const PAGE = Number(grid.dataset.page);
 
 let query = state().dataset.query ?? "";
+/** @type {Map<string, string>} what is wanted otherwise than it is shown; empty where a value is to go */
+const pending = new Map();
+let step = false; // whether what is wanted becomes a new step of the history
 let total = Number(grid.dataset.total);
 /** @returns {Map<number, Promise<Tile[]>>} the first page, which comes with the selection */
 const given = () => new Map([[0, Promise.resolve(JSON.parse(document.getElementById("tiles")?.textContent ?? "[]"))]]);
@@ -135,10 +138,10 @@ function put(place, m, shift) {
     entry = keep(document.createElement("li"), place);
     grid.append(entry);
     const made = entry;
-    const wanted = query;
+    const then = query;
     tilesOf(Math.floor(place / PAGE)).then((tiles) => {
       const tile = tiles[place % PAGE];
-      if (tile && wanted === query && placed.get(place) === made) {
+      if (tile && then === query && placed.get(place) === made) {
         fill(made, tile, place);
         if (waiting === place) { waiting = -1; focusOn(place); }
       }
@@ -169,22 +172,46 @@ function focusOn(place) {
   if (link) link.focus({ preventScroll: true }); else waiting = focused;
 }
 
-/** @param {string} wanted @param {boolean} keep whether the address is to become a new step of the history */
-async function go(wanted, keep) {
+function wanted() {
+  const made = new URLSearchParams(query);
+  for (const [name, value] of pending) if (value) made.set(name, value); else made.delete(name);
+  return made.toString();
+}
+
+const FIELDS = ["at", "q"];
+/** Want what a link leads to, and of what was changed in fields what it leaves as it is shown.
+ * @param {string} selection */
+function want(selection) {
+  const [then, now] = [new URLSearchParams(selection), new URLSearchParams(query)];
+  for (const name of new Set([...then.keys(), ...now.keys(), ...pending.keys()])) {
+    if (then.get(name) !== now.get(name)) pending.set(name, then.get(name) ?? "");
+    else if (!FIELDS.includes(name)) pending.delete(name);
+  }
+}
+
+/** Show what is wanted.
+ * @param {boolean} keep whether the address is to become a new step of the history */
+async function go(keep) {
+  clearTimeout(settle);
   const turn = ++asked;
-  const answer = await fetch(address("", [wanted, "part=side"].filter(Boolean).join("&")), { headers: { Accept: "text/html" } }).catch(() => null);
-  if (turn !== asked) return;
-  if (!answer?.ok) { say("The server cannot be asked now; try again in a moment."); return; }
+  step ||= keep;
+  const answer = await fetch(address("", [wanted(), "part=side"].filter(Boolean).join("&")), { headers: { Accept: "text/html" } }).catch(() => null);
+  const text = answer?.ok ? await answer.text().catch(() => null) : null;
+  if (turn !== asked) return; // Shown now, it would put back what was changed meanwhile.
+  pending.clear();
+  const kept = step;
+  step = false;
+  if (text === null) { say("The server cannot be asked now; try again in a moment."); return; }
   const had = document.activeElement instanceof HTMLElement ? document.activeElement.id : "";
   const open = [...side.querySelectorAll("details")].map((part) => part.open);
   const scroll = side.scrollTop;
-  side.innerHTML = await answer.text();
+  side.innerHTML = text;
   side.querySelectorAll("details").forEach((part, number) => { part.open = open[number] ?? part.open; });
   side.scrollTop = scroll;
   localTimes(side);
   if (had && side.querySelector(`#${CSS.escape(had)}`)) document.getElementById(had)?.focus({ preventScroll: true });
   query = state().dataset.query ?? "";
-  if (keep) history.pushState(null, "", address("", query)); else history.replaceState(null, "", address("", query));
+  if (kept) history.pushState(null, "", address("", query)); else history.replaceState(null, "", address("", query));
   total = Number(state().dataset.contents);
   pages = given();
   for (const [place, entry] of placed) remove(entry, place);
@@ -202,23 +229,22 @@ document.addEventListener("click", (event) => {
   const link = event.target instanceof Element ? event.target.closest("a[data-go]") : null;
   if (!(link instanceof HTMLAnchorElement) || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  void go(queryOf(link.href), true);
+  want(queryOf(link.href));
+  void go(true);
 });
 
-/** The selection's address with one value changed.
- * @param {string} name @param {string} value */
-function changed(name, value) {
-  const made = new URLSearchParams(query);
-  if (value) made.set(name, value); else made.delete(name);
-  return made.toString();
-}
-
 let settle = 0;
-/** @param {string} wanted @param {number} after */
-function soon(wanted, after) {
+let held = false;
+/** Ask for the selection with one value changed, once nothing has changed for a while and the slider is let go.
+ * @param {string} name @param {string} value @param {number} after */
+function soon(name, value, after) {
+  pending.set(name, value);
+  asked += 1;
   clearTimeout(settle);
-  settle = window.setTimeout(() => void go(wanted, false), after);
+  settle = window.setTimeout(() => { if (held) soon(name, value, after); else void go(false); }, after);
 }
+side.addEventListener("pointerdown", (event) => { held = event.target instanceof HTMLInputElement && event.target.type === "range"; });
+for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, () => { held = false; });
 
 /** Counts at a threshold, before the server has been asked.
  * @param {number} at */
@@ -236,8 +262,8 @@ function told(at) {
 side.addEventListener("input", (event) => {
   const field = event.target;
   if (!(field instanceof HTMLInputElement)) return;
-  if (field.id === "at") { told(Number(field.value)); soon(changed("at", field.value), SETTLE); }
-  if (field.id === "q") soon(changed("q", field.value), 2 * SETTLE);
+  if (field.id === "at") { told(Number(field.value)); soon("at", field.value, SETTLE); }
+  if (field.id === "q") soon("q", field.value, 2 * SETTLE);
 });
 side.addEventListener("submit", (event) => { event.preventDefault(); focusOn(0); });
 
@@ -246,7 +272,7 @@ function move(by) {
   const slider = /** @type {HTMLInputElement} */ (document.getElementById("at"));
   slider.value = String(Number(slider.value) + by);
   told(Number(slider.value));
-  soon(changed("at", slider.value), SETTLE);
+  soon("at", slider.value, SETTLE);
 }
 
 /** @type {Record<string, () => void>} */
@@ -280,7 +306,7 @@ let due = false;
 const redraw = () => { if (!due) { due = true; requestAnimationFrame(() => { due = false; draw(); }); } };
 window.addEventListener("scroll", redraw, { passive: true });
 window.addEventListener("resize", redraw);
-window.addEventListener("popstate", () => void go(location.search.slice(1), false));
+window.addEventListener("popstate", () => { pending.clear(); step = false; want(location.search.slice(1)); void go(false); });
 if (window.innerWidth <= 860) side.querySelectorAll("details.filters").forEach((part) => part.removeAttribute("open"));
 [...grid.querySelectorAll("li")].forEach(keep);
 draw();
