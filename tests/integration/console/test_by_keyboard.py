@@ -133,11 +133,11 @@ def test_the_slider_counts_at_once_and_the_grid_follows(page, address, load_id):
 
 
 class Late:
-    """Selections that a page asks for are answered when they may be."""
+    """What a page asks for at an address is answered when it may be."""
 
-    def __init__(self, page) -> None:
+    def __init__(self, page, address: str) -> None:
         self.page, self.waiting, self.may = page, [], False
-        page.route("**/jobs/*part=side*", self._asked)
+        page.route(address, self._asked)
 
     def _asked(self, route) -> None:
         if self.may:
@@ -162,7 +162,7 @@ class Late:
 def late(page, address, load_id):
     page.goto(f"{address}/jobs/{load_id}", wait_until="load")
     wait_for(page, f"document.querySelectorAll('.grid.placed .tile').length === {FLAGGED}")
-    return Late(page)
+    return Late(page, "**/jobs/*part=side*")
 
 
 def test_an_answer_puts_nothing_back_that_was_changed_meanwhile(page, late):
@@ -300,6 +300,25 @@ def test_images_of_this_computer_are_sent_and_the_command_is_told(page, address,
     page.keyboard.press("Enter")
     page.wait_for_selector("#done pre")
     assert page.inner_text("#done pre").startswith("airflow dags trigger moderate_images")
+
+
+def test_the_price_is_never_that_of_a_place_that_was_typed_before(page, address, console_world):
+    settings = console_world[0]
+    page.goto(f"{address}/start")
+    page.check("input[value=s3]")
+    late = Late(page, "**/start/look*archive-of-others*")
+    page.fill("#source", "s3://archive-of-others/")
+    late.wait_for(1)
+    page.fill("#source", settings.work_uri)
+    assert page.is_disabled("#go")
+    page.wait_for_selector("#go:not([disabled])")
+    seen = [page.inner_text(place) for place in ("#looked", "#price")]
+    assert "objects" in seen[0]
+    late.answer()
+    assert [page.inner_text(place) for place in ("#looked", "#price")] == seen
+    page.fill("#source", "s3://archive-of-others/x")
+    assert page.is_disabled("#go")
+    assert "$" not in page.inner_text("#price")
 
 
 def test_a_min_confidence_is_asked_when_it_is_typed_and_only_then(page, address, console_world):

@@ -10,6 +10,13 @@ export function say(text) {
   if (place) place.textContent = text;
 }
 
+/** Of what is asked one after another only the last answer counts: an earlier one may come after it.
+ * @returns {() => () => boolean} called when something is asked; what it returns tells later whether it is the last */
+export function latest() {
+  let turn = 0;
+  return () => { const mine = ++turn; return () => mine === turn; };
+}
+
 /** Whether keys are meant for what has the focus.
  * @param {KeyboardEvent} event */
 export function typing(event) {

@@ -1,6 +1,6 @@
 // @ts-check
 // Start analysis: files go up a few at a time, what is there already is left out, and nothing starts before its price is seen.
-import { WRITE_HEADER, say } from "./console.js";
+import { WRITE_HEADER, latest, say } from "./console.js";
 
 const AT_ONCE = 4;
 const form = /** @type {HTMLFormElement} */ (document.getElementById("begin"));
@@ -68,16 +68,19 @@ async function chosen() {
   if (files.size && !sending) await send();
 }
 
+const pricing = latest();
 /** @param {number} images @param {boolean} [more] */
 async function priceOf(images, more = false) {
+  const isLast = pricing();
   const place = part("price");
   if (!images) { place.textContent = "Choose images to see the price."; return; }
   try {
     const query = new URLSearchParams({ images: String(images), adapter: field("adapter").value });
     const found = await told(await fetch(`${form.dataset.price}?${query}`));
+    if (!isLast()) return;
     const cost = found.cost_usd < 1 ? found.cost_usd.toFixed(4) : found.cost_usd.toFixed(2);
     place.textContent = `${more ? "At least" : "At most"} $${cost} for ${images.toLocaleString("en-US")}${more ? " and more" : ""} images at the set prices.`;
-  } catch (error) { trouble(`The price cannot be told: ${/** @type {Error} */ (error).message}`); }
+  } catch (error) { if (isLast()) trouble(`The price cannot be told: ${/** @type {Error} */ (error).message}`); }
 }
 
 async function send() {
@@ -107,7 +110,7 @@ async function send() {
     if (failed.length) trouble(`${failed.length} files were not sent; choose the folder again to send the rest. ${failed[0]}`);
     complete = !failed.length;
     part("pause").hidden = complete;
-    field("go").disabled = !complete;
+    if (!fromS3()) field("go").disabled = !complete;
     say(complete ? "All files are sent." : "Some files were not sent.");
   } catch (error) {
     trouble(`The files cannot be sent: ${/** @type {Error} */ (error).message}. Choose the folder again to go on.`);
@@ -126,17 +129,25 @@ async function put(path, file) {
 }
 
 let settle = 0;
+const looking = latest();
 async function looked() {
+  const isLast = looking();
   const place = field("source").value.trim();
   field("go").disabled = true;
-  if (!place) { part("looked").textContent = ""; return; }
+  if (!place) { part("looked").textContent = ""; void priceOf(0); return; }
   try {
     const found = await told(await fetch(`${form.dataset.look}?${new URLSearchParams({ source: place })}`));
+    if (!isLast()) return;
     part("looked").textContent = `${found.more ? "more than " : ""}${found.objects.toLocaleString("en-US")} objects`;
     await priceOf(found.objects, found.more);
+    if (!isLast()) return;
     field("go").disabled = found.objects === 0;
     trouble("");
-  } catch (error) { part("looked").textContent = /** @type {Error} */ (error).message; }
+  } catch (error) {
+    if (!isLast()) return;
+    part("looked").textContent = /** @type {Error} */ (error).message;
+    void priceOf(0);
+  }
 }
 
 form.addEventListener("change", (event) => {
@@ -147,10 +158,17 @@ form.addEventListener("change", (event) => {
     part("from-upload").hidden = fromS3();
     part("from-s3").hidden = !fromS3();
     field("go").disabled = fromS3() ? true : !complete;
-    if (fromS3()) void looked(); else void priceOf(files.size);
+    if (fromS3()) void looked(); else { looking(); void priceOf(files.size); }
   }
 });
-field("source").addEventListener("input", () => { clearTimeout(settle); settle = window.setTimeout(() => void looked(), 400); });
+field("source").addEventListener("input", () => {
+  clearTimeout(settle);
+  looking();
+  field("go").disabled = true; // What is known is of another place.
+  part("looked").textContent = "…";
+  void priceOf(0);
+  settle = window.setTimeout(() => void looked(), 400);
+});
 part("pause").addEventListener("click", () => { paused = !paused; part("pause").textContent = paused ? "Go on" : "Pause"; });
 const drop = part("drop");
 drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });

@@ -1,6 +1,6 @@
 // @ts-check
 // The pages of adapters: dialogs before what counts, the price of a promotion, and how far trainings are.
-import { WRITE_HEADER, say } from "../console.js";
+import { WRITE_HEADER, latest, say } from "../console.js";
 
 const here = /** @type {HTMLElement} */ (document.getElementById("adapters"));
 const POLL = 10_000;
@@ -57,12 +57,14 @@ document.addEventListener("click", (event) => {
 
 const share = /** @type {HTMLInputElement|null} */ (document.querySelector("[data-older]"));
 let settle = 0;
+const asking = latest();
 async function older() {
+  const isLast = asking();
   const place = document.getElementById("older");
   if (!share || !place) return;
   const answer = await fetch(`${share.dataset.older}?${new URLSearchParams({ share: share.value || "0" })}`, { headers: { Accept: "application/json" } }).catch(() => null);
   const told = await answer?.json().catch(() => null);
-  place.textContent = told?.told ?? told?.error ?? "The price cannot be told now.";
+  if (isLast()) place.textContent = told?.told ?? told?.error ?? "The price cannot be told now.";
 }
 share?.addEventListener("input", () => { clearTimeout(settle); settle = window.setTimeout(() => void older(), 300); });
 
