@@ -29,6 +29,7 @@ from playwright.sync_api import sync_playwright
 
 from local_aws import seaweedfs
 from local_aws.seaweedfs import Credentials
+from moderation.console.tiles.kept import TILE
 from moderation.settings import Settings
 from support import browser
 from support.console_load import Picture, publish_pictures
@@ -83,7 +84,9 @@ def prepare(folder: Path, days: int, s3: Any) -> tuple[Settings, str, dict[str, 
             )
             for number in range(PHOTOS)
         }
-        photos[weight] = publish_pictures(settings, s3, f"photos-{quality}", pictures)
+        photos[weight] = publish_pictures(
+            settings, s3, f"photos-{quality}", pictures, name=f"photos-{quality}"
+        )
     return settings, data.load_id(days - 1), photos
 
 
@@ -141,7 +144,9 @@ def measure(page: Any, base: str, large: str, weighed: dict[str, str]) -> dict[s
         found["move of the slider"].append(timed(page, key, f"{counted} !== window.was"))
         page.wait_for_timeout(600)
     images = "[...document.querySelectorAll('.tile img')]"
-    seen = f"{images}.filter((i) => i.complete && i.naturalWidth).length >= {TILES}"
+    # What says why there is no image is wider than any tile.
+    shown = f"i.complete && 0 < i.naturalWidth && i.naturalWidth <= {TILE}"
+    seen = f"{images}.filter((i) => {shown}).length >= {TILES}"
     for weight, photos in weighed.items():
         found[f"60 tiles of 12 megapixels, {weight} each, cold"].append(_cold_tiles(page, base, photos, seen))
     photos = next(iter(weighed.values()))

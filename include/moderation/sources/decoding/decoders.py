@@ -19,14 +19,6 @@ SECONDS = 240.0
 """By the clock, for a process that stands still. What one image may take of a core it allows itself
 (`decode.CPU_SECONDS`)."""
 
-_MALLOC = {
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-}
-"""For glibc: what one image took is kept for the next one, which a seventh of its time would go into getting
-from the kernel page by page."""
-
 _PROGRAM = Path(__file__).with_name("decode.py")
 
 
@@ -146,7 +138,7 @@ class _Decoder:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={"LC_ALL": "C.UTF-8"} | _MALLOC,
+                env={"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "2"},
                 cwd=os.sep,
                 start_new_session=True,
             )
