@@ -248,9 +248,11 @@ def serve(given: IO[bytes], answered: IO[bytes]) -> None:
     """Answer requests until the stream ends."""
     while (side := read_frame(given)) is not None:
         _allow(CPU_SECONDS)
-        file = Arriving(_frames(given))
+        parts = _frames(given)
+        file = Arriving(parts)
         said, made = whole(file) if side == WHOLE.encode() else shrink(file, int(side))
-        file.whole()  # What was not needed lies before the next request.
+        for _ in parts:
+            pass  # What was not needed lies before the next request.
         write_frame(answered, said.encode())
         write_frame(answered, made)
         answered.flush()
