@@ -21,6 +21,7 @@ def load_dag() -> Any:
     return bag.dags["fill_review_queues"]
 
 
+@pytest.mark.slow
 def test_a_publish_fills_the_standing_queues_once(
     tmp_path: Path, bucket: str, aws_env: pytest.MonkeyPatch, s3_client: Any
 ) -> None:

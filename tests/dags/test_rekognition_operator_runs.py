@@ -31,6 +31,7 @@ def test_a_run_starts_one_job_and_returns_its_id(mode: str, fake_rekognition: Fa
     assert fake_rekognition.calls["ListMediaAnalysisJobs"] == 0
 
 
+@pytest.mark.slow
 @in_turn("deferrable")
 def test_each_manifest_of_a_mapped_task_gets_its_own_job(
     mode: str, fake_rekognition: FakeRekognition

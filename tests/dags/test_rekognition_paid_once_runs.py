@@ -207,6 +207,7 @@ def test_an_output_prefix_that_changes_on_each_try_is_paid_once(
     assert watched.returned == list(fake_rekognition.jobs)
 
 
+@pytest.mark.slow
 @in_turn("no_wait")
 def test_a_job_that_aws_has_forgotten_is_not_paid_for_again_by_itself(
     mode: str, fake_rekognition: FakeRekognition

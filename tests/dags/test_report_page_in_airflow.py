@@ -219,6 +219,7 @@ def test_pages_that_another_worker_wrote_stay_linked(settings, s3_client, bucket
     assert index.count('href="loads/') == 2
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_page_and_its_task_links_it(application, world, aws_env, console):
     world.upload(["a.jpg"])
     dag_run = world.run(backend="detect")
@@ -291,6 +292,7 @@ def walk(made: Any, start: str) -> set[str]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_run_that_published_nothing_leads_to_its_completion_report(application, world):
     world.upload(["a.jpg"])
     dag_run = world.run(max_cost_usd=0)

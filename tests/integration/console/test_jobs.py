@@ -143,6 +143,7 @@ def test_a_load_whose_plan_is_gone_has_a_backend_and_no_name(console_world, load
     assert answer.json() == {load_id: {"name": "", "backend": "bulk", "model": "7.0"}}
 
 
+@pytest.mark.slow
 def test_the_model_that_is_told_is_the_one_that_answered_and_not_the_least_that_counts(
     tmp_path, bucket, s3_client, aws_env
 ):

@@ -226,6 +226,7 @@ BODIES = {
 ROLES = ("viewer", "user", "op")
 
 
+@pytest.mark.slow
 def test_each_role_does_what_is_its_own(reviewed, load_id):
     queue = make_queue(reviewed, load_id, "job")["queue"]
     for number, role in enumerate(ROLES):

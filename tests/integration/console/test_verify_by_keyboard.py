@@ -85,6 +85,7 @@ def test_a_queue_is_made_worked_through_and_summed_up_by_keyboard_alone(page, ad
     assert "5 of 5 decided" in page.inner_text("main")
 
 
+@pytest.mark.slow
 def test_what_is_wrong_at_its_level_may_be_right_above_and_what_is_missed_is_added(page, queue, review_log):
     queue("band", label="Weapon Violence", low=90, high=100)
     page.keyboard.press("/")
@@ -155,6 +156,7 @@ def test_what_is_decided_while_more_is_asked_for_does_not_come_back(page, queue)
     assert done(page) == 1
 
 
+@pytest.mark.slow
 def test_what_a_reviewer_skipped_is_offered_when_nothing_else_waits(page, queue):
     queue("band", label="Weapon Violence", low=90, high=100)
     first = name(page)
@@ -190,6 +192,7 @@ def test_what_was_not_sent_is_sent_after_a_reload(page, queue, address, review_l
     assert review_log().count() > before
 
 
+@pytest.mark.slow
 def test_a_page_of_the_grid_takes_a_key_and_two_for_each_that_is_wrong(page, queue, review_log):
     queue("filter", mode="grid", query="show=all")
     seen(page, 7)
@@ -223,6 +226,7 @@ def test_what_is_set_aside_in_the_grid_is_named_at_its_end_with_the_way_there(pa
     assert done(page) == 6
 
 
+@pytest.mark.slow
 def test_who_takes_back_after_a_reload_that_an_image_is_severe_sees_it_again(page, queue, review_log):
     queue("job")
     first = name(page)
@@ -244,6 +248,7 @@ def test_who_takes_back_after_a_reload_that_an_image_is_severe_sees_it_again(pag
     assert review_log().severe() == set()
 
 
+@pytest.mark.slow
 def test_nobody_says_that_an_image_is_right_that_cannot_be_seen(page, queue, review_log):
     made = queue("filter", query="show=failed")
     wait_for(page, "document.getElementById('large').complete")

@@ -155,6 +155,7 @@ def install(
         s3.close()
 
 
+@pytest.mark.slow
 def test_every_key_of_adapters_has_a_row_and_every_row_a_key(install: Callable[[str], World]) -> None:
     keys = [name for name in install("a").files_then if name.startswith("s3:work/adapters/")]
     keys = [name for name in keys if not name.endswith("/output/begun")]

@@ -70,6 +70,7 @@ def unfinished_run(settings: Settings, s3_client: Any, monkeypatch: pytest.Monke
     return run
 
 
+@pytest.mark.slow
 def test_small_files_of_several_loads_become_one_a_partition_and_no_row_changes(settings, s3_client):
     publish_odd(settings, s3_client)
     for number in range(2):
@@ -155,6 +156,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_readers_see_the_same_and_a_rerun_finishes(of_two_loads, step):
     settings = of_two_loads
@@ -299,6 +301,7 @@ def test_a_snapshot_that_was_current_until_now_does_not_expire_for_being_old(of_
         assert table.snapshot_by_id(old.snapshot_id) is None
 
 
+@pytest.mark.slow
 def test_replaced_and_stray_files_go_when_they_are_old_and_unneeded(of_two_loads):
     settings = of_two_loads
     root = local_path(settings.tables_uri)
@@ -352,6 +355,7 @@ def test_warehouses_load_from_compacted_files_each_load_alone(settings, s3_clien
     )
 
 
+@pytest.mark.slow
 def test_a_load_is_found_in_compacted_files_and_others_are_not(of_two_loads, s3_client):
     settings = of_two_loads
     first, second = read_loads(settings).column("load_id").to_pylist()

@@ -75,6 +75,7 @@ def bodies(settings: Settings) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_tables_rebuilt_elsewhere_have_the_same_rows_and_the_same_bytes(settings, s3_client, tmp_path):
     two_loads(settings, s3_client)
     target = other_tables(settings, str(tmp_path / "again"), None)
@@ -131,6 +132,7 @@ def test_in_place_whatever_was_lost_comes_back(of_two_loads, harm):
     assert sorted(bodies(settings).values()) == sorted(before.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [

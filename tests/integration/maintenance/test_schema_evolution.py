@@ -146,6 +146,7 @@ def day(table: Any) -> Any:
     return table.scan(selected_fields=("dt",)).to_arrow().column("dt")[0].as_py()
 
 
+@pytest.mark.slow
 def test_the_earlier_release_never_writes_rows_again_without_a_later_ones_columns(
     local_settings, s3_client, monkeypatch
 ):

@@ -187,6 +187,7 @@ SHOWN = {"built", "added images", "committed"}
 """Before anything is there, among the tables, after the commit; the long suite has every step."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "step"),
     [
@@ -387,6 +388,7 @@ def test_forced_runs_repeat_an_image_on_purpose(settings, s3_client):
     assert len(all_rows(settings)["images"]) == 4
 
 
+@pytest.mark.slow
 def test_an_overlap_that_appears_just_before_the_commit_is_left_out_too(settings, s3_client, monkeypatch):
     first, second = (overlapping(settings, s3_client, name) for name in ("first", "second"))
     plans = first.store(), second.store()
@@ -482,6 +484,7 @@ def _refuse(request: Any, **_: Any) -> None:
     raise EndpointConnectionError(endpoint_url=request.url)
 
 
+@pytest.mark.slow
 def test_results_that_s3_sends_half_of_are_not_taken_for_all_of_them(local_settings, s3_client, aws_env):
     run = small_run(local_settings, s3_client)
     plan = run.store()

@@ -248,6 +248,7 @@ def test_a_job_that_never_ran_leaves_its_copies_owed(fresh: Gallery) -> None:
     assert load.row["copies"] == 0
 
 
+@pytest.mark.slow
 def test_without_the_setting_each_image_is_paid_for(fresh: Gallery) -> None:
     fresh.settings = replace(fresh.settings, share_answers=False)
     load = fresh.run("night")
@@ -289,6 +290,7 @@ def test_a_dry_run_counts_the_same_and_writes_nothing(gallery: Gallery) -> None:
     assert not dry.known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [

@@ -113,6 +113,7 @@ def archive(made_once: MadeOnce, bucket: str, aws_env: Any, s3_client: Any) -> A
     return Archive(install.settings, s3_client, install.bucket)
 
 
+@pytest.mark.slow
 def test_an_image_that_is_gone_is_marked_once_and_no_longer_when_it_is_back(archive: Archive) -> None:
     archive.delete("a.jpg", "b/\U0001f600.jpg")
     before = datetime.now(UTC)
@@ -196,6 +197,7 @@ def test_what_shows_less_than_all_of_a_place_marks_nothing(
     assert archive.marked() == ["b/c.jpg"]
 
 
+@pytest.mark.slow
 def test_what_an_inventory_does_not_show_is_gone_when_s3_says_so_between_its_first_and_its_last_key(
     archive: Archive,
 ) -> None:
@@ -265,6 +267,7 @@ def test_what_a_listing_shows_and_gives_no_row_is_not_gone(archive: Archive) -> 
     assert archive.marked() == ["z.jpg"]
 
 
+@pytest.mark.slow
 def test_what_another_run_publishes_during_a_listing_is_not_held_against_it(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

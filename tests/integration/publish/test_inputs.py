@@ -53,6 +53,7 @@ def test_an_image_that_the_plan_counts_and_no_row_accounts_for_stops_the_publish
     assert read_loads(settings).num_rows == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tables", ["local", "s3"])
 def test_a_publish_killed_before_its_commit_leaves_readers_of_files_one_row_of_loads(
     tables: str,

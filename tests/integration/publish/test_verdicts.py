@@ -100,6 +100,7 @@ def test_verdicts_outlive_a_rebuild_and_the_catalog(
     assert list((tmp_path / "other" / "verdicts" / "dt=2026-11-22").glob("*.parquet"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     ["one bit", *(pytest.param(damage, marks=pytest.mark.long) for damage in ("deleted", "emptied"))],

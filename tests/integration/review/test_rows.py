@@ -219,6 +219,7 @@ def test_items_and_queues_of_an_older_state_get_their_checksums(new_url: str) ->
     state.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "values"),
     [

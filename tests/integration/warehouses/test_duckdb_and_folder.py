@@ -213,6 +213,7 @@ def test_the_mirror_has_the_published_files_and_nothing_else(settings, s3_client
         )
 
 
+@pytest.mark.slow
 def test_pandas_and_pyarrow_read_the_mirror_without_being_told_anything(settings, s3_client):
     load_ids = [published(settings, s3_client, name) for name in ("run-a", "run-b")]
     mirror = FolderMirror(settings)
@@ -246,6 +247,7 @@ def test_a_table_of_which_no_load_has_a_row_is_read_like_the_others(settings, s3
             assert found.num_rows == {"images": 1, "jobs": 1, "loads": 1}.get(name, 0)
 
 
+@pytest.mark.slow
 def test_a_mirror_of_an_earlier_release_becomes_readable_where_no_load_has_a_row(settings, s3_client):
     load_ids = [published(settings, s3_client, name) for name in ("run-a", "run-b")]
     mirror = FolderMirror(settings)

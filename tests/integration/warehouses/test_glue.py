@@ -60,6 +60,7 @@ def glue(settings: Settings, glue_endpoint: str, aws_env: pytest.MonkeyPatch) ->
     client.close()
 
 
+@pytest.mark.slow
 def test_loads_are_published_into_glue_and_read_from_it_bit_for_bit(glue, s3_client, tmp_path, settings):
     load_ids = [publish_odd(glue, s3_client), publish_plain(glue, s3_client, "plain")]
     publish_odd(glue, s3_client)  # again: the same load, once
@@ -88,6 +89,7 @@ def test_glue_shows_athena_tables_that_it_can_read(glue, glue_endpoint, s3_clien
     client.close()
 
 
+@pytest.mark.slow
 def test_a_commit_against_a_table_that_moved_on_is_refused(glue):
     schema = physical_schema(LOADS)
     row = {field.name: 0 for field in schema if pa.types.is_integer(field.type)} | {"cost_usd": 0.0}

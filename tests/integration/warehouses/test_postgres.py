@@ -70,6 +70,7 @@ def assert_same(settings: Settings, uri: str, schema: str = "moderation") -> Non
         assert published_loads.rows(found(uri, name, schema)) == published_loads.rows(table), name
 
 
+@pytest.mark.slow
 def test_every_row_and_bit_arrives_and_loading_twice_changes_nothing(settings, s3_client, postgres_uri):
     load_ids = [publish_odd(settings, s3_client), publish_plain(settings, s3_client, "plain")]
     warehouse = PostgresWarehouse(settings, postgres_uri)

@@ -82,6 +82,7 @@ def cluster(settings: Settings, s3_client: Any, postgres_uri: str) -> Cluster:
     return Cluster(settings, s3_client, postgres_uri)
 
 
+@pytest.mark.slow
 def test_every_row_and_bit_arrives_and_loading_or_setting_up_twice_changes_nothing(
     cluster, settings, s3_client
 ):

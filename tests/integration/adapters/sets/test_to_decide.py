@@ -65,6 +65,7 @@ def decide(state: State, queue_id: str, verdict: str, reviewer: str = "ben") -> 
     return items
 
 
+@pytest.mark.slow
 def test_deciding_the_queue_makes_the_set_complete(settings: Settings, state: State) -> None:
     made = queue_of(settings, state, Lack.DECISIONS)
     assert (made.waiting, made.new, dict(made.left_out)) == (RED - 1, RED - 1, {"gone, or changed since": 1})

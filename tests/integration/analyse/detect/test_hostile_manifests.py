@@ -173,6 +173,7 @@ def test_each_line_has_the_same_outcome(told_by_both: Any) -> None:
     assert single == bulk
 
 
+@pytest.mark.slow
 def test_each_file_has_the_same_outcome(told_by_both: Any) -> None:
     said = told_by_both(FILES)
     assert {name: single for name, (_, single) in said.items()} == {

@@ -39,6 +39,7 @@ def found(networks: Networks, adapter: LearnedAdapter, names: list[str]) -> floa
     return float(np.mean(np.array(scores) >= 0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("designs", "every"),
     [

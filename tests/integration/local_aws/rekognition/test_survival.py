@@ -58,6 +58,7 @@ def billed(server: Rekognition) -> Counter[str]:
     return Counter(entry["source_ref"] for entry in ledger(server) if entry["event"] == "image_billed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["kill", pytest.param("stop", marks=pytest.mark.long)])
 def test_a_job_in_progress_goes_on_where_it_stood(
     start_rekognition: Any, s3_client: Any, credentials: Credentials, images: list[str], end: str

@@ -256,6 +256,7 @@ def test_too_few_mistakes_are_refused_with_the_counts(
     assert "19 images are there to test with, at least 20 are needed" in said[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["kill", pytest.param("stop", marks=pytest.mark.long)])
 def test_a_training_goes_on_where_it_stood(  # noqa: PLR0917 - fixtures
     start_rekognition: Any, credentials: Credentials, s3_client: Any, bucket: str, tmp_path: Path, end: str

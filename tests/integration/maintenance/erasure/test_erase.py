@@ -208,6 +208,7 @@ STEPS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [pytest.param(step, marks=() if step == "erased images" else pytest.mark.long) for step in STEPS],

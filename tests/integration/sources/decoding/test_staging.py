@@ -60,6 +60,7 @@ def staged(runs: Runs, name: str) -> list[str]:
     return [entry["Key"] for entry in s3_objects.list_objects(runs.s3, where)]
 
 
+@pytest.mark.slow
 def test_other_formats_are_sent_as_jpeg_and_their_rows_say_so_under_their_own_names(
     runs: Runs, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -159,6 +160,7 @@ def test_without_the_setting_other_formats_are_refused(runs: Runs, monkeypatch: 
     assert runs.discover("first", backend="detect").totals.rejected == 1
 
 
+@pytest.mark.slow
 def test_a_local_folders_other_formats_are_uploaded_and_sent_as_jpeg_once(
     runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

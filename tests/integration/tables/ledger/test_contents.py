@@ -35,6 +35,7 @@ def gallery(settings: Settings, bucket: str, s3_client: Any) -> Gallery:
     return made
 
 
+@pytest.mark.slow
 def test_exactly_the_rows_that_begin_alike_are_found_wherever_they_lie(
     settings: Settings, files: Files, s3_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def test_pictures_are_shown_upright(orientation: int, red_side: str, image_forma
     assert mean(image, box) == pytest.approx([255, 0, 0], abs=3)
 
 
+@pytest.mark.slow
 def test_shrinking_in_strips_equals_shrinking_at_once() -> None:
     image = pictures.noise(2600, 1900)
     assert shown(pictures.encode(image, "PNG")).tobytes() == image.reduce(2).tobytes()

@@ -140,6 +140,7 @@ def test_pictures_are_refused_before_any_network_is_loaded() -> None:
             moderator.moderate(hostile)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [pictures.hundred_megapixels, pictures.hundred_megapixel_png])
 def test_the_largest_pictures_are_moderated_beside_others(
     moderator: Moderator, make: Callable[[], bytes]

@@ -95,6 +95,7 @@ def logs(draw: st.DrawFn) -> Rows:
     return rows
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(rows=logs())
 def test_the_rule_is_the_same_in_sql_and_in_python(warehouse: duckdb.DuckDBPyConnection, rows: Rows) -> None:

@@ -162,6 +162,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(operation=st.sampled_from(OPERATIONS), document=ANYTHING)
 def test_no_document_whatever_is_more_than_accepted_or_refused(operation: str, document: Any) -> None:
