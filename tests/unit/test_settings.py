@@ -89,6 +89,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "MODERATION_SEVERAL_HOSTS": ("0", False),
     "MODERATION_SPOOL_DIR": ("/data/spool", Path("/data/spool")),
     "MODERATION_DUCKDB_MEMORY": ("1.5 gib", "1.5 gib"),
+    "MODERATION_CONSOLE_MEMORY": ("96MB", "96MB"),
     "MODERATION_NATIVE": ("0", False),
     "MODERATION_TRANSCODE": ("1", True),
     "AWS_ENDPOINT_URL_S3": ("http://127.0.0.1:8333", "http://127.0.0.1:8333"),

@@ -7,7 +7,7 @@ part of a load nor a row twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 
 import duckdb
@@ -19,7 +19,7 @@ from pyiceberg.table import Table
 from moderation.errors import WarehouseMissingError
 from moderation.query.answers import fence
 from moderation.query.checked_files import CheckedFiles
-from moderation.schema import TABLES, TableSpec
+from moderation.schema import IMAGES, TABLES, TableSpec
 from moderation.settings import Settings
 from moderation.storage.files import absolute
 from moderation.tables.catalog import load_table, open_catalog
@@ -29,7 +29,7 @@ from moderation.tables.published import known_load_ids, load_named
 from moderation.tables.standing import ALL_TABLES, STANDING
 from moderation.tables.swap import data_files
 from moderation.warehouses.duckdb import TYPES, labels_view, verdicts_views
-from moderation.warehouses.reading import days_condition, quiet, show_in_use, show_only
+from moderation.warehouses.reading import bounded, days_condition, quiet, show_in_use, show_only
 
 
 @contextmanager
@@ -40,6 +40,7 @@ def open_published(
     since: date | None = None,
     until: date | None = None,
     warn: Callable[[str], object] | None = None,
+    memory: Callable[[int], str] | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with a view for each table, ``labels`` and those over verdicts. Times are UTC.
 
@@ -49,31 +50,33 @@ def open_published(
     :param since: show only days from this one on; files of other days are not even listed.
     :param until: show only days up to this one.
     :param warn: is told when the tables have lost rows, so that a part is not taken for all.
+    :param memory: gives what queries may take (``64MB``) over so many images; without, DuckDB takes up to
+        four fifths of the machine's.
     :raises WarehouseMissingError: nothing was published, or no such load.
     :raises TablesError: the tables cannot be read.
     """
-    connection = duckdb.connect()
     files = CheckedFiles()
     try:
-        quiet(connection)
-        connection.register_filesystem(files)
-        with open_catalog(settings) as catalog:
-            readable = _make_views(connection, catalog, settings, since, until, files=files)
-            if warn and (lost := told_lost(settings, catalog)):
-                warn(lost)
-        for statement in (labels_view(), *verdicts_views()):
-            connection.execute(statement)
-        if load_id is not None:
-            show_only(connection, settings.tables_uri, load_id=load_id)
-        show_in_use(connection)
-        fence(connection, readable=readable)
-        yield connection
+        with duckdb.connect() as connection, ExitStack() as limits:
+            quiet(connection)
+            connection.register_filesystem(files)
+            with open_catalog(settings) as catalog:
+                readable, images = _make_views(connection, catalog, settings, since, until, files=files)
+                if warn and (lost := told_lost(settings, catalog)):
+                    warn(lost)
+            for statement in (labels_view(), *verdicts_views()):
+                connection.execute(statement)
+            if load_id is not None:
+                show_only(connection, settings.tables_uri, load_id=load_id)
+            show_in_use(connection)
+            if memory is not None:
+                limits.enter_context(bounded(connection, memory=memory(images), in_order=True))
+            fence(connection, readable=readable)
+            yield connection
     except Exception as error:
         if fault := files.fault():
             raise fault from error
         raise
-    finally:
-        connection.close()
 
 
 def published_files(
@@ -122,10 +125,12 @@ def _make_views(
     until: date | None,
     *,
     files: CheckedFiles,
-) -> list[str]:
-    """Make the views; returns the files that they read, as DuckDB is told of them."""
+) -> tuple[list[str], int]:
+    """Make the views; returns the files that they read, as DuckDB is told of them, and how many images these
+    have."""
     where = days_condition(since, until)
     readable: list[str] = []
+    images = 0
     for name, (table, found) in _snapshots(catalog, since, until).items():
         spec = ALL_TABLES[name]
         days = where if name in TABLES else ""
@@ -136,12 +141,14 @@ def _make_views(
         told = not widened and not _is_named_above(spec, settings.tables_uri)
         paths = [files.add(table, file) for file in found] if table is not None else []
         readable += paths
+        if spec is IMAGES:
+            images = sum(file.record_count for file in found)
         source = _source(spec, paths, columns_in_folders=told)
         connection.execute(
             f"CREATE VIEW {name} AS SELECT {', '.join(spec.schema.names)} FROM {source}"  # noqa: S608 - names of ours
             + (f" WHERE {days}" if days else "")
         )
-    return readable
+    return readable, images
 
 
 def _is_named_above(spec: TableSpec, tables_uri: str) -> bool:

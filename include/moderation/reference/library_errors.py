@@ -42,6 +42,10 @@ _NAMED: dict[str, tuple[type[ModerationError], str]] = {
     "sqlalchemy.exc.OperationalError": (_AWAY, "check the database, then run again"),
     "sqlalchemy.exc.InterfaceError": (_AWAY, "check the database, then run again"),
     "psycopg.OperationalError": (_AWAY, "check the database, then run again"),
+    "_duckdb.OutOfMemoryException": (
+        _REFUSED,
+        "set MODERATION_DUCKDB_MEMORY, or of the console MODERATION_CONSOLE_MEMORY, to 1GB",
+    ),
     "builtins.MemoryError": (_REFUSED, "give the process more memory"),
     "builtins.ConnectionError": (_AWAY, "check the network, then run again"),
     "builtins.TimeoutError": (_AWAY, "check the network, then run again"),
@@ -124,7 +128,9 @@ def _of_the_system(error: OSError) -> ModerationError | None:
 
 
 def _text(error: BaseException) -> str:
-    return str(error).strip() or type(error).__name__
+    """In one line: what DuckDB adds below its own are settings of DuckDB's, which nobody can reach here."""
+    text = str(error).strip()
+    return (text.splitlines()[0] if "OutOfMemory" in type(error).__name__ else text) or type(error).__name__
 
 
 def _chained(named_error: ModerationError, cause: BaseException) -> ModerationError:

@@ -120,11 +120,13 @@ _PERCENT = "%"
 def _answered(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, thresholds: Thresholds) -> None:
     """Make the tables ``answered``, a row a content with its newest answer, and ``listed``, its labels."""
     where = "AND load_id = $load_id" if spec.load_id else ""
+    # What is newest is found among what tells it alone: whole rows of a million images would take 600 MB.
     connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE answered AS
-SELECT content, {", ".join(IMAGES.schema.names)}, count(*) OVER (PARTITION BY content) AS copies
+        f"""CREATE OR REPLACE TEMP TABLE newest AS
+SELECT content, load_id, manifest_id, line_number, count(*) OVER (PARTITION BY content) AS copies
 FROM (
-    SELECT {SUBJECT_SQL} AS content, * FROM images WHERE status = '{MODERATED}' {where}
+    SELECT {SUBJECT_SQL} AS content, source_ref, moderated_at, load_id, manifest_id, line_number
+    FROM images WHERE status = '{MODERATED}' {where}
     QUALIFY row_number() OVER (
         PARTITION BY source_ref ORDER BY moderated_at DESC NULLS LAST, load_id DESC
     ) = 1
@@ -134,6 +136,12 @@ QUALIFY row_number() OVER (
 ) = 1""",  # noqa: S608 - names of ours
         {"load_id": spec.load_id} if spec.load_id else {},
     )
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE answered AS
+SELECT content, {", ".join(IMAGES.schema.names)}, copies
+FROM images JOIN newest USING (load_id, manifest_id, line_number)"""  # noqa: S608 - names of ours
+    )
+    connection.execute("DROP TABLE newest")
     connection.execute("CREATE OR REPLACE TEMP TABLE in_use (label VARCHAR, percent DOUBLE)")
     for label, percent in thresholds.labels.items():
         connection.execute("INSERT INTO in_use VALUES ($1, $2)", [label, percent])

@@ -30,6 +30,13 @@ class MachineSettings(Table):
         meaning="What DuckDB may take in loads and reports; 2GB is faster over tens of millions of images.",
         read_by=WORK,
     )
+    console_memory: str = setting(
+        "MODERATION_CONSOLE_MEMORY",
+        value=values.MEMORY,
+        default="64MB",
+        meaning="What DuckDB may take for a page of the console; over many images 1 MB for each 2,000.",
+        read_by=(Reader.WEB, Reader.CLI),
+    )
     native: bool = setting(
         "MODERATION_NATIVE",
         value=values.FLAG,

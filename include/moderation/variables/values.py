@@ -161,10 +161,14 @@ def _addresses(text: str) -> tuple[str, ...]:
     return entries
 
 
-def _memory(text: str) -> str:
+def bytes_in(text: str) -> int:
+    """Bytes of an amount of memory such as 512MB; 0 for what is none."""
     found = _MEMORY.fullmatch(text)
-    amount = float(found[1]) * _MEMORY_UNITS[found[2].upper()] if found else 0
-    if not _LEAST_MEMORY <= amount <= _MOST_MEMORY:
+    return int(float(found[1]) * _MEMORY_UNITS[found[2].upper()]) if found else 0
+
+
+def _memory(text: str) -> str:
+    if not _LEAST_MEMORY <= bytes_in(text) <= _MOST_MEMORY:
         raise ValueError("expected an amount of memory such as 512MB or 2GB, 32MB to 100TB")
     return text
 

@@ -134,20 +134,23 @@ def quiet(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 @contextmanager
-def bounded(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """For the length of the block, queries take some 192 MB at most; what does not fit lies on the disk.
+def bounded(
+    connection: duckdb.DuckDBPyConnection, *, memory: str | None = None, in_order: bool = False
+) -> Iterator[None]:
+    """For the length of the block, queries take so much memory at most; what does not fit lies on the disk.
 
     Left alone, DuckDB takes 80 % of a machine that it shares with other tasks. Each of its threads needs
-    room, so it gets four at most. Rows may come in another order. ``MODERATION_DUCKDB_MEMORY`` gives it more
-    or less: ``2GB``.
+    room, so it gets four at most.
 
+    :param memory: ``2GB``; None: what ``MODERATION_DUCKDB_MEMORY`` says, 192 MB without it.
+    :param in_order: whether rows come as they lie where a query asks for no order; otherwise in any.
     :raises SettingsError: that is no amount of memory.
     """
     with tempfile.TemporaryDirectory(prefix="moderation-duckdb-") as folder:
         quoted = folder.replace("'", "''")
         connection.execute(f"SET temp_directory = '{quoted}'")
-        connection.execute(f"SET memory_limit = '{MachineSettings.from_env().duckdb_memory}'")
-        connection.execute("SET preserve_insertion_order = false")
+        connection.execute(f"SET memory_limit = '{memory or MachineSettings.from_env().duckdb_memory}'")
+        connection.execute(f"SET preserve_insertion_order = {'true' if in_order else 'false'}")
         connection.execute("SELECT current_setting('threads')")
         (threads,) = connection.fetchone() or (1,)
         connection.execute(f"SET threads = {min(int(threads), _THREADS)}")

@@ -8,6 +8,7 @@ import weakref
 import pytest
 
 from moderation.console.index.load_index import MOST_OPEN
+from moderation.console.index.looks import look_at
 from support.console_load import Picture, publish_pictures, served
 from support.pictures import jpeg
 from support.planned_runs import make_settings
@@ -29,3 +30,16 @@ def test_a_job_that_was_looked_at_long_ago_takes_no_memory(tmp_path, bucket, s3_
         gc.collect()
         assert first() is None
         assert console.get(f"/jobs/{loads[0]}").status_code == 200
+
+
+def test_a_look_at_the_tables_takes_little_of_a_machine_that_others_work_on(
+    tmp_path, bucket, s3_client, aws_env
+):
+    settings = make_settings(tmp_path, bucket, tables="local")
+    publish_pictures(settings, s3_client, bucket, {"a.jpg": Picture(jpeg(200, 150))})
+    aws_env.setenv("MODERATION_CONSOLE_MEMORY", "40MB")
+    asked = "SELECT current_setting('memory_limit'), current_setting('lock_configuration')"
+    with look_at(settings) as published:
+        assert published.execute(asked).fetchone() == ("38.1 MiB", True)
+        numbers = "(SELECT md5(range::VARCHAR) AS sign FROM range(2_000_000) ORDER BY sign)"
+        assert published.execute(f"SELECT count(*) FROM {numbers}").fetchone() == (2_000_000,)  # on the disk

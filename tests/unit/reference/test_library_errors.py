@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 
 import botocore.exceptions as boto_errors
+import duckdb
 import psycopg
 import pytest
 import sqlalchemy.exc
@@ -41,6 +42,11 @@ def answered(code, status=400):
         ),
         (OSError("When listing: AWS Error ACCESS_DENIED during HeadObject"), NeedsAPersonError, "rights"),
         (MemoryError(), NeedsAPersonError, "memory"),
+        (
+            duckdb.OutOfMemoryException("full\n\nPossible solutions"),
+            NeedsAPersonError,
+            "full; set MODERATION_",
+        ),
         (CommitFailedException("changed"), TransientError, "changed"),
         (sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("locked")), TransientError, "locked"),
         (psycopg.OperationalError("gone"), TransientError, "gone"),

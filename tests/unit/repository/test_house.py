@@ -191,3 +191,13 @@ def test_what_s3_sends_is_read_with_its_length_checked() -> None:
         and any(ast.unparse(item.context_expr).endswith("['Body']") for item in node.items)
     ]
     assert not raw, raw
+
+
+def test_pages_look_at_the_tables_in_bounded_memory() -> None:
+    """Left alone, DuckDB takes four fifths of a machine, and Airflow's web server is the same process."""
+    unbounded = [
+        place(path)
+        for path in (ROOT / "include/moderation/console").rglob("*.py")
+        if path.name != "looks.py" and "import open_published" in path.read_text(encoding="utf-8")
+    ]
+    assert not unbounded, f"take `look_at`: {unbounded}"

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from moderation.query.published_views import open_published
+from moderation.console.index.looks import look_at
 from moderation.reference.content import SUBJECT_SQL
 from moderation.schema import MODERATED
 from moderation.settings import Settings
@@ -76,7 +76,7 @@ class LoadContents:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         days = [load["dt"] for load in loads]
         made = {}
-        with open_published(self._settings, since=min(days), until=max(days)) as published:
+        with look_at(self._settings, since=min(days), until=max(days)) as published:
             for load in loads:
                 table = published.sql(_NUMBERS, params={"load": load["load_id"]}).to_arrow_table()
                 table = table.replace_schema_metadata({_IMAGES: str(load["images"]).encode()})

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from moderation.console.index.looks import look_at
 from moderation.plan import store
 from moderation.plan.plan import PlanError
-from moderation.query.published_views import open_published
 from moderation.settings import Settings
 from moderation.storage import s3_objects
 
@@ -53,7 +53,7 @@ class Described:
 
     def _answered(self, loads: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
         days = [load["dt"] for load in loads]
-        with open_published(self._settings, since=min(days), until=max(days)) as connection:
+        with look_at(self._settings, since=min(days), until=max(days)) as connection:
             rows = connection.execute(_ANSWERED, [[load["load_id"] for load in loads]]).fetchall()
         return {load_id: {"backend": backend or "", "model": model or ""} for load_id, backend, model in rows}
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from moderation.console.index.looks import look_at
 from moderation.errors import TransientError, WarehouseMissingError
 from moderation.policy.thresholds import Thresholds
-from moderation.query.published_views import open_published
 from moderation.settings import Settings
 from moderation.tables.published import read_loads
 
@@ -55,7 +55,7 @@ class History:
 
     def _count_flagged(self, loads: list[dict[str, Any]], thresholds: Thresholds) -> dict[str, int]:
         days = [load["dt"] for load in loads]
-        with open_published(self._settings, since=min(days), until=max(days)) as connection:
+        with look_at(self._settings, since=min(days), until=max(days)) as connection:
             ids = [load["load_id"] for load in loads]
             named = (
                 "SELECT DISTINCT load_id, name FROM labels WHERE load_id IN (SELECT unnest($1::VARCHAR[]))"
@@ -78,7 +78,7 @@ class History:
     def answers(self, source_ref: str) -> list[dict[str, Any]]:
         """Every row of `images` about one image, the newest first."""
         try:
-            with open_published(self._settings) as connection:
+            with look_at(self._settings) as connection:
                 rows = connection.execute(_ANSWERS, [source_ref])
                 names = [column[0] for column in rows.description or ()]
                 return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]

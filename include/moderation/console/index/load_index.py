@@ -33,8 +33,8 @@ import duckdb
 import pyarrow as pa
 
 from moderation.console.index.contents import SUFFIX
+from moderation.console.index.looks import INDEX, look_at, memory_for
 from moderation.errors import NeedsAPersonError, TransientError
-from moderation.query.published_views import open_published
 from moderation.reference import content
 from moderation.reference.taxonomy import PATH_SIGN
 from moderation.settings import Settings
@@ -44,7 +44,8 @@ from moderation.variables.machine import MachineSettings
 
 _LOAD_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
 _THREADS = 2
-MOST_OPEN = 4
+_AT_ONCE = 10_000
+MOST_OPEN = 2
 """Indexes that one process keeps open; each may take the memory that DuckDB is given."""
 _DAMAGE = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
 
@@ -63,17 +64,22 @@ _LABELS = """
 """
 _BUILD = f"""
 CREATE TABLE numbered AS
-    SELECT *, min(n) OVER (PARTITION BY COALESCE({content.SQL}, 'n' || n)) AS content
-    FROM (SELECT (row_number() OVER (ORDER BY source_ref, manifest_id, line_number) - 1)::INTEGER AS n, *
-        FROM given_images);
+    SELECT (row_number() OVER (ORDER BY source_ref, manifest_id, line_number) - 1)::INTEGER AS n,
+        rowid AS given, manifest_id, line_number, {content.SQL} AS known
+    FROM given_images;
+CREATE TABLE alike AS SELECT known, min(n) AS content FROM numbered WHERE known IS NOT NULL GROUP BY known;
 CREATE TABLE placed AS
     SELECT numbered.n, given_labels.* EXCLUDE (manifest_id, line_number),
         concat_ws('{PATH_SIGN}', l1, l2, l3) AS path
     FROM given_labels JOIN numbered USING (manifest_id, line_number);
+CREATE TABLE told AS
+    SELECT n, given, COALESCE(content, n) AS content, foremost FROM numbered LEFT JOIN alike USING (known)
+    LEFT JOIN (SELECT n, arg_max(name, (confidence, level)) AS foremost FROM placed GROUP BY n) USING (n);
+DROP TABLE numbered; DROP TABLE alike;
 CREATE TABLE image AS
-    SELECT numbered.*, foremost FROM numbered LEFT JOIN (
-        SELECT n, arg_max(name, (confidence, level)) AS foremost FROM placed GROUP BY n
-    ) USING (n) ORDER BY n;
+    SELECT told.* EXCLUDE (given), given_images.*
+    FROM given_images JOIN told ON given_images.rowid = told.given ORDER BY n;
+DROP TABLE told; DROP TABLE given_images;
 CREATE TABLE node AS
     SELECT (row_number() OVER (ORDER BY path) - 1)::INTEGER AS node, * FROM (
         SELECT DISTINCT 3 AS level, path, concat_ws('{PATH_SIGN}', l1, l2) AS parent, l3 AS name
@@ -93,7 +99,7 @@ CREATE TABLE found AS
     ) AS way JOIN node ON node.path = way.path AND node.level = way.level
     JOIN node AS listed ON listed.path = way.own AND listed.level = way.own_level
     GROUP BY ALL ORDER BY node.node, n;
-DROP TABLE placed; DROP TABLE numbered; DROP TABLE given_images; DROP TABLE given_labels;
+DROP TABLE placed; DROP TABLE given_labels;
 """  # noqa: S608 - names and conditions of ours
 
 FORMAT = hashlib.sha256("".join((_COLUMNS, _LABELS, _BUILD)).encode()).hexdigest()[:8]
@@ -249,24 +255,22 @@ class LoadIndexes:
 
 def _build(settings: Settings, load: dict[str, Any], path: Path) -> None:
     parameters = {"load": load["load_id"]}
-    with (
-        open_published(settings, since=load["dt"], until=load["dt"]) as published,
-        _written(path) as writer,
-    ):
-        for name, sql in (
-            ("given_images", f"SELECT {_COLUMNS} FROM images WHERE load_id = $load"),  # noqa: S608 - names of ours
-            ("given_labels", _LABELS),
-        ):
-            reader = published.sql(sql, params=parameters).to_arrow_reader(100_000)
-            writer.register("incoming", reader)
-            writer.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")  # noqa: S608 - a name of ours
-            writer.unregister("incoming")
+    with _written(path, load) as writer:
+        with look_at(settings, since=load["dt"], until=load["dt"]) as published:
+            for name, sql in (
+                ("given_images", f"SELECT {_COLUMNS} FROM images WHERE load_id = $load"),  # noqa: S608 - names of ours
+                ("given_labels", _LABELS),
+            ):
+                reader = published.sql(sql, params=parameters).to_arrow_reader(_AT_ONCE)
+                writer.register("incoming", reader)
+                writer.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")  # noqa: S608 - a name of ours
+                writer.unregister("incoming")
         writer.execute(_BUILD)
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    config: dict[str, Any] = {"threads": _THREADS, "memory_limit": MachineSettings.from_env().duckdb_memory}
+def _written(path: Path, load: dict[str, Any]) -> Iterator[duckdb.DuckDBPyConnection]:
+    config: dict[str, Any] = {"threads": _THREADS, "memory_limit": memory_for(load["images"], INDEX)}
     path.unlink(missing_ok=True)  # DuckDB takes an empty file for a damaged one.
     with duckdb.connect(str(path), config=config) as writer:
         writer.execute("SET TimeZone = 'UTC'")

@@ -9,9 +9,9 @@ from typing import Any
 from moderation.adapters.sets import store
 from moderation.adapters.sets.store import TrainingSetError
 from moderation.console.index.load_index import NoSuchLoadError
+from moderation.console.index.looks import look_at
 from moderation.console.pages.view import confidence
 from moderation.console.shared import Shared
-from moderation.query.published_views import open_published
 from moderation.report.page import wording
 
 MOST = 120
@@ -75,7 +75,7 @@ def _places(shared: Shared, source_refs: Iterable[str]) -> dict[str, dict[str, A
     wanted = sorted(set(source_refs))
     if not wanted:
         return {}
-    with open_published(shared.settings) as connection:
+    with look_at(shared.settings) as connection:
         rows = connection.execute(_NEWEST, {"refs": wanted}).fetchall()
     of_load: dict[str, list[str]] = defaultdict(list)
     for source_ref, load_id in rows:

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Collection
 
 from moderation.console.index.history import History
+from moderation.console.index.looks import look_at
 from moderation.errors import WarehouseMissingError
-from moderation.query.published_views import open_published
 from moderation.reference.content import SUBJECT_SQL
 from moderation.settings import Settings
 
@@ -51,7 +51,7 @@ class Elsewhere:
 
     def _latest(self, contents: list[str]) -> dict[str, Place]:
         try:
-            with open_published(self._settings) as published:
+            with look_at(self._settings) as published:
                 rows = published.execute(_LATEST, [contents]).fetchall()
         except WarehouseMissingError:
             return {}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from moderation.console.index.looks import look_at
 from moderation.policy.thresholds import Thresholds
-from moderation.query.published_views import open_published
 from moderation.review.statistics.judged import frames_of
 from moderation.review.statistics.numbers import Numbers, numbers
 from moderation.settings import Settings
@@ -43,7 +43,7 @@ class Figures:
             made_at, known = self._kept.get(load_id, (0.0, None))
             if known is None or time.monotonic() - made_at > _KEPT_SECONDS:
                 drawn = draws if draws.num_rows else None
-                with open_published(self._settings) as published:
+                with look_at(self._settings) as published:
                     frames = frames_of(published, thresholds=thresholds, draws=drawn, load_id=load_id)
                 known = numbers(frames)
                 while len(self._kept) >= _MOST_KEPT:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import parse_qsl
 
+import duckdb
+
 from moderation.console.index.found import Found
+from moderation.console.index.looks import look_at
 from moderation.console.index.selection import Selection
 from moderation.console.shared import Shared
 from moderation.console.verify.told import KINDS
-from moderation.query.published_views import open_published
 from moderation.reference.content import subject_id
 from moderation.report.page import wording
 from moderation.review.fill import Rules, fill, fill_with
@@ -49,7 +52,7 @@ def make(shared: Shared, wanted: Mapping[str, Any], *, query: str) -> tuple[Queu
     try:
         if kind == Kind.FILTER and spec.load_id:
             selected = _selected(shared.found(spec.load_id, looked=True), chosen)
-            with open_published(shared.settings) as published:
+            with _looked_at(shared, spec.load_id) as published:
                 made = fill_with(published, shared.review.queues, queue, selected)
         else:
             made = _filled(shared, queue)
@@ -116,5 +119,11 @@ def _selected(found: Found, chosen: Selection) -> Iterator[Item]:
 
 def _filled(shared: Shared, queue: Queue) -> int:
     rules = Rules(policy=shared.policy(), thresholds=shared.thresholds())
-    with open_published(shared.settings) as published:
+    with _looked_at(shared, queue.spec.load_id) as published:
         return fill(published, shared.review.queues, queue, rules)
+
+
+def _looked_at(shared: Shared, load_id: str | None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    """The tables; where it is about one load, those of its day alone."""
+    day = next((load["dt"] for load in shared.history.loads() if load["load_id"] == load_id), None)
+    return look_at(shared.settings, since=day, until=day)
