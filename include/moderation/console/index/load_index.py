@@ -26,6 +26,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ import duckdb
 import pyarrow as pa
 
 from moderation.console.index.contents import SUFFIX
-from moderation.console.index.looks import INDEX, look_at, memory_for
+from moderation.console.index.looks import INDEX, look_at, memory_for, with_enough
 from moderation.errors import NeedsAPersonError, TransientError
 from moderation.reference import content
 from moderation.reference.taxonomy import PATH_SIGN
@@ -233,7 +234,7 @@ class LoadIndexes:
         self._make_room()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with whole_file(path) as unfinished:
-            _build(self._settings, load, unfinished)
+            with_enough(partial(_build, self._settings, load, unfinished))
         return LoadIndex(path, load)
 
     def _make_room(self) -> None:
@@ -253,10 +254,10 @@ class LoadIndexes:
             self._open.clear()
 
 
-def _build(settings: Settings, load: dict[str, Any], path: Path) -> None:
+def _build(settings: Settings, load: dict[str, Any], path: Path, times: int) -> None:
     parameters = {"load": load["load_id"]}
-    with _written(path, load) as writer:
-        with look_at(settings, since=load["dt"], until=load["dt"]) as published:
+    with _written(path, memory_for(load["images"], INDEX, times=times)) as writer:
+        with look_at(settings, times, since=load["dt"], until=load["dt"]) as published:
             for name, sql in (
                 ("given_images", f"SELECT {_COLUMNS} FROM images WHERE load_id = $load"),  # noqa: S608 - names of ours
                 ("given_labels", _LABELS),
@@ -269,8 +270,8 @@ def _build(settings: Settings, load: dict[str, Any], path: Path) -> None:
 
 
 @contextmanager
-def _written(path: Path, load: dict[str, Any]) -> Iterator[duckdb.DuckDBPyConnection]:
-    config: dict[str, Any] = {"threads": _THREADS, "memory_limit": memory_for(load["images"], INDEX)}
+def _written(path: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    config: dict[str, Any] = {"threads": _THREADS, "memory_limit": memory}
     path.unlink(missing_ok=True)  # DuckDB takes an empty file for a damaged one.
     with duckdb.connect(str(path), config=config) as writer:
         writer.execute("SET TimeZone = 'UTC'")

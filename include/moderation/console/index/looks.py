@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -17,21 +17,37 @@ QUEUE, INDEX = 500, 200
 """Bytes an image. What does not fit lies on the disk, but not all that DuckDB sorts and joins may: over a
 million images, a queue ran out of 250 MB and an index of 128."""
 
+_MORE = 4
+
+T = TypeVar("T")
+
 
 @contextmanager
-def look_at(settings: Settings, **shown: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+def look_at(settings: Settings, times: int = 1, **shown: Any) -> Iterator[duckdb.DuckDBPyConnection]:
     """`open_published` in no more memory than a page may take.
 
+    :param times: as often what a page may take.
     :param shown: ``load_id``, ``since``, ``until``.
     """
-    with open_published(settings, memory=memory_for, **shown) as connection:
-        yield connection
+    with open_published(settings, memory=lambda images: memory_for(images, times=times), **shown) as looked:
+        yield looked
 
 
-def memory_for(images: int, each: int = QUEUE) -> str:
+def memory_for(images: int, each: int = QUEUE, *, times: int = 1) -> str:
     """What DuckDB may take for a page over so many images.
 
     :param each: bytes for each of them, where that is more than what any page gets.
     """
     least = values.bytes_in(MachineSettings.from_env().console_memory)
-    return f"{max(least, images * each) // 1_000_000}MB"
+    return f"{times * max(least, images * each) // 1_000_000}MB"
+
+
+def with_enough(work: Callable[[int], T]) -> T:
+    """What the work gives; done again with more where DuckDB had too little memory, as for very long names.
+
+    :param work: is given `times` of :func:`look_at` and :func:`memory_for`.
+    """
+    try:
+        return work(1)
+    except duckdb.OutOfMemoryException:
+        return work(_MORE)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
-import duckdb
-
 from moderation.console.index.found import Found
-from moderation.console.index.looks import look_at
+from moderation.console.index.looks import look_at, with_enough
 from moderation.console.index.selection import Selection
 from moderation.console.shared import Shared
 from moderation.console.verify.told import KINDS
@@ -50,12 +48,7 @@ def make(shared: Shared, wanted: Mapping[str, Any], *, query: str) -> tuple[Queu
     queue = shared.review.queues.create(spec)
     made = 0
     try:
-        if kind == Kind.FILTER and spec.load_id:
-            selected = _selected(shared.found(spec.load_id, looked=True), chosen)
-            with _looked_at(shared, spec.load_id) as published:
-                made = fill_with(published, shared.review.queues, queue, selected)
-        else:
-            made = _filled(shared, queue)
+        made = with_enough(partial(_filled, shared, queue, chosen))
     finally:
         if not made:  # Lists leave a paused queue without items out.
             shared.review.queues.pause(queue.queue_id)
@@ -117,13 +110,13 @@ def _selected(found: Found, chosen: Selection) -> Iterator[Item]:
             )
 
 
-def _filled(shared: Shared, queue: Queue) -> int:
-    rules = Rules(policy=shared.policy(), thresholds=shared.thresholds())
-    with _looked_at(shared, queue.spec.load_id) as published:
-        return fill(published, shared.review.queues, queue, rules)
-
-
-def _looked_at(shared: Shared, load_id: str | None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-    """The tables; where it is about one load, those of its day alone."""
+def _filled(shared: Shared, queue: Queue, chosen: Selection, times: int) -> int:
+    """Items for the queue, how many; where it is about one load, only the tables of its day are looked at."""
+    queues, load_id = shared.review.queues, queue.spec.load_id
     day = next((load["dt"] for load in shared.history.loads() if load["load_id"] == load_id), None)
-    return look_at(shared.settings, since=day, until=day)
+    with look_at(shared.settings, times, since=day, until=day) as published:
+        if queue.spec.kind == Kind.FILTER and load_id:
+            selected = _selected(shared.found(load_id, looked=True), chosen)
+            return fill_with(published, queues, queue, selected)
+        rules = Rules(policy=shared.policy(), thresholds=shared.thresholds())
+        return fill(published, queues, queue, rules)
