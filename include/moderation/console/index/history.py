@@ -15,6 +15,8 @@ from moderation.tables.published import read_loads
 
 _FRESH_SECONDS = 2.0
 _MOST_ANSWERS = 50
+_AT_ONCE = 3
+"""Loads whose flagged images are counted together: each distinct one is in memory meanwhile."""
 
 
 class History:
@@ -47,8 +49,8 @@ class History:
             if self._flagged_by != thresholds:
                 self._flagged, self._flagged_by = {}, thresholds
             missing = [load for load in wanted if load["load_id"] not in self._flagged]
-        if missing:
-            made = self._count_flagged(missing, thresholds)
+        for first in range(0, len(missing), _AT_ONCE):
+            made = self._count_flagged(missing[first : first + _AT_ONCE], thresholds)
             with self._lock:
                 self._flagged |= made
         return {load["load_id"]: self._flagged.get(load["load_id"], 0) for load in wanted}

@@ -12,9 +12,9 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-/** What takes a moment over a long history is counted after the page is there.
- * @param {"flagged"|"verified"} what @param {number} [atOnce] jobs asked for together */
-async function counted(what, atOnce = 100) {
+/** What takes a moment over a long history is counted after the page is there, the newest jobs first.
+ * @param {"flagged"|"verified"} what @param {number} atOnce jobs asked for together */
+async function counted(what, atOnce) {
   const table = /** @type {HTMLElement|null} */ (document.querySelector(`table[data-${what}]`));
   const cells = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(`td[data-${what}]`)]);
   for (let from = 0; table && from < cells.length; from += atOnce) {
@@ -26,7 +26,7 @@ async function counted(what, atOnce = 100) {
   }
 }
 const FEW = 10;
-const counts = () => { void counted("flagged"); void counted("verified", FEW); };
+const counts = () => { void counted("flagged", FEW); void counted("verified", FEW); };
 /** Name, backend and model of each job stand with its plan and its parts, and come after the page. */
 async function described() {
   const table = /** @type {HTMLElement|null} */ (document.querySelector("table[data-described]"));
