@@ -34,7 +34,7 @@ class MachineSettings(Table):
         "MODERATION_CONSOLE_MEMORY",
         value=values.MEMORY,
         default="64MB",
-        meaning="What DuckDB may take for a page of the console; over many images 1 MB for each 2,000.",
+        meaning="What DuckDB may take in the console for an index or a queue; other looks get three times that.",
         read_by=(Reader.WEB, Reader.CLI),
     )
     native: bool = setting(

@@ -17,16 +17,18 @@ QUEUE, INDEX = 500, 200
 """Bytes an image. What does not fit lies on the disk, but not all that DuckDB sorts and joins may: over a
 million images, a queue ran out of 250 MB and an index of 128."""
 
-_MORE = 4
+_PLAIN, _MORE = 3, 4
+"""Times what may be taken at first where what ran out is done again: plain looks are not, and a list of the
+labels of one load of 100,000 images ran out of 64 MB."""
 
 T = TypeVar("T")
 
 
 @contextmanager
-def look_at(settings: Settings, times: int = 1, **shown: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+def look_at(settings: Settings, times: int = _PLAIN, **shown: Any) -> Iterator[duckdb.DuckDBPyConnection]:
     """`open_published` in no more memory than a page may take.
 
-    :param times: as often what a page may take.
+    :param times: as often what a queue or an index may take at first, see :func:`with_enough`.
     :param shown: ``load_id``, ``since``, ``until``.
     """
     with open_published(settings, memory=lambda images: memory_for(images, times=times), **shown) as looked:
