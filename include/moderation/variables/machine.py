@@ -34,7 +34,7 @@ class MachineSettings(Table):
         "MODERATION_CONSOLE_MEMORY",
         value=values.MEMORY,
         default="64MB",
-        meaning="What DuckDB may take in the console for an index or a queue; other looks get three times that.",
+        meaning="What DuckDB may take in the console for an index or a queue; other looks get three times.",
         read_by=(Reader.WEB, Reader.CLI),
     )
     native: bool = setting(
