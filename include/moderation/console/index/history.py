@@ -48,12 +48,15 @@ class History:
         with self._lock:
             if self._flagged_by != thresholds:
                 self._flagged, self._flagged_by = {}, thresholds
-            missing = [load for load in wanted if load["load_id"] not in self._flagged]
+            found = dict(self._flagged)
+        missing = [load for load in wanted if load["load_id"] not in found]
         for first in range(0, len(missing), _AT_ONCE):
             made = self._count_flagged(missing[first : first + _AT_ONCE], thresholds)
+            found |= made
             with self._lock:
-                self._flagged |= made
-        return {load["load_id"]: self._flagged.get(load["load_id"], 0) for load in wanted}
+                if self._flagged_by == thresholds:  # Others may count by changed ones meanwhile.
+                    self._flagged |= made
+        return {load["load_id"]: found.get(load["load_id"], 0) for load in wanted}
 
     def _count_flagged(self, loads: list[dict[str, Any]], thresholds: Thresholds) -> dict[str, int]:
         days = [load["dt"] for load in loads]
