@@ -9,61 +9,71 @@ more of it.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import date
 
 import duckdb
 import pyarrow as pa
 
 from moderation.policy.thresholds import Thresholds
+from moderation.reference.content import SUBJECT_SQL
 from moderation.reference.taxonomy import taxonomy
 from moderation.review.statistics.frames import DRAWS, JUDGED, POPULATIONS, Frames
+from moderation.review.statistics.populations import (
+    ANSWER,
+    IN_SLICE,
+    LABEL,
+    SEEN,
+    Slice,
+    Turn,
+    latest,
+    populations,
+)
+from moderation.warehouses.views import verdict_views
 
-_ANSWER = "load_id, model_version, adapter, min_confidence, week"
+_VERIFIED = verdict_views.selects(
+    verdict_views.DUCKDB, lambda name: f"spoken_{name}" if name in {"images", "labels"} else name
+)[verdict_views.VERIFIED]
+"""The view `labels_verified`, of what somebody spoke of."""
+
 _DRAWN = "draw, design, stratum, inclusion_probability"
 
-# One row a content and kind of answer: the latest, with how many keys hold it.
-_ANSWERED = """
-CREATE TEMP TABLE answered AS
-WITH content_of AS (
-    SELECT DISTINCT load_id, manifest_id, line_number, content FROM images_decided
-)
-SELECT c.content, i.load_id, i.manifest_id, i.line_number, i.model_version, i.adapter,
-    coalesce(i.min_confidence, 0) AS min_confidence, i.content_type,
-    strftime(date_trunc('week', i.dt), '%Y-%m-%d') AS week,
-    count(DISTINCT i.source_ref) OVER (
-        PARTITION BY c.content, i.model_version, i.adapter, i.min_confidence
-    ) AS copies
-FROM images AS i JOIN content_of AS c USING (load_id, manifest_id, line_number)
-WHERE i.status = 'moderated' AND ($since IS NULL OR i.dt >= $since) AND ($until IS NULL OR i.dt <= $until)
-    AND ($load IS NULL OR i.load_id = $load)
-QUALIFY row_number() OVER (
-    PARTITION BY c.content, i.model_version, i.adapter, i.min_confidence
-    ORDER BY i.moderated_at DESC NULLS LAST, i.load_id DESC, i.manifest_id, i.line_number
-) = 1
-"""
+# What somebody spoke of: its images in whichever load, and what these answers list.
+_SPOKEN = f"""
+CREATE TEMP TABLE spoken AS SELECT DISTINCT content FROM verdicts WHERE content IS NOT NULL;
+
+CREATE TEMP TABLE spoken_images AS
+SELECT {SEEN}, dt, source_ref, status, etag, size_bytes, label_count FROM images
+WHERE status = 'moderated' AND {SUBJECT_SQL} IN (SELECT content FROM spoken);
+
+CREATE TEMP TABLE spoken_labels AS
+SELECT load_id, manifest_id, line_number, level, l1, l2, l3, v7_l1, v7_l2, v7_l3, name, confidence,
+    {LABEL} AS label
+FROM labels SEMI JOIN spoken_images USING (load_id, manifest_id, line_number);
+"""  # noqa: S608 - names of ours
+
+_ANSWERED = f"CREATE TEMP TABLE answered AS {latest('spoken_images', where=IN_SLICE)}"
 
 _TRUTHS = f"""
 CREATE TEMP TABLE listed AS
-SELECT a.content, {", ".join(f"a.{name}" for name in _ANSWER.split(", "))}, a.content_type, a.copies,
+SELECT a.content, {", ".join(f"a.{name}" for name in ANSWER.split(", "))}, a.content_type, a.copies,
     l.label, l.confidence, n.threshold_wanted
 FROM answered AS a
 JOIN (
     SELECT load_id, manifest_id, line_number, label, max(confidence) AS confidence
-    FROM labels_verified WHERE is_listed GROUP BY ALL
+    FROM spoken_labels GROUP BY ALL
 ) AS l USING (load_id, manifest_id, line_number)
 LEFT JOIN nodes AS n ON n.label = l.label;
 
 CREATE TEMP TABLE standing_truths AS
 SELECT content, label, any_value(truth) AS truth
 FROM (
-    SELECT content, label, truth FROM labels_verified WHERE truth IS NOT NULL
+    SELECT content, label, truth FROM ({_VERIFIED}) WHERE truth IS NOT NULL
     UNION ALL SELECT content, label, truth FROM verdicts_current WHERE subject = 'label'
 ) GROUP BY ALL;
 
 CREATE TEMP TABLE whole AS
 SELECT DISTINCT content FROM verdicts_current WHERE subject = 'image' AND truth IN ('nothing', 'complete');
-
-CREATE TEMP TABLE spoken AS SELECT DISTINCT content FROM verdicts WHERE content IS NOT NULL;
 
 CREATE TEMP TABLE drawn AS
 SELECT DISTINCT content, load_id, queue_id || ':' || coalesce(seed, 0) AS draw, design, stratum,
@@ -72,7 +82,7 @@ FROM verdicts WHERE content IS NOT NULL AND design IS NOT NULL AND queue_id IS N
     AND inclusion_probability IS NOT NULL AND verdict NOT IN ('withdrawn', 'skipped', 'note');
 
 CREATE TEMP TABLE flagged AS
-SELECT content, {_ANSWER} FROM listed
+SELECT content, {ANSWER} FROM listed
 WHERE confidence >= greatest(min_confidence, coalesce(threshold_wanted, 0)) GROUP BY ALL;
 """  # noqa: S608 - names of ours
 
@@ -82,10 +92,8 @@ _BLIND = """
 UPDATE drawn SET load_id = newest.load_id FROM (
     SELECT d.content, d.draw,
         arg_max(i.load_id, (coalesce(i.moderated_at, '-infinity'::TIMESTAMPTZ), i.load_id)) AS load_id
-    FROM drawn AS d JOIN images_decided AS c ON c.content = d.content
-    JOIN images AS i ON i.load_id = c.load_id AND i.manifest_id = c.manifest_id
-        AND i.line_number = c.line_number
-    WHERE d.load_id IS NULL AND i.status = 'moderated' AND (
+    FROM drawn AS d JOIN spoken_images AS i ON i.content = d.content
+    WHERE d.load_id IS NULL AND (
         (SELECT count(*) FROM known_draws) = 0
         OR (d.draw, i.load_id) IN (SELECT draw, load_id FROM known_draws)
     ) GROUP BY ALL
@@ -102,8 +110,8 @@ SELECT a.content, a.copies, n.label, n.level, n.l1, n.l2, n.l3, a.content_type, 
     coalesce(l.confidence >= greatest(a.min_confidence, coalesce(n.threshold_wanted, 0)), false) AS predicted,
     coalesce(t.truth, CASE WHEN w.content IS NOT NULL OR t1.truth = 'absent' OR t2.truth = 'absent'
         THEN 'absent' END) AS truth,
-    {", ".join(f"a.{name}" for name in _ANSWER.split(", "))}, f.content IS NOT NULL AS flagged
-FROM answered AS a JOIN spoken AS s ON s.content = a.content CROSS JOIN nodes AS n
+    {", ".join(f"a.{name}" for name in ANSWER.split(", "))}, f.content IS NOT NULL AS flagged
+FROM answered AS a CROSS JOIN nodes AS n
 LEFT JOIN listed AS l ON l.content = a.content AND l.label = n.label AND l.load_id = a.load_id
     AND l.model_version IS NOT DISTINCT FROM a.model_version AND l.adapter IS NOT DISTINCT FROM a.adapter
     AND l.min_confidence = a.min_confidence
@@ -128,8 +136,8 @@ SELECT content, any_value(copies) AS copies, 0 AS level, any_value(content_type)
         WHEN count(*) FILTER (level = 1 AND truth = 'absent') = count(*) FILTER (level = 1)
             OR bool_or(predicted) AND bool_and(truth = 'absent') FILTER (predicted)
         THEN 'absent' END AS truth,
-    {_ANSWER}, bool_or(predicted) AS flagged
-FROM pairs GROUP BY content, {_ANSWER};
+    {ANSWER}, bool_or(predicted) AS flagged
+FROM pairs GROUP BY content, {ANSWER};
 """  # noqa: S608 - names of ours
 
 _ERASED = """
@@ -158,31 +166,6 @@ FROM all_pairs AS p LEFT JOIN drawn AS d ON d.content = p.content AND d.load_id 
 UNION ALL BY NAME {_ERASED}
 """  # noqa: S608 - names of ours
 
-_POPULATIONS = f"""
-WITH groups AS (
-    SELECT {_ANSWER}, content_type, count(*) AS contents, sum(copies)::BIGINT AS copies
-    FROM answered GROUP BY ALL
-),
-found AS (
-    SELECT {_ANSWER}, content_type, label, count(*) AS flagged, sum(copies)::BIGINT AS flagged_copies
-    FROM listed WHERE confidence >= greatest(min_confidence, coalesce(threshold_wanted, 0)) GROUP BY ALL
-    UNION ALL
-    SELECT {_ANSWER}, content_type, NULL, count(*), sum(copies)::BIGINT FROM (
-        SELECT DISTINCT {_ANSWER}, content_type, content, copies FROM listed
-        WHERE confidence >= greatest(min_confidence, coalesce(threshold_wanted, 0))
-    ) GROUP BY ALL
-),
-named AS (SELECT label, level, threshold_wanted FROM nodes UNION ALL SELECT NULL, 0, $default)
-SELECT n.label, n.level, g.content_type, g.load_id, g.model_version, g.adapter,
-    greatest(g.min_confidence, coalesce(n.threshold_wanted, 0)) AS threshold, g.week, g.contents, g.copies,
-    coalesce(f.flagged, 0) AS flagged, coalesce(f.flagged_copies, 0) AS flagged_copies
-FROM groups AS g CROSS JOIN named AS n
-LEFT JOIN found AS f ON f.label IS NOT DISTINCT FROM n.label AND f.load_id = g.load_id
-    AND f.model_version IS NOT DISTINCT FROM g.model_version AND f.adapter IS NOT DISTINCT FROM g.adapter
-    AND f.min_confidence = g.min_confidence AND f.content_type IS NOT DISTINCT FROM g.content_type
-    AND f.week = g.week
-"""  # noqa: S608 - names of ours
-
 # Without the queues' own list, what was decided is taken for all that was drawn; their ids begin with their
 # kind.
 _DRAWS = """
@@ -204,6 +187,7 @@ def frames_of(
     load_id: str | None = None,
     since: date | None = None,
     until: date | None = None,
+    turn: Turn = nullcontext,
 ) -> Frames:
     """The frames, of all that is published or of a part.
 
@@ -216,28 +200,43 @@ def frames_of(
     :param load_id: answers of this load only.
     :param since: answers of days (``dt`` of the load) from this one on.
     :param until: answers of days up to this one.
+    :param turn: each step is within one, where others share the machine's memory.
     """
     thresholds = thresholds or Thresholds()
-    connection.register("nodes", _nodes(thresholds))
+    nodes = _nodes(thresholds)
     slice_of = {"load": load_id, "since": since, "until": until}
-    connection.execute(_ANSWERED, slice_of)
+    with turn():
+        judged = _judged(connection, nodes, thresholds, draws, slice_of)
+        known = connection.sql(_DRAWS).to_arrow_table() if draws is None else draws
+        verdicts = connection.sql("SELECT * FROM verdicts").to_arrow_table()
+    answered = populations(connection, nodes, default=thresholds.default, of=slice_of, turn=turn)
+    return Frames(
+        judged=_in_form(judged, JUDGED),
+        draws=_in_form(known, DRAWS),
+        populations=_in_form(answered, POPULATIONS),
+        verdicts=verdicts,
+    )
+
+
+def _judged(
+    connection: duckdb.DuckDBPyConnection,
+    nodes: pa.Table,
+    thresholds: Thresholds,
+    draws: pa.Table | None,
+    slice_of: Slice,
+) -> pa.Table:
+    connection.register("nodes", nodes)
+    connection.execute(_SPOKEN)
+    connection.execute(_ANSWERED, dict(slice_of))
     connection.execute(_TRUTHS)
     if connection.execute("SELECT 1 FROM drawn WHERE load_id IS NULL LIMIT 1").fetchall():
         connection.register("known_draws", DRAWS.empty_table() if draws is None else draws)
         connection.execute(_BLIND)
     connection.execute(_PAIRS, {"default": thresholds.default})
-    connection.execute(_JUDGED, slice_of)
-    judged = connection.sql(
+    connection.execute(_JUDGED, dict(slice_of))
+    return connection.sql(
         "SELECT *, NULL AS reviewer, NULL AS stratum_size, NULL AS stratum_drawn FROM judged"
     ).to_arrow_table()
-    populations = connection.sql(_POPULATIONS, params={"default": thresholds.default}).to_arrow_table()
-    known = connection.sql(_DRAWS).to_arrow_table() if draws is None else draws
-    return Frames(
-        judged=_in_form(judged, JUDGED),
-        draws=_in_form(known, DRAWS),
-        populations=_in_form(populations, POPULATIONS),
-        verdicts=connection.sql("SELECT * FROM verdicts").to_arrow_table(),
-    )
 
 
 def _nodes(thresholds: Thresholds) -> pa.Table:

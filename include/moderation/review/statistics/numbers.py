@@ -11,12 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import reduce
+from itertools import chain
+from operator import and_
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from moderation.policy.thresholds import in_use
 from moderation.query.published_views import open_published
+from moderation.review.state.database import few
 from moderation.review.statistics.agreement import alpha, people, seconds_a_decision
 from moderation.review.statistics.counts import KEYS, SLICES, counts
 from moderation.review.statistics.frames import Frames
@@ -34,6 +39,7 @@ NUMBERS = physical_schema(REVIEW_NUMBERS)
 THRESHOLDS = (*range(5, 95, 5), *range(95, 100))
 """Confidences at which precision and recall are told, as far as they were asked for."""
 
+_ROWS = 5_000
 _ABOUT = (*KEYS, "label", "level", "content_type", "load_id", "week", "first_week", "last_week")
 
 
@@ -58,12 +64,12 @@ class Numbers:
         ``content_type``, ``week`` or ``load_id``.
         """
         wanted = {"content_type": None, "week": None, "load_id": None} | columns
-        return [
-            row
-            for row in self.rows.to_pylist()
-            if (not measures or row["measure"] in measures)
-            and all(row[name] == value for name, value in wanted.items())
+        conditions = [pc.field("measure").isin(measures)] if measures else []
+        conditions += [
+            pc.field(name).is_null() if value is None else pc.field(name) == value
+            for name, value in wanted.items()
         ]
+        return list(self.rows.filter(reduce(and_, conditions)).to_pylist())
 
 
 def numbers(
@@ -88,17 +94,18 @@ def numbers(
     told = [_Told(one, *samples.sides(key_of(one), _slice(one))) for one in counted]
     told += _at_thresholds(samples, whole)
     sides = iter(estimated([side for one in told for side in (one.flagged, one.other)]))
-    rows = [
-        {"computed_at": now, "dt": now.date()} | row
-        for one in told
-        for row in _rows(replace(one, flagged=next(sides), other=next(sides)))
-    ]
+    rows: Iterator[dict[str, Any]] = (
+        row for one in told for row in _rows(replace(one, flagged=next(sides), other=next(sides)))
+    )
     seconds = None
     if frames.verdicts is not None:
         seconds = seconds_a_decision(frames.verdicts)
-        rows += [{"computed_at": now, "dt": now.date()} | row for row in alpha(frames.verdicts)]
+        rows = chain(rows, alpha(frames.verdicts))
+    about = {"computed_at": now, "dt": now.date()}
+    # As Python's values, all rows of a long history would take five times their size.
+    some = [pa.Table.from_pylist([about | row for row in part], NUMBERS) for part in few(rows, _ROWS)]
     return Numbers(
-        pa.Table.from_pylist(rows, schema=NUMBERS),
+        pa.concat_tables([NUMBERS.empty_table(), *some]),
         people=[] if frames.verdicts is None else people(frames.verdicts, pseudonyms=pseudonyms),
         training=toward(frames, whole, seconds=seconds, needed=needed),
     )
