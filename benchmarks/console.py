@@ -43,6 +43,7 @@ STEPS = 60
 WINDOW = {"width": 1900, "height": 1300}
 WEIGHTS = {"4.2 MB": 88, "2.9 MB": 75}
 """Bytes of each JPEG, by its quality; the first ones are used where it does not matter."""
+NUMBERS = "numbers of all jobs, over the history"
 BOUNDS: dict[str, float | None] = (
     {
         "job page over 100,000 images, warm": 1.0,
@@ -55,6 +56,7 @@ BOUNDS: dict[str, float | None] = (
         **{f"next image, {weight}, cold": 0.2 for weight in WEIGHTS},
         "jobs, over the history": None,
         "every answer about an image, over the history": None,
+        NUMBERS: None,
     }
     | console_verify.BOUNDS
     | console_in_airflow.BOUNDS
@@ -228,8 +230,11 @@ def _cold_next(page: Any, base: str, photos: str, whole: str) -> tuple[list[floa
     return small, large
 
 
-def alone(large: str, photos: dict[str, str]) -> tuple[dict[str, list[float]], float, float]:
-    """The figures of a console of its own, the most megabytes it ever took, and those of its decoders."""
+def alone(large: str, photos: dict[str, str]) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """The figures of a console of its own, and megabytes.
+
+    Numbers come last: they are counted for minutes over a long history.
+    """
     command = [sys.executable, "-m", "moderation.cli", "console", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as console:
         try:
@@ -237,13 +242,28 @@ def alone(large: str, photos: dict[str, str]) -> tuple[dict[str, list[float]], f
             with browser.chromium() as chromium:
                 page = browser.window(chromium, viewport=WINDOW).new_page()
                 page.goto(link)
-                found = measure(page, link.partition("/?")[0], large, photos)
-            status = Path(f"/proc/{console.pid}/status").read_text()
-            decoders = psutil.Process(console.pid).children()
-            taken = sum(child.memory_info().rss for child in decoders) / 1e6
+                base = link.partition("/?")[0]
+                found = measure(page, base, large, photos)
+                taken = {"memory of the application, at most (bound 400)": _most(console.pid)}
+                decoders = psutil.Process(console.pid).children()
+                taken["its decoders"] = sum(child.memory_info().rss for child in decoders) / 1e6
+                found[NUMBERS].append(_numbers(page, base))
+                taken["memory of the application with the numbers of all jobs"] = _most(console.pid)
         finally:
             console.terminate()
-    return found, int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6, taken
+    return found, taken
+
+
+def _most(process: int) -> float:
+    """Megabytes that a process ever took at once."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+
+
+def _numbers(page: Any, base: str) -> float:
+    began = time.perf_counter()
+    page.goto(f"{base}/numbers", timeout=1_000_000)
+    return time.perf_counter() - began
 
 
 def tell(found: dict[str, list[float]]) -> None:
@@ -291,7 +311,7 @@ def main() -> None:
             "MODERATION_REVIEW_DB": str(folder / "review.db"),
         }
         os.environ |= given
-        found, memory, decoders = alone(large, photos)
+        found, taken = alone(large, photos)
         (folder / "airflow").mkdir()
         unseen = {"MODERATION_CONSOLE_CACHE": str(folder / "another-cache")}
         with browser.chromium() as chromium:
@@ -300,7 +320,8 @@ def main() -> None:
             )
         server.stop()
     tell(found)
-    print(f"{'memory of the application, at most':<64}{memory:8.0f} MB   bound 400; decoders {decoders:.0f}")
+    for name, megabytes in taken.items():
+        print(f"{name:<64}{megabytes:8.0f} MB")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from moderation.cli.jobs import Rekognition
 from moderation.cli.output import warn
 from moderation.report.page.write import write_report
 from moderation.settings import Settings
+from moderation.storage.memory import leave_pandas_out
 
 DEFAULT_PORT = 8585
 
@@ -53,6 +54,7 @@ def _report_page(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def _console(settings: Settings, args: argparse.Namespace) -> int:
+    leave_pandas_out()
     # The web framework is slow to import.
     from moderation.console.alone import serve  # noqa: PLC0415
 

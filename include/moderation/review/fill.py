@@ -30,6 +30,8 @@ STANDING_UNFLAGGED = "random_unflagged-standing"
 
 _BATCH = 10_000
 _SEEN = ("source_ref", "etag", "size_bytes", "copies", "load_id", "manifest_id", "line_number")
+_ASKED = ("max_confidence", "label_count", "adapter", "min_confidence")
+"""Columns of `images` by which items are chosen, whatever the queue's filter says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +120,10 @@ _PERCENT = "%"
 
 
 def _answered(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, thresholds: Thresholds) -> None:
-    """Make the tables ``answered``, a row a content with its newest answer, and ``listed``, its labels."""
+    """Make the tables ``answered``, a row a content with its newest answer, and ``listed``, its labels.
+
+    Of `images` ``answered`` has what an item or the queue's options ask for, and no more.
+    """
     where = "AND load_id = $load_id" if spec.load_id else ""
     # What is newest is found among what tells it alone: whole rows of a million images would take 600 MB.
     connection.execute(
@@ -136,9 +141,10 @@ QUALIFY row_number() OVER (
 ) = 1""",  # noqa: S608 - names of ours
         {"load_id": spec.load_id} if spec.load_id else {},
     )
+    named = [name for name in spec.filter or {} if name in IMAGES.schema.names]
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE answered AS
-SELECT content, {", ".join(IMAGES.schema.names)}, copies
+SELECT content, {", ".join(dict.fromkeys((*_SEEN, *_ASKED, *named)))}
 FROM images JOIN newest USING (load_id, manifest_id, line_number)"""  # noqa: S608 - names of ours
     )
     connection.execute("DROP TABLE newest")

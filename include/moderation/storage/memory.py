@@ -38,6 +38,42 @@ def share_heaps() -> None:
     _tell_glibc(_FEW_HEAPS)
 
 
+def leave_pandas_out() -> None:
+    """Let Arrow take it that there is no pandas, of which it loads 45 MB to ask whether a value is a series.
+
+    For a process that converts nothing to pandas; without effect once Arrow has asked. Whoever imports
+    pandas afterwards has it.
+    """
+    import sys  # noqa: PLC0415 - as below
+
+    import pyarrow as pa  # noqa: PLC0415 - after choose_allocator
+
+    if "pandas" in sys.modules:
+        return
+    sys.meta_path.insert(0, _WithoutPandas())
+    try:
+        pa.scalar(True)
+    finally:
+        del sys.meta_path[0]
+
+
+class _WithoutPandas:
+    """Finds modules as if pandas were not installed."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("No module named 'pandas'", name=name)
+
+
+def give_back_now() -> None:
+    """Let the system have what the process has freed until now, in milliseconds; nothing without glibc."""
+    import ctypes  # noqa: PLC0415 - as below
+
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
+
+
 def _tell_glibc(options: Mapping[int, int]) -> None:
     import ctypes  # noqa: PLC0415 - every process that imports the package would pay for it
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -90,6 +91,20 @@ def test_a_queue_that_finds_nothing_says_so_and_is_not_listed(reviewed, load_id)
     told = reviewed.post("/verify/new", json=wanted)
     assert (told.status_code, "No image is like that" in told.json()["error"]) == (400, True)
     assert name not in reviewed.get("/verify").text
+
+
+def test_a_queue_of_a_selection_and_the_jobs_page_need_not_wait_for_each_other(
+    console_world, load_id, tmp_path
+):
+    """Both need the index of the job, which nobody has made yet."""
+    settings = replace(console_world[0])
+    with served(settings, tmp_path / "cache") as console, ThreadPoolExecutor(2) as pool:
+        wanted = {"kind": "filter", "load_id": load_id, "query": "show=all", "name": uuid.uuid4().hex}
+        both = [
+            pool.submit(console.post, "/verify/new", json=wanted),
+            pool.submit(console.get, f"/jobs/{load_id}"),
+        ]
+        assert [one.result(60).status_code for one in both] == [200, 200]
 
 
 def test_a_queue_whose_job_is_gone_opens_and_ends(reviewed):

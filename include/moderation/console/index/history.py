@@ -10,13 +10,15 @@ from typing import Any
 from moderation.console.index.looks import look_at
 from moderation.errors import TransientError, WarehouseMissingError
 from moderation.policy.thresholds import Thresholds
+from moderation.schema import MODERATED
 from moderation.settings import Settings
 from moderation.tables.published import read_loads
 
 _FRESH_SECONDS = 2.0
 _MOST_ANSWERS = 50
 _AT_ONCE = 3
-"""Loads whose flagged images are counted together: each distinct one is in memory meanwhile."""
+"""Loads whose flagged images are counted together by labels' own thresholds: each distinct one is in memory
+meanwhile."""
 
 
 class History:
@@ -50,8 +52,9 @@ class History:
                 self._flagged, self._flagged_by = {}, thresholds
             found = dict(self._flagged)
         missing = [load for load in wanted if load["load_id"] not in found]
-        for first in range(0, len(missing), _AT_ONCE):
-            made = self._count_flagged(missing[first : first + _AT_ONCE], thresholds)
+        at_once = _AT_ONCE if thresholds.labels else max(len(missing), 1)
+        for first in range(0, len(missing), at_once):
+            made = self._count_flagged(missing[first : first + at_once], thresholds)
             found |= made
             with self._lock:
                 if self._flagged_by == thresholds:  # Others may count by changed ones meanwhile.
@@ -60,17 +63,17 @@ class History:
 
     def _count_flagged(self, loads: list[dict[str, Any]], thresholds: Thresholds) -> dict[str, int]:
         days = [load["dt"] for load in loads]
+        asked = {load["load_id"]: float(load["min_confidence"] or 0.0) for load in loads}
         with look_at(self._settings, since=min(days), until=max(days)) as connection:
-            ids = [load["load_id"] for load in loads]
-            named = (
-                "SELECT DISTINCT load_id, name FROM labels WHERE load_id IN (SELECT unnest($1::VARCHAR[]))"
-            )
-            pairs = connection.execute(named, [ids]).fetchall()
-            asked = {load["load_id"]: float(load["min_confidence"] or 0.0) for load in loads}
-            least = [thresholds.of(name, asked=asked[load_id]) for load_id, name in pairs]
-            rows = connection.execute(
-                _FLAGGED, [[load_id for load_id, _ in pairs], [name for _, name in pairs], least]
-            ).fetchall()
+            if not thresholds.labels:
+                least = [thresholds.of("", asked=percent) for percent in asked.values()]
+                rows = connection.execute(_BY_ONE_THRESHOLD, [MODERATED, [*asked], least]).fetchall()
+            else:
+                pairs = connection.execute(_NAMES, [[*asked]]).fetchall()
+                least = [thresholds.of(name, asked=asked[load_id]) for load_id, name in pairs]
+                rows = connection.execute(
+                    _BY_LABEL, [[load_id for load_id, _ in pairs], [name for _, name in pairs], least]
+                ).fetchall()
         return dict.fromkeys(asked, 0) | dict(rows)
 
     def known_loads(self) -> tuple[list[dict[str, Any]], str]:
@@ -91,7 +94,14 @@ class History:
             return []
 
 
-_FLAGGED = """
+# The most certain label decides, and that stands in the row.
+_BY_ONE_THRESHOLD = """
+WITH limits AS (SELECT unnest($2::VARCHAR[]) AS load_id, unnest($3::DOUBLE[]) AS least)
+SELECT load_id, count(*) FROM images JOIN limits USING (load_id)
+WHERE status = $1 AND max_confidence >= least GROUP BY load_id
+"""
+_NAMES = "SELECT DISTINCT load_id, name FROM labels WHERE load_id IN (SELECT unnest($1::VARCHAR[]))"
+_BY_LABEL = """
 WITH limits AS (
     SELECT unnest($1::VARCHAR[]) AS load_id, unnest($2::VARCHAR[]) AS name, unnest($3::DOUBLE[]) AS least
 )

@@ -31,10 +31,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from moderation.console.index.contents import SUFFIX
-from moderation.console.index.looks import INDEX, look_at, memory_for, with_enough
+from moderation.console.index.looks import INDEX, look_at, memory_for, one_at_a_time, with_enough
 from moderation.errors import NeedsAPersonError, TransientError
 from moderation.reference import content
 from moderation.reference.taxonomy import PATH_SIGN
@@ -151,10 +150,10 @@ class LoadIndex:
             return found
 
     @contextmanager
-    def batches(self, sql: str, parameters: Any, rows: int) -> Iterator[pa.RecordBatchReader]:
-        """The rows of a query of ours, so many at a time."""
+    def relation(self, sql: str, parameters: Any = ()) -> Iterator[duckdb.DuckDBPyRelation]:
+        """The rows of a query of ours, for as long as the block goes on."""
         with self._noticed(), self._connection.cursor() as cursor:
-            yield cursor.sql(sql, params=parameters).to_arrow_reader(rows)
+            yield cursor.sql(sql, params=parameters)
 
     @contextmanager
     def _noticed(self) -> Iterator[None]:
@@ -256,7 +255,7 @@ class LoadIndexes:
 
 def _build(settings: Settings, load: dict[str, Any], path: Path, times: int) -> None:
     parameters = {"load": load["load_id"]}
-    with _written(path, memory_for(load["images"], INDEX, times=times)) as writer:
+    with one_at_a_time(), _written(path, memory_for(load["images"], INDEX, times=times)) as writer:
         with look_at(settings, times, since=load["dt"], until=load["dt"]) as published:
             for name, sql in (
                 ("given_images", f"SELECT {_COLUMNS} FROM images WHERE load_id = $load"),  # noqa: S608 - names of ours

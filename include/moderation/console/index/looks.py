@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ import duckdb
 
 from moderation.query.published_views import open_published
 from moderation.settings import Settings
+from moderation.storage.memory import give_back_now
 from moderation.variables import values
 from moderation.variables.machine import MachineSettings
 
@@ -23,19 +25,54 @@ labels of one load of 100,000 images ran out of 64 MB."""
 
 T = TypeVar("T")
 
+_looking = threading.RLock()
+
 
 @contextmanager
-def look_at(settings: Settings, times: int = _PLAIN, **shown: Any) -> Iterator[duckdb.DuckDBPyConnection]:
-    """`open_published` in no more memory than a page may take.
+def one_at_a_time() -> Iterator[None]:
+    """Let no other thread look at the tables: each look has its memory, and both cores are busy with one.
+
+    Who is in here asks for no index, for who makes one waits to get in.
+    """
+    with _looking:
+        try:
+            yield
+        finally:
+            give_back_now()
+
+
+@contextmanager
+def look_at(
+    settings: Settings, times: int = _PLAIN, *, each: int = 0, **shown: Any
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """`open_published` in no more memory than a page may take, for one thread after the other.
 
     :param times: as often what a queue or an index may take at first, see :func:`with_enough`.
+    :param each: bytes for each image that is shown, where that is more.
     :param shown: ``load_id``, ``since``, ``until``.
     """
-    with open_published(settings, memory=lambda images: memory_for(images, times=times), **shown) as looked:
+    with one_at_a_time(), look_in_turns(settings, times, each=each, **shown) as looked:
         yield looked
 
 
-def memory_for(images: int, each: int = QUEUE, *, times: int = 1) -> str:
+@contextmanager
+def look_in_turns(
+    settings: Settings, times: int = _PLAIN, *, each: int = 0, **shown: Any
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same for what takes long: each of its steps is within `one_at_a_time`, others have theirs between.
+
+    :param times: as of `look_at`.
+    :param each: as of `look_at`.
+    """
+
+    def memory(images: int) -> str:
+        return memory_for(images, each, times=times)
+
+    with open_published(settings, memory=memory, **shown) as looked:
+        yield looked
+
+
+def memory_for(images: int, each: int, *, times: int = 1) -> str:
     """What DuckDB may take for a page over so many images.
 
     :param each: bytes for each of them, where that is more than what any page gets.

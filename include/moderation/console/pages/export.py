@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import pandas as pd
-import pyarrow as pa
+import duckdb
 import pyarrow.parquet as pq
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 
 from moderation.console.index.selection import Selection
 from moderation.console.shared import Shared
+from moderation.query import formats
 
 _ROWS = 20_000
 _BLOCK = 1 << 20
-_FORMULA = "=+-@\t\r"
 
 router = APIRouter()
 
@@ -37,51 +38,39 @@ def export(request: Request, load_id: str, kind: str) -> Response:
     found = shared.found(load_id, looked=True)
     sql, parameters = found.export_sql(Selection.parse(request.query_params), without=shared.severe())
     write, media_type = _WRITERS[kind]
-    file = tempfile.SpooledTemporaryFile(max_size=8 * _BLOCK)  # noqa: SIM115 - closed when it is sent
-    with found.index.batches(sql, parameters, _ROWS) as reader:
-        write(reader, file)
+    with tempfile.TemporaryDirectory(prefix="moderation-export-") as folder:
+        target = Path(folder) / f"selection.{kind}"
+        with found.index.relation(sql, parameters) as rows:
+            write(rows, target)
+        file = target.open("rb")  # It is there until it is closed, though its name is gone.
     headers = {"Content-Disposition": f'attachment; filename="{load_id}.{kind}"'}
     return StreamingResponse(_blocks(file), media_type=media_type, headers=headers)
 
 
 def _blocks(file: Any) -> Iterator[bytes]:
     with file:
-        file.seek(0)
         while block := file.read(_BLOCK):
             yield block
 
 
-def _csv(reader: pa.RecordBatchReader, file: IO[bytes]) -> None:
-    first = True
-    for batch in reader:
-        frame = batch.to_pandas()
-        for name in frame.columns:
-            if pd.api.types.is_object_dtype(frame[name]) or pd.api.types.is_string_dtype(frame[name]):
-                frame[name] = frame[name].map(_harmless, na_action="ignore")
-        text = frame.to_csv(index=False, header=first)
-        file.write(text.encode("utf-8", "surrogatepass"))
-        first = False
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text[:1] and text[0] in _FORMULA else text
-
-
-def _parquet(reader: pa.RecordBatchReader, file: IO[bytes]) -> None:
-    with pq.ParquetWriter(file, reader.schema, compression="zstd", write_page_checksum=True) as writer:
+def _parquet(rows: duckdb.DuckDBPyRelation, target: Path) -> None:
+    reader = rows.to_arrow_reader(_ROWS)
+    with pq.ParquetWriter(target, reader.schema, compression="zstd", write_page_checksum=True) as writer:
         for batch in reader:
             writer.write_batch(batch)
 
 
-def _manifest(reader: pa.RecordBatchReader, file: IO[bytes]) -> None:
-    for batch in reader:
-        for source_ref in batch.column("source_ref").to_pylist():
-            if source_ref.startswith("s3://"):
-                line = json.dumps({"source-ref": source_ref}, ensure_ascii=False)
-                file.write(line.encode("utf-8", "surrogatepass") + b"\n")
+def _manifest(rows: duckdb.DuckDBPyRelation, target: Path) -> None:
+    with target.open("wb") as file:
+        for batch in rows.to_arrow_reader(_ROWS):
+            for source_ref in batch.column("source_ref").to_pylist():
+                if source_ref.startswith("s3://"):
+                    line = json.dumps({"source-ref": source_ref}, ensure_ascii=False)
+                    file.write(line.encode("utf-8", "surrogatepass") + b"\n")
 
 
-_WRITERS = {
+_csv = partial(formats.write, as_format=formats.Format.CSV, safe_cells=True)
+_WRITERS: dict[str, tuple[Callable[[duckdb.DuckDBPyRelation, Path], object], str]] = {
     "csv": (_csv, "text/csv; charset=utf-8"),
     "parquet": (_parquet, "application/vnd.apache.parquet"),
     "jsonl": (_manifest, "application/jsonl; charset=utf-8"),

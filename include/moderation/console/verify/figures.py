@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from moderation.console.index.looks import look_at
+from moderation.console.index.looks import look_in_turns, one_at_a_time
 from moderation.policy.thresholds import Thresholds
 from moderation.review.statistics.judged import frames_of
 from moderation.review.statistics.numbers import Numbers, numbers
@@ -17,6 +17,8 @@ from moderation.settings import Settings
 
 _KEPT_SECONDS = 120.0
 _MOST_KEPT = 8
+_TIMES = 2
+"""Memory of a load of a million images, as often what pages get at least."""
 COUNTS = ("tp", "fp", "fn", "tn", "unsure", "not_verified")
 SHARES = ("precision", "recall", "missed_share", "aws_false_positive_rate", "aws_false_negative_rate")
 
@@ -43,8 +45,10 @@ class Figures:
             made_at, known = self._kept.get(load_id, (0.0, None))
             if known is None or time.monotonic() - made_at > _KEPT_SECONDS:
                 drawn = draws if draws.num_rows else None
-                with look_at(self._settings) as published:
-                    frames = frames_of(published, thresholds=thresholds, draws=drawn, load_id=load_id)
+                with look_in_turns(self._settings, _TIMES) as published:
+                    frames = frames_of(
+                        published, thresholds=thresholds, draws=drawn, load_id=load_id, turn=one_at_a_time
+                    )
                 known = numbers(frames)
                 while len(self._kept) >= _MOST_KEPT:
                     self._kept.pop(next(iter(self._kept)))

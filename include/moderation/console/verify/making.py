@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from moderation.console.index.found import Found
-from moderation.console.index.looks import look_at, with_enough
+from moderation.console.index.looks import QUEUE, look_at, with_enough
 from moderation.console.index.selection import Selection
 from moderation.console.shared import Shared
 from moderation.console.verify.told import KINDS
@@ -114,9 +114,10 @@ def _filled(shared: Shared, queue: Queue, chosen: Selection, times: int) -> int:
     """Items for the queue, how many; where it is about one load, only the tables of its day are looked at."""
     queues, load_id = shared.review.queues, queue.spec.load_id
     day = next((load["dt"] for load in shared.history.loads() if load["load_id"] == load_id), None)
-    with look_at(shared.settings, times, since=day, until=day) as published:
-        if queue.spec.kind == Kind.FILTER and load_id:
-            selected = _selected(shared.found(load_id, looked=True), chosen)
-            return fill_with(published, queues, queue, selected)
+    # Before the look: whoever makes this index meanwhile waits for the look to end.
+    found = shared.found(load_id, looked=True) if queue.spec.kind == Kind.FILTER and load_id else None
+    with look_at(shared.settings, times, each=QUEUE, since=day, until=day) as published:
+        if found is not None:
+            return fill_with(published, queues, queue, _selected(found, chosen))
         rules = Rules(policy=shared.policy(), thresholds=shared.thresholds())
         return fill(published, queues, queue, rules)

@@ -64,11 +64,11 @@ class Shares:
                 load["load_id"]: self._counted[load["load_id"]] for load in loads if self._is_counted(load)
             }
         behind = [load for load in loads if load["load_id"] not in counted]
-        # Not in the lock: to read loads that nobody has looked at takes long, and holds up no other page.
-        numbers = self._contents.of(behind)
-        with self._lock:
-            for load in behind:
-                made = self._count(load, numbers[load["load_id"]])
+        for load in behind:
+            # Not in the lock: to read loads that nobody has looked at takes long, and holds up no other page.
+            numbers = self._contents.of([load])[load["load_id"]]
+            with self._lock:
+                made = self._count(load, numbers)
                 self._counted[load["load_id"]] = counted[load["load_id"]] = made
         return {load_id: one.share for load_id, one in counted.items()}
 

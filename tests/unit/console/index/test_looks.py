@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import threading
+
 import duckdb
 import pytest
 
-from moderation.console.index.looks import INDEX, QUEUE, memory_for, with_enough
+from moderation.console.index.looks import INDEX, QUEUE, memory_for, one_at_a_time, with_enough
 
 
 @pytest.mark.parametrize(
@@ -33,4 +35,24 @@ def test_what_needs_more_memory_than_it_was_given_is_done_again_with_more():
 
     assert with_enough(work) == "made"
     assert given == [1, 4]
-    assert memory_for(100_000, times=4) == "256MB"
+    assert memory_for(100_000, QUEUE, times=4) == "256MB"
+
+
+def test_two_threads_do_not_look_at_the_tables_at_once_and_one_may_within_its_own():
+    entered, inside = threading.Event(), []
+
+    def look():
+        entered.set()
+        with one_at_a_time():
+            inside.append("other")
+
+    with one_at_a_time():
+        other = threading.Thread(target=look)
+        other.start()
+        assert entered.wait(10)
+        with one_at_a_time():
+            inside.append("own")
+        other.join(0.05)
+        assert inside == ["own"]
+    other.join(10)
+    assert inside == ["own", "other"]
