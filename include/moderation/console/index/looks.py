@@ -19,6 +19,9 @@ QUEUE, INDEX = 500, 200
 """Bytes an image. What does not fit lies on the disk, but not all that DuckDB sorts and joins may: over a
 million images, a queue ran out of 250 MB and an index of 128."""
 
+_MOST = 1_000_000_000
+"""Bytes that a number of images alone gives."""
+
 _PLAIN, _MORE = 3, 4
 """Times what may be taken at first where what ran out is done again: plain looks are not, and a list of the
 labels of one load of 100,000 images ran out of 64 MB."""
@@ -78,7 +81,7 @@ def memory_for(images: int, each: int, *, times: int = 1) -> str:
     :param each: bytes for each of them, where that is more than what any page gets.
     """
     least = values.bytes_in(MachineSettings.from_env().console_memory)
-    return f"{times * max(least, images * each) // 1_000_000}MB"
+    return f"{times * max(least, min(images * each, _MOST)) // 1_000_000}MB"
 
 
 def with_enough(work: Callable[[int], T]) -> T:

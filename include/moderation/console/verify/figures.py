@@ -16,6 +16,9 @@ from moderation.review.statistics.numbers import Numbers, numbers
 from moderation.settings import Settings
 
 _KEPT_SECONDS = 120.0
+_KEPT_TIMES = 10
+"""Numbers are kept as many times as long as it took to count them, where that is longer."""
+
 _MOST_KEPT = 8
 _TIMES = 2
 """Memory of a load of a million images, as often what pages get at least."""
@@ -42,8 +45,9 @@ class Figures:
         :raises moderation.errors.WarehouseMissingError: nothing was published yet.
         """
         with self._lock:  # They take a while: who asks meanwhile gets the same ones.
-            made_at, known = self._kept.get(load_id, (0.0, None))
-            if known is None or time.monotonic() - made_at > _KEPT_SECONDS:
+            until, known = self._kept.get(load_id, (0.0, None))
+            if known is None or time.monotonic() > until:
+                began = time.monotonic()
                 drawn = draws if draws.num_rows else None
                 with look_in_turns(self._settings, _TIMES) as published:
                     frames = frames_of(
@@ -52,7 +56,8 @@ class Figures:
                 known = numbers(frames)
                 while len(self._kept) >= _MOST_KEPT:
                     self._kept.pop(next(iter(self._kept)))
-                self._kept[load_id] = (time.monotonic(), known)
+                ended = time.monotonic()
+                self._kept[load_id] = (ended + max(_KEPT_SECONDS, _KEPT_TIMES * (ended - began)), known)
             return known
 
 

@@ -16,6 +16,8 @@ from moderation.console.index.looks import INDEX, QUEUE, memory_for, one_at_a_ti
         ("", 1_000_000, QUEUE, "500MB"),
         ("", 1_000_000, INDEX, "200MB"),
         ("1GB", 1_000_000, QUEUE, "1000MB"),
+        ("", 10_000_000, QUEUE, "1000MB"),
+        ("2GB", 10_000_000, QUEUE, "2000MB"),
         ("96MiB", 1_000, QUEUE, "100MB"),
     ],
 )
