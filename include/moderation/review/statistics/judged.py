@@ -43,7 +43,7 @@ _SPOKEN = f"""
 CREATE TEMP TABLE spoken AS SELECT DISTINCT content FROM verdicts WHERE content IS NOT NULL;
 
 CREATE TEMP TABLE spoken_images AS
-SELECT {SEEN}, dt, source_ref, status, etag, size_bytes, label_count FROM images
+SELECT {SEEN}, source_ref, status, etag, size_bytes, label_count FROM images
 WHERE status = 'moderated' AND {SUBJECT_SQL} IN (SELECT content FROM spoken);
 
 CREATE TEMP TABLE spoken_labels AS
