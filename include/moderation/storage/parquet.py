@@ -10,6 +10,7 @@ notice. Files of earlier releases have none of these and are read as they were.
 from __future__ import annotations
 
 import hashlib
+import threading
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -162,16 +163,22 @@ class Chunk:
             )
 
 
+class _Position(threading.local):
+    position = 0
+
+
 class Proven:
     """A file of which each column chunk is proven before a byte of it is given out, and once.
 
     Checksums of pages are not enough: the page's header tells how its bytes are to be read, and has none.
+    Each thread has its own position: DuckDB and Arrow let several read from one file, each of which first
+    moves to a place and then reads.
 
     :param metadata: its footer.
     """
 
     def __init__(self, stream: pa.NativeFile, metadata: pq.FileMetaData) -> None:
-        self._stream, self._position = stream, 0
+        self._stream, self._at = stream, _Position()
         self._chunks = sorted(chunks_of(metadata), key=lambda chunk: chunk.begin)
         self._begins = [chunk.begin for chunk in self._chunks]
         self._unproven = {number for number, chunk in enumerate(self._chunks) if chunk.checksum is not None}
@@ -180,19 +187,19 @@ class Proven:
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """As of any file."""
-        self._position = offset + (0, self._position, self.size)[whence]
-        return self._position
+        self._at.position = offset + (0, self._at.position, self.size)[whence]
+        return self._at.position
 
     def tell(self) -> int:
         """As of any file."""
-        return self._position
+        return self._at.position
 
     def read(self, size: int = -1) -> bytes:
         """As of any file.
 
         :raises pyarrow.ArrowInvalid: a chunk is not what was written.
         """
-        begin = self._position
+        begin = self._at.position
         end = self.size if size < 0 else min(begin + size, self.size)
         content: bytes = self._stream.read_at(max(end - begin, 0), begin)
         number = max(bisect_right(self._begins, begin) - 1, 0)
@@ -200,7 +207,7 @@ class Proven:
             if number in self._unproven and self._chunks[number].end > begin:
                 self._prove(number, content, begin)
             number += 1
-        self._position = begin + len(content)
+        self._at.position = begin + len(content)
         return content
 
     def _prove(self, number: int, content: bytes, begin: int) -> None:

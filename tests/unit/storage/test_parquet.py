@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -28,6 +29,18 @@ def path(tmp_path: Path) -> Path:
 def read(body: bytes) -> pa.Table:
     with parquet.open_file(io.BytesIO(body)) as file:
         return file.read()
+
+
+def test_threads_that_share_a_file_read_each_at_its_own_place(path: Path) -> None:
+    """DuckDB moves to a place and reads there in two steps, and another of its threads may come between."""
+    body = path.read_bytes()
+    with pa.OSFile(str(path)) as stream, ThreadPoolExecutor(1) as other:
+        file = parquet.Proven(stream, parquet.read_footer(stream))
+        file.seek(4)
+        other.submit(file.seek, 300).result()
+        assert file.read(50) == body[4:54]
+        assert other.submit(file.read, 50).result() == body[300:350]
+        assert file.tell() == 54
 
 
 def test_each_flipped_bit_is_an_error_or_changes_nothing(path: Path) -> None:
