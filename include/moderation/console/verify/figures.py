@@ -35,7 +35,7 @@ class Figures:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._kept: dict[str | None, tuple[float, Numbers]] = {}
+        self._kept: dict[str | None, tuple[float, Thresholds, Numbers]] = {}
 
     def of(self, load_id: str | None, thresholds: Thresholds, draws: pa.Table) -> Numbers:
         """Those of a load, or of all.
@@ -45,8 +45,8 @@ class Figures:
         :raises moderation.errors.WarehouseMissingError: nothing was published yet.
         """
         with self._lock:  # They take a while: who asks meanwhile gets the same ones.
-            until, known = self._kept.get(load_id, (0.0, None))
-            if known is None or time.monotonic() > until:
+            until, by, known = self._kept.get(load_id, (0.0, None, None))
+            if known is None or by != thresholds or time.monotonic() > until:
                 began = time.monotonic()
                 drawn = draws if draws.num_rows else None
                 with look_in_turns(self._settings, _TIMES) as published:
@@ -57,7 +57,8 @@ class Figures:
                 while len(self._kept) >= _MOST_KEPT:
                     self._kept.pop(next(iter(self._kept)))
                 ended = time.monotonic()
-                self._kept[load_id] = (ended + max(_KEPT_SECONDS, _KEPT_TIMES * (ended - began)), known)
+                until = ended + max(_KEPT_SECONDS, _KEPT_TIMES * (ended - began))
+                self._kept[load_id] = (until, thresholds, known)
             return known
 
 
