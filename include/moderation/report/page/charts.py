@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import vl_convert
 from markupsafe import Markup
 
 from moderation.report.page import wording
@@ -251,6 +250,8 @@ def draw(
         **_layers(mark, encoding | {"description": {"field": "told", "type": "nominal"}}),
         "config": _CONFIG,
     }
+    import vl_convert  # noqa: PLC0415 - 9 MB, and pages of the console import this module and draw nothing
+
     return _inline(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
 
 

@@ -18,23 +18,28 @@ import pyarrow as pa
 from moderation.policy.thresholds import Thresholds
 from moderation.reference.content import SUBJECT_SQL
 from moderation.reference.taxonomy import taxonomy
-from moderation.review.statistics.frames import DRAWS, JUDGED, POPULATIONS, Frames
-from moderation.review.statistics.populations import (
-    ANSWER,
+from moderation.review.statistics.answered.populations import (
     IN_SLICE,
     LABEL,
-    SEEN,
+    WEEK,
     Slice,
     Turn,
-    latest,
     populations,
 )
+from moderation.review.statistics.frames import DRAWS, JUDGED, POPULATIONS, Frames
 from moderation.warehouses.views import verdict_views
 
 _VERIFIED = verdict_views.selects(
     verdict_views.DUCKDB, lambda name: f"spoken_{name}" if name in {"images", "labels"} else name
 )[verdict_views.VERIFIED]
 """The view `labels_verified`, of what somebody spoke of."""
+
+_ANSWER = "load_id, model_version, adapter, min_confidence, week"
+"""Whose answer it is, and when: what is counted apart."""
+
+_SEEN = f"""load_id, manifest_id, line_number, model_version, adapter, content_type, dt, moderated_at,
+coalesce(min_confidence, 0) AS min_confidence, hash(source_ref) AS source, {SUBJECT_SQL} AS content"""
+"""Columns of an answered row of `images`, of which the newest of its content counts."""
 
 _DRAWN = "draw, design, stratum, inclusion_probability"
 
@@ -43,7 +48,7 @@ _SPOKEN = f"""
 CREATE TEMP TABLE spoken AS SELECT DISTINCT content FROM verdicts WHERE content IS NOT NULL;
 
 CREATE TEMP TABLE spoken_images AS
-SELECT {SEEN}, source_ref, status, etag, size_bytes, label_count FROM images
+SELECT {_SEEN}, source_ref, status, etag, size_bytes, label_count FROM images
 WHERE status = 'moderated' AND {SUBJECT_SQL} IN (SELECT content FROM spoken);
 
 CREATE TEMP TABLE spoken_labels AS
@@ -52,11 +57,24 @@ SELECT load_id, manifest_id, line_number, level, l1, l2, l3, v7_l1, v7_l2, v7_l3
 FROM labels SEMI JOIN spoken_images USING (load_id, manifest_id, line_number);
 """  # noqa: S608 - names of ours
 
-_ANSWERED = f"CREATE TEMP TABLE answered AS {latest('spoken_images', where=IN_SLICE)}"
+# No window: those of one image under a million keys would have to be in memory together.
+_ANSWERED = f"""
+CREATE TEMP TABLE answered AS
+WITH given AS (SELECT * FROM spoken_images WHERE {IN_SLICE}), best AS (
+    SELECT count(DISTINCT source) AS copies, max(struct_pack(
+        at := coalesce(moderated_at, '-infinity'::TIMESTAMPTZ), load_id := load_id,
+        manifest_id := manifest_id, line := -line_number
+    )) AS newest
+    FROM given GROUP BY content, model_version, adapter, min_confidence
+)
+SELECT given.* EXCLUDE (source, moderated_at, dt), copies, {WEEK} AS week
+FROM given JOIN best ON given.load_id = newest.load_id AND given.manifest_id = newest.manifest_id
+    AND given.line_number = -newest.line
+"""  # noqa: S608 - names of ours
 
 _TRUTHS = f"""
 CREATE TEMP TABLE listed AS
-SELECT a.content, {", ".join(f"a.{name}" for name in ANSWER.split(", "))}, a.content_type, a.copies,
+SELECT a.content, {", ".join(f"a.{name}" for name in _ANSWER.split(", "))}, a.content_type, a.copies,
     l.label, l.confidence, n.threshold_wanted
 FROM answered AS a
 JOIN (
@@ -82,7 +100,7 @@ FROM verdicts WHERE content IS NOT NULL AND design IS NOT NULL AND queue_id IS N
     AND inclusion_probability IS NOT NULL AND verdict NOT IN ('withdrawn', 'skipped', 'note');
 
 CREATE TEMP TABLE flagged AS
-SELECT content, {ANSWER} FROM listed
+SELECT content, {_ANSWER} FROM listed
 WHERE confidence >= greatest(min_confidence, coalesce(threshold_wanted, 0)) GROUP BY ALL;
 """  # noqa: S608 - names of ours
 
@@ -110,7 +128,7 @@ SELECT a.content, a.copies, n.label, n.level, n.l1, n.l2, n.l3, a.content_type, 
     coalesce(l.confidence >= greatest(a.min_confidence, coalesce(n.threshold_wanted, 0)), false) AS predicted,
     coalesce(t.truth, CASE WHEN w.content IS NOT NULL OR t1.truth = 'absent' OR t2.truth = 'absent'
         THEN 'absent' END) AS truth,
-    {", ".join(f"a.{name}" for name in ANSWER.split(", "))}, f.content IS NOT NULL AS flagged
+    {", ".join(f"a.{name}" for name in _ANSWER.split(", "))}, f.content IS NOT NULL AS flagged
 FROM answered AS a CROSS JOIN nodes AS n
 LEFT JOIN listed AS l ON l.content = a.content AND l.label = n.label AND l.load_id = a.load_id
     AND l.model_version IS NOT DISTINCT FROM a.model_version AND l.adapter IS NOT DISTINCT FROM a.adapter
@@ -136,8 +154,8 @@ SELECT content, any_value(copies) AS copies, 0 AS level, any_value(content_type)
         WHEN count(*) FILTER (level = 1 AND truth = 'absent') = count(*) FILTER (level = 1)
             OR bool_or(predicted) AND bool_and(truth = 'absent') FILTER (predicted)
         THEN 'absent' END AS truth,
-    {ANSWER}, bool_or(predicted) AS flagged
-FROM pairs GROUP BY content, {ANSWER};
+    {_ANSWER}, bool_or(predicted) AS flagged
+FROM pairs GROUP BY content, {_ANSWER};
 """  # noqa: S608 - names of ours
 
 _ERASED = """

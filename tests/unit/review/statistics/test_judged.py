@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,6 +12,7 @@ import pytest
 
 from moderation.policy.thresholds import Thresholds
 from moderation.report.review.page import render
+from moderation.review.statistics import judged
 from moderation.review.statistics.frames import DRAWS
 from moderation.review.statistics.judged import frames_of
 from moderation.review.statistics.numbers import NUMBERS, Numbers, numbers
@@ -160,3 +162,20 @@ def test_the_page_says_what_is_measured_and_what_is_not_and_loads_nothing(wareho
 
 def test_a_page_without_verdicts_says_that_nothing_is_known():
     assert "Nothing was flagged or verified yet" in render(Numbers(NUMBERS.empty_table()))
+
+
+@pytest.mark.slow
+def test_one_image_under_a_million_keys_that_somebody_spoke_of_needs_no_more_memory_than_any(tmp_path: Path):
+    with duckdb.connect() as connection:
+        connection.execute(f"SET temp_directory = '{tmp_path}'")
+        connection.execute("SET memory_limit = '64MB'")
+        connection.execute(
+            "CREATE TABLE spoken_images AS SELECT 'load' AS load_id, 'manifest' AS manifest_id,"
+            " '7.0' AS model_version, NULL::VARCHAR AS adapter, 'none' AS content_type,"
+            " 'moderated' AS status,"
+            " DATE '2026-11-16' AS dt, TIMESTAMPTZ '2026-11-16 00:00:00+00' AS moderated_at,"
+            " 50.0 AS min_confidence, repeat('a', 40) AS content, hash(i) AS source,"
+            " i::INTEGER AS line_number FROM range(1_000_000) AS t(i)"
+        )
+        connection.execute(judged._ANSWERED, dict.fromkeys(("load", "since", "until")))
+        assert connection.execute("SELECT line_number, copies FROM answered").fetchall() == [(0, 1_000_000)]

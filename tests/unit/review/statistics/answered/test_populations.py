@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from moderation.policy.thresholds import Thresholds
-from moderation.review.statistics import populations
+from moderation.review.statistics.answered import populations
+from moderation.review.statistics.answered.apart import Apart
 from moderation.review.statistics.judged import frames_of
 from support import small_warehouse
 from support.small_warehouse import FIRST_LOAD, SECOND_LOAD, chain, image, tables
@@ -69,8 +72,8 @@ def expected(least: float) -> dict[tuple[Any, ...], tuple[int, int, int, int]]:
 @pytest.mark.parametrize("at_once", [1, 7, 50_000])
 @pytest.mark.parametrize("least", [50.0, 75.0])
 def test_each_content_is_counted_once_with_its_latest_answer(tmp_path: Path, monkeypatch, at_once, least):
-    monkeypatch.setattr(populations, "_AT_ONCE", at_once)
-    monkeypatch.setattr(populations, "_ROWS", dict.fromkeys(populations._ROWS, 11))
+    for name, most in (("_CONTENTS", at_once), ("_IMAGES", at_once), ("_BATCH", 11)):
+        monkeypatch.setattr(populations, name, most)
     path = small_warehouse.write(tmp_path / "small.duckdb", tables(story()))
     with duckdb.connect(str(path)) as connection:
         frames = frames_of(connection, thresholds=Thresholds(default=least))
@@ -86,23 +89,32 @@ def test_each_content_is_counted_once_with_its_latest_answer(tmp_path: Path, mon
     assert {row["week"] for row in rows} <= {"2026-11-16", "2026-11-23"}
 
 
+def test_a_load_that_is_read_in_several_steps_is_counted_as_one(tmp_path: Path, monkeypatch):
+    rows = [
+        (image(FIRST_LOAD, line, f"{line}.jpg", labels=chain("Violence", 90.0), manifest_id=manifest), labels)
+        for manifest in ("m1", "m2", "m3")
+        for line in range(1, 4)
+        if (labels := chain("Violence", 90.0))
+    ]
+    monkeypatch.setattr(populations, "_IMAGES", 4)
+    path = small_warehouse.write(tmp_path / "small.duckdb", tables(rows))
+    with duckdb.connect(str(path)) as connection:
+        told = frames_of(connection).populations.to_pylist()
+    whole = [row for row in told if row["label"] is None]
+    assert [(row["contents"], row["copies"], row["flagged"]) for row in whole] == [(3, 3, 3)]
+
+
+def test_one_image_under_a_million_keys_is_looked_through_a_few_keys_at_a_time(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(populations, "_CONTENTS", 100)
+    keys = np.arange(1000, dtype=np.uint64)
+    with Apart(tmp_path / "seen", 1) as seen:
+        seen.add(pa.record_batch({"source": keys}), np.zeros(keys.size, np.int64))
+        pieces = [piece["source"].to_pylist() for piece in populations._pieces(seen, 0)]
+    assert max(map(len, pieces)) <= 200
+    assert sorted(key for piece in pieces for key in piece) == keys.tolist()
+
+
 def test_where_nothing_was_answered_nothing_is_counted(tmp_path: Path):
     path = small_warehouse.write(tmp_path / "none.duckdb", {})
     with duckdb.connect(str(path)) as connection:
         assert frames_of(connection).populations.num_rows == 0
-
-
-@pytest.mark.slow
-def test_one_image_under_a_million_keys_needs_no_more_memory_than_any(tmp_path: Path):
-    with duckdb.connect() as connection:
-        connection.execute(f"SET temp_directory = '{tmp_path}'")
-        connection.execute("SET memory_limit = '64MB'")
-        connection.execute(
-            "CREATE TABLE seen AS SELECT 'load' AS load_id, 'manifest' AS manifest_id,"
-            " '7.0' AS model_version, NULL::VARCHAR AS adapter, 'none' AS content_type,"
-            " DATE '2026-11-16' AS dt, TIMESTAMPTZ '2026-11-16 00:00:00+00' AS moderated_at,"
-            " 50.0 AS min_confidence, repeat('a', 40) AS content, hash(i) AS source,"
-            " i::INTEGER AS line_number FROM range(1_000_000) AS t(i)"
-        )
-        query = f"SELECT line_number, copies FROM ({populations.latest('seen')})"
-        assert connection.execute(query).fetchall() == [(0, 1_000_000)]
