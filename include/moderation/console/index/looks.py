@@ -71,6 +71,7 @@ def look_in_turns(
     def memory(images: int) -> str:
         return memory_for(images, each, times=times)
 
+    give_back_now()
     with open_published(settings, memory=memory, **shown) as looked:
         yield looked
 

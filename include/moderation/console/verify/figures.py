@@ -20,6 +20,7 @@ _KEPT_TIMES = 10
 """Numbers are kept as many times as long as it took to count them, where that is longer."""
 
 _MOST_KEPT = 8
+"""Loads; those of all besides."""
 _TIMES = 2
 """Memory of a load of a million images, as often what pages get at least."""
 COUNTS = ("tp", "fp", "fn", "tn", "unsure", "not_verified")
@@ -34,7 +35,7 @@ class Figures:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
+        self._of_all, self._of_a_load = threading.Lock(), threading.Lock()
         self._kept: dict[str | None, tuple[float, Thresholds, Numbers]] = {}
 
     def of(self, load_id: str | None, thresholds: Thresholds, draws: pa.Table) -> Numbers:
@@ -44,22 +45,30 @@ class Figures:
         :param draws: what was drawn, as `statistics.draws.drawn` tells it.
         :raises moderation.errors.WarehouseMissingError: nothing was published yet.
         """
-        with self._lock:  # They take a while: who asks meanwhile gets the same ones.
+        # They take a while: who asks meanwhile gets the same ones. Those of all take so long that those of a
+        # load do not wait for them.
+        with self._of_all if load_id is None else self._of_a_load:
             until, by, known = self._kept.get(load_id, (0.0, None, None))
             if known is None or by != thresholds or time.monotonic() > until:
                 began = time.monotonic()
-                drawn = draws if draws.num_rows else None
-                with look_in_turns(self._settings, _TIMES) as published:
-                    frames = frames_of(
-                        published, thresholds=thresholds, draws=drawn, load_id=load_id, turn=one_at_a_time
-                    )
-                known = numbers(frames)
-                while len(self._kept) >= _MOST_KEPT:
-                    self._kept.pop(next(iter(self._kept)))
+                known = self._counted(load_id, thresholds, draws)
                 ended = time.monotonic()
-                until = ended + max(_KEPT_SECONDS, _KEPT_TIMES * (ended - began))
-                self._kept[load_id] = (until, thresholds, known)
+                self._keep(load_id, max(_KEPT_SECONDS, _KEPT_TIMES * (ended - began)), thresholds, known)
             return known
+
+    def _counted(self, load_id: str | None, thresholds: Thresholds, draws: pa.Table) -> Numbers:
+        drawn = draws if draws.num_rows else None
+        with look_in_turns(self._settings, _TIMES) as published:
+            frames = frames_of(
+                published, thresholds=thresholds, draws=drawn, load_id=load_id, turn=one_at_a_time
+            )
+        return numbers(frames)
+
+    def _keep(self, load_id: str | None, seconds: float, thresholds: Thresholds, known: Numbers) -> None:
+        of_loads = [one for one in list(self._kept) if one is not None]
+        if load_id is not None and load_id not in of_loads and len(of_loads) >= _MOST_KEPT:
+            self._kept.pop(of_loads[0], None)
+        self._kept[load_id] = (time.monotonic() + seconds, thresholds, known)
 
 
 @dataclass(frozen=True)
