@@ -44,8 +44,8 @@ Turn = Callable[[], AbstractContextManager[object]]
 
 _CONTENTS = 100_000
 """Answers of one part, some 15 MB."""
-_IMAGES = 200_000
-"""Images of a group of manifests, some 20 MB with their labels."""
+_IMAGES = 100_000
+"""Images of a group of manifests, some 10 MB with their labels."""
 _BATCH = 50_000
 _LINES = 1 << 31
 """More than any manifest has."""
