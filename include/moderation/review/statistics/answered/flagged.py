@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-LISTED = pa.schema([("n", pa.int64()), ("label", pa.int32()), ("confidence", pa.float64())])
+LISTED = pa.schema([("n", pa.int64()), ("label", pa.int64()), ("confidence", pa.float64())])
 """A row a label that an answer lists: the answer's number, the label's, -1 for one that is not told of."""
 
 
