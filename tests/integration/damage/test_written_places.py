@@ -8,11 +8,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+import vl_convert
 from botocore.config import Config
 
 from local_aws.rekognition.launch import Rekognition
@@ -20,7 +20,6 @@ from local_aws.seaweedfs import Credentials, SeaweedFS
 from moderation.errors import NeedsAPersonError
 from moderation.maintenance.erasure.search import names_any
 from moderation.publish import standing
-from moderation.report.page import charts
 from moderation.schema import TABLES
 from moderation.settings import Settings
 from moderation.storage import lease
@@ -64,9 +63,7 @@ def install(
         # A lock that tells nothing runs out after this; drawings are not looked at.
         patch.setattr(lease, "DEFAULT_TTL", 1.0)
         patch.setattr(standing, "_LOCK_SECONDS", 1.0)
-        patch.setattr(
-            charts, "vl_convert", SimpleNamespace(vegalite_to_svg=lambda *_, **__: '<svg viewBox="0 0 1 1"/>')
-        )
+        patch.setattr(vl_convert, "vegalite_to_svg", lambda *_, **__: '<svg viewBox="0 0 1 1"/>')
         s3 = boto3.client(
             "s3", endpoint_url=s3_server.endpoint_url, config=Config(s3={"addressing_style": "path"})
         )
