@@ -107,12 +107,11 @@ def populations(
     with tempfile.TemporaryDirectory(prefix="moderation-numbers-") as folder, ExitStack() as opened:
         seen = opened.enter_context(Apart(Path(folder) / "seen", parts))
         found = opened.enter_context(Apart(Path(folder) / "newest", len(groups)))
-        told = _Places(answers["answer"])
         asked = _asked(answers)
         for group in groups:
             with turn():
                 for batch in group.rows(connection, _SEEN):
-                    answer = told.of(batch["answer"])
+                    answer = _places(batch["answer"], answers["answer"])
                     rows = _with(batch, answer=answer, asked=asked[answer])
                     seen.add(rows, (batch["low"].to_numpy() % np.uint64(parts)).astype(np.int64))
         begins = np.array([group.begins for group in groups])
@@ -121,7 +120,7 @@ def populations(
                 for batch in newest(_pieces(seen, part)).select(["n", "answer", "copies"]).to_batches():
                     number = batch["n"].to_numpy() // _LINES
                     found.add(batch, np.searchsorted(begins, number, side="right") - 1)
-        named = _Places(_hashes(connection, nodes["label"]))
+        labels = _hashes(connection, nodes["label"])
         for place, group in enumerate(groups):
             with turn():
                 answered = list(found.part(place))
@@ -129,29 +128,9 @@ def populations(
                     listed = group.rows(connection, _LISTED)
                     counts.add(
                         pa.Table.from_batches(answered),
-                        (_with(batch, label=named.of(batch["label"])) for batch in listed),
+                        (_with(batch, label=_places(batch["label"], labels)) for batch in listed),
                     )
     return counts.told(default)
-
-
-class _Places:
-    """Where hashes stand among known ones.
-
-    :param known: of different things.
-    """
-
-    def __init__(self, known: pa.ChunkedArray) -> None:
-        hashes = known.to_numpy()
-        self._order = np.argsort(hashes)
-        self._sorted = hashes[self._order]
-
-    def of(self, wanted: pa.Array) -> np.ndarray:
-        """The place of each, -1 for one that is not known."""
-        hashes = wanted.to_numpy()
-        if not self._sorted.size:
-            return np.full(hashes.size, -1)
-        place = np.minimum(np.searchsorted(self._sorted, hashes), self._sorted.size - 1)
-        return np.where(self._sorted[place] == hashes, self._order[place], -1)
 
 
 class _Group:
@@ -163,7 +142,7 @@ class _Group:
 
     def __init__(self, manifests: pa.Table, begins: int) -> None:
         self.begins = begins
-        self._places = _Places(manifests["manifest"])
+        self._known = manifests["manifest"]
         days = pc.min_max(manifests["dt"]).as_py()
         first, last = manifests.take([0, manifests.num_rows - 1]).to_pylist()
         is_one = first["load_id"] == last["load_id"]
@@ -182,7 +161,7 @@ class _Group:
         By load, manifest and line, so that of equals the first line of the last load is the newest.
         """
         for batch in connection.sql(query, params=self._parameters).to_arrow_reader(_BATCH):
-            place = self._places.of(batch["manifest"])
+            place = _places(batch["manifest"], self._known)
             number = (self.begins + place + 1) * _LINES - 1 - batch["line"].to_numpy()
             yield _with(batch, n=number).filter(pa.array(place >= 0))
 
@@ -211,6 +190,11 @@ def _of_piece(batch: pa.RecordBatch, piece: int, pieces: int) -> pa.RecordBatch:
     if pieces == 1:
         return batch
     return batch.filter(pa.array(batch["source"].to_numpy() % np.uint64(pieces) == np.uint64(piece)))
+
+
+def _places(wanted: pa.Array, known: pa.ChunkedArray) -> np.ndarray:
+    """Where each hash stands among known ones, -1 for one that is not known."""
+    return pc.fill_null(pc.index_in(wanted, value_set=known), -1).to_numpy().astype(np.int64)
 
 
 def _with(batch: pa.RecordBatch, **columns: np.ndarray) -> pa.RecordBatch:
