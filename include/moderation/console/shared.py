@@ -16,7 +16,7 @@ from moderation.console.index.described import Described
 from moderation.console.index.found import Found
 from moderation.console.index.gone import Gone
 from moderation.console.index.history import History
-from moderation.console.index.load_index import MOST_OPEN, LoadIndexes
+from moderation.console.index.load_index import MOST_KNOWN, LoadIndexes
 from moderation.console.index.under_way import UnderWay
 from moderation.console.tiles.kept import Tiles
 from moderation.console.verify.elsewhere import Elsewhere
@@ -155,7 +155,7 @@ class Shared:
             if known is None or (known.index, known.gone, known.thresholds) != (index, gone, thresholds):
                 known = Found(index, thresholds, gone)
             self._found[load_id] = known
-            while len(self._found) > MOST_OPEN:  # Each keeps its index open.
+            while len(self._found) > MOST_KNOWN:
                 self._found.popitem(last=False)
             return known
 

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from moderation.console.index.load_index import MOST_OPEN
+from moderation.console.index.load_index import MOST_KNOWN
 from moderation.console.index.looks import look_at
 from support.console_load import Picture, publish_pictures, served
 from support.pictures import jpeg
@@ -20,7 +20,7 @@ def test_a_job_that_was_looked_at_long_ago_takes_no_memory(tmp_path, bucket, s3_
     one = {"a.jpg": Picture(jpeg(200, 150))}
     loads = [
         publish_pictures(settings, s3_client, bucket, one, name=f"run-{number}")
-        for number in range(MOST_OPEN + 1)
+        for number in range(MOST_KNOWN + 1)
     ]
     with served(settings, tmp_path / "cache") as console:
         assert console.get(f"/jobs/{loads[0]}").status_code == 200

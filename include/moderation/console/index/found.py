@@ -92,7 +92,7 @@ class Found:
             f"GROUP BY content ORDER BY {_ORDER[chosen.order]}, image",
             self._parameters(chosen),
         )
-        return Listed(np.asarray(rows["image"]), np.asarray(rows["copies"]))
+        return Listed(rows["image"].to_numpy(), rows["copies"].to_numpy())
 
     def tiles(self, chosen: Selection, offset: int, limit: int) -> list[dict[str, Any]]:
         """A page of the selection: each content's first image, its copies and its foremost label."""

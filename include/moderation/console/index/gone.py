@@ -124,12 +124,12 @@ class Gone:
 
 def _marked(index: LoadIndex, table: Table | None) -> Marked:
     numbered = index.columns(f"SELECT {NAME}, n FROM image ORDER BY n")  # noqa: S608 - a name of ours
-    names = pa.array(numbered[NAME], pa.string())
+    names = numbered[NAME].combine_chunks()
     numbers, at = [NONE.numbers], [NONE.at]
     for batch in scan(table, GONE, [NAME, "gone_at"], between=range_of(names)):
         places = pc.index_in(names, value_set=batch.column(NAME).cast(pa.string()))
         here = np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False))
-        numbers.append(numbered["n"][here])
+        numbers.append(numbered["n"].to_numpy()[here])
         told = batch.column("gone_at").take(places.take(pa.array(here)))
         at.append(told.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False))
     order = np.argsort(every := np.concatenate(numbers))

@@ -24,29 +24,33 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from moderation.console.index.contents import SUFFIX
 from moderation.console.index.looks import INDEX, look_at, memory_for, one_at_a_time, with_enough
+from moderation.console.index.open_files import OpenFiles
 from moderation.errors import NeedsAPersonError, TransientError
 from moderation.reference import content
 from moderation.reference.taxonomy import PATH_SIGN
 from moderation.settings import Settings
+from moderation.storage.memory import give_back_now
 from moderation.storage.whole_file import whole_file
 from moderation.tables.published import read_loads, row_of
-from moderation.variables.machine import MachineSettings
+
+T = TypeVar("T")
 
 _LOAD_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
 _THREADS = 2
 _AT_ONCE = 10_000
-MOST_OPEN = 2
-"""Indexes that one process keeps open; each may take the memory that DuckDB is given."""
+MOST_KNOWN = 2
+"""Indexes of which a process keeps what it found out: some megabytes each, for 100,000 images."""
 _DAMAGE = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
 
 _COLUMNS = (
@@ -115,21 +119,18 @@ class IndexDamagedError(TransientError):
 
 
 class LoadIndex:
-    """One load's index, open for reading by several threads at once.
+    """One load's index, for several threads at once.
 
-    :param path: the file.
+    :param files: that are open.
+    :param path: of its own.
     :param load: its row of `loads`.
     """
 
-    def __init__(self, path: Path, load: dict[str, Any]) -> None:
+    def __init__(self, files: OpenFiles, path: Path, load: dict[str, Any]) -> None:
         self.load = load
         self.is_damaged = False
+        self._files = files
         self._path = path
-        memory = MachineSettings.from_env().duckdb_memory
-        config: dict[str, Any] = {"threads": _THREADS, "memory_limit": memory}
-        self._connection = duckdb.connect(str(path), read_only=True, config=config)
-        for setting in ("TimeZone = 'UTC'", "enable_progress_bar = false", "enable_external_access = false"):
-            self._connection.execute(f"SET {setting}")
 
     @property
     def is_gone(self) -> bool:
@@ -138,28 +139,37 @@ class LoadIndex:
 
     def rows(self, sql: str, parameters: Any = ()) -> list[dict[str, Any]]:
         """The rows of a query of ours, by column."""
-        with self._noticed(), self._connection.cursor() as cursor:
+
+        def asked(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
             answer = cursor.execute(sql, parameters)
             names = [column[0] for column in answer.description or ()]
             return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
-    def columns(self, sql: str, parameters: Any = ()) -> dict[str, Any]:
-        """The columns of a query of ours as NumPy arrays."""
-        with self._noticed(), self._connection.cursor() as cursor:
-            found: dict[str, Any] = cursor.execute(sql, parameters).fetchnumpy()
-            return found
+        return self._answer(asked)
+
+    def columns(self, sql: str, parameters: Any = ()) -> pa.Table:
+        """The same as Arrow's columns."""
+        return self._answer(lambda cursor: cursor.sql(sql, params=parameters or None).to_arrow_table())
 
     @contextmanager
     def relation(self, sql: str, parameters: Any = ()) -> Iterator[duckdb.DuckDBPyRelation]:
-        """The rows of a query of ours, for as long as the block goes on."""
-        with self._noticed(), self._connection.cursor() as cursor:
+        """The rows of a query of ours, for as long as the block goes on; one after the other has some."""
+        with self._cursor(times=3, is_long=True) as cursor:
             yield cursor.sql(sql, params=parameters)
 
+    def _answer(self, asked: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        def answered(times: int) -> T:
+            with self._cursor(times=times) as cursor:
+                return asked(cursor)
+
+        return with_enough(answered)
+
     @contextmanager
-    def _noticed(self) -> Iterator[None]:
+    def _cursor(self, **how: Any) -> Iterator[duckdb.DuckDBPyConnection]:
         """Damage is met where a block is read: the file is given up, to be made anew."""
         try:
-            yield
+            with self._files.cursor(self._path, self.load["images"], **how) as cursor:
+                yield cursor
         except duckdb.Error as error:
             # DuckDB has no class of its own for a checksum that does not fit.
             if not (type(error) is duckdb.Error or isinstance(error, _DAMAGE)):
@@ -171,13 +181,9 @@ class LoadIndex:
                 "and is made anew"
             ) from error
 
-    def close(self) -> None:
-        """Let the file go."""
-        self._connection.close()
-
 
 class LoadIndexes:
-    """The indexes of this machine: made when first asked for, the last used stay open.
+    """The indexes of this machine: made when first asked for.
 
     :param folder: where the files are.
     :param max_bytes: of all files together; the least lately used are removed above it.
@@ -187,7 +193,8 @@ class LoadIndexes:
         self._settings = settings
         self._folder = folder
         self._max_bytes = max_bytes
-        self._open: dict[str, LoadIndex] = {}
+        self._files = OpenFiles(folder)
+        self._known: dict[str, LoadIndex] = {}
         self._making: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -203,9 +210,8 @@ class LoadIndexes:
             making = self._making.setdefault(load_id, threading.Lock())
         with making:  # A large load takes long: who looks at another one need not wait for it.
             with self._lock:
-                known = self._open.pop(load_id, None)
+                known = self._known.pop(load_id, None)
             if known is not None and (known.is_damaged or known.is_gone):
-                known.close()  # DuckDB would give the same open file again.
                 known = None
             if known is None:
                 load = row_of(read_loads(self._settings), load_id)
@@ -213,28 +219,28 @@ class LoadIndexes:
                     raise NoSuchLoadError(f"load {load_id} is not published")
                 known = self._opened(load)
             with self._lock:
-                self._open[load_id] = known
-                while len(self._open) > MOST_OPEN:
-                    self._open.pop(next(iter(self._open)))
+                self._known[load_id] = known
+                while len(self._known) > MOST_KNOWN:
+                    self._known.pop(next(iter(self._known)))
         return known
 
     def _opened(self, load: dict[str, Any]) -> LoadIndex:
         path = self._folder / f"{load['load_id']}-{FORMAT}.duckdb"
+        found = LoadIndex(self._files, path, load)
         if path.exists():
             try:
-                found = LoadIndex(path, load)
                 if found.rows("SELECT count(*) AS images FROM image")[0]["images"] == load["images"]:
                     os.utime(path)
                     return found
-                found.close()
-            except duckdb.Error:
-                pass  # Damaged: it is made again from the published files.
+            except (duckdb.Error, IndexDamagedError):
+                found = LoadIndex(self._files, path, load)  # It is made again from the published files.
             path.unlink(missing_ok=True)
+        self._files.forget(path)  # DuckDB would read the one that is no longer there.
         self._make_room()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with whole_file(path) as unfinished:
             with_enough(partial(_build, self._settings, load, unfinished))
-        return LoadIndex(path, load)
+        return found
 
     def _make_room(self) -> None:
         files = [*self._folder.glob("*.duckdb"), *self._folder.glob(f"*{SUFFIX}")]
@@ -247,14 +253,12 @@ class LoadIndexes:
 
     def close(self) -> None:
         """Close all files."""
-        with self._lock:
-            for index in self._open.values():
-                index.close()
-            self._open.clear()
+        self._files.close()
 
 
 def _build(settings: Settings, load: dict[str, Any], path: Path, times: int) -> None:
     parameters = {"load": load["load_id"]}
+    give_back_now()
     with one_at_a_time(), _written(path, memory_for(load["images"], INDEX, times=times)) as writer:
         with look_at(settings, times, since=load["dt"], until=load["dt"]) as published:
             for name, sql in (
