@@ -24,7 +24,7 @@ from moderation.console.pages.adapters import Learning
 from moderation.errors import NeedsAPersonError
 from moderation.review.state.open import State
 from moderation.settings import ConsoleSettings, Settings
-from moderation.storage.memory import share_heaps
+from moderation.storage.memory import give_back_freed_memory
 
 HOST = "127.0.0.1"
 _COOKIE = "moderation_console"
@@ -124,7 +124,7 @@ def serve(settings: Settings, *, port: int, told: Callable[[str], None], ask: As
             ) from error
         listening.listen(128)
         told(f"http://{HOST}:{listening.getsockname()[1]}/?token={token}")
-        share_heaps()
+        give_back_freed_memory()
         app = alone(settings, token=token, ask=ask)
         # What was imported is there to stay: to look through it for garbage stops all threads for a tenth of
         # a second, in the midst of somebody's page.

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 _KEPT_BYTES = 1 << 20
 _OWN_MAPPING_BYTES = 256 << 10
 _ARENAS = 2
-_FEW_HEAPS = {-8: _ARENAS}
-_MALLOPT = {-1: _KEPT_BYTES, -3: _OWN_MAPPING_BYTES} | _FEW_HEAPS
+_MALLOPT = {-1: _KEPT_BYTES, -3: _OWN_MAPPING_BYTES, -8: _ARENAS}
 """glibc's M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX of malloc.h."""
 
 
@@ -25,17 +24,13 @@ def give_back_freed_memory() -> None:
     """Let the process keep little of what it freed: a publish of a million lines peaks 90 MB lower for it.
 
     Left alone, glibc takes it that buffers of many megabytes are wanted again, keeps them on its heap, and a
-    small block behind one keeps the whole. The price is a percent or two of processor time.
+    small block behind one keeps the whole; and many threads get a heap of their own, each with what was freed
+    in it. The price is a percent or two of processor time.
     """
     import pyarrow as pa  # noqa: PLC0415 - after choose_allocator
 
     pa.set_memory_pool(pa.system_memory_pool())
     _tell_glibc(_MALLOPT)
-
-
-def share_heaps() -> None:
-    """Let a server's threads share two heaps: glibc gives many their own, each with what was freed in it."""
-    _tell_glibc(_FEW_HEAPS)
 
 
 def leave_pandas_out() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from moderation.console.index.looks import look_in_turns, one_at_a_time
+from moderation.console.index.looks import look_at, look_in_turns, one_at_a_time
 from moderation.policy.thresholds import Thresholds
 from moderation.review.statistics.judged import frames_of
 from moderation.review.statistics.numbers import Numbers, numbers
@@ -58,10 +59,10 @@ class Figures:
 
     def _counted(self, load_id: str | None, thresholds: Thresholds, draws: pa.Table) -> Numbers:
         drawn = draws if draws.num_rows else None
-        with look_in_turns(self._settings, _TIMES) as published:
-            frames = frames_of(
-                published, thresholds=thresholds, draws=drawn, load_id=load_id, turn=one_at_a_time
-            )
+        # Those of a load take a few seconds: what they hold would lie there while others have their turns.
+        look, turn = (look_in_turns, one_at_a_time) if load_id is None else (look_at, nullcontext)
+        with look(self._settings, _TIMES) as published:
+            frames = frames_of(published, thresholds=thresholds, draws=drawn, load_id=load_id, turn=turn)
         return numbers(frames)
 
     def _keep(self, load_id: str | None, seconds: float, thresholds: Thresholds, known: Numbers) -> None:
