@@ -12,12 +12,16 @@ from pathlib import Path
 import duckdb
 
 from moderation.console.index.looks import INDEX, memory_for
+from moderation.storage.memory import give_back_now
 
 _THREADS = 2
 _AT_ONCE = 2
 """Queries: as many as there are threads for them."""
 
 _MOST_OPEN = 4
+_IDLE_SECONDS = 5.0
+"""After which all are let go: opening one again takes 16 ms, what was read of them takes up to 64 MB."""
+
 _BROKEN = (duckdb.FatalException, duckdb.InternalException)
 """After these DuckDB answers nothing any more."""
 
@@ -31,20 +35,24 @@ class _Open:
 
 
 class OpenFiles:
-    """Opens files when they are asked about and keeps the last of them open. Safe for threads.
+    """Opens files when they are asked about, keeps the last of them open. Safe for threads.
 
     :param folder: where they all are.
+    :param idle_seconds: after which all are let go.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, idle_seconds: float = _IDLE_SECONDS) -> None:
         self._folder = folder
+        self._idle_seconds = idle_seconds
         self._changed = threading.Condition()
         self._short = threading.BoundedSemaphore(_AT_ONCE)
         self._long = threading.BoundedSemaphore(1)
         self._open: dict[Path, _Open] = {}
         self._named = 0
         self._memory = ""
+        self._taken_so_far = 0
         self._times: list[int] = []
+        self._watching: threading.Thread | None = None
         self._spill: tempfile.TemporaryDirectory[str] | None = None
         self._reader: duckdb.DuckDBPyConnection | None = None
 
@@ -74,19 +82,35 @@ class OpenFiles:
         with self._changed:
             self._changed.wait_for(lambda: path not in self._open or not self._open[path].users)
             self._detach(path)
-            if self._reader is not None and not any(one.users for one in self._open.values()):
-                self._reader.close()
-                self._give_up(self._reader)
+            if not self._times:
+                self._let_go()
 
     def close(self) -> None:
         """Let all files go."""
         with self._changed:
-            if self._reader is not None:
-                self._reader.close()
-                self._give_up(self._reader)
+            self._let_go()
             if self._spill is not None:
                 self._spill.cleanup()
                 self._spill = None
+        if self._watching is not None:  # In the midst of DuckDB's work, the end of Python would be a crash.
+            self._watching.join()
+
+    def _let_go(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._give_up(self._reader)
+
+    def _watch(self, reader: duckdb.DuckDBPyConnection) -> None:
+        """Let all go when nobody has read any of them for a while."""
+        with self._changed:
+            while self._reader is reader:
+                last = self._taken_so_far
+                is_used = self._changed.wait_for(
+                    lambda: self._reader is not reader or self._taken_so_far != last, self._idle_seconds
+                )
+                if not (is_used or self._times):
+                    self._let_go()
+                    give_back_now()
 
     @contextmanager
     def _taken(self, path: Path, images: int, times: int) -> Iterator[_Open]:
@@ -94,7 +118,9 @@ class OpenFiles:
             one = self._opened(path, images)
             one.users += 1
             self._times.append(times)
+            self._taken_so_far += 1
             self._bound()
+            self._changed.notify_all()
         try:
             yield one
         except _BROKEN:
@@ -131,6 +157,7 @@ class OpenFiles:
             if self._reader is reader:
                 self._reader, self._memory = None, ""
                 self._open.clear()
+                self._changed.notify_all()
 
     def _bound(self) -> None:
         """What is kept of files, and what is sorted and joined, all in so much memory."""
@@ -160,4 +187,6 @@ class OpenFiles:
             "enable_external_access = false",
         ):
             reader.execute(f"SET {setting}")
+        self._watching = threading.Thread(target=self._watch, args=(reader,), name="open-files", daemon=True)
+        self._watching.start()
         return reader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,6 +91,26 @@ def test_what_cannot_be_opened_leaves_room_for_others(files, tmp_path):
     assert _number(files, path) == 4
 
 
+def test_nothing_is_kept_of_files_that_nobody_reads_for_a_while(tmp_path):
+    path, other = _made(tmp_path / "a.duckdb", 1), _made(tmp_path / "b.duckdb", 2)
+    files = OpenFiles(tmp_path, idle_seconds=0.05)
+    with files.cursor(path, 1) as cursor:
+        while not (waited := any(thread.name == "open-files" for thread in threading.enumerate())):
+            pass
+        # A reader may take its time: its file stays, whatever else is read and let go meanwhile.
+        assert _number(files, other) == 2
+        assert waited
+        assert cursor.execute("SELECT number FROM told").fetchone() == (1,)
+    for thread in [one for one in threading.enumerate() if one.name == "open-files"]:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert str(path) not in _held()
+    assert _number(files, path) == 1
+    assert str(path) in _held()
+    files.close()
+    assert str(path) not in _held()
+
+
 def test_many_threads_have_their_answers_from_their_files(files, tmp_path):
     paths = [_made(tmp_path / f"{number}.duckdb", number) for number in range(8)]
     asked = [number % 8 for number in range(200)]
@@ -107,6 +128,14 @@ def _number(files: OpenFiles, path: Path) -> int:
     with files.cursor(path, 1) as cursor:
         (number,) = cursor.execute("SELECT number FROM told").fetchone()
         return number
+
+
+def _held() -> set[str]:
+    return {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_there(fd)}
+
+
+def _is_there(fd: str) -> bool:
+    return os.path.lexists(f"/proc/self/fd/{fd}")
 
 
 def _limit(files: OpenFiles, path: Path, images: int, **how: int) -> float:
