@@ -20,7 +20,6 @@ from moderation.reference.content import SUBJECT_SQL
 from moderation.review import sampling
 from moderation.review.queue import Item, Kind, Queue, QueueError, QueueSpec
 from moderation.review.queues import Queues
-from moderation.review.state.database import few
 from moderation.review.verdict import Purpose
 from moderation.schema import IMAGES, MODERATED
 
@@ -28,7 +27,7 @@ STANDING_POLICY = "policy-standing"
 STANDING_UNFLAGGED = "random_unflagged-standing"
 """Ids of the queues that each publish adds to."""
 
-_BATCH = 10_000
+_BATCH = 1_000
 _SEEN = ("source_ref", "etag", "size_bytes", "copies", "load_id", "manifest_id", "line_number")
 _ASKED = ("max_confidence", "label_count", "adapter", "min_confidence")
 """Columns of `images` by which items are chosen, whatever the queue's filter says."""
@@ -122,12 +121,14 @@ _PERCENT = "%"
 def _answered(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, thresholds: Thresholds) -> None:
     """Make the tables ``answered``, a row a content with its newest answer, and ``listed``, its labels.
 
+    No temporary ones: those are seen by one cursor alone.
+
     Of `images` ``answered`` has what an item or the queue's options ask for, and no more.
     """
     where = "AND load_id = $load_id" if spec.load_id else ""
     # What is newest is found among what tells it alone: whole rows of a million images would take 600 MB.
     connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE newest AS
+        f"""CREATE OR REPLACE TABLE newest AS
 SELECT content, load_id, manifest_id, line_number, count(*) OVER (PARTITION BY content) AS copies
 FROM (
     SELECT {SUBJECT_SQL} AS content, source_ref, moderated_at, load_id, manifest_id, line_number
@@ -143,16 +144,16 @@ QUALIFY row_number() OVER (
     )
     named = [name for name in spec.filter or {} if name in IMAGES.schema.names]
     connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE answered AS
+        f"""CREATE OR REPLACE TABLE answered AS
 SELECT content, {", ".join(dict.fromkeys((*_SEEN, *_ASKED, *named)))}
 FROM images JOIN newest USING (load_id, manifest_id, line_number)"""  # noqa: S608 - names of ours
     )
     connection.execute("DROP TABLE newest")
-    connection.execute("CREATE OR REPLACE TEMP TABLE in_use (label VARCHAR, percent DOUBLE)")
+    connection.execute("CREATE OR REPLACE TABLE in_use (label VARCHAR, percent DOUBLE)")
     for label, percent in thresholds.labels.items():
         connection.execute("INSERT INTO in_use VALUES ($1, $2)", [label, percent])
     connection.execute(
-        """CREATE OR REPLACE TEMP TABLE listed AS
+        """CREATE OR REPLACE TABLE listed AS
 SELECT content, label, max(confidence) AS confidence,
     bool_or(confidence >= coalesce(percent, $default, 0)) AS is_flagged
 FROM (
@@ -178,16 +179,15 @@ def _of_band(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, rules: Rule
 
 def _of_labels(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, listed: str) -> Iterator[Item]:
     """Contents with a label between the confidences of the options."""
-    wanted = {"low": spec.low or 0.0, "high": 101.0 if spec.high is None else spec.high}
+    wanted: dict[str, Any] = {"low": spec.low or 0.0, "high": 101.0 if spec.high is None else spec.high}
     if spec.label is None:
         query = f"SELECT content, '', max(confidence) FROM ({listed}) GROUP BY content "  # noqa: S608
         query += "HAVING max(confidence) >= $low AND max(confidence) < $high"
     else:
         query = f"SELECT content, label, confidence FROM ({listed}) WHERE label = $label "  # noqa: S608
         query += "AND confidence >= $low AND confidence < $high"
-        wanted["label"] = spec.label  # type: ignore[assignment]
-    rows = {content: (label, percent) for content, label, percent in _rows(connection, query, wanted)}
-    return _drawn(connection, spec, {"": rows}, {"": spec.size or len(rows)}, design="simple")
+        wanted["label"] = spec.label
+    return _drawn(connection, spec, query, wanted)
 
 
 def _of_policy(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, rules: Rules) -> Iterator[Item]:
@@ -199,30 +199,22 @@ def _of_policy(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, rules: Ru
     query = f"""SELECT answered.content, answered.max_confidence
 FROM answered JOIN ({sql.decisions(rules.policy)}) AS decided USING (load_id, source_ref)
 WHERE decided.decision = 'review' AND decided.asked_min_confidence = $threshold"""  # noqa: S608 - of `policy.sql`
-    rows: dict[str, tuple[str, float | None]] = {}
+    connection.execute("CREATE OR REPLACE TABLE decided (content VARCHAR, percent DOUBLE)")
     # Each answer at the threshold that it was asked with: at a higher one labels would be missing.
-    for (asked,) in _rows(connection, "SELECT DISTINCT coalesce(min_confidence, 50) FROM answered", {}):
-        found = _rows(connection, query, {"threshold": asked})
-        rows |= {content: ("", percent) for content, percent in found}
-    return _drawn(connection, spec, {"": rows}, {"": spec.size or len(rows)}, design="simple")
+    for (asked,) in _rows(connection, "SELECT DISTINCT coalesce(min_confidence, 50) FROM answered"):
+        connection.execute(f"INSERT INTO decided {query}", {"threshold": asked})
+    return _drawn(connection, spec, "SELECT content, '', max(percent) FROM decided GROUP BY content")
 
 
 def _of_unflagged(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, _: Rules) -> Iterator[Item]:
     """A random sample of what has no label at its threshold."""
-    rows = {content: ("", percent) for content, percent in _rows(connection, _UNFLAGGED, {})}
-    percent = (spec.filter or {}).get(_PERCENT, 100.0)
-    size = spec.size or math.ceil(len(rows) * percent / 100)
-    return _drawn(connection, spec, {"": rows}, {"": size}, design="simple")
+    return _drawn(connection, spec, _UNFLAGGED, percent=(spec.filter or {}).get(_PERCENT, 100.0))
 
 
 def _of_strata(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, _: Rules) -> Iterator[Item]:
     """A sample over bands of the highest confidence, the same for all labels."""
-    strata: dict[str, dict[str, tuple[str, float | None]]] = {name: {} for name in sampling.STRATA}
-    for content, percent in _rows(connection, "SELECT content, max_confidence FROM answered", {}):
-        strata[sampling.stratum_of(percent)][content] = ("", percent)
-    sizes = {name: len(rows) for name, rows in strata.items()}
-    wanted = sampling.allocate(sizes, spec.size) if spec.size else sizes
-    return _drawn(connection, spec, strata, wanted, design="stratified")
+    query = f"SELECT content, '', max_confidence, {sampling.STRATUM} FROM answered"  # noqa: S608 - names of ours
+    return _drawn(connection, spec, query, strata=sampling.EXPECTED)
 
 
 def _of_adapter(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, _: Rules) -> Iterator[Item]:
@@ -230,13 +222,8 @@ def _of_adapter(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, _: Rules
     wanted = spec.filter or {}
     if not wanted.get("adapter"):
         raise QueueError(f"queue {spec.name!r}: it is of an adapter's answers; name the adapter")
-    strata: dict[str, dict[str, tuple[str, float | None]]] = {name: {} for name in sampling.ADAPTER_STRATA}
     asked = {"adapter": wanted["adapter"], "trained": list(wanted.get("labels") or ())}
-    for content, stratum, percent in _rows(connection, _BY_ADAPTER, asked):
-        strata[stratum][content] = ("", percent)
-    sizes = {name: len(rows) for name, rows in strata.items()}
-    wanted_sizes = sampling.allocate(sizes, spec.size, sampling.ADAPTER_STRATA) if spec.size else sizes
-    return _drawn(connection, spec, strata, wanted_sizes, design="stratified")
+    return _drawn(connection, spec, _BY_ADAPTER, asked, strata=sampling.ADAPTER_STRATA)
 
 
 def _of_filter(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, _: Rules) -> Iterator[Item]:
@@ -247,29 +234,25 @@ def _of_filter(connection: duckdb.DuckDBPyConnection, spec: QueueSpec, _: Rules)
             raise QueueError(f"queue {spec.name!r}: images have no column {name!r}")
         values.append(list(value) if isinstance(value, list | tuple) else [value])
         conditions.append(f"CAST({name} AS VARCHAR) IN (SELECT unnest(${len(values)}::VARCHAR[]))")
-    kept = f"SELECT content, max_confidence FROM answered WHERE {' AND '.join(conditions)}"  # noqa: S608
-    found = dict(connection.execute(kept, values).fetchall())
-    if spec.label is not None or spec.low is not None or spec.high is not None:
-        connection.execute("CREATE OR REPLACE TEMP TABLE kept (content VARCHAR)")
-        connection.execute("INSERT INTO kept SELECT unnest($1::VARCHAR[])", [list(found)])
-        return _of_labels(connection, spec, "SELECT listed.* FROM listed SEMI JOIN kept USING (content)")
-    rows = {content: ("", percent) for content, percent in found.items()}
-    return _drawn(connection, spec, {"": rows}, {"": spec.size or len(rows)}, design="simple")
+    kept = f"SELECT content, '', max_confidence FROM answered WHERE {' AND '.join(conditions)}"  # noqa: S608
+    if spec.label is None and spec.low is None and spec.high is None:
+        return _drawn(connection, spec, kept, values)
+    connection.execute(f"CREATE OR REPLACE TABLE kept AS {kept}", values)
+    return _of_labels(connection, spec, "SELECT listed.* FROM listed SEMI JOIN kept USING (content)")
 
 
 def _nothing(_: duckdb.DuckDBPyConnection, spec: QueueSpec, __: Rules) -> Iterator[Item]:
     raise QueueError(f"queue {spec.name!r}: what people disagree about comes by itself")
 
 
-_UNFLAGGED = """SELECT content, max_confidence FROM answered
+_UNFLAGGED = """SELECT content, '', max_confidence FROM answered
 WHERE content NOT IN (SELECT content FROM listed WHERE is_flagged)"""
 
-_BY_ADAPTER = """SELECT answered.content,
-    CASE WHEN coalesce(bool_or(listed.is_flagged AND listed.label IN (SELECT unnest($trained::VARCHAR[]))),
+_BY_ADAPTER = """SELECT answered.content, '', any_value(answered.max_confidence), CASE
+    WHEN coalesce(bool_or(listed.is_flagged AND listed.label IN (SELECT unnest($trained::VARCHAR[]))),
         false) THEN 'trained'
     WHEN coalesce(bool_or(listed.label IN (SELECT unnest($trained::VARCHAR[]))), false) THEN 'near'
-    WHEN coalesce(bool_or(listed.is_flagged), false) THEN 'flagged' ELSE 'unflagged' END,
-    any_value(answered.max_confidence)
+    WHEN coalesce(bool_or(listed.is_flagged), false) THEN 'flagged' ELSE 'unflagged' END
 FROM answered LEFT JOIN listed USING (content) WHERE answered.adapter = $adapter GROUP BY answered.content"""
 
 _KINDS: Mapping[Kind, Callable[[duckdb.DuckDBPyConnection, QueueSpec, Rules], Iterator[Item]]] = {
@@ -284,57 +267,83 @@ _KINDS: Mapping[Kind, Callable[[duckdb.DuckDBPyConnection, QueueSpec, Rules], It
     Kind.DISPUTE: _nothing,
 }
 
-_Rows = Mapping[str, tuple[str, float | None]]
-
 
 def _drawn(
     connection: duckdb.DuckDBPyConnection,
     spec: QueueSpec,
-    strata: Mapping[str, _Rows],
-    wanted: Mapping[str, int],
+    query: str,
+    values: Any = None,
     *,
-    design: str,
+    strata: Mapping[str, float] | None = None,
+    percent: float = 100.0,
 ) -> Iterator[Item]:
-    """Items of what is drawn, in random order, so that whoever stops early has seen a random part."""
-    told = {content: row for rows in strata.values() for content, row in rows.items()}
-    drawn = sampling.draw_stratified(strata, wanted, spec.seed)
-    for some in few(drawn, _BATCH):
-        seen = _seen(connection, [one.name for one in some])
-        for one in some:
-            label, confidence = told[one.name]
-            sample = Item(
-                **seen[one.name],
-                label=label,
-                confidence=confidence,
-                design=design,
-                stratum=one.stratum or None,
-                inclusion_probability=one.probability,
-                seed=spec.seed,
-                purpose=Purpose.RATE,
-            )
-            yield sample if spec.kind != Kind.GOLDEN else replace(sample, design=None, purpose=Purpose.GOLDEN)
+    """Items of what is drawn, in random order, so that whoever stops early has seen a random part.
+
+    :param query: of content, each once, label and confidence; with strata, the stratum as well.
+    :param strata: what is expected of each, as of `sampling.allocate`.
+    :param percent: of those found that are drawn, where the options say no number.
+    """
+    columns, none = "content, label, confidence", ", '' AS stratum"
+    if strata:
+        columns, none = f"{columns}, stratum", ""
+    connection.execute(
+        f"CREATE OR REPLACE TABLE candidates AS SELECT *{none} FROM ({query}) AS found ({columns})",  # noqa: S608
+        values,
+    )
+    counted = _rows(connection, "SELECT stratum, count(*) FROM candidates GROUP BY stratum")
+    sizes: dict[str, int] = dict.fromkeys(strata or ("",), 0) | dict(counted)
+    if strata:
+        wanted = sampling.allocate(sizes, spec.size, strata) if spec.size else sizes
+    else:
+        wanted = {"": spec.size or math.ceil(sizes[""] * percent / 100)}
+    connection.execute(
+        _DRAW, {"seed": str(spec.seed), "strata": list(wanted), "wanted": list(wanted.values())}
+    )
+    design = "stratified" if strata else "simple"
+    how: dict[str, Any] = {"design": design, "seed": spec.seed, "purpose": Purpose.RATE}
+    if spec.kind == Kind.GOLDEN:
+        how |= {"design": None, "purpose": Purpose.GOLDEN}
+    for row in _one_by_one(connection, _ITEMS, {}):
+        yield Item(**row, **how)
+
+
+_DRAW = f"""CREATE OR REPLACE TABLE drawn AS
+SELECT content, label, confidence, stratum, lot,
+    least(wanted, size) / size AS inclusion_probability
+FROM (
+    SELECT *, count(*) OVER (PARTITION BY stratum) AS size,
+        row_number() OVER (PARTITION BY stratum ORDER BY lot, content) AS place
+    FROM (SELECT *, {sampling.LOT} AS lot FROM candidates)
+) JOIN (SELECT unnest($strata::VARCHAR[]) AS stratum, unnest($wanted::BIGINT[]) AS wanted) USING (stratum)
+WHERE place <= wanted"""  # noqa: S608 - an expression of ours
+
+_ITEMS = f"""SELECT content, {", ".join(_SEEN)}, label, confidence, nullif(stratum, '') AS stratum,
+    inclusion_probability
+FROM drawn JOIN answered USING (content) ORDER BY lot, content"""  # noqa: S608 - names of ours
+
+_BENIGN = f"""SELECT content, {", ".join(_SEEN)} FROM answered WHERE label_count = 0
+ORDER BY {sampling.LOT}, content"""  # noqa: S608 - names of ours
 
 
 def _benign(connection: duckdb.DuckDBPyConnection, spec: QueueSpec) -> Iterator[Item]:
     """Contents whose answer lists nothing, in random order, as many as can be needed, if any are."""
-    if not spec.benign_share:
-        return
-    names = [name for (name,) in _rows(connection, "SELECT content FROM answered WHERE label_count = 0", {})]
-    seed = sampling.seed_of(spec.seed, "benign")
-    for some in few(sampling.draw(names, len(names), seed), _BATCH):
-        seen = _seen(connection, some)
-        yield from (Item(**seen[name], purpose=Purpose.BENIGN) for name in some)
+    if spec.benign_share:
+        seed = str(sampling.seed_of(spec.seed, "benign"))
+        for row in _one_by_one(connection, _BENIGN, {"seed": seed}):
+            yield Item(**row, purpose=Purpose.BENIGN)
 
 
-def _seen(connection: duckdb.DuckDBPyConnection, contents: list[str]) -> dict[str, dict[str, Any]]:
-    query = (
-        f"SELECT content, {', '.join(_SEEN)} FROM answered WHERE content IN (SELECT unnest($1::VARCHAR[]))"  # noqa: S608
-    )
-    rows = connection.execute(query, [contents]).fetchall()
-    return {row[0]: dict(zip(("content", *_SEEN), row, strict=True)) for row in rows}
-
-
-def _rows(
+def _one_by_one(
     connection: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, Any]
-) -> list[tuple[Any, ...]]:
-    return connection.execute(query, dict(values)).fetchall()
+) -> Iterator[dict[str, Any]]:
+    """The rows, few of them in memory at a time, whatever is asked meanwhile."""
+    with connection.cursor() as cursor:
+        asked = cursor.execute(query, dict(values))
+        names = [column[0] for column in asked.description or ()]
+        while some := asked.fetchmany(_BATCH):
+            for row in some:
+                yield dict(zip(names, row, strict=True))
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+    return connection.execute(query).fetchall()

@@ -31,7 +31,7 @@ from moderation.review.state.database import Database, few, insert_new
 from moderation.review.state.item_checksums import of_queue, summed
 from moderation.review.verdict import Verdict
 
-_AT_ONCE = 10_000
+_AT_ONCE = 2_500
 """Items added in one transaction: others are kept waiting for a fraction of a second."""
 
 _I, _Q, _V = tables.items, tables.queues, tables.verdicts

@@ -1,4 +1,4 @@
-"""Draws that can be repeated and whose inclusion probabilities are known: pure functions.
+"""Draws that can be repeated and whose inclusion probabilities are known: functions, and SQL of DuckDB.
 
 Strata go by the highest confidence of any label, because misses are rare where the model saw nothing and
 frequent right below its threshold: 1,000 images over such strata tell as much as thousands drawn at random.
@@ -10,13 +10,18 @@ import hashlib
 import heapq
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from moderation.errors import NeedsAPersonError
 
 STRATA = {"none": (None, None), "5-20": (0.0, 20.0), "20-50": (20.0, 50.0), "above": (50.0, None)}
 """Name of a stratum to the highest confidence in percent: from, with it, to, without it. Less than 5 is not
 answered by jobs that were asked with MinConfidence 5; what is answered below belongs to the lowest band."""
+
+_BANDS = " ".join(
+    f"WHEN max_confidence >= {low} THEN '{name}'"
+    for name, (low, _) in reversed(STRATA.items())
+    if low is not None
+)
 
 EXPECTED = {"none": 0.001, "5-20": 0.02, "20-50": 0.10, "above": 0.5}
 """Shares of images that are not as answered, assumed before anything is known, for the allocation."""
@@ -25,32 +30,19 @@ ADAPTER_STRATA = {"trained": 0.3, "near": 0.2, "flagged": 0.3, "unflagged": 0.00
 """Strata of an adapter's answers, with the shares expected: a label that it was trained for is flagged; is
 listed below its threshold; another label is flagged; nothing is."""
 
+STRATUM = f"CASE WHEN max_confidence IS NULL THEN 'none' {_BANDS} END"
+"""SQL of the stratum of an image by its ``max_confidence``."""
+
+LOT = "('0x' || sha256($seed || chr(0) || content)[:16])::UBIGINT"
+"""SQL of the place of a content in random order: of all whose draw has the seed ``$seed``, a text, the least
+are drawn. The same for the same contents, in whatever order they come."""
+
 _LEAST = 30
 """Of each stratum that has so many: fewer say nothing, whatever was expected."""
 
 
 class SamplingError(NeedsAPersonError, ValueError):
     """It cannot be drawn so."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One that was drawn.
-
-    :ivar probability: with which it was.
-    """
-
-    name: str
-    stratum: str
-    probability: float
-
-
-def stratum_of(confidence: float | None) -> str:
-    """The stratum of an image by its highest confidence; None of an answer without labels."""
-    if confidence is None:
-        return "none"
-    found = [name for name, (low, _) in STRATA.items() if low is not None and confidence >= low]
-    return found[-1]
 
 
 def allocate(sizes: Mapping[str, int], n: int, expected: Mapping[str, float] = EXPECTED) -> dict[str, int]:
@@ -85,16 +77,6 @@ def allocate(sizes: Mapping[str, int], n: int, expected: Mapping[str, float] = E
 def draw(names: Iterable[str], n: int, seed: int) -> list[str]:
     """``n`` of the names, all alike probable, in random order; the same for the same names in any order."""
     return heapq.nsmallest(n, set(names), key=lambda name: _lot(name, seed))
-
-
-def draw_stratified(strata: Mapping[str, Iterable[str]], wanted: Mapping[str, int], seed: int) -> list[Drawn]:
-    """So many of each stratum, in random order over all of them, each with its inclusion probability."""
-    found = []
-    for stratum, members in strata.items():
-        names = set(members)
-        drawn = draw(names, wanted.get(stratum, 0), seed)
-        found += [Drawn(name, stratum, len(drawn) / len(names)) for name in drawn]
-    return sorted(found, key=lambda one: _lot(one.name, seed))
 
 
 def seed_of(seed: int, *parts: str) -> int:

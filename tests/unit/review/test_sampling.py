@@ -3,17 +3,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import duckdb
 import pytest
 
-from moderation.review.sampling import (
-    STRATA,
-    SamplingError,
-    allocate,
-    draw,
-    draw_stratified,
-    seed_of,
-    stratum_of,
-)
+from moderation.review.sampling import LOT, STRATA, STRATUM, SamplingError, allocate, draw, seed_of
 
 SIZES = {"none": 970_000, "5-20": 15_000, "20-50": 10_000, "above": 5_000}
 
@@ -23,7 +16,11 @@ SIZES = {"none": 970_000, "5-20": 15_000, "20-50": 10_000, "above": 5_000}
     [(None, "none"), (0.0, "5-20"), (19.999, "5-20"), (20.0, "20-50"), (50.0, "above"), (100.0, "above")],
 )
 def test_an_image_is_in_the_stratum_of_its_highest_confidence(confidence, stratum):
-    assert stratum_of(confidence) == stratum
+    with duckdb.connect() as connection:
+        told = connection.execute(
+            f"SELECT {STRATUM} FROM (SELECT $1::DOUBLE AS max_confidence)", [confidence]
+        )
+        assert told.fetchone() == (stratum,)
     assert stratum in STRATA
 
 
@@ -57,17 +54,24 @@ def test_a_draw_is_the_same_whatever_the_order_of_the_names():
     assert len(set(draw(names, 50, seed=7))) == 50
 
 
-def test_each_is_drawn_as_often_as_its_inclusion_probability_says():
-    strata = {"a": [f"a{number}" for number in range(10)], "b": [f"b{number}" for number in range(50)]}
-    seen: Counter[str] = Counter()
-    for seed in range(2_000):
-        drawn = draw_stratified(strata, {"a": 5, "b": 5}, seed)
-        assert {(one.stratum, one.probability) for one in drawn} == {("a", 0.5), ("b", 0.1)}
-        seen.update(one.name for one in drawn)
+def test_each_is_drawn_as_often_as_any_other():
+    names = [f"b{number}" for number in range(50)]
+    seen = Counter(name for seed in range(2_000) for name in draw(names, 5, seed))
 
-    # Five standard deviations of the counts around 1,000 and 200.
-    assert all(888 < seen[name] < 1_112 for name in strata["a"])
-    assert all(133 < seen[name] < 267 for name in strata["b"])
+    # Five standard deviations of the counts around 200.
+    assert all(133 < seen[name] < 267 for name in names)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**63 - 1])
+def test_a_database_draws_the_same(seed):
+    names = [*(f"c{number}" for number in range(1_000)), "", "größer", "a'b", "\U0001f600"]
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            f"SELECT content FROM (SELECT unnest($names) AS content) ORDER BY {LOT}",
+            {"names": names, "seed": str(seed)},
+        ).fetchall()
+
+    assert [name for (name,) in rows] == draw(names, len(names), seed)
 
 
 def test_seeds_of_different_draws_differ_and_fit_a_database():

@@ -50,7 +50,7 @@ class OpenFiles:
         self._open: dict[Path, _Open] = {}
         self._named = 0
         self._memory = ""
-        self._taken_so_far = 0
+        self._was_read = False
         self._times: list[int] = []
         self._watching: threading.Thread | None = None
         self._spill: tempfile.TemporaryDirectory[str] | None = None
@@ -104,11 +104,11 @@ class OpenFiles:
         """Let all go when nobody has read any of them for a while."""
         with self._changed:
             while self._reader is reader:
-                last = self._taken_so_far
-                is_used = self._changed.wait_for(
-                    lambda: self._reader is not reader or self._taken_so_far != last, self._idle_seconds
+                self._was_read = False
+                self._changed.wait_for(
+                    lambda: self._reader is not reader or self._was_read, self._idle_seconds
                 )
-                if not (is_used or self._times):
+                if self._reader is reader and not (self._was_read or self._times):
                     self._let_go()
                     give_back_now()
 
@@ -118,7 +118,7 @@ class OpenFiles:
             one = self._opened(path, images)
             one.users += 1
             self._times.append(times)
-            self._taken_so_far += 1
+            self._was_read = True
             self._bound()
             self._changed.notify_all()
         try:

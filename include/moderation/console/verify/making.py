@@ -25,7 +25,7 @@ _SHOWN = {
     "all": "All images",
     "failed": "Failures",
 }
-_AT_ONCE = 5_000
+_AT_ONCE = 2_500
 _LONGEST = 160
 
 

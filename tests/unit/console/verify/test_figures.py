@@ -16,7 +16,8 @@ def test_numbers_are_kept_for_the_thresholds_that_they_were_counted_by(monkeypat
         counted.append(thresholds.default)
         return thresholds.default
 
-    monkeypatch.setattr(figures, "look_in_turns", lambda *_: nullcontext())
+    for name in ("look_at", "look_in_turns"):
+        monkeypatch.setattr(figures, name, lambda *_: nullcontext())
     monkeypatch.setattr(figures, "frames_of", count)
     monkeypatch.setattr(figures, "numbers", lambda frames: frames)
     kept = figures.Figures(Settings())
@@ -35,7 +36,8 @@ def test_numbers_of_a_load_do_not_wait_for_those_of_all(monkeypatch):
             assert may_end.wait(60)
         return load_id
 
-    monkeypatch.setattr(figures, "look_in_turns", lambda *_: nullcontext())
+    for name in ("look_at", "look_in_turns"):
+        monkeypatch.setattr(figures, name, lambda *_: nullcontext())
     monkeypatch.setattr(figures, "frames_of", count)
     monkeypatch.setattr(figures, "numbers", lambda frames: frames)
     kept = figures.Figures(Settings())
