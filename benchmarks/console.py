@@ -16,11 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import boto3
 import console_in_airflow
+import console_memory
 import console_verify
 import generate
 import psutil
@@ -235,6 +238,24 @@ def alone(large: str, photos: dict[str, str]) -> tuple[dict[str, list[float]], d
 
     Numbers come last: they are counted for minutes over a long history.
     """
+    with _console() as (process, page, base):
+        found = measure(page, base, large, photos)
+        taken = {"memory of the application, at most (bound 400)": console_memory.at_most(process)}
+        decoders = psutil.Process(process).children()
+        taken["its decoders"] = sum(child.memory_info().rss for child in decoders) / 1e6
+        taken |= console_memory.measure(process, page, base, large)
+        console_memory.afresh(process)
+        found[NUMBERS].append(_numbers(page, base))
+        taken["… while the numbers of all jobs are counted"] = console_memory.at_most(process)
+    with _console() as (process, page, base):
+        most = console_memory.with_numbers(process, page, base)
+        taken["… these and eight other requests at once"] = most
+    return found, taken
+
+
+@contextmanager
+def _console() -> Iterator[tuple[int, Any, str]]:
+    """Its process, a page that is logged in, and its address."""
     command = [sys.executable, "-m", "moderation.cli", "console", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as console:
         try:
@@ -242,22 +263,9 @@ def alone(large: str, photos: dict[str, str]) -> tuple[dict[str, list[float]], d
             with browser.chromium() as chromium:
                 page = browser.window(chromium, viewport=WINDOW).new_page()
                 page.goto(link)
-                base = link.partition("/?")[0]
-                found = measure(page, base, large, photos)
-                taken = {"memory of the application, at most (bound 400)": _most(console.pid)}
-                decoders = psutil.Process(console.pid).children()
-                taken["its decoders"] = sum(child.memory_info().rss for child in decoders) / 1e6
-                found[NUMBERS].append(_numbers(page, base))
-                taken["memory of the application with the numbers of all jobs"] = _most(console.pid)
+                yield console.pid, page, link.partition("/?")[0]
         finally:
             console.terminate()
-    return found, taken
-
-
-def _most(process: int) -> float:
-    """Megabytes that a process ever took at once."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def _numbers(page: Any, base: str) -> float:
