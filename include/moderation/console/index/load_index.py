@@ -258,8 +258,11 @@ class LoadIndexes:
 
 def _build(settings: Settings, load: dict[str, Any], path: Path, times: int) -> None:
     parameters = {"load": load["load_id"]}
+    memory = memory_for(load["images"], INDEX, times=times)
     give_back_now()
-    with one_at_a_time(), _written(path, memory_for(load["images"], INDEX, times=times)) as writer:
+    with one_at_a_time(), _written(path, memory) as writer:
+        # Rows that are only written need less than what is sorted, and what they are read from has its own.
+        writer.execute(f"SET memory_limit = '{memory_for(load['images'], INDEX, times=times, share=2)}'")
         with look_at(settings, times, since=load["dt"], until=load["dt"]) as published:
             for name, sql in (
                 ("given_images", f"SELECT {_COLUMNS} FROM images WHERE load_id = $load"),  # noqa: S608 - names of ours
@@ -269,6 +272,7 @@ def _build(settings: Settings, load: dict[str, Any], path: Path, times: int) -> 
                 writer.register("incoming", reader)
                 writer.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")  # noqa: S608 - a name of ours
                 writer.unregister("incoming")
+        writer.execute(f"SET memory_limit = '{memory}'")
         writer.execute(_BUILD)
 
 

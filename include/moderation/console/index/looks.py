@@ -76,13 +76,14 @@ def look_in_turns(
         yield looked
 
 
-def memory_for(images: int, each: int, *, times: int = 1) -> str:
+def memory_for(images: int, each: int, *, times: int = 1, share: int = 1) -> str:
     """What DuckDB may take for a page over so many images.
 
     :param each: bytes for each of them, where that is more than what any page gets.
+    :param share: how many parts of it there are, of which it may take one.
     """
     least = values.bytes_in(MachineSettings.from_env().console_memory)
-    return f"{times * max(least, min(images * each, _MOST)) // 1_000_000}MB"
+    return f"{times * max(least, min(images * each, _MOST)) // share // 1_000_000}MB"
 
 
 def with_enough(work: Callable[[int], T]) -> T:

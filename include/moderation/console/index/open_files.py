@@ -18,7 +18,7 @@ _THREADS = 2
 _AT_ONCE = 2
 """Queries: as many as there are threads for them."""
 
-_MOST_OPEN = 4
+_MOST_OPEN = 2
 _IDLE_SECONDS = 5.0
 """After which all are let go: opening one again takes 16 ms, what was read of them takes up to 64 MB."""
 

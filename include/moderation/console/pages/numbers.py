@@ -67,7 +67,7 @@ def numbers(request: Request, load: str = "", of: int = 0, kind: str = "", label
 @router.get("/export.{kind}", name="numbers_export")
 def export(request: Request, kind: str, load: str = "") -> Response:
     """Every number, one a row, as the table `review_numbers` has them."""
-    table = _numbers(request.app.state.shared, load).rows
+    table = _numbers(request.app.state.shared, load).rows.cast(NUMBERS)
     file = io.BytesIO()
     if kind == "csv":
         pyarrow.csv.write_csv(table, file)

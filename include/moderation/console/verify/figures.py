@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -63,7 +63,12 @@ class Figures:
         look, turn = (look_in_turns, one_at_a_time) if load_id is None else (look_at, nullcontext)
         with look(self._settings, _TIMES) as published:
             frames = frames_of(published, thresholds=thresholds, draws=drawn, load_id=load_id, turn=turn)
-        return numbers(frames)
+        told = numbers(frames)
+        # Names come back in most rows: kept once each they take half.
+        columns = [
+            one.dictionary_encode() if pa.types.is_string(one.type) else one for one in told.rows.columns
+        ]
+        return replace(told, rows=pa.table(columns, told.rows.column_names))
 
     def _keep(self, load_id: str | None, seconds: float, thresholds: Thresholds, known: Numbers) -> None:
         of_loads = [one for one in list(self._kept) if one is not None]

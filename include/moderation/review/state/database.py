@@ -135,7 +135,6 @@ def _sqlite_engine(url: URL) -> Engine:
             "synchronous = FULL",  # what was acknowledged outlives a loss of power
             "foreign_keys = ON",
             "secure_delete = ON",  # what was erased does not stay in free pages
-            "cache_size = -16384",  # of each connection: what is read again lies in the system's cache anyway
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

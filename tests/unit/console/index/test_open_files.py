@@ -27,7 +27,7 @@ def test_many_files_are_read_by_one_database_that_keeps_the_last_of_them(files, 
         assert [_number(files, path) for path in paths] == list(range(6))
     with files.cursor(paths[5], 1) as cursor:
         rows = cursor.execute("SELECT path FROM duckdb_databases() WHERE path IS NOT NULL").fetchall()
-    assert {Path(path) for (path,) in rows} == set(paths[2:])
+    assert {Path(path) for (path,) in rows} == set(paths[4:])
 
 
 def test_all_who_read_have_the_memory_of_the_largest(files, tmp_path):
