@@ -153,10 +153,12 @@ class Shared:
         with self._lock:
             known = self._found.pop(load_id, None)
             if known is None or (known.index, known.gone, known.thresholds) != (index, gone, thresholds):
+                if known is not None:
+                    known.forget()
                 known = Found(index, thresholds, gone)
             self._found[load_id] = known
             while len(self._found) > MOST_KNOWN:
-                self._found.popitem(last=False)
+                self._found.popitem(last=False)[1].forget()
             return known
 
     def store(self, uri: str, body: IO[bytes]) -> None:

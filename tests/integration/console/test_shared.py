@@ -9,6 +9,7 @@ import pytest
 
 from moderation.console.index.load_index import MOST_KNOWN
 from moderation.console.index.looks import look_at
+from moderation.console.index.selection import Selection
 from support.console_load import Picture, publish_pictures, served
 from support.pictures import jpeg
 from support.planned_runs import make_settings
@@ -24,9 +25,13 @@ def test_a_job_that_was_looked_at_long_ago_takes_no_memory(tmp_path, bucket, s3_
     ]
     with served(settings, tmp_path / "cache") as console:
         assert console.get(f"/jobs/{loads[0]}").status_code == 200
-        first = weakref.ref(console.app.state.shared.found(loads[0]).index)
+        found = console.app.state.shared.found(loads[0])
+        first, listed = weakref.ref(found.index), weakref.ref(found.listed(Selection()))
+        assert listed() is not None
+        del found
         for load_id in loads:
             assert console.get(f"/jobs/{load_id}").status_code == 200
+        assert listed() is None
         gc.collect()
         assert first() is None
         assert console.get(f"/jobs/{loads[0]}").status_code == 200

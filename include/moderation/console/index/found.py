@@ -81,6 +81,12 @@ class Found:
         self._least = lru_cache(maxsize=1)(self._look_up_least)
         self._lately: dict[int, dict[str, Any]] = {}
 
+    def forget(self) -> None:
+        """Let go what was found out now: each knows the other, so only a sweep would end them."""
+        for kept in (self.listed, self.side, self._tree, self._failed):
+            kept.cache_clear()
+        self._lately = {}
+
     def threshold(self, name: str) -> float:
         """The threshold in use of a label, percent."""
         return self.thresholds.of(name, asked=self.asked)

@@ -40,7 +40,6 @@ from moderation.errors import NeedsAPersonError, TransientError
 from moderation.reference import content
 from moderation.reference.taxonomy import PATH_SIGN
 from moderation.settings import Settings
-from moderation.storage.memory import give_back_now
 from moderation.storage.whole_file import whole_file
 from moderation.tables.published import read_loads, row_of
 
@@ -239,7 +238,7 @@ class LoadIndexes:
         self._make_room()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with whole_file(path) as unfinished:
-            with_enough(partial(_build, self._settings, load, unfinished))
+            with_enough(partial(_build, self._settings, load, unfinished, self._files.rest))
         return found
 
     def _make_room(self) -> None:
@@ -256,11 +255,12 @@ class LoadIndexes:
         self._files.close()
 
 
-def _build(settings: Settings, load: dict[str, Any], path: Path, times: int) -> None:
+def _build(
+    settings: Settings, load: dict[str, Any], path: Path, rest: Callable[[], None], times: int
+) -> None:
     parameters = {"load": load["load_id"]}
     memory = memory_for(load["images"], INDEX, times=times)
-    give_back_now()
-    with one_at_a_time(), _written(path, memory) as writer:
+    with one_at_a_time(), _written(path, memory, rest) as writer:
         # Rows that are only written need less than what is sorted, and what they are read from has its own.
         writer.execute(f"SET memory_limit = '{memory_for(load['images'], INDEX, times=times, share=2)}'")
         with look_at(settings, times, since=load["dt"], until=load["dt"]) as published:
@@ -277,7 +277,8 @@ def _build(settings: Settings, load: dict[str, Any], path: Path, times: int) -> 
 
 
 @contextmanager
-def _written(path: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def _written(path: Path, memory: str, rest: Callable[[], None]) -> Iterator[duckdb.DuckDBPyConnection]:
+    rest()
     config: dict[str, Any] = {"threads": _THREADS, "memory_limit": memory}
     path.unlink(missing_ok=True)  # DuckDB takes an empty file for a damaged one.
     with duckdb.connect(str(path), config=config) as writer:

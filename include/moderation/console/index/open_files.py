@@ -78,12 +78,17 @@ class OpenFiles:
             yield cursor
 
     def forget(self, path: Path) -> None:
-        """Let a file go, once nobody reads it; and all others, where nobody reads any of them."""
+        """Let a file go, once nobody reads it."""
         with self._changed:
             self._changed.wait_for(lambda: path not in self._open or not self._open[path].users)
             self._detach(path)
+
+    def rest(self) -> None:
+        """Let all files go, and what was read of them, where nobody reads any."""
+        with self._changed:
             if not self._times:
                 self._let_go()
+        give_back_now()
 
     def close(self) -> None:
         """Let all files go."""
