@@ -21,8 +21,9 @@ TILE, VIEW = 320, 1600
 
 NO_LONGER = "it is no longer in its bucket"
 MAX_SOURCE_BYTES = 64_000_000
-_PART = 1 << 18
-"""Bytes read from S3 at once, while the decoder works on those before."""
+_PART = 200_000
+"""Bytes read from S3 at once, while the decoder works on those before; for more, the system would be asked
+for memory each time (`storage.memory`)."""
 
 _SWEEP_EVERY = 500
 _DIGEST = 16
