@@ -124,9 +124,9 @@ class OpenFiles:
             one.users += 1
             self._times.append(times)
             self._was_read = True
-            self._bound()
             self._changed.notify_all()
         try:
+            self._bound()
             yield one
         except _BROKEN:
             self._give_up(one.reader)
@@ -135,8 +135,8 @@ class OpenFiles:
             with self._changed:
                 one.users -= 1
                 self._times.remove(times)
-                self._bound()
                 self._changed.notify_all()
+                self._bound()
 
     def _opened(self, path: Path, images: int) -> _Open:
         one = self._open.pop(path, None)
@@ -166,15 +166,16 @@ class OpenFiles:
 
     def _bound(self) -> None:
         """What is kept of files, and what is sorted and joined, all in so much memory."""
-        most = max((one.images for one in self._open.values()), default=0)
-        memory = memory_for(most, INDEX, times=max(self._times, default=1))
-        if self._reader is None or memory == self._memory:
-            return
-        try:
-            self._reader.execute(f"SET memory_limit = '{memory}'")
-            self._memory = memory
-        except duckdb.OutOfMemoryException:
-            pass  # So much is in use just now; who ends next tries again.
+        with self._changed:
+            most = max((one.images for one in self._open.values()), default=0)
+            memory = memory_for(most, INDEX, times=max(self._times, default=1))
+            if self._reader is None or memory == self._memory:
+                return
+            try:
+                self._reader.execute(f"SET memory_limit = '{memory}'")
+                self._memory = memory
+            except duckdb.OutOfMemoryException:
+                pass  # So much is in use just now; who ends next tries again.
 
     def _detach(self, path: Path) -> None:
         one = self._open.pop(path, None)
