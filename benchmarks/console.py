@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -296,10 +296,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=int, default=100)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="console-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="console-") as temporary, ExitStack() as stack:
         folder = Path(temporary)
         credentials = Credentials("AKIACONSOLEBENCH0000", "no-secret-at-all-of-any-value")
         server = seaweedfs.start(folder / "s3", credentials)
+        stack.callback(server.stop)
         keys = {
             "AWS_ACCESS_KEY_ID": credentials.access_key,
             "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
@@ -320,16 +321,16 @@ def main() -> None:
         }
         os.environ |= given
         found, taken = alone(large, photos)
+        tell(found)
+        for name, megabytes in taken.items():
+            print(f"{name:<64}{megabytes:8.0f} MB", flush=True)
         (folder / "airflow").mkdir()
         unseen = {"MODERATION_CONSOLE_CACHE": str(folder / "another-cache")}
         with browser.chromium() as chromium:
-            found |= console_in_airflow.measure(
+            beside = console_in_airflow.measure(
                 folder / "airflow", chromium, given | unseen, dict.fromkeys(photos.values(), PHOTOS)
             )
-        server.stop()
-    tell(found)
-    for name, megabytes in taken.items():
-        print(f"{name:<64}{megabytes:8.0f} MB")
+        tell(beside)
 
 
 if __name__ == "__main__":

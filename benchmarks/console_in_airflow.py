@@ -26,8 +26,15 @@ BOUNDS: dict[str, float | None] = {
 }
 """Seconds; none where nothing is wanted, as it is Airflow's own affair."""
 
-PAGES = {"/dags": f"a[href$='/dags/{DAG}']", f"/dags/{DAG}": "h2", f"/dags/{DAG}/runs": "table"}
-"""What Airflow has for people who work with runs, and what stands there when a page is there."""
+PAGES = {
+    "/dags": f"a[href$='/dags/{DAG}']",
+    f"/dags/{DAG}": "h2",
+    f"/dags/{DAG}/runs": "text=No Dag Runs found",
+}
+"""What Airflow has for people who work with runs, and what stands there when a page is there.
+
+No run was made here; a table stands on the last page only while its runs are asked for.
+"""
 
 _AT_ONCE = 6
 """Requests that a browser has under way."""
