@@ -134,7 +134,10 @@ def serve(settings: Settings, *, port: int, told: Callable[[str], None], ask: As
         gc.freeze()
         # Access lines would show the token, and names of images.
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-        uvicorn.Server(config).run(sockets=[listening])
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            gc.unfreeze()  # What is frozen is not torn down at the end, of which DuckDB complains at length.
 
 
 def _publish(settings: Settings, state: State) -> None:
