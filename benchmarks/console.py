@@ -274,8 +274,8 @@ def _numbers(page: Any, base: str) -> float:
     return time.perf_counter() - began
 
 
-def tell(found: dict[str, list[float]]) -> None:
-    """Print a line for each figure."""
+def tell(found: dict[str, list[float]], taken: dict[str, float]) -> None:
+    """Print a line for each figure, of time and of memory in megabytes."""
     for name, tries in found.items():
         nearest = (
             sorted(tries)[max(0, round(0.95 * len(tries)) - 1)]
@@ -290,6 +290,8 @@ def tell(found: dict[str, list[float]]) -> None:
                 f"{name:<64}{nearest * 1000:8.0f} ms"
                 + ("" if bound is None else f"   bound {bound * 1000:.0f} ms")
             )
+    for name, megabytes in taken.items():
+        print(f"{name:<64}{megabytes:8.0f} MB", flush=True)
 
 
 def main() -> None:
@@ -321,16 +323,14 @@ def main() -> None:
         }
         os.environ |= given
         found, taken = alone(large, photos)
-        tell(found)
-        for name, megabytes in taken.items():
-            print(f"{name:<64}{megabytes:8.0f} MB", flush=True)
+        tell(found, taken)
         (folder / "airflow").mkdir()
         unseen = {"MODERATION_CONSOLE_CACHE": str(folder / "another-cache")}
         with browser.chromium() as chromium:
-            beside = console_in_airflow.measure(
-                folder / "airflow", chromium, given | unseen, dict.fromkeys(photos.values(), PHOTOS)
+            beside, taken = console_in_airflow.measure(
+                folder / "airflow", chromium, given | unseen, large, dict.fromkeys(photos.values(), PHOTOS)
             )
-        tell(beside)
+        tell(beside, taken)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long Airflow's own pages take while the console beside them makes images; for ``console.py``."""
+"""What Airflow's own pages, and the memory of their server, have of the console; for ``console.py``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import console_memory
+import psutil
 
 from moderation_console import URL_PREFIX
 from support import airflow_stack
@@ -46,13 +49,14 @@ _WAITS = """() => performance.getEntries()
 
 
 def measure(
-    folder: Path, chromium: Any, given: Mapping[str, str], loads: Mapping[str, int]
-) -> dict[str, list[float]]:
-    """The figures of `BOUNDS`, each with its tries: alone, and while images are made that are new.
+    folder: Path, chromium: Any, given: Mapping[str, str], large: str, photos: Mapping[str, int]
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """The figures of `BOUNDS`, each with its tries: alone, and while new images are made; and megabytes.
 
     :param folder: an empty one, for Airflow.
     :param given: variables that lead Airflow's processes to the tables.
-    :param loads: ids of loads, and how many images each has.
+    :param large: the load whose images are to be verified.
+    :param photos: ids of loads whose images nobody has looked at, and how many each has.
     """
     (folder / "dags").symlink_to(REPOSITORY / "dags")
     with airflow_stack.running(folder, dict(given)) as airflow:
@@ -63,22 +67,35 @@ def measure(
         context.add_cookies([{"name": "_token", "value": token, "url": url}])
         page = context.new_page()
         _visit(page, url)  # fills the browser's cache
+        server = _serving(airflow.stack.registry.entries()["api-server"].pid)
         alone = [_visit(page, url) for _ in range(_ROUNDS)]
+        taken = {"Airflow's web server, at most, before the console is asked": console_memory.at_most(server)}
         images = [
             f"{url}{URL_PREFIX}/jobs/{load}/images/{n}/{size}"
             for size in ("tile", "view")
-            for load, many in loads.items()
+            for load, many in photos.items()
             for n in range(many)
         ]
         with _asked(images, token) as under_way:
             beside = [_visit(page, url) for _ in range(_ROUNDS) if under_way()]
+        taken["… while images are made"] = console_memory.at_most(server)
+        taken |= console_memory.measure(server, page, url + URL_PREFIX, large)
+        console_memory.afresh(server)
+        page.request.get(f"{url}{URL_PREFIX}/numbers", timeout=1_000_000)
+        taken["… while the numbers of all jobs are counted"] = console_memory.at_most(server)
         context.close()
     found = (
         [[one for _, waits in rounds for one in waits], [one for opened, _ in rounds for one in opened]]
         for rounds in (beside, alone)
     )
     (waits, opened), (waits_alone, opened_alone) = found
-    return dict(zip(BOUNDS, (waits, waits_alone, opened, opened_alone), strict=True))
+    return dict(zip(BOUNDS, (waits, waits_alone, opened, opened_alone), strict=True)), taken
+
+
+def _serving(leader: int) -> int:
+    """Of a process and its children the one with most memory: it has all of the application."""
+    first = psutil.Process(leader)
+    return int(max([first, *first.children(recursive=True)], key=lambda one: one.memory_info().rss).pid)
 
 
 def _token(url: str, password: str) -> str:
