@@ -81,7 +81,8 @@ def measure(
         taken["… while images are made"] = console_memory.at_most(server)
         taken |= console_memory.measure(server, page, url + URL_PREFIX, large)
         console_memory.afresh(server)
-        page.request.get(f"{url}{URL_PREFIX}/numbers", timeout=1_000_000)
+        answer = page.request.get(f"{url}{URL_PREFIX}/numbers", timeout=1_000_000)
+        assert answer.ok, answer.text()
         taken["… while the numbers of all jobs are counted"] = console_memory.at_most(server)
         context.close()
     found = (

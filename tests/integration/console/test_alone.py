@@ -32,9 +32,12 @@ def console(
         monkeypatch.setenv(name, str(value))
     command = [sys.executable, "-m", "moderation.cli", "console", "--port", "0"]
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
-        assert process.stdout is not None
-        yield process, next(word for word in process.stdout.readline().split() if word.startswith("http"))
-        process.kill()
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            yield process, next(word for word in said.split() if word.startswith("http"))
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("page", ["/jobs/{load}", "/numbers"])
